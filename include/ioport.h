@@ -1,0 +1,21 @@
+/* The 64 Ki I/O ports. A device registers ranges; overlapping registration is our bug. */
+#pragma once
+
+#include "types.h"
+
+struct io_ops {
+    /* Widths the device itself handles, as a bit mask of 1, 2, 4; other widths are split into (or,
+     * for a device that only knows wider ones, refused as) byte accesses, low address first. */
+    unsigned widths;
+    uint32_t (*read)(void *opaque, uint16_t port, unsigned size);
+    void (*write)(void *opaque, uint16_t port, unsigned size, uint32_t value);
+};
+
+void ioport_register(uint16_t first, uint16_t count, const struct io_ops *ops, void *opaque,
+                     const char *name);
+void ioport_unregister(uint16_t first, uint16_t count);
+/* Unclaimed ports read as all ones, writes to them are dropped (logged under -d io). Callers hold the
+ * machine lock. size: 1, 2 or 4. */
+uint32_t ioport_read(uint16_t port, unsigned size);
+void ioport_write(uint16_t port, unsigned size, uint32_t value);
+void ioport_clear(void); /* for tests */

@@ -1,0 +1,46 @@
+/* Messages: to the user (one sentence that says what to do), about the guest's mistakes
+ * (rate-limited, `-d guest_errors`), and assertions that stay on in release builds. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum log_mask {
+    LOG_GUEST = 1u << 0, /* guest_errors: the guest did what a manual forbids */
+    LOG_TR = 1u << 1,    /* tr: every translated block, guest and host side by side */
+    LOG_INT = 1u << 2,   /* int: exceptions and interrupts delivered */
+    LOG_EXEC = 1u << 3,  /* exec: every block or instruction dispatched */
+    LOG_MMU = 1u << 4,   /* mmu: shadow fills and drops */
+    LOG_IO = 1u << 5,    /* io: port and MMIO accesses nobody claims */
+    LOG_CPU = 1u << 6,   /* cpu: registers before each dispatched instruction or block */
+};
+
+extern uint32_t log_enabled; /* bits of enum log_mask; set by `-d`, read everywhere */
+
+/* Parses the argument of `-d` ("tr,int"). On an unknown item returns false and stores a pointer to
+ * it in *bad (points into items). */
+bool log_parse(const char *items, const char **bad);
+/* Opens `-D FILE`; false with errno set on failure. */
+bool log_open(const char *path);
+void log_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#define log_on(mask) __builtin_expect((log_enabled & (mask)) != 0, 0)
+#define log_at(mask, ...)                                                                         \
+    do {                                                                                           \
+        if (log_on(mask))                                                                          \
+            log_printf(__VA_ARGS__);                                                               \
+    } while (0)
+
+/* The guest did something a real chip would quietly ignore. At most some per second are printed. */
+void log_guest(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Prints "ringer: ..." to stderr. One sentence: what is wrong and what to do. */
+void log_user(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+_Noreturn void assert_failed(const char *expr, const char *file, int line);
+/* For our own bugs only; must not be reachable by anything a guest does. On in release builds. */
+#define assert_always(expr)                                                                        \
+    do {                                                                                           \
+        if (__builtin_expect(!(expr), 0))                                                          \
+            assert_failed(#expr, __FILE__, __LINE__);                                              \
+    } while (0)

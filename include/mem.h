@@ -1,0 +1,73 @@
+/* Guest physical memory: RAM in a memfd, ROM, MMIO; and which pages hold translated or decoded code.
+ *
+ * mem.c owns every pointer into guest RAM. RAM is [0, ram_size), at most 3 GiB, at file offset = gpa in
+ * the memfd; what a device or ROM covers (0xA0000 up, when somebody registers it) hides the RAM below.
+ * Unmapped space reads as all ones and ignores writes (open bus).
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "types.h"
+
+struct mmio_ops {
+    /* size is 1, 2, 4 or 8; offset is relative to the region's start. */
+    uint64_t (*read)(void *opaque, uint32_t offset, unsigned size);
+    void (*write)(void *opaque, uint32_t offset, unsigned size, uint64_t value);
+};
+
+#define MEM_BELOW_4G_MAX (3 * GiB) /* 0xC0000000 up is PCI, APICs, ROM */
+
+struct mem {
+    int fd;            /* the RAM memfd */
+    uint8_t *ram;      /* all of RAM, host mapping, file order */
+    uint64_t ram_size; /* bytes, multiple of 4 KiB, 1 MiB to MEM_BELOW_4G_MAX */
+    uint8_t *page_flags; /* one byte per RAM page (file order): MEM_PAGE_* */
+    struct mem_region *regions;
+    unsigned region_count;
+    uint32_t generation; /* grows with every change of the map: windows and TLBs flush on it */
+    /* Called before a store to a page with MEM_PAGE_CODE set takes effect (interp, device DMA, fault
+     * handler): drops translations of [gpa, gpa + len). May clear MEM_PAGE_CODE. */
+    void (*code_written)(void *opaque, gpa_t gpa, uint32_t len);
+    void *code_opaque;
+    /* The same for MEM_PAGE_DECODED: the interpreter's decoded instructions. */
+    void (*decoded_written)(void *opaque, gpa_t gpa, uint32_t len);
+    void *decoded_opaque;
+};
+
+#define MEM_PAGE_CODE    0x01u /* translated blocks came from this page */
+#define MEM_PAGE_DECODED 0x02u /* the interpreter caches decoded instructions of this page */
+#define MEM_PAGE_ROM     0x04u /* writes are dropped */
+#define MEM_PAGE_MMIO    0x08u /* RAM hidden behind an MMIO region */
+
+extern struct mem guest_mem; /* one machine per process */
+
+/* Creates RAM. size in bytes. On failure sets *error to a sentence for the user. */
+bool mem_init(uint64_t size, GError **error);
+void mem_destroy(void);
+/* Covers [base, base + size), page-aligned, with a device. Regions may not overlap. */
+void mem_add_mmio(gpa_t base, uint32_t size, const struct mmio_ops *ops, void *opaque, const char *name);
+void mem_remove_mmio(gpa_t base);
+/* Copies a ROM image to base (page-aligned) and write-protects it. */
+void mem_add_rom(gpa_t base, const void *image, uint32_t size);
+
+/* Host pointer to the RAM or ROM page that holds gpa, or NULL for MMIO and unmapped space.
+ * Valid to the end of that page. Stores through it must respect page_flags: use mem_write. */
+static inline uint8_t *mem_ptr(gpa_t gpa)
+{
+    if (unlikely(gpa >= guest_mem.ram_size) ||
+        unlikely(guest_mem.page_flags[gpa >> PAGE_SHIFT] & MEM_PAGE_MMIO))
+        return NULL;
+    return guest_mem.ram + gpa;
+}
+static inline uint8_t mem_page_flags(gpa_t gpa) /* 0 for what is not RAM */
+{
+    return gpa < guest_mem.ram_size ? guest_mem.page_flags[gpa >> PAGE_SHIFT] : 0;
+}
+
+/* Any length, any memory: RAM, ROM, MMIO (split into naturally sized accesses), open bus. mem_write
+ * honours page_flags (code invalidation, ROM). For the interpreter's slow path and DMA. */
+void mem_read(gpa_t gpa, void *buffer, uint32_t len);
+void mem_write(gpa_t gpa, const void *buffer, uint32_t len);
+/* True when any byte of the page of gpa is neither RAM nor ROM. */
+bool mem_is_mmio(gpa_t gpa);
