@@ -1,0 +1,85 @@
+/* What insn_test (64-bit) and native32 (32-bit) share: one test case, and where everything lies.
+ *
+ * One memfd carries all of it. Layout of the memfd, and linear addresses in native32 and in the
+ * guest (the guest has only code and data):
+ *
+ *     memfd offset  linear       what
+ *     0             0x1ffff000   one read-only data page
+ *     0x1000        0x20000000   two read-write data pages; unmapped before the first and after these
+ *     0x3000        0x40000000   code, read and execute; unmapped behind
+ *     NT_CASES_AT   0x60000000   struct nt_cases, native32 only
+ *                   0x70000000   native32 itself
+ */
+#pragma once
+
+#include <stdint.h>
+
+#define NT_RO        0x1ffff000u
+#define NT_DATA      0x20000000u
+#define NT_DATA_SIZE 0x2000u
+#define NT_CODE      0x40000000u
+#define NT_CODE_SIZE 0x10000u
+#define NT_CASES     0x60000000u
+#define NT_FORBIDDEN_LOW  0x58000000u /* generated operands keep out: native32 lives here */
+#define NT_FORBIDDEN_HIGH 0x78000000u
+
+#define NT_DATA_AT  0x0u /* offsets in the memfd; the read-only page comes first */
+#define NT_CODE_AT  0x3000u
+#define NT_CASES_AT 0x13000u
+
+/* FS in both worlds: a small segment inside the read-write pages. GS is null. */
+#define NT_FS_BASE  (NT_DATA + 0x800u)
+#define NT_FS_LIMIT 0x1000u
+#define NT_FS_ENTRY 12 /* the first TLS slot of a 32-bit process on a 64-bit kernel */
+#define NT_CS 0x23u
+#define NT_DS 0x2bu
+#define NT_FS ((NT_FS_ENTRY << 3) | 3u)
+
+#define NT_BATCH 1024u
+#define NT_WINDOW_MAX 640u
+
+/* Code of case i: NT_SLOT_SIZE bytes from NT_CODE + i * NT_SLOT_SIZE:
+ *     [jmp *exit1] [nops] insn [jmp *exit0] [nops] [jmp *exit2]
+ * exit1 and exit2 are the landing pads for a taken branch, backwards and forwards. */
+#define NT_SLOT_SIZE  64u
+#define NT_SLOT_INSN  20u /* where the instruction starts; up to 15 bytes, then 6 of jmp */
+#define NT_SLOT_BACK  0u
+#define NT_SLOT_FORTH 58u
+
+enum nt_exit { NT_EXIT_NEXT, NT_EXIT_BACK, NT_EXIT_FORTH, NT_EXIT_SIGNAL };
+
+#define NT_FPU 1u /* load fx before, save it afterwards */
+
+struct nt_regs {
+    uint32_t gpr[8];
+    uint32_t eflags;
+    uint32_t eip;
+};
+
+struct nt_case {
+    struct nt_regs in;
+    struct nt_regs out; /* out.eip is set by a signal only */
+    uint32_t flags;     /* NT_FPU */
+    uint32_t window, window_len; /* linear address and length of what memory_in fills beforehand */
+    uint32_t exit;      /* enum nt_exit */
+    uint32_t vector, error, cr2;
+    uint32_t pad[5];
+    uint8_t fx_in[512] __attribute__((aligned(16)));
+    uint8_t fx_out[512];
+    uint8_t memory_in[NT_WINDOW_MAX];
+    uint8_t memory_out[NT_WINDOW_MAX];
+};
+_Static_assert(sizeof(struct nt_case) % 16 == 0, "fx images must stay aligned");
+
+/* native32 runs a stretch of cases at a time, while the other side prepares or checks others. */
+struct nt_cases {
+    uint32_t exit_entry[3]; /* native32's landing addresses for the three jumps of a slot */
+    uint32_t progress;      /* index of the case being run: the culprit when native32 dies */
+    uint32_t pad[12];
+    struct nt_case c[NT_BATCH];
+};
+
+/* Command on fd 4, answer (the same word) on fd 5. fd 3 is the memfd. */
+struct nt_command {
+    uint32_t first, count;
+};
