@@ -48,8 +48,12 @@ void mem_destroy(void);
 /* Covers [base, base + size), page-aligned, with a device. Regions may not overlap. */
 void mem_add_mmio(gpa_t base, uint32_t size, const struct mmio_ops *ops, void *opaque, const char *name);
 void mem_remove_mmio(gpa_t base);
-/* Copies a ROM image to base (page-aligned) and write-protects it. */
+/* Copies a ROM image to base (page-aligned) and write-protects it. Above the end of RAM it becomes a
+ * region of its own, for which mem_ptr is NULL (the reset vector, option ROMs in PCI space). */
 void mem_add_rom(gpa_t base, const void *image, uint32_t size);
+
+/* Makes RAM in [base, base + size), page-aligned, read-only or writable again (the chipset's PAM). */
+void mem_set_rom(gpa_t base, uint32_t size, bool rom);
 
 /* Host pointer to the RAM or ROM page that holds gpa, or NULL for MMIO and unmapped space.
  * Valid to the end of that page. Stores through it must respect page_flags: use mem_write. */

@@ -70,7 +70,7 @@ static inline uint16_t *interp_reg16(struct cpu *cpu, unsigned reg)
 /* --- the caches --- */
 
 #define TLB_SIZE    1024u /* entries per kind and privilege; direct mapped */
-#define TLB_INVALID 1u    /* never equals a page address */
+#define TLB_INVALID 0x800u /* equals no page address, nor one with misalignment bits 0..2 left in */
 
 enum tlb_kind { TLB_READ, TLB_WRITE, TLB_KINDS };
 
