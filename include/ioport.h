@@ -13,6 +13,8 @@ struct io_ops {
 
 void ioport_register(uint16_t first, uint16_t count, const struct io_ops *ops, void *opaque,
                      const char *name);
+/* Nobody answers on any of these ports: for ranges that a guest places (PCI BARs). */
+bool ioport_is_free(uint16_t first, uint16_t count);
 void ioport_unregister(uint16_t first, uint16_t count);
 /* Unclaimed ports read as all ones, writes to them are dropped (logged under -d io). Callers hold the
  * machine lock. size: 1, 2 or 4. */

@@ -1,0 +1,96 @@
+/* PCI: configuration mechanism #1, the i440FX host bridge, the PIIX3 ISA bridge with its interrupt
+ * routing, and what every PCI device embeds.
+ */
+#pragma once
+
+#include "device.h"
+#include "ioport.h"
+#include "irq.h"
+#include "mem.h"
+
+#define PCI_VENDOR_ID      0x00
+#define PCI_DEVICE_ID      0x02
+#define PCI_COMMAND        0x04
+#define PCI_STATUS         0x06
+#define PCI_REVISION       0x08
+#define PCI_CLASS          0x09 /* programming interface, sub-class, base class */
+#define PCI_HEADER_TYPE    0x0e
+#define PCI_BAR0           0x10
+#define PCI_SUBSYSTEM      0x2c
+#define PCI_ROM_BAR        0x30
+#define PCI_INTERRUPT_LINE 0x3c
+#define PCI_INTERRUPT_PIN  0x3d
+
+#define PCI_COMMAND_IO     0x0001u
+#define PCI_COMMAND_MEMORY 0x0002u
+#define PCI_COMMAND_MASTER 0x0004u
+#define PCI_COMMAND_INTX_DISABLE 0x0400u
+
+#define PCI_DEVFN(slot, function) ((uint8_t)((slot) << 3 | (function)))
+
+struct pci_bus;
+
+struct pci_bar {
+    uint32_t size; /* 0 = not there; a power of two */
+    bool is_io;
+    const struct io_ops *io;
+    const struct mmio_ops *mmio;
+    void *opaque;
+    /* For memory that the device maps itself (frame buffers): called instead of mem_add_mmio. */
+    void (*moved)(void *opaque, uint32_t base, bool mapped);
+    bool mapped; /* and then where: */
+    uint32_t base;
+};
+
+struct pci_device {
+    const char *name;
+    uint8_t devfn;
+    struct pci_bus *bus;
+    uint8_t config[256];
+    uint8_t writable[256]; /* bits the guest may change */
+    uint8_t clearable[256]; /* bits cleared by writing a one */
+    uint8_t reset_config[256]; /* as after pci_plug: what RESET# brings back */
+    struct pci_bar bar[6];
+    bool intx; /* level of its interrupt pin */
+    /* After the guest wrote config[offset .. offset + size); may be NULL. */
+    void (*config_written)(struct pci_device *dev, uint8_t offset, unsigned size);
+    void *opaque;
+};
+
+struct pci_wiring {
+    struct irq irq[16]; /* interrupt controller inputs, as PCI routing drives them */
+    struct irq reset;   /* pulse: reset control register CF9h asks for a hard reset */
+    /* Programmable attribute map: the guest changed what [base, base + size) is; may be NULL. */
+    void (*pam_changed)(void *opaque, gpa_t base, uint32_t size, bool readable, bool writable);
+    void *pam_opaque;
+};
+
+/* The bus with its two bridges at 00:00.0 and 00:01.0. */
+struct pci_bus *pci_new(const struct pci_wiring *wiring);
+void pci_free(struct pci_bus *bus);
+
+/* class_code: base class, sub-class, programming interface, as in 0x020000. */
+void pci_device_init(struct pci_device *dev, const char *name, uint16_t vendor, uint16_t device,
+                     uint32_t class_code, uint8_t revision);
+void pci_add_io_bar(struct pci_device *dev, unsigned bar, uint32_t size, const struct io_ops *ops,
+                    void *opaque);
+void pci_add_mmio_bar(struct pci_device *dev, unsigned bar, uint32_t size, const struct mmio_ops *ops,
+                      void *opaque);
+void pci_add_ram_bar(struct pci_device *dev, unsigned bar, uint32_t size,
+                     void (*moved)(void *opaque, uint32_t base, bool mapped), void *opaque);
+/* Puts dev into its slot, when its config space is complete. */
+void pci_plug(struct pci_bus *bus, struct pci_device *dev, uint8_t devfn);
+void pci_unplug(struct pci_device *dev);
+
+/* The level of the interrupt pin that PCI_INTERRUPT_PIN names. */
+void pci_set_intx(struct pci_device *dev, bool level);
+
+/* Config space as the guest's accesses see it; for firmware that runs on our side. */
+uint32_t pci_config_read(struct pci_bus *bus, uint8_t devfn, uint8_t offset, unsigned size);
+void pci_config_write(struct pci_bus *bus, uint8_t devfn, uint8_t offset, unsigned size, uint32_t value);
+struct pci_device *pci_find(struct pci_bus *bus, uint8_t devfn);
+
+/* Save and load cover config space, routing and the pins of all devices on the bus. */
+extern const struct device_ops pci_ops;
+/* A device's own reset calls this for its config space (BARs unmapped, commands off). */
+void pci_device_reset(struct pci_device *dev);

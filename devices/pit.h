@@ -1,0 +1,22 @@
+/* 8254 interval timer and the PC's port 61h around it. */
+#pragma once
+
+#include "device.h"
+#include "irq.h"
+
+#define PIT_HZ 1193182
+
+struct pit;
+
+/* irq0: rising edges of channel 0's OUT. Each is driven as a fall at once followed by a rise, so that
+ * the wire is otherwise high and a request is not withdrawn by the square wave's low half. */
+struct pit *pit_new(const struct irq *irq0);
+void pit_free(struct pit *pit);
+
+/* Tells whether the previous tick is still waiting to be acknowledged: then the next one is kept
+ * for later instead of being lost in the same request. */
+void pit_set_requested_hook(struct pit *pit, bool (*requested)(void *opaque), void *opaque);
+/* The guest ended the service of IRQ 0: an irq.h function for pic_set_eoi_hook(). */
+void pit_tick_taken(void *opaque, int line, bool level);
+
+extern const struct device_ops pit_ops;

@@ -1,0 +1,231 @@
+/* The machine's clock and its timers: CLOCK_MONOTONIC behind vclock.h, one timerfd for all timers,
+ * and the machine lock. The only file that reads the host's clock. See timerfd_create(2).
+ */
+#include "vclock.h"
+
+#include <errno.h>
+#include <glib.h>
+#include <glib-unix.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+
+struct vtimer {
+    vtimer_fn *fn;
+    void *opaque;
+    const char *name;
+    int64_t when;
+    bool armed;
+    struct vtimer *next; /* in the list of armed timers, earliest first */
+};
+
+/* While stopped, frozen_at is the time and origin is meaningless; while running frozen_at is -1 and
+ * the time is CLOCK_MONOTONIC - origin. Readers take no lock: frozen_at is read first, and published last. */
+static _Atomic int64_t frozen_at;
+static _Atomic int64_t origin;
+static bool is_fake;
+static _Atomic int64_t fake_now;
+
+static bool wall_base_set;
+static int64_t wall_base;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct vtimer *armed_list;
+static int timer_fd = -1;
+
+static int64_t host_monotonic(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * NS_PER_SECOND + ts.tv_nsec;
+}
+
+int64_t vclock_now(void)
+{
+    if (is_fake)
+        return atomic_load_explicit(&fake_now, memory_order_relaxed);
+    int64_t frozen = atomic_load_explicit(&frozen_at, memory_order_acquire);
+    if (frozen >= 0)
+        return frozen;
+    return host_monotonic() - atomic_load_explicit(&origin, memory_order_acquire);
+}
+
+/* Programs the timerfd for the earliest timer. timerfd_settime wakes the main thread's poll when it
+ * has to, so a timer may be armed from the vCPU thread. */
+static void timerfd_program(void)
+{
+    if (timer_fd < 0)
+        return;
+    struct itimerspec spec = {0};
+    if (armed_list && atomic_load(&frozen_at) < 0) {
+        int64_t when = armed_list->when + atomic_load(&origin);
+        if (when < 1)
+            when = 1; /* zero would disarm */
+        spec.it_value.tv_sec = when / NS_PER_SECOND;
+        spec.it_value.tv_nsec = when % NS_PER_SECOND;
+    }
+    int rc = timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+    assert_always(rc == 0);
+}
+
+void vclock_start(void)
+{
+    int64_t frozen = atomic_load(&frozen_at);
+    if (is_fake || frozen < 0)
+        return;
+    atomic_store(&origin, host_monotonic() - frozen);
+    atomic_store_explicit(&frozen_at, -1, memory_order_release);
+    timerfd_program();
+}
+
+void vclock_stop(void)
+{
+    if (is_fake || atomic_load(&frozen_at) >= 0)
+        return;
+    atomic_store_explicit(&frozen_at, vclock_now(), memory_order_release);
+    timerfd_program();
+}
+
+int64_t vclock_wall_seconds(void)
+{
+    if (!wall_base_set)
+        vclock_set_wall_base(time(NULL));
+    return wall_base + vclock_now() / NS_PER_SECOND;
+}
+
+void vclock_set_wall_base(int64_t seconds)
+{
+    wall_base = seconds - vclock_now() / NS_PER_SECOND;
+    wall_base_set = true;
+}
+
+struct vtimer *vtimer_new(vtimer_fn *fn, void *opaque, const char *name)
+{
+    struct vtimer *timer = g_new0(struct vtimer, 1);
+    timer->fn = fn;
+    timer->opaque = opaque;
+    timer->name = name;
+    return timer;
+}
+
+void vtimer_free(struct vtimer *timer)
+{
+    if (!timer)
+        return;
+    vtimer_cancel(timer);
+    g_free(timer);
+}
+
+static void list_remove(struct vtimer *timer)
+{
+    struct vtimer **link = &armed_list;
+    while (*link && *link != timer)
+        link = &(*link)->next;
+    if (*link)
+        *link = timer->next;
+    timer->armed = false;
+}
+
+void vtimer_arm(struct vtimer *timer, int64_t when_ns)
+{
+    struct vtimer *first = armed_list;
+    int64_t first_when = first ? first->when : INT64_MAX;
+
+    if (timer->armed)
+        list_remove(timer);
+    timer->when = when_ns;
+    timer->armed = true;
+    /* Timers of equal time run in the order in which they were armed. */
+    struct vtimer **link = &armed_list;
+    while (*link && (*link)->when <= when_ns)
+        link = &(*link)->next;
+    timer->next = *link;
+    *link = timer;
+    if (armed_list->when != first_when)
+        timerfd_program();
+}
+
+void vtimer_cancel(struct vtimer *timer)
+{
+    /* The timerfd is left alone: a wake-up for nothing is cheaper than a system call here. */
+    if (timer->armed)
+        list_remove(timer);
+}
+
+bool vtimer_armed(const struct vtimer *timer)
+{
+    return timer->armed;
+}
+
+static gboolean timerfd_ready(gint fd, GIOCondition condition, gpointer opaque)
+{
+    uint64_t expirations;
+    if (read(fd, &expirations, sizeof(expirations)) < 0 && errno != EAGAIN && errno != EINTR)
+        log_user("reading the timer failed (%s); the guest's clock stands still", g_strerror(errno));
+
+    machine_lock();
+    /* Bounded: a device that asks for "now" again and again must not keep the main loop from its
+     * other work; the timerfd brings us back at once for what is left. */
+    for (int i = 0; i < 64 && armed_list && armed_list->when <= vclock_now() &&
+                    atomic_load(&frozen_at) < 0; i++) {
+        struct vtimer *timer = armed_list;
+        list_remove(timer);
+        timer->fn(timer->opaque);
+    }
+    timerfd_program();
+    machine_unlock();
+    return G_SOURCE_CONTINUE;
+}
+
+void vclock_attach(void)
+{
+    assert_always(timer_fd < 0 && !is_fake);
+    timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    assert_always(timer_fd >= 0);
+    GSource *source = g_unix_fd_source_new(timer_fd, G_IO_IN);
+    g_source_set_callback(source, G_SOURCE_FUNC(timerfd_ready), NULL, NULL);
+    g_source_set_priority(source, G_PRIORITY_HIGH);
+    g_source_attach(source, NULL);
+    g_source_unref(source);
+    timerfd_program();
+}
+
+void machine_lock(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void machine_unlock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+void vclock_fake_start(void)
+{
+    is_fake = true;
+    atomic_store(&fake_now, 0);
+    wall_base = 0;
+    wall_base_set = true;
+    while (armed_list)
+        list_remove(armed_list);
+}
+
+void vclock_fake_advance(int64_t ns)
+{
+    assert_always(is_fake);
+    int64_t target = atomic_load(&fake_now) + ns;
+    machine_lock();
+    while (armed_list && armed_list->when <= target) {
+        struct vtimer *timer = armed_list;
+        list_remove(timer);
+        if (timer->when > atomic_load(&fake_now))
+            atomic_store(&fake_now, timer->when);
+        timer->fn(timer->opaque);
+    }
+    atomic_store(&fake_now, target);
+    machine_unlock();
+}
