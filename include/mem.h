@@ -48,6 +48,8 @@ void mem_destroy(void);
 /* Covers [base, base + size), page-aligned, with a device. Regions may not overlap. */
 void mem_add_mmio(gpa_t base, uint32_t size, const struct mmio_ops *ops, void *opaque, const char *name);
 void mem_remove_mmio(gpa_t base);
+/* Neither RAM nor a region in [base, base + size): for ranges that a guest places (PCI BARs). */
+bool mem_is_free(gpa_t base, uint32_t size);
 /* Copies a ROM image to base (page-aligned) and write-protects it. Above the end of RAM it becomes a
  * region of its own, for which mem_ptr is NULL (the reset vector, option ROMs in PCI space). */
 void mem_add_rom(gpa_t base, const void *image, uint32_t size);

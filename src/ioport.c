@@ -30,6 +30,15 @@ void ioport_register(uint16_t first, uint16_t count, const struct io_ops *ops, v
     }
 }
 
+bool ioport_is_free(uint16_t first, uint16_t count)
+{
+    for (unsigned port = first; port < (unsigned)first + count; port++) {
+        if (port >= PORT_COUNT || ports[port])
+            return false;
+    }
+    return true;
+}
+
 void ioport_unregister(uint16_t first, uint16_t count)
 {
     struct io_range *range = ports[first];

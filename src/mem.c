@@ -135,6 +135,18 @@ void mem_add_mmio(gpa_t base, uint32_t size, const struct mmio_ops *ops, void *o
     mem_insert(&region);
 }
 
+bool mem_is_free(gpa_t base, uint32_t size)
+{
+    if (base < guest_mem.ram_size)
+        return false;
+    for (unsigned i = 0; i < guest_mem.region_count; i++) {
+        const struct mem_region *region = &guest_mem.regions[i];
+        if (base < region->base + region->size && region->base < base + size)
+            return false;
+    }
+    return true;
+}
+
 void mem_remove_mmio(gpa_t base)
 {
     struct mem_region *region = mem_find(base);
