@@ -1,0 +1,132 @@
+/* What the run loop and the native layer know of the translator.
+ *
+ * Invariants of emitted code (every function that emits relies on them, at block entries and exits):
+ *   - Guest EAX ECX EDX EBX EBP ESI EDI are in the host registers of the same number, upper halves
+ *     zero. Guest ESP is R13 + delta, delta known at translation time and 0 at entries and exits.
+ *   - The guest's arithmetic flags and DF are the host's. IF is bt->vif, the rest bt->sysflags.
+ *   - x87, MMX and SSE state is the host's.
+ *   - R15 = struct bt, R14 = base of the window (also GS base), R12 = jump table. R8-R11 are scratch.
+ *   - RSP is the private return-address stack. Nothing on it but addresses of return sites, or, below
+ *     the last of these, transient values within one instruction.
+ *   - A faulting access changes nothing the guest can see beyond what its row describes.
+ */
+#pragma once
+
+#include <glib.h>
+#include <signal.h>
+#include <ucontext.h>
+
+#include "cpu.h"
+#include "types.h"
+
+/* Everything a translation depends on besides the bytes it was made from. */
+#define MODE_CODE32   0x00000001u
+#define MODE_STACK32  0x00000002u
+#define MODE_CPL      0x0000000cu /* two bits */
+#define MODE_CPL_SHIFT 2
+#define MODE_PAGING   0x00000010u
+#define MODE_PROT     0x00000020u /* protected mode and not V86 */
+#define MODE_NOFPU    0x00000040u /* CR0.EM or TS: x87/MMX/SSE are left to the interpreter */
+#define MODE_NOSSE    0x00000080u /* CR4.OSFXSR clear */
+#define MODE_TSD      0x00000100u /* RDTSC is privileged and CPL > 0 */
+#define MODE_IOPL_OK  0x00000200u /* CPL <= IOPL: CLI, STI, POPF change IF */
+#define MODE_SHAPE_SHIFT 12       /* two bits each for ES CS SS DS FS GS */
+
+/* Segment shapes. CS: FLAT or BASED (its limit is checked on branches by nobody yet unless SLOW). */
+enum seg_shape {
+    SHAPE_FLAT,    /* writable data (CS: code), base 0, limit 4 GiB */
+    SHAPE_BASED,   /* the same with any base */
+    SHAPE_CHECKED, /* writable expand-up data of any limit: every access is checked */
+    SHAPE_SLOW,    /* anything else: accesses are left to the interpreter */
+};
+
+struct jtable;
+struct tentry;
+
+#define BT_RAS_SIZE  (64 * 1024)
+#define BT_RAS_GUARD 4096
+#define BT_RAS_SLOTS 512 /* return slots above the base, all pointing to ret_slow */
+
+/* The translator's view of a virtual CPU; R15 in translated code. Offsets of the first fields are
+ * known to world.S (checked there by bt_layout.h). */
+struct bt {
+    struct cpu cpu;
+    /* --- read and written by emitted code and world.S --- */
+    uint32_t host_flags;  /* arithmetic flags and DF for entry and exit, with bits 1 and 9 set */
+    uint32_t vif;         /* FL_IF or 0 */
+    uint32_t sysflags;    /* EFLAGS without arithmetic flags, DF and IF */
+    volatile int kick;    /* someone wants the run loop: checked on entry, set by vcpu_kick */
+    volatile int irq_pending; /* the PIC's INT output: checked where IF becomes 1 */
+    uint32_t exit_arg;    /* r8d at exit */
+    uint8_t *window;      /* base of the current window */
+    uint32_t *jtable;     /* base of the current jump table */
+    uint8_t *ras_rsp, *ras_base;
+    void (*exit_fn)(void); /* world_exit: out of rel32 reach of the code cache */
+    void *host_rsp;
+    uint32_t host_mxcsr;
+    uint16_t host_fcw;
+    /* --- monitor only --- */
+    uint32_t mode, cs_base;
+    uint32_t isa; /* GISA_* */
+    bool single;  /* lockstep: blocks are entered one by one, nothing is chained */
+};
+
+/* --- translate.c --- */
+/* MODE_* of the CPU as it stands; false in *ok when translated code cannot run in it at all. */
+uint32_t bt_mode(const struct bt *bt, bool *ok);
+void bt_split_flags(struct bt *bt); /* cpu.eflags -> host_flags, vif, sysflags */
+void bt_merge_flags(struct bt *bt); /* and back */
+
+/* Resolves a code page for translation: the physical page that linear page gla executes from now, or
+ * false (not present, not executable, not RAM). *global: the mapping is the same in all address
+ * spaces until it is flushed. Provided by the native layer. */
+typedef bool code_page_fn(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global);
+
+void tr_set_code_page(code_page_fn *fn);
+/* Called when a page gets its first translation: takes write access to it out of all windows. */
+typedef void tr_protect_fn(gpa_t page);
+void tr_set_protect(tr_protect_fn *fn);
+
+/* Finds or makes the translation of cs_base:eip in the present mode. NULL: the instruction there is
+ * for the interpreter (it does not fetch, or its page is not RAM). */
+struct tentry *tr_lookup(struct bt *bt, uint32_t eip);
+const void *tentry_host(const struct tentry *entry);
+/* Number of guest instructions of the block behind entry, and the EIP of number i (lockstep). */
+unsigned tentry_insn_count(const struct tentry *entry);
+uint32_t tentry_insn_eip(const struct tentry *entry, unsigned i);
+bool tentry_crosses(const struct tentry *entry); /* its bytes extend into the next page */
+
+/* After EXIT_CHAIN with exit id arg: the EIP it wants. */
+uint32_t tr_exit_target(uint32_t arg);
+/* Makes exit arg jump to entry directly, if that is valid for good. */
+void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry);
+
+/* Recovery: exact guest state from a host context stopped at pc inside the code cache. */
+enum recover_rc { RECOVER_NONE, RECOVER_INSIDE, RECOVER_BOUNDARY };
+/* RECOVER_NONE: pc is in no block. RECOVER_BOUNDARY: between two guest instructions (or iterations
+ * of a string instruction), so an interrupt may be taken there. On the others bt->cpu (GPRs, EIP,
+ * arithmetic flags) is that of the start of the instruction pc is in. Async-signal-safe. */
+enum recover_rc tr_recover(struct bt *bt, const ucontext_t *uc);
+bool tr_in_code(const void *pc); /* pc lies in the code cache */
+
+/* --- tcache.c --- */
+bool tcache_init(GError **error);
+void tcache_flush(void); /* drops everything */
+void tcache_invalidate(gpa_t gpa, uint32_t len); /* drops translations of these bytes */
+/* Drops what was translated from linear page gla of physical page gpa (its mapping changed). */
+void tcache_drop_linear(gpa_t gpa, gla_t gla);
+uint64_t tcache_used(void);
+uint32_t tcache_epoch(void); /* grows with every flush or invalidation: private stacks are stale */
+
+/* --- jump tables, jtable.c --- */
+/* A table of 32-bit host addresses indexed by EIP; 0 = unknown. 16 GiB of address space each. */
+struct jtable *jtable_new(void); /* NULL: no address space */
+void jtable_free(struct jtable *table);
+uint32_t *jtable_base(struct jtable *table);
+void jtable_set(struct jtable *table, uint32_t eip, const struct tentry *entry);
+/* Forgets the entries of linear page gla (and of the last bytes before it: crossing instructions). */
+void jtable_drop_page(struct jtable *table, gla_t gla);
+void jtable_clear(struct jtable *table);
+void jtable_clear_all(void);
+/* Forgets one entry point in every table. */
+void jtable_forget(uint32_t eip, const void *host);

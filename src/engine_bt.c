@@ -1,0 +1,230 @@
+/* The run loop around translated code (see engine_bt.h). */
+#include "engine_bt.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "ginsn.h"
+#include "lockstep.h"
+#include "log.h"
+#include "mem.h"
+#include "native/shadow.h"
+#include "native/sighandler.h"
+#include "native/world.h"
+
+struct bt_stats bt_stats;
+
+/* Which private return stack is in use, and for what. */
+static struct {
+    uint8_t *base[2], *rsp[2]; /* supervisor, user */
+    uint32_t mode[2], cs_base[2];
+    unsigned space; /* of the user stack */
+    uint32_t tcache_epoch, code_epoch;
+    unsigned cls;
+} ras;
+
+static bool mode_ok;
+
+static uint8_t *ras_new(void)
+{
+    size_t size = BT_RAS_GUARD + BT_RAS_SIZE + BT_RAS_SLOTS * 8;
+    uint8_t *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_always(p != MAP_FAILED);
+    assert_always(mprotect(p, BT_RAS_GUARD, PROT_NONE) == 0);
+    return p + BT_RAS_GUARD + BT_RAS_SIZE;
+}
+
+struct bt *bt_new(GError **error)
+{
+    if (!tcache_init(error))
+        return NULL;
+    struct jtable *probe = jtable_new();
+    if (!probe) {
+        g_set_error(error, g_quark_from_static_string("ringer"), 0,
+                    "translated code needs 16 GiB address ranges for its tables and got none (%s): raise "
+                    "the address-space limit (ulimit -v unlimited) or use -accel interp",
+                    g_strerror(errno));
+        return NULL;
+    }
+    jtable_free(probe);
+    struct bt *bt = mmap(NULL, sizeof *bt, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_always(bt != MAP_FAILED);
+    bt->exit_fn = world_exit;
+    for (unsigned k = 0; k < 2; k++) {
+        ras.base[k] = ras.rsp[k] = ras_new();
+        for (unsigned i = 0; i < BT_RAS_SLOTS; i++)
+            ((const void **)ras.base[k])[i] = tr_ret_slow();
+    }
+    __asm__ volatile("stmxcsr %0" : "=m"(bt->host_mxcsr));
+    shadow_init();
+    tr_set_code_page(shadow_code_page);
+    tr_set_protect(shadow_protect);
+    guest_mem.code_written = tr_code_written;
+    sighandler_init();
+    bt->isa = ~0u;
+    return bt;
+}
+
+void bt_attach_thread(struct bt *bt)
+{
+    sighandler_attach(bt);
+}
+
+static void set_gs_base(const void *base)
+{
+    static const void *last;
+    if (base != last) {
+        host_set_gs_base(base);
+        last = base;
+    }
+}
+
+/* Brings mode, window, table and private stack in line with the CPU. */
+static void bt_sync(struct bt *bt)
+{
+    struct cpu *cpu = &bt->cpu;
+    uint32_t changed = cpu->changed;
+    if (changed & CHANGED_A20)
+        cpu->changed |= CHANGED_TLB;
+    bt->mode = bt_mode(bt, &mode_ok);
+    bt->cs_base = cpu->seg[SEG_CS].base;
+    shadow_sync(bt);
+    set_gs_base(bt->window);
+    ras.rsp[ras.cls] = bt->ras_rsp ? bt->ras_rsp : ras.base[ras.cls];
+    unsigned cls = cpu->cpl == 3;
+    ras.cls = cls;
+    if (ras.mode[cls] != bt->mode || ras.cs_base[cls] != bt->cs_base ||
+        (cls && ras.space != shadow_space_id()))
+        ras.rsp[cls] = ras.base[cls];
+    ras.mode[cls] = bt->mode;
+    ras.cs_base[cls] = bt->cs_base;
+    if (cls)
+        ras.space = shadow_space_id();
+    bt->ras_base = ras.base[cls];
+    bt->ras_rsp = ras.rsp[cls];
+}
+
+/* Return sites on the private stacks may be gone: forget both. */
+static void check_epochs(struct bt *bt)
+{
+    if (likely(ras.tcache_epoch == tcache_epoch() && ras.code_epoch == shadow_code_epoch()))
+        return;
+    ras.tcache_epoch = tcache_epoch();
+    ras.code_epoch = shadow_code_epoch();
+    ras.rsp[0] = ras.base[0];
+    ras.rsp[1] = ras.base[1];
+    bt->ras_rsp = bt->ras_base;
+}
+
+static void step(struct bt *bt)
+{
+    bt_stats.interp_steps++;
+    interp_step(&bt->cpu);
+}
+
+static struct tentry *lookup(struct bt *bt)
+{
+    struct tentry *t = tr_lookup(bt, bt->cpu.eip);
+    if (t)
+        tr_publish(bt, t);
+    return t;
+}
+
+enum exit_reason bt_run(struct bt *bt, bool lockstep)
+{
+    struct cpu *cpu = &bt->cpu;
+    bt->single = lockstep;
+    for (;;) {
+        if (cpu->shutdown)
+            return EXIT_SHUTDOWN;
+        if (bt->kick || (bt->irq_pending && (cpu->eflags & FL_IF) && !cpu->inhibit_irq))
+            return EXIT_KICK;
+        if (cpu->halted)
+            return EXIT_HALT;
+        if (cpu->inhibit_irq) {
+            step(bt);
+            continue;
+        }
+        if (cpu->changed || unlikely(guest_mem.generation != bt->mem_generation)) {
+            bt->mem_generation = guest_mem.generation;
+            bt_sync(bt);
+        }
+        if (!mode_ok) {
+            step(bt);
+            continue;
+        }
+        if (lockstep) {
+            lockstep_block(bt);
+            continue;
+        }
+        const void *host = tr_published(bt, cpu->eip);
+        if (!host) {
+            struct tentry *t = lookup(bt);
+            if (!t) {
+                step(bt);
+                continue;
+            }
+            host = tentry_host(t);
+        }
+        if (tr_leads_to_interp(bt, host)) {
+            step(bt);
+            continue;
+        }
+        check_epochs(bt);
+        bt_split_flags(bt);
+        if (log_on(LOG_EXEC))
+            log_printf("enter %08x\n", cpu->eip);
+        enum exit_reason reason = world_enter(bt, host);
+        bt_merge_flags(bt);
+        bt_stats.exits[reason]++;
+        switch (reason) {
+        case EXIT_KICK:
+            if (!bt->kick)
+                continue;
+            return EXIT_KICK;
+        case EXIT_CHAIN: {
+            uint32_t arg = bt->exit_arg;
+            uint32_t flushes = tcache_flushes();
+            cpu->eip = tr_exit_target(arg);
+            struct tentry *t = lookup(bt);
+            if (t && flushes == tcache_flushes()) {
+                bt_stats.chained++;
+                tr_chain(bt, arg, t);
+            }
+            break;
+        }
+        case EXIT_LOOKUP:
+            break;
+        case EXIT_INTERP:
+            step(bt);
+            break;
+        case EXIT_FAULT:
+            cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);
+            break;
+        default:
+            assert_always(!"exit reason");
+        }
+    }
+}
+
+void bt_stats_print(FILE *out)
+{
+    static const char *const name[] = {
+        [EXIT_BUDGET] = "budget", [EXIT_KICK] = "kick",     [EXIT_HALT] = "halt",
+        [EXIT_SHUTDOWN] = "shutdown", [EXIT_DEVICE] = "device", [EXIT_LOOKUP] = "lookup",
+        [EXIT_CHAIN] = "chain",   [EXIT_INTERP] = "interp", [EXIT_FAULT] = "fault"};
+    for (unsigned i = 0; i < EXIT_COUNT; i++)
+        if (bt_stats.exits[i])
+            fprintf(out, "exit_%s=%" G_GUINT64_FORMAT "\n", name[i], bt_stats.exits[i]);
+    fprintf(out, "interp_steps=%" G_GUINT64_FORMAT " chained=%" G_GUINT64_FORMAT "\n", bt_stats.interp_steps,
+            bt_stats.chained);
+    const struct shadow_stats *s = &shadow_stats;
+    fprintf(out,
+            "shadow_fills=%" G_GUINT64_FORMAT " faults=%" G_GUINT64_FORMAT " emulated=%" G_GUINT64_FORMAT
+            " syncs=%" G_GUINT64_FORMAT " dropped_pages=%" G_GUINT64_FORMAT " dropped_ranges=%" G_GUINT64_FORMAT
+            " recycled=%" G_GUINT64_FORMAT " evicted=%" G_GUINT64_FORMAT "\n",
+            s->fills, s->faults, s->emulated, s->syncs, s->dropped_pages, s->dropped_ranges, s->recycled,
+            s->evicted);
+    fprintf(out, "tcache_bytes=%" G_GUINT64_FORMAT " tcache_flushes=%u\n", tcache_used(), tcache_flushes());
+}

@@ -1,0 +1,27 @@
+/* The default engine: translated code, with the interpreter for what is rare (DESIGN.md, 2, 3, 5). */
+#pragma once
+
+#include <glib.h>
+#include <stdio.h>
+
+#include "translator.h"
+
+/* Builds the engine around a fresh CPU (bt->cpu, not yet reset). One per process. NULL with *error. */
+struct bt *bt_new(GError **error);
+/* For the thread that will call bt_run, once. */
+void bt_attach_thread(struct bt *bt);
+
+/* Runs until *kick or a deliverable interrupt (EXIT_KICK), HLT (EXIT_HALT) or triple fault
+ * (EXIT_SHUTDOWN). lockstep: compare each block with the interpreter first; a difference is printed
+ * and ends the process with status 3. */
+enum exit_reason bt_run(struct bt *bt, bool lockstep);
+
+struct bt_stats {
+    uint64_t exits[EXIT_COUNT];
+    uint64_t interp_steps;
+    uint64_t chained;
+    uint64_t lockstep_blocks, lockstep_insns;
+    uint64_t interp_opcode[512]; /* by opcode: 0..255 one-byte, 256.. two-byte */
+};
+extern struct bt_stats bt_stats;
+void bt_stats_print(FILE *out);

@@ -1,0 +1,199 @@
+/* Lockstep: the interpreter is the oracle of the translator (see lockstep.h).
+ *
+ * The interpreter goes first, with its stores logged; then its stores are undone (their new bytes
+ * kept), the translated block runs from the same state, and registers, flags, FPU state and the bytes
+ * stored are compared. Interrupts are taken between blocks only. Instructions that touch devices or
+ * read the time end the comparison and are the interpreter's alone.
+ */
+#include "lockstep.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <capstone/capstone.h>
+#include <glib.h>
+
+#include "engine_bt.h"
+#include "log.h"
+#include "mem.h"
+#include "native/sighandler.h"
+#include "native/world.h"
+
+#define LOG_MAX 65536
+
+static struct store_log stores;
+static uint8_t (*new_bytes)[16];
+
+/* What is compared of the FPU image: not FIP, FDP and FOP, which the host fills with its own. */
+static bool fpu_differs(const struct fxstate *a, const struct fxstate *b)
+{
+    if (a->fcw != b->fcw || a->fsw != b->fsw || a->ftw != b->ftw || a->mxcsr != b->mxcsr)
+        return true;
+    for (unsigned i = 0; i < 8; i++)
+        if (memcmp(a->st[i], b->st[i], 10) || memcmp(a->xmm[i], b->xmm[i], 16))
+            return true;
+    return false;
+}
+
+static void print_state(const char *who, const struct cpu *c)
+{
+    fprintf(stderr,
+            "%-11s eip=%08x eflags=%08x eax=%08x ecx=%08x edx=%08x ebx=%08x esp=%08x ebp=%08x esi=%08x "
+            "edi=%08x cr2=%08x\n",
+            who, c->eip, c->eflags, c->gpr[EAX], c->gpr[ECX], c->gpr[EDX], c->gpr[EBX], c->gpr[ESP],
+            c->gpr[EBP], c->gpr[ESI], c->gpr[EDI], c->cr2);
+}
+
+static void print_fpu(const char *who, const struct fxstate *f)
+{
+    fprintf(stderr, "%-11s fcw=%04x fsw=%04x ftw=%02x mxcsr=%08x\n", who, f->fcw, f->fsw, f->ftw, f->mxcsr);
+    for (unsigned i = 0; i < 8; i++) {
+        fprintf(stderr, "  st%u=", i);
+        for (unsigned b = 10; b-- > 0;)
+            fprintf(stderr, "%02x", f->st[i][b]);
+        fprintf(stderr, " xmm%u=", i);
+        for (unsigned b = 16; b-- > 0;)
+            fprintf(stderr, "%02x", f->xmm[i][b]);
+        fprintf(stderr, "\n");
+    }
+}
+
+static _Noreturn void differ(struct bt *bt, const struct tentry *t, const struct cpu *before,
+                             const struct cpu *want, const char *what)
+{
+    fprintf(stderr, "ringer: lockstep: translated code differs from the interpreter in %s\n", what);
+    print_state("before", before);
+    print_state("interpreter", want);
+    print_state("translated", &bt->cpu);
+    if (fpu_differs(&want->fpu, &bt->cpu.fpu)) {
+        print_fpu("before", &before->fpu);
+        print_fpu("interpreter", &want->fpu);
+        print_fpu("translated", &bt->cpu.fpu);
+    }
+    for (unsigned i = 0; i < stores.count; i++) {
+        const uint8_t *now = mem_ptr(stores.entry[i].gpa);
+        if (now && memcmp(now, new_bytes[i], stores.entry[i].size)) {
+            fprintf(stderr, "memory %09" G_GINT64_MODIFIER "x: interpreter", (guint64)stores.entry[i].gpa);
+            for (unsigned b = 0; b < stores.entry[i].size; b++)
+                fprintf(stderr, " %02x", new_bytes[i][b]);
+            fprintf(stderr, " translated");
+            for (unsigned b = 0; b < stores.entry[i].size; b++)
+                fprintf(stderr, " %02x", now[b]);
+            fprintf(stderr, "\n");
+        }
+    }
+    tr_print_block(t);
+    fflush(stderr);
+    _Exit(3);
+}
+
+/* Undoes the logged stores, newest first, keeping what they had written. */
+static void undo(void)
+{
+    for (unsigned i = 0; i < stores.count; i++) {
+        uint8_t *p = mem_ptr(stores.entry[i].gpa);
+        memcpy(new_bytes[i], p, stores.entry[i].size); /* the final value, also where stored twice */
+    }
+    for (unsigned i = stores.count; i-- > 0;)
+        memcpy(mem_ptr(stores.entry[i].gpa), stores.entry[i].old, stores.entry[i].size);
+}
+
+static bool same_stores(void)
+{
+    for (unsigned i = 0; i < stores.count; i++)
+        if (memcmp(mem_ptr(stores.entry[i].gpa), new_bytes[i], stores.entry[i].size))
+            return false;
+    return true;
+}
+
+void lockstep_block(struct bt *bt)
+{
+    struct cpu *cpu = &bt->cpu;
+    static struct cpu before, want;
+    if (!stores.entry) {
+        stores.capacity = LOG_MAX;
+        stores.entry = g_new(struct store_log_entry, LOG_MAX);
+        new_bytes = g_malloc(LOG_MAX * sizeof *new_bytes);
+    }
+    struct tentry *t = tr_lookup(bt, cpu->eip);
+    if (!t || tr_leads_to_interp(bt, tentry_host(t))) {
+        bt_stats.interp_steps++;
+        interp_step(cpu);
+        return;
+    }
+
+    /* Whatever the block does to pages that hold translations would change the block itself. */
+    before = *cpu;
+    stores.count = 0;
+    stores.overflow = stores.device = false;
+    interp_set_store_log(cpu, &stores);
+    unsigned n = tentry_insn_count(t), done = 0;
+    bool exception = false;
+    while (done < n) {
+        uint32_t eip = cpu->eip;
+        interp_step(cpu);
+        if (stores.device || stores.overflow || cpu->shutdown || cpu->halted)
+            break;
+        done++;
+        /* A REP instruction comes back at itself until it is done. */
+        while (cpu->eip == eip && !cpu->changed && tr_is_string(t, done - 1) && !stores.device &&
+               !stores.overflow)
+            interp_step(cpu);
+        if (cpu->changed) {
+            exception = true;
+            break;
+        }
+        if (done < n && cpu->eip != tentry_insn_eip(t, done))
+            break;
+    }
+    interp_set_store_log(cpu, NULL);
+    bool code = false;
+    for (unsigned i = 0; i < stores.count; i++)
+        code |= mem_page_flags(stores.entry[i].gpa) & MEM_PAGE_CODE;
+    want = *cpu;
+    undo();
+    *cpu = before;
+    interp_flush_tlb(cpu);
+    if (done == 0 || stores.overflow || code || want.shutdown || want.halted) {
+        bt_stats.interp_steps++;
+        interp_step(cpu);
+        return;
+    }
+
+    bt_split_flags(bt);
+    int kick = bt->kick;
+    bt->kick = 0; /* a kick would stop the block in its middle */
+    enum exit_reason reason = world_enter(bt, tentry_host(t));
+    if (bt->kick || kick)
+        bt->kick = 1;
+    bt_merge_flags(bt);
+    bt_stats.exits[reason]++;
+    if (reason == EXIT_KICK) {
+        /* Came in the middle: this block goes uncompared from here. */
+        return;
+    }
+    if (reason == EXIT_FAULT)
+        cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);
+    else if (reason == EXIT_INTERP && (exception || cpu->eip != want.eip)) {
+        /* The instruction is the interpreter's: an exception, or it was part of the run above. */
+        interp_step(cpu);
+        while (cpu->eip != want.eip && !cpu->changed && tr_is_string(t, done - 1))
+            interp_step(cpu);
+    }
+    bt_stats.lockstep_blocks++;
+    bt_stats.lockstep_insns += done;
+
+    if (cpu->eip != want.eip)
+        differ(bt, t, &before, &want, "EIP");
+    if (memcmp(cpu->gpr, want.gpr, sizeof cpu->gpr))
+        differ(bt, t, &before, &want, "a general register");
+    if (cpu->eflags != want.eflags)
+        differ(bt, t, &before, &want, "EFLAGS");
+    if (fpu_differs(&cpu->fpu, &want.fpu))
+        differ(bt, t, &before, &want, "the FPU state");
+    if (cpu->cr2 != want.cr2 || cpu->cpl != want.cpl)
+        differ(bt, t, &before, &want, "CR2 or CPL");
+    if (!same_stores())
+        differ(bt, t, &before, &want, "memory");
+}

@@ -1,0 +1,42 @@
+/* Shadows: what is remembered of guest page directories to keep their windows true.
+ *
+ * A space is one guest page directory (or the unpaged address space) with two windows: what the
+ * supervisor reaches and what user code reaches. Pages are mapped on demand by shadow_fill, from the
+ * fault handler; shadow_sync drops what the guest's own invalidations have made stale, by comparing
+ * the guest's tables with a copy of what was used of them. Nothing is write-protected for that.
+ */
+#pragma once
+
+#include "translator.h"
+#include "types.h"
+
+struct space;
+
+void shadow_init(void);
+/* Switches to the space of cpu's present paging state and consumes cpu->changed. Then
+ * bt->window, bt->jtable belong to bt->mode, which must be up to date. */
+void shadow_sync(struct bt *bt);
+/* After a change of mode alone (CPL, segments): chooses window and table of the present space. */
+void shadow_select(struct bt *bt);
+
+enum fill {
+    FILL_OK,      /* mapped now: retry the access */
+    FILL_FAULT,   /* the guest's tables refuse it; *error is the page-fault error code */
+    FILL_EMULATE, /* MMIO, ROM, open bus, or a store to a page with translations */
+};
+/* The access to gla in the present window faulted. Async-signal-safe with respect to translated code. */
+enum fill shadow_fill(struct bt *bt, gla_t gla, bool write, uint32_t *error);
+
+/* code_page_fn and tr_protect_fn for the translator. */
+bool shadow_code_page(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global);
+void shadow_protect(gpa_t page);
+
+/* Grows whenever an address space may have lost code it had: private stacks are stale. */
+uint32_t shadow_code_epoch(void);
+/* Identifies the present space (for the user private stack). */
+unsigned shadow_space_id(void);
+
+struct shadow_stats {
+    uint64_t fills, faults, emulated, syncs, dropped_pages, dropped_ranges, recycled, evicted;
+};
+extern struct shadow_stats shadow_stats;

@@ -1,0 +1,179 @@
+/* Host signal handling for the vCPU thread (see sighandler.h). The only user of sigaction and
+ * ucontext besides tr_recover. */
+#include "sighandler.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "shadow.h"
+#include "window.h"
+#include "world.h"
+
+#define ALTSTACK_SIZE (256 * 1024)
+#define TRAP_DB 1
+#define TRAP_PF 14
+#define HOST_TF 0x100
+
+struct guest_fault guest_fault;
+
+static __thread struct bt *attached;
+
+int sighandler_kick_signal(void)
+{
+    return SIGUSR1;
+}
+
+/* Resumes the host in the monitor, guest registers already in bt->cpu. */
+static void leave(struct bt *bt, ucontext_t *uc, enum exit_reason reason)
+{
+    greg_t *r = uc->uc_mcontext.gregs;
+    bt->ras_rsp = (uint8_t *)r[REG_RSP];
+    r[REG_R9] = reason;
+    r[REG_RIP] = (greg_t)(uintptr_t)world_exit_recovered;
+    r[REG_EFL] &= ~(greg_t)HOST_TF;
+}
+
+static _Noreturn void die(int sig)
+{
+    /* Not from translated code: our own bug. Let it be seen as what it is. */
+    signal(sig, SIG_DFL);
+    raise(sig);
+    _exit(1);
+}
+
+/* An indirect jump found no host address: the host stands at address 0, between blocks. */
+static void missed_jump(struct bt *bt, ucontext_t *uc)
+{
+    greg_t *r = uc->uc_mcontext.gregs;
+    struct cpu *cpu = &bt->cpu;
+    cpu->gpr[EAX] = (uint32_t)r[REG_RAX];
+    cpu->gpr[ECX] = (uint32_t)r[REG_RCX];
+    cpu->gpr[EDX] = (uint32_t)r[REG_RDX];
+    cpu->gpr[EBX] = (uint32_t)r[REG_RBX];
+    cpu->gpr[ESP] = (uint32_t)r[REG_R13];
+    cpu->gpr[EBP] = (uint32_t)r[REG_RBP];
+    cpu->gpr[ESI] = (uint32_t)r[REG_RSI];
+    cpu->gpr[EDI] = (uint32_t)r[REG_RDI];
+    cpu->eip = (uint32_t)r[REG_R8];
+    bt->host_flags = ((uint32_t)r[REG_EFL] & (FL_ARITH | FL_DF)) | FL_FIXED1 | FL_IF;
+    leave(bt, uc, EXIT_LOOKUP);
+}
+
+static void on_fault(int sig, siginfo_t *si, void *context)
+{
+    ucontext_t *uc = context;
+    greg_t *r = uc->uc_mcontext.gregs;
+    struct bt *bt = attached;
+    int saved_errno = errno;
+
+    if (!bt || (struct bt *)r[REG_R15] != bt)
+        die(sig);
+    if (r[REG_RIP] == 0) {
+        missed_jump(bt, uc);
+        return;
+    }
+    if (!tr_in_code((void *)r[REG_RIP]))
+        die(sig);
+
+    uint8_t *at = si->si_addr;
+    bool page_fault = sig == SIGSEGV && r[REG_TRAPNO] == TRAP_PF;
+    if (page_fault && at >= bt->ras_base - BT_RAS_SIZE - BT_RAS_GUARD && at < bt->ras_base - BT_RAS_SIZE) {
+        /* The private stack is full: forget it and do the call again. */
+        r[REG_RSP] = (greg_t)(uintptr_t)bt->ras_base;
+        return;
+    }
+    if ((page_fault || sig == SIGBUS) && at >= bt->window && at < bt->window + WINDOW_SIZE) {
+        gla_t gla = (gla_t)(at - bt->window);
+        uint32_t error = 0;
+        switch (shadow_fill(bt, gla, page_fault && (r[REG_ERR] & PFERR_W), &error)) {
+        case FILL_OK:
+            errno = saved_errno;
+            return;
+        case FILL_FAULT:
+            guest_fault.gla = gla;
+            guest_fault.error = error;
+            assert_always(tr_recover(bt, uc) != RECOVER_NONE);
+            leave(bt, uc, EXIT_FAULT);
+            return;
+        case FILL_EMULATE:
+            break;
+        }
+    }
+    /* Beyond the window's end, #GP for alignment, #DE, x87 and SIMD exceptions, MMIO, stores to code:
+     * the interpreter does the instruction again and finds out. */
+    assert_always(tr_recover(bt, uc) != RECOVER_NONE);
+    leave(bt, uc, EXIT_INTERP);
+    errno = saved_errno;
+}
+
+static void leave_at_boundary(struct bt *bt, ucontext_t *uc)
+{
+    greg_t *r = uc->uc_mcontext.gregs;
+    if (tr_recover(bt, uc) == RECOVER_BOUNDARY)
+        leave(bt, uc, EXIT_KICK);
+    else
+        r[REG_EFL] |= HOST_TF;
+}
+
+static void on_kick(int sig, siginfo_t *si, void *context)
+{
+    ucontext_t *uc = context;
+    greg_t *r = uc->uc_mcontext.gregs;
+    struct bt *bt = attached;
+    if (!bt)
+        return;
+    uintptr_t pc = (uintptr_t)r[REG_RIP];
+    if (pc >= (uintptr_t)world_enter_restart && pc < (uintptr_t)world_enter_end)
+        r[REG_RIP] = (greg_t)(uintptr_t)world_enter_abort;
+    else if (tr_in_code((void *)pc))
+        leave_at_boundary(bt, uc);
+    /* else: in the monitor, which looks at bt->kick before it enters again, or at address 0, where
+     * the fault is about to bring it there */
+}
+
+static void on_trap(int sig, siginfo_t *si, void *context)
+{
+    ucontext_t *uc = context;
+    greg_t *r = uc->uc_mcontext.gregs;
+    struct bt *bt = attached;
+    if (!bt)
+        die(sig);
+    if (tr_in_code((void *)r[REG_RIP]) && bt->kick)
+        leave_at_boundary(bt, uc);
+    else
+        r[REG_EFL] &= ~(greg_t)HOST_TF;
+}
+
+void sighandler_init(void)
+{
+    struct sigaction sa;
+    memset(&sa, 0, sizeof sa);
+    sa.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+    sigemptyset(&sa.sa_mask);
+    /* A kick during a fill would find the monitor, not translated code, and be lost. */
+    sigaddset(&sa.sa_mask, sighandler_kick_signal());
+    sa.sa_sigaction = on_fault;
+    sigaction(SIGSEGV, &sa, NULL);
+    sigaction(SIGBUS, &sa, NULL);
+    sigaction(SIGFPE, &sa, NULL);
+    sigaction(SIGILL, &sa, NULL);
+    sa.sa_sigaction = on_trap;
+    sigaction(SIGTRAP, &sa, NULL);
+    sigemptyset(&sa.sa_mask);
+    sa.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
+    sa.sa_sigaction = on_kick;
+    sigaction(sighandler_kick_signal(), &sa, NULL);
+}
+
+void sighandler_attach(struct bt *bt)
+{
+    stack_t ss = {.ss_size = ALTSTACK_SIZE};
+    ss.ss_sp = mmap(NULL, ss.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    assert_always(ss.ss_sp != MAP_FAILED && sigaltstack(&ss, NULL) == 0);
+    attached = bt;
+}

@@ -1,0 +1,28 @@
+/* Windows: 4 GiB stretches of host address space in which guest linear address L is at base + L.
+ * window.c is the only caller of mmap, munmap and mprotect on them (DESIGN.md, section 2). */
+#pragma once
+
+#include "types.h"
+
+#define WINDOW_FIRST  0x200000000000ull
+#define WINDOW_STRIDE (8 * GiB)
+#define WINDOW_SIZE   (4 * GiB)
+
+static inline uint8_t *window_base(unsigned n)
+{
+    return (uint8_t *)(WINDOW_FIRST + n * WINDOW_STRIDE);
+}
+
+/* Reads vm.max_map_count; where /proc cannot be read the kernel's default is assumed. */
+void window_init(void);
+
+/* Maps len bytes of RAM at gpa to base + gla. populate: fault all pages in now. False when the kernel
+ * refuses (too many mappings, no memory): the caller drops windows and tries again. */
+bool window_map(uint8_t *base, gla_t gla, gpa_t gpa, uint64_t len, bool writable, bool populate);
+void window_unmap(uint8_t *base, gla_t gla, uint64_t len);
+bool window_protect(uint8_t *base, gla_t gla, uint64_t len, bool writable);
+
+/* True when so many mappings may be in use that some must be dropped first. Counts for real when the
+ * running estimate says so. Async-signal-safe. */
+bool window_crowded(void);
+uint32_t window_mappings(void); /* estimate, for statistics */

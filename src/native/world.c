@@ -1,0 +1,91 @@
+/* The way into and out of translated code: switches between the monitor's registers and the guest's.
+ * The only place, beside the code cache, where guest registers are in host registers. */
+#include "world.h"
+
+#include <stddef.h>
+
+#define OFF(field) [field] "i"(offsetof(struct bt, field))
+
+/* System V: RDI = bt, RSI = host address to enter. Returns in EAX. */
+__attribute__((naked)) unsigned world_enter(struct bt *bt __attribute__((unused)),
+                                            const void *host __attribute__((unused)))
+{
+    __asm__ volatile(
+        "push %%rbx\n\t"
+        "push %%rbp\n\t"
+        "push %%r12\n\t"
+        "push %%r13\n\t"
+        "push %%r14\n\t"
+        "push %%r15\n\t"
+        "sub $8, %%rsp\n\t"
+        "mov %%rsp, %c[host_rsp](%%rdi)\n\t"
+        "mov %%rdi, %%r15\n\t"
+        "mov %%rsi, %%r11\n\t"
+        /* From here to the jump a kick is caught by the check below or by the kick handler, which
+         * moves us to world_enter_abort. */
+        ".globl world_enter_restart\n"
+        "world_enter_restart:\n\t"
+        "cmpl $0, %c[kick](%%r15)\n\t"
+        "jne world_enter_abort\n\t"
+        "fxrstor %c[fpu](%%r15)\n\t"
+        "mov %c[jtable](%%r15), %%r12\n\t"
+        "mov %c[window](%%r15), %%r14\n\t"
+        "mov %c[ras_rsp](%%r15), %%rsp\n\t"
+        "mov %c[host_flags](%%r15), %%r8d\n\t"
+        "push %%r8\n\t"
+        "popfq\n\t"
+        "mov %c[gpr](%%r15), %%eax\n\t"
+        "mov 4+%c[gpr](%%r15), %%ecx\n\t"
+        "mov 8+%c[gpr](%%r15), %%edx\n\t"
+        "mov 12+%c[gpr](%%r15), %%ebx\n\t"
+        "mov 16+%c[gpr](%%r15), %%r13d\n\t"
+        "mov 20+%c[gpr](%%r15), %%ebp\n\t"
+        "mov 24+%c[gpr](%%r15), %%esi\n\t"
+        "mov 28+%c[gpr](%%r15), %%edi\n\t"
+        "jmp *%%r11\n\t"
+        ".globl world_enter_end\n"
+        "world_enter_end:\n\t"
+        ".globl world_enter_abort\n"
+        "world_enter_abort:\n\t"
+        "mov %[exit_kick], %%r9d\n\t"
+        "jmp world_leave\n\t"
+
+        ".globl world_exit\n\t"
+        ".type world_exit, @function\n"
+        "world_exit:\n\t"
+        "mov %%eax, %c[gpr](%%r15)\n\t"
+        "mov %%ecx, 4+%c[gpr](%%r15)\n\t"
+        "mov %%edx, 8+%c[gpr](%%r15)\n\t"
+        "mov %%ebx, 12+%c[gpr](%%r15)\n\t"
+        "mov %%r13d, 16+%c[gpr](%%r15)\n\t"
+        "mov %%ebp, 20+%c[gpr](%%r15)\n\t"
+        "mov %%esi, 24+%c[gpr](%%r15)\n\t"
+        "mov %%edi, 28+%c[gpr](%%r15)\n\t"
+        "mov %%r8d, %c[exit_arg](%%r15)\n\t"
+        "mov %%rsp, %c[ras_rsp](%%r15)\n\t"
+        "pushfq\n\t"
+        "pop %%r8\n\t"
+        "mov %%r8d, %c[host_flags](%%r15)\n\t"
+        ".globl world_exit_recovered\n\t"
+        ".type world_exit_recovered, @function\n"
+        "world_exit_recovered:\n\t"
+        "fxsave %c[fpu](%%r15)\n"
+        "world_leave:\n\t"
+        "cld\n\t"
+        "fninit\n\t"
+        "ldmxcsr %c[host_mxcsr](%%r15)\n\t"
+        "mov %c[host_rsp](%%r15), %%rsp\n\t"
+        "add $8, %%rsp\n\t"
+        "mov %%r9d, %%eax\n\t"
+        "pop %%r15\n\t"
+        "pop %%r14\n\t"
+        "pop %%r13\n\t"
+        "pop %%r12\n\t"
+        "pop %%rbp\n\t"
+        "pop %%rbx\n\t"
+        "ret\n\t"
+        :
+        : OFF(host_rsp), OFF(kick), OFF(jtable), OFF(window), OFF(ras_rsp), OFF(host_flags), OFF(exit_arg),
+          OFF(host_mxcsr), [gpr] "i"(offsetof(struct bt, cpu.gpr)), [fpu] "i"(offsetof(struct bt, cpu.fpu)),
+          [exit_kick] "i"(EXIT_KICK));
+}

@@ -1,0 +1,16 @@
+/* The way into and out of translated code (src/native/world.c implements it). */
+#pragma once
+
+#include "translator.h"
+
+/* Runs translated code at host until it exits; returns an enum exit_reason, argument in
+ * bt->exit_arg, guest registers in bt->cpu.gpr, flags in bt->host_flags. EIP is stored by the exit
+ * (EXIT_INTERP, EXIT_LOOKUP: the caller finds it in bt->cpu.eip; EXIT_CHAIN: see tr_exit_target). */
+unsigned world_enter(struct bt *bt, const void *host);
+/* Where translated code jumps to leave: R8D = argument, R9D = reason. */
+void world_exit(void);
+/* Where the fault handler resumes when it has stored the guest registers itself: R9D = reason. */
+void world_exit_recovered(void);
+/* [world_enter_restart, world_enter_end): not yet in guest code. The kick handler moves the host
+ * there to world_enter_abort, which returns EXIT_KICK. */
+extern const char world_enter_restart[], world_enter_end[], world_enter_abort[];

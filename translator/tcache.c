@@ -1,0 +1,348 @@
+/* The code cache (see tcache.h). */
+#include "tcache.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "mem.h"
+
+#define CODE_SIZE   (64 * MiB)
+#define META_SIZE   (256 * MiB) /* address space; pages are touched as needed */
+#define EXITS_MAX   (1u << 20)
+#define BLOCKS_MAX  (1u << 19)
+#define HASH_BITS   16
+#define FIXED_SIZE  4096 /* trampolines */
+
+static struct {
+    uint8_t *rw, *rx;
+    size_t used;
+    uint8_t *meta;
+    size_t meta_used;
+    struct texit *exits;
+    unsigned exit_count;
+    struct tblock **blocks; /* by rising host address */
+    unsigned block_count;
+    struct tentry *hash[1u << HASH_BITS];
+    struct tblock **page; /* by page of RAM: blocks with bytes in it */
+    uint32_t epoch;
+    const uint8_t *tramp[TRAMP_COUNT];
+} tc;
+
+static void *reserve(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static void write_trampolines(void)
+{
+    struct emit e = {.pos = tc.rw, .end = tc.rw + FIXED_SIZE, .rx_delta = tc.rx - tc.rw};
+    static const enum exit_reason reason[] = {
+        [TRAMP_CHAIN] = EXIT_CHAIN, [TRAMP_INTERP] = EXIT_INTERP, [TRAMP_LOOKUP] = EXIT_LOOKUP};
+    for (unsigned i = TRAMP_CHAIN; i <= TRAMP_LOOKUP; i++) {
+        tc.tramp[i] = emit_rx(&e);
+        /* R9D = reason; world_exit expects R8D = argument, guest registers live */
+        emit_mov_ri(&e, R9, reason[i]);
+        struct hmem fn = hmem_base(R15, (int32_t)offsetof(struct bt, exit_fn));
+        emit_load64(&e, R10, &fn);
+        emit_jmp_reg(&e, R10);
+    }
+    /* ret_slow: the private stack ran empty. R8D = guest return address. */
+    tc.tramp[TRAMP_RET_SLOW] = emit_rx(&e);
+    struct hmem base = hmem_base(R15, (int32_t)offsetof(struct bt, ras_base));
+    emit_load64(&e, RSP, &base);
+    /* jump through the table: R8D = guest EIP. An empty entry jumps to address 0, which faults; the
+     * fault handler turns that into EXIT_LOOKUP. */
+    tc.tramp[TRAMP_JUMP] = emit_rx(&e);
+    struct hmem slot = {.base = R12, .index = R8, .scale = 2};
+    emit_load32(&e, R9, &slot);
+    emit_jmp_reg(&e, R9);
+    assert_always(!e.full);
+}
+
+bool tcache_init(GError **error)
+{
+    int fd = memfd_create("ringer-code", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, CODE_SIZE) < 0)
+        goto fail;
+    tc.rw = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (tc.rw == MAP_FAILED)
+        goto fail;
+    tc.rx = MAP_FAILED;
+    for (uintptr_t at = 0x20000000; at < 0x7c000000 && tc.rx == MAP_FAILED; at += CODE_SIZE)
+        tc.rx = mmap((void *)at, CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+    if (tc.rx == MAP_FAILED)
+        goto fail;
+    close(fd);
+    fd = -1;
+    tc.meta = reserve(META_SIZE);
+    tc.exits = reserve(EXITS_MAX * sizeof *tc.exits);
+    tc.blocks = reserve(BLOCKS_MAX * sizeof *tc.blocks);
+    tc.page = reserve((guest_mem.ram_size >> PAGE_SHIFT) * sizeof *tc.page);
+    if (!tc.meta || !tc.exits || !tc.blocks || !tc.page)
+        goto fail;
+    write_trampolines();
+    tc.used = FIXED_SIZE;
+    tc.epoch = 1;
+    return true;
+fail:
+    g_set_error(error, g_quark_from_static_string("ringer"), 0,
+                "no memory for translated code (%s): raise the address-space limit (ulimit -v unlimited)",
+                g_strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return false;
+}
+
+const uint8_t *tcache_tramp(enum tramp tramp)
+{
+    return tc.tramp[tramp];
+}
+
+uint64_t tcache_used(void)
+{
+    return tc.used;
+}
+
+uint32_t tcache_epoch(void)
+{
+    return tc.epoch;
+}
+
+void tcache_flush(void)
+{
+    for (unsigned i = 0; i < tc.block_count; i++) {
+        struct tblock *b = tc.blocks[i];
+        if (b->dead)
+            continue;
+        tc.page[b->phys >> PAGE_SHIFT] = NULL;
+        guest_mem.page_flags[b->phys >> PAGE_SHIFT] &= (uint8_t)~MEM_PAGE_CODE;
+        if (b->phys2 != TBLOCK_NO_PAGE) {
+            tc.page[b->phys2 >> PAGE_SHIFT] = NULL;
+            guest_mem.page_flags[b->phys2 >> PAGE_SHIFT] &= (uint8_t)~MEM_PAGE_CODE;
+        }
+    }
+    memset(tc.hash, 0, sizeof tc.hash);
+    /* Metadata must be zero when handed out again. */
+    madvise(tc.meta, META_SIZE, MADV_DONTNEED);
+    memset(tc.exits, 0, tc.exit_count * sizeof *tc.exits);
+    tc.meta_used = 0;
+    tc.exit_count = 0;
+    tc.block_count = 0;
+    tc.used = FIXED_SIZE;
+    tc.epoch++;
+    jtable_clear_all();
+}
+
+bool tcache_room(size_t bytes)
+{
+    return tc.used + bytes <= CODE_SIZE && tc.meta_used + 4 * bytes <= META_SIZE &&
+           tc.exit_count + 1024 <= EXITS_MAX && tc.block_count + 1 <= BLOCKS_MAX;
+}
+
+struct emit tcache_begin(void)
+{
+    return (struct emit){
+        .pos = tc.rw + tc.used, .end = tc.rw + CODE_SIZE, .rx_delta = tc.rx - tc.rw};
+}
+
+void *tcache_alloc(size_t bytes)
+{
+    bytes = (bytes + 15) & ~(size_t)15;
+    assert_always(tc.meta_used + bytes <= META_SIZE);
+    void *p = tc.meta + tc.meta_used;
+    tc.meta_used += bytes;
+    return p;
+}
+
+struct texit *tcache_alloc_exits(unsigned count)
+{
+    assert_always(tc.exit_count + count <= EXITS_MAX);
+    struct texit *x = tc.exits + tc.exit_count;
+    tc.exit_count += count;
+    return x;
+}
+
+unsigned tcache_exit_id(const struct texit *exit)
+{
+    return (unsigned)(exit - tc.exits);
+}
+
+struct texit *tcache_exit_by_id(unsigned id)
+{
+    assert_always(id < tc.exit_count);
+    return &tc.exits[id];
+}
+
+static unsigned hash_of(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base)
+{
+    uint64_t h = phys * 0x9e3779b97f4a7c15ull ^ (uint64_t)eip * 0xc2b2ae3d27d4eb4full ^
+                 (uint64_t)(mode * 0x85ebca6bu ^ cs_base) << 7;
+    h ^= h >> 29;
+    h *= 0xbf58476d1ce4e5b9ull;
+    return (unsigned)(h >> (64 - HASH_BITS));
+}
+
+struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base)
+{
+    for (struct tentry *t = tc.hash[hash_of(phys, eip, mode, cs_base)]; t; t = t->hash_next)
+        if (t->phys == phys && t->eip == eip && t->mode == mode && t->cs_base == cs_base)
+            return t;
+    return NULL;
+}
+
+void tcache_commit(struct tblock *b, const struct emit *e)
+{
+    assert_always(!e->full);
+    tc.used = (size_t)(e->pos - tc.rw);
+    tc.blocks[tc.block_count++] = b;
+    for (unsigned i = 0; i < b->entry_count; i++) {
+        struct tentry *t = &b->entry[i];
+        struct tentry **head = &tc.hash[hash_of(t->phys, t->eip, t->mode, t->cs_base)];
+        t->hash_next = *head;
+        *head = t;
+    }
+    struct tblock **page = &tc.page[b->phys >> PAGE_SHIFT];
+    b->page_next = *page;
+    *page = b;
+    if (b->phys2 != TBLOCK_NO_PAGE) {
+        page = &tc.page[b->phys2 >> PAGE_SHIFT];
+        b->page2_next = *page;
+        *page = b;
+    }
+}
+
+struct tblock *tcache_block_at(const void *pc_rx)
+{
+    const uint8_t *pc = pc_rx;
+    unsigned lo = 0, hi = tc.block_count;
+    while (lo < hi) {
+        unsigned mid = (lo + hi) / 2;
+        if (tc.blocks[mid]->host <= pc)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (!lo)
+        return NULL;
+    struct tblock *b = tc.blocks[lo - 1];
+    return pc < b->host + b->host_len ? b : NULL;
+}
+
+bool tr_in_code(const void *pc)
+{
+    return (const uint8_t *)pc >= tc.rx && (const uint8_t *)pc < tc.rx + CODE_SIZE;
+}
+
+void tcache_link(struct texit *exit, struct tentry *entry)
+{
+    assert_always(!exit->to);
+    exit->to = entry;
+    exit->next_in = entry->in;
+    entry->in = exit;
+    emit_patch(exit->rel32, tc.rx - tc.rw, entry->host);
+}
+
+static void unlink_exit(struct texit *x)
+{
+    struct texit **p = &x->to->in;
+    while (*p != x)
+        p = &(*p)->next_in;
+    *p = x->next_in;
+    x->to = NULL;
+    emit_patch(x->rel32, tc.rx - tc.rw, x->stub);
+}
+
+/* The list link that belongs to page pfn: a block is on up to two lists. */
+static struct tblock **page_link(struct tblock *b, gpa_t pfn)
+{
+    return b->phys >> PAGE_SHIFT == pfn ? &b->page_next : &b->page2_next;
+}
+
+static void page_remove(struct tblock *b, gpa_t pfn)
+{
+    struct tblock **p = &tc.page[pfn];
+    while (*p != b)
+        p = page_link(*p, pfn);
+    *p = *page_link(b, pfn);
+    if (!tc.page[pfn])
+        guest_mem.page_flags[pfn] &= (uint8_t)~MEM_PAGE_CODE;
+}
+
+static void kill_block(struct tblock *b)
+{
+    assert_always(!b->dead);
+    b->dead = true;
+    for (unsigned i = 0; i < b->entry_count; i++) {
+        struct tentry *t = &b->entry[i];
+        struct tentry **p = &tc.hash[hash_of(t->phys, t->eip, t->mode, t->cs_base)];
+        while (*p != t)
+            p = &(*p)->hash_next;
+        *p = t->hash_next;
+        while (t->in)
+            unlink_exit(t->in);
+        jtable_forget(t->eip, t->host);
+    }
+    for (unsigned i = 0; i < b->exit_count; i++)
+        if (b->exit[i].to)
+            unlink_exit(&b->exit[i]);
+    page_remove(b, b->phys >> PAGE_SHIFT);
+    if (b->phys2 != TBLOCK_NO_PAGE)
+        page_remove(b, b->phys2 >> PAGE_SHIFT);
+    tc.epoch++;
+}
+
+struct tblock *tcache_page_blocks(gpa_t gpa)
+{
+    return tc.page[gpa >> PAGE_SHIFT];
+}
+
+/* True if the block has source bytes in [gpa, gpa + len), which lies in one page. */
+static bool block_covers(const struct tblock *b, gpa_t gpa, uint32_t len)
+{
+    gpa_t first_end = b->phys + b->guest_len;
+    if (b->phys2 != TBLOCK_NO_PAGE) {
+        gpa_t page_end = (b->phys | (PAGE_SIZE - 1)) + 1;
+        gpa_t rest = first_end - page_end;
+        if (gpa < b->phys2 + rest && gpa + len > b->phys2)
+            return true;
+        first_end = page_end;
+    }
+    return gpa < first_end && gpa + len > b->phys;
+}
+
+void tcache_invalidate(gpa_t gpa, uint32_t len)
+{
+    while (len) {
+        uint32_t part = PAGE_SIZE - (uint32_t)(gpa & (PAGE_SIZE - 1));
+        if (part > len)
+            part = len;
+        gpa_t pfn = gpa >> PAGE_SHIFT;
+        if (gpa < guest_mem.ram_size) {
+            struct tblock *next;
+            for (struct tblock *b = tc.page[pfn]; b; b = next) {
+                next = *page_link(b, pfn);
+                if (block_covers(b, gpa, part))
+                    kill_block(b);
+            }
+        }
+        gpa += part;
+        len -= part;
+    }
+}
+
+void tcache_drop_linear(gpa_t gpa, gla_t gla)
+{
+    gpa_t pfn = gpa >> PAGE_SHIFT;
+    struct tblock *next;
+    for (struct tblock *b = tc.page[pfn]; b; b = next) {
+        next = *page_link(b, pfn);
+        gla_t first = b->cs_base + b->eip;
+        gla_t last = first + b->guest_len - 1;
+        if ((first ^ gla) < PAGE_SIZE || (last ^ gla) < PAGE_SIZE)
+            kill_block(b);
+    }
+}

@@ -1,0 +1,97 @@
+/* The code cache: blocks, their entries and exits, and which guest bytes they came from.
+ *
+ * Code memory is one memfd mapped twice, writable at one place and executable at another, below
+ * 4 GiB so that a jump table holds 32-bit host addresses. It is filled from the front and dropped as
+ * a whole when full; a block whose guest bytes change is unlinked at once and its room is regained
+ * at the next drop.
+ */
+#pragma once
+
+#include "emit.h"
+#include "translator.h"
+#include "types.h"
+
+struct tblock;
+
+/* A place where a block can be entered: its start, or the return site of a call in it. */
+struct tentry {
+    gpa_t phys; /* of the instruction at eip */
+    uint32_t eip, mode, cs_base;
+    uint8_t *host; /* RX address */
+    struct tblock *block;
+    struct tentry *hash_next;
+    struct texit *in; /* exits that jump here directly */
+};
+
+/* A direct jump or call out of a block. */
+struct texit {
+    uint8_t *rel32;      /* RW address of the displacement */
+    const uint8_t *stub; /* RX address it points to while unchained */
+    uint32_t target;
+    bool cross_page;     /* may be chained only if the target's mapping is global */
+    struct tblock *block;
+    struct tentry *to;
+    struct texit *next_in;
+};
+
+enum row_kind {
+    ROW_INSN,    /* first host byte of a guest instruction: an instruction boundary */
+    ROW_SHADOW,  /* the same in the interrupt shadow of STI: no boundary */
+    ROW_STRING,  /* RSI and RDI hold host pointers; stopping at the row's first byte is a boundary */
+    ROW_SWAPPED, /* the low two bytes of register `arg` are swapped */
+    ROW_PUSHED,  /* the guest's flags lie on top of the private stack */
+    ROW_GLUE,    /* between instructions, as ROW_INSN, but not a boundary: the guest state is that of
+                    the start of insn, flags may be lost (they are dead or saved) */
+};
+
+/* From host offset host on (up to the next row), guest state is that of the start of insn number
+ * insn, with guest ESP = R13 + delta, and the displacement kind says. */
+struct trow {
+    uint32_t host;
+    uint16_t insn;
+    int16_t delta;
+    uint8_t kind, arg;
+};
+
+struct tblock {
+    gpa_t phys, phys2; /* first byte; page of the bytes beyond the first page (or ~0) */
+    uint32_t eip, cs_base, mode;
+    uint32_t guest_len;
+    uint8_t *host; /* RX */
+    uint32_t host_len;
+    struct tentry *entry;
+    unsigned entry_count;
+    struct texit *exit;
+    unsigned exit_count;
+    struct trow *row;
+    unsigned row_count;
+    uint16_t *insn_off; /* offset of instruction i from eip */
+    unsigned insn_count;
+    struct tblock *page_next, *page2_next;
+    bool dead;
+};
+
+#define TBLOCK_NO_PAGE (~(gpa_t)0)
+
+/* Room for at least that many bytes of code and metadata; false: the caller must tcache_flush(). */
+bool tcache_room(size_t bytes);
+/* An emitter at the end of the used part. */
+struct emit tcache_begin(void);
+/* Metadata memory, zeroed, living until the next flush. */
+void *tcache_alloc(size_t bytes);
+/* Enters a finished block (all fields set, code up to e->pos) into the indexes. */
+void tcache_commit(struct tblock *block, const struct emit *e);
+
+struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base);
+struct tblock *tcache_block_at(const void *pc_rx); /* NULL if in no block; async-signal-safe */
+struct tblock *tcache_page_blocks(gpa_t gpa);
+
+unsigned tcache_exit_id(const struct texit *exit);
+struct texit *tcache_exit_by_id(unsigned id);
+struct texit *tcache_alloc_exits(unsigned count); /* consecutive, numbered */
+void tcache_link(struct texit *exit, struct tentry *entry);
+
+/* Trampolines at the start of the cache, in reach of a rel32. */
+enum tramp { TRAMP_CHAIN, TRAMP_INTERP, TRAMP_LOOKUP, TRAMP_RET_SLOW, TRAMP_JUMP, TRAMP_COUNT };
+const uint8_t *tcache_tramp(enum tramp tramp);
+/* Writes the trampolines; exit_fn_offset: where in struct bt the address of world_exit lies. */

@@ -1,0 +1,98 @@
+/* The translation in progress: what translate.c and the tr_*.c files share. Private to translator/. */
+#pragma once
+
+#include "emit.h"
+#include "ginsn.h"
+#include "tcache.h"
+#include "translator.h"
+
+#define TR_MAX_INSNS 64
+#define TR_MAX_ROWS  (TR_MAX_INSNS * 8)
+#define TR_MAX_PENDS (TR_MAX_INSNS * 4)
+
+enum pend_kind {
+    PEND_EXIT,     /* to guest EIP `target`, with delta 0 */
+    PEND_INTERNAL, /* to instruction number `target` of this block */
+    PEND_SLOW,     /* leave before the present instruction: the interpreter executes it */
+};
+
+/* A jump emitted whose destination is settled at the end of the block. */
+struct pend {
+    uint8_t *rel32;
+    uint32_t target;
+    uint8_t kind;
+    bool pop_flags; /* PEND_SLOW: the guest's flags were pushed */
+    int16_t delta;  /* PEND_SLOW */
+    uint32_t eip;   /* PEND_SLOW */
+};
+
+struct tr {
+    struct emit e;
+    struct bt *bt;
+    uint32_t mode, cs_base, eip;
+    gpa_t phys, phys2;
+    const uint8_t *page; /* host pointer to the source page */
+    bool global;         /* the page is mapped alike everywhere */
+    bool code32, fast_stack, stack32, use_table, single;
+    uint8_t shape[6];
+    unsigned cpl;
+
+    struct ginsn g[TR_MAX_INSNS];
+    unsigned count;
+    bool join[TR_MAX_INSNS];      /* jumped to from inside the block */
+    uint8_t *label[TR_MAX_INSNS]; /* RX address of join points */
+    uint32_t live_in[TR_MAX_INSNS + 1]; /* arithmetic flags read later, before instruction i */
+    bool ends;      /* the last instruction does not fall through */
+
+    unsigned i;     /* instruction being emitted */
+    int delta;      /* guest ESP - R13 */
+    int insn_delta; /* the same at the start of instruction i */
+    uint8_t *start_rw;
+    struct trow row[TR_MAX_ROWS];
+    unsigned row_count;
+    struct pend pend[TR_MAX_PENDS];
+    unsigned pend_count;
+    struct tentry entry[TR_MAX_INSNS + 1];
+    unsigned entry_count;
+};
+
+/* Host register of a guest general register. */
+static inline uint8_t host_gpr(uint8_t gpr)
+{
+    return gpr == ESP ? R13 : gpr;
+}
+static inline struct hmem cpu_field(size_t offset)
+{
+    return hmem_base(R15, (int32_t)offset);
+}
+#define BT_FIELD(field) cpu_field(offsetof(struct bt, field))
+
+void tr_row(struct tr *t, enum row_kind kind, uint8_t arg);
+/* Makes R13 the guest's ESP. Changes no flags. Only where no part of the instruction has taken
+ * effect, or at its very end. */
+void tr_flush_delta(struct tr *t);
+void tr_pend(struct tr *t, enum pend_kind kind, uint8_t *rel32, uint32_t target);
+void tr_pend_slow(struct tr *t, uint8_t *rel32, bool pop_flags);
+/* Emits "leave: the interpreter executes this instruction". */
+void tr_interp(struct tr *t);
+
+/* Memory operand of the present instruction (or of explicit parts). Emits what is needed to form and
+ * check it, in R8, R9, R11. size: bytes accessed. False: leave it to the interpreter. */
+bool tr_mem(struct tr *t, const struct ginsn *g, unsigned size, bool write, bool no_rex, struct hmem *m);
+/* R8 = offset in seg: limit check as the segment's shape asks; *m = operand. */
+bool tr_mem_r8(struct tr *t, uint8_t seg, unsigned size, struct hmem *m);
+
+/* Stack accesses of 2 or 4 bytes. push: src = host register, or HREG_NONE for imm. R10 survives. */
+bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm);
+bool tr_pop(struct tr *t, unsigned size, uint8_t dst); /* zero-extended into dst; adjusts ESP */
+
+/* One instruction of the class. False: it must be left to the interpreter (nothing was emitted that
+ * matters). */
+bool tr_generic(struct tr *t, const struct ginsn *g);
+bool tr_flow(struct tr *t, const struct ginsn *g);
+bool tr_stack(struct tr *t, const struct ginsn *g);
+bool tr_sys(struct tr *t, const struct ginsn *g);
+bool tr_string(struct tr *t, const struct ginsn *g);
+
+/* Listing for `-d tr`. */
+void tr_dump(const struct tr *t, const struct tblock *b);

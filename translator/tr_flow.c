@@ -1,0 +1,495 @@
+/* Jumps, calls, returns, loops and stack operations.
+ *
+ * A guest CALL becomes a store of the return address and a host call on the private stack; the guest
+ * RET loads the return address into R8 and does a host ret; the return site compares R8 with the
+ * address it stands for and goes through the jump table when they differ (FACTS.md, part B, 2).
+ */
+#include <string.h>
+
+#include "log.h"
+#include "tr.h"
+
+/* --- stack accesses --- */
+
+bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm)
+{
+    struct emit *e = &t->e;
+    struct hmem m;
+    if (t->fast_stack) {
+        m = (struct hmem){
+            .gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta - (int)size};
+    } else {
+        struct hmem next = {.base = R13, .index = HREG_NONE, .disp = -(int)size};
+        assert_always(!t->delta);
+        emit_lea32(e, R8, &next);
+        if (!t->stack32)
+            emit_movzw(e, R8, R8);
+        if (!tr_mem_r8(t, SEG_SS, size, &m))
+            return false;
+    }
+    if (src == HREG_NONE && size == 4)
+        emit_store32_i(e, &m, imm);
+    else if (src == HREG_NONE)
+        emit_store16_i(e, &m, (uint16_t)imm);
+    else if (size == 4)
+        emit_store32(e, &m, src);
+    else
+        emit_store16(e, &m, src);
+    if (t->fast_stack)
+        t->delta -= (int)size;
+    else if (t->stack32)
+        emit_mov_rr(e, R13, R8);
+    else
+        emit_hop(e, &(struct hop){.p66 = 1, .opcode = 0x89, .modrm = true, .reg = R8, .rm = R13});
+    return true;
+}
+
+bool tr_pop(struct tr *t, unsigned size, uint8_t dst)
+{
+    struct emit *e = &t->e;
+    struct hmem m;
+    if (t->fast_stack) {
+        m = (struct hmem){.gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta};
+        if (size == 4)
+            emit_load32(e, dst, &m);
+        else
+            emit_load16z(e, dst, &m);
+        t->delta += (int)size;
+        return true;
+    }
+    assert_always(!t->delta && dst != R8);
+    if (t->stack32)
+        emit_mov_rr(e, R8, R13);
+    else
+        emit_movzw(e, R8, R13);
+    if (!tr_mem_r8(t, SEG_SS, size, &m))
+        return false;
+    if (size == 4)
+        emit_load32(e, dst, &m);
+    else
+        emit_load16z(e, dst, &m);
+    struct hmem next = {.base = R8, .index = HREG_NONE, .disp = (int)size};
+    emit_lea32(e, R8, &next);
+    if (t->stack32)
+        emit_mov_rr(e, R13, R8);
+    else
+        emit_hop(e, &(struct hop){.p66 = 1, .opcode = 0x89, .modrm = true, .reg = R8, .rm = R13});
+    return true;
+}
+
+static bool tr_pusha(struct tr *t)
+{
+    if (!t->fast_stack)
+        return false;
+    struct hmem m = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE};
+    struct hmem sp = {.base = R13, .index = HREG_NONE, .disp = t->delta};
+    emit_lea32(&t->e, R8, &sp);
+    for (unsigned r = EAX; r <= EDI; r++) {
+        m.disp = t->delta - 4 * (int)(r + 1);
+        emit_store32(&t->e, &m, r == ESP ? R8 : r);
+    }
+    t->delta -= 32;
+    return true;
+}
+
+static bool tr_popa(struct tr *t)
+{
+    if (!t->fast_stack)
+        return false;
+    struct hmem m = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE};
+    /* Both ends first: once they are read, nothing between them faults, and EDI is the only register
+     * that has changed should the second one do so. */
+    m.disp = t->delta + 28;
+    emit_load32(&t->e, R8, &m);
+    for (unsigned r = EDI + 1; r-- > ECX;) {
+        if (r == ESP)
+            continue;
+        m.disp = t->delta + 4 * (int)(EDI - r);
+        emit_load32(&t->e, (uint8_t)r, &m);
+    }
+    emit_mov_rr(&t->e, RAX, R8);
+    t->delta += 32;
+    return true;
+}
+
+bool tr_stack(struct tr *t, const struct ginsn *g)
+{
+    struct emit *e = &t->e;
+    unsigned size = g->opsize / 8;
+    uint8_t r = g->opcode & 7;
+    struct hmem m;
+
+    if (size != 2 && size != 4)
+        return false;
+    switch (g->gclass) {
+    case G_PUSH_R:
+        if (r == ESP) {
+            struct hmem sp = {.base = R13, .index = HREG_NONE, .disp = t->delta};
+            emit_lea32(e, R10, &sp);
+            return tr_push(t, size, R10, 0);
+        }
+        return tr_push(t, size, r, 0);
+    case G_PUSH_I:
+        return tr_push(t, size, HREG_NONE, g->imm);
+    case G_PUSH_M:
+        if (g->is_mem) {
+            if (!tr_mem(t, g, size, false, false, &m))
+                return false;
+            if (size == 4)
+                emit_load32(e, R10, &m);
+            else
+                emit_load16z(e, R10, &m);
+        } else {
+            if (g->rm == ESP)
+                tr_flush_delta(t);
+            emit_mov_rr(e, R10, host_gpr(g->rm));
+        }
+        return tr_push(t, size, R10, 0);
+    case G_PUSH_SEG: {
+        static const struct {
+            uint8_t map, opcode, seg;
+        } forms[] = {{0, 0x06, SEG_ES}, {0, 0x0e, SEG_CS}, {0, 0x16, SEG_SS},
+                     {0, 0x1e, SEG_DS}, {1, 0xa0, SEG_FS}, {1, 0xa8, SEG_GS}};
+        for (unsigned i = 0; i < 6; i++)
+            if (forms[i].map == g->map && forms[i].opcode == g->opcode) {
+                struct hmem sel = cpu_field(offsetof(struct cpu, seg) +
+                                            forms[i].seg * sizeof(struct seg) + offsetof(struct seg, sel));
+                emit_load16z(e, R10, &sel);
+                return tr_push(t, size, R10, 0);
+            }
+        return false;
+    }
+    case G_POP_R:
+        if (size == 4 && r != ESP)
+            return tr_pop(t, 4, r);
+        if (!tr_pop(t, size, R10))
+            return false;
+        if (size == 4) { /* POP ESP: the value read replaces the incremented ESP */
+            emit_mov_rr(e, R13, R10);
+            t->delta = 0;
+        } else {
+            if (r == ESP) {
+                /* The value replaces the low half only; R13 must be right first. */
+                struct hmem sp = {.base = R13, .index = HREG_NONE, .disp = t->delta};
+                if (t->delta)
+                    emit_lea32(e, R13, &sp);
+                t->delta = 0;
+            }
+            emit_hop(e, &(struct hop){.p66 = 1, .opcode = 0x89, .modrm = true, .reg = R10, .rm = host_gpr(r)});
+        }
+        return true;
+    case G_POP_M:
+        if (!g->is_mem)
+            return false;
+        if (!t->fast_stack)
+            return false;
+        {
+            struct hmem top = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta};
+            if (size == 4)
+                emit_load32(e, R10, &top);
+            else
+                emit_load16z(e, R10, &top);
+            /* An ESP base means ESP after the increment; a fault must show it before. */
+            t->delta += (int)size;
+            if (!tr_mem(t, g, size, true, false, &m))
+                return false;
+            if (size == 4)
+                emit_store32(e, &m, R10);
+            else
+                emit_store16(e, &m, R10);
+        }
+        return true;
+    case G_PUSHA:
+        return size == 4 && tr_pusha(t);
+    case G_POPA:
+        return size == 4 && tr_popa(t);
+    case G_LEAVE: {
+        if (size != 4 || !t->fast_stack)
+            return false;
+        struct hmem top = {.base = R14, .index = RBP};
+        struct hmem next = {.base = RBP, .index = HREG_NONE, .disp = 4};
+        emit_load32(e, R8, &top);
+        emit_lea32(e, R13, &next);
+        emit_mov_rr(e, RBP, R8);
+        t->delta = 0;
+        return true;
+    }
+    }
+    return false;
+}
+
+/* --- jumps --- */
+
+static int insn_index(const struct tr *t, uint32_t eip)
+{
+    for (unsigned i = 0; i < t->count; i++)
+        if (t->g[i].eip == eip && t->join[i])
+            return (int)i;
+    return -1;
+}
+
+/* Settles where a jump to guest EIP target (delta 0 there) goes. */
+static void jump_target(struct tr *t, uint8_t *rel32, uint32_t target)
+{
+    int at = t->single ? -1 : insn_index(t, target);
+    if (at >= 0)
+        tr_pend(t, PEND_INTERNAL, rel32, (uint32_t)at);
+    else
+        tr_pend(t, PEND_EXIT, rel32, target);
+}
+
+/* Leaves to the guest EIP in R8. Delta must be 0. */
+static void jump_r8(struct tr *t)
+{
+    struct emit *e = &t->e;
+    if (t->use_table) {
+        struct hmem slot = {.base = R12, .index = R8, .scale = 2};
+        emit_load32(e, R9, &slot);
+        emit_jmp_reg(e, R9);
+    } else {
+        struct hmem eip = BT_FIELD(cpu.eip);
+        emit_store32(e, &eip, R8);
+        emit_jmp(e, tcache_tramp(TRAMP_LOOKUP));
+    }
+}
+
+static void flush_after(struct tr *t)
+{
+    if (!t->delta)
+        return;
+    struct hmem m = {.base = R13, .index = HREG_NONE, .disp = t->delta};
+    emit_lea32(&t->e, R13, &m);
+    t->delta = 0;
+}
+
+/* The return site of the call just emitted: R8 = address returned to. */
+static void return_site(struct tr *t, uint32_t ra)
+{
+    struct emit *e = &t->e;
+    bool last = t->i + 1 >= t->count;
+    bool dead = t->live_in[t->i + 1] == 0;
+    unsigned call = t->i;
+    t->i = last ? call : call + 1;
+    tr_row(t, ROW_GLUE, 0);
+    t->i = call;
+    struct hmem slot = {.base = R12, .index = R8, .scale = 2};
+    if (dead) {
+        emit_alu_ri(e, 7, R8, (int32_t)ra);
+        uint8_t *hit = emit_jcc_fwd(e, 4);
+        emit_load32(e, R9, &slot);
+        emit_jmp_reg(e, R9);
+        emit_fix(e, hit);
+    } else {
+        struct hmem diff = {.base = R8, .index = HREG_NONE, .disp = (int32_t)(0u - ra)};
+        emit_mov_rr(e, R10, RCX);
+        emit_lea32(e, RCX, &diff);
+        uint8_t *hit = emit_jecxz_fwd(e);
+        emit_mov_rr(e, RCX, R10);
+        emit_load32(e, R9, &slot);
+        emit_jmp_reg(e, R9);
+        emit_fix8(e, hit);
+        emit_mov_rr(e, RCX, R10);
+    }
+    t->entry[t->entry_count++] =
+        (struct tentry){.phys = (t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + (ra & (PAGE_SIZE - 1)),
+                        .eip = ra,
+                        .host = emit_rx(e)};
+}
+
+static bool tr_call(struct tr *t, const struct ginsn *g)
+{
+    struct emit *e = &t->e;
+    unsigned size = g->opsize / 8;
+    uint32_t ra = g->eip + g->len;
+    if (size != 4 && t->use_table)
+        return false;
+    if (size == 2)
+        ra &= 0xffff;
+
+    if (g->gclass == G_CALL) {
+        if (g->target == ra && t->use_table) {
+            /* call .+5; pop: reads EIP, never returns */
+            if (!tr_push(t, size, HREG_NONE, ra))
+                return false;
+            flush_after(t);
+            jump_target(t, emit_jmp_fwd(e), g->target);
+            return true;
+        }
+        if (!tr_push(t, size, HREG_NONE, ra))
+            return false;
+        flush_after(t);
+        if (!t->use_table) {
+            jump_target(t, emit_jmp_fwd(e), g->target);
+            return true;
+        }
+        tr_pend(t, PEND_EXIT, emit_call_fwd(e), g->target);
+    } else {
+        /* Target first: the memory operand may be relative to the ESP before the push. */
+        if (g->is_mem) {
+            struct hmem m;
+            if (!tr_mem(t, g, size, false, false, &m))
+                return false;
+            if (size == 4)
+                emit_load32(e, R10, &m);
+            else
+                emit_load16z(e, R10, &m);
+        } else {
+            if (g->rm == ESP)
+                return false;
+            if (size == 4)
+                emit_mov_rr(e, R10, g->rm);
+            else
+                emit_movzw(e, R10, g->rm);
+        }
+        if (!tr_push(t, size, HREG_NONE, ra))
+            return false;
+        flush_after(t);
+        emit_mov_rr(e, R8, R10);
+        if (!t->use_table) {
+            jump_r8(t);
+            return true;
+        }
+        struct hmem slot = {.base = R12, .index = R8, .scale = 2};
+        emit_load32(e, R9, &slot);
+        emit_call_reg(e, R9);
+    }
+    if (t->i + 1 < t->count || !t->ends)
+        return_site(t, ra);
+    return true;
+}
+
+static bool tr_ret(struct tr *t, const struct ginsn *g)
+{
+    struct emit *e = &t->e;
+    unsigned size = g->opsize / 8;
+    uint32_t extra = g->opcode == 0xc2 ? g->imm & 0xffff : 0;
+    if (size == 2 && t->use_table)
+        return false;
+    if (t->fast_stack) {
+        struct hmem top = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta};
+        if (size == 4)
+            emit_load32(e, R8, &top);
+        else
+            emit_load16z(e, R8, &top);
+        t->delta += (int)(size + extra);
+        flush_after(t);
+    } else {
+        if (!tr_pop(t, size, R10))
+            return false;
+        if (extra && t->stack32) {
+            struct hmem sp = {.base = R13, .index = HREG_NONE, .disp = (int32_t)extra};
+            emit_lea32(e, R13, &sp);
+        } else if (extra) {
+            struct hmem sp = {.base = R13, .index = HREG_NONE, .disp = (int32_t)extra};
+            emit_lea32(e, R8, &sp);
+            emit_hop(e, &(struct hop){.p66 = 1, .opcode = 0x89, .modrm = true, .reg = R8, .rm = R13});
+        }
+        emit_mov_rr(e, R8, R10);
+    }
+    if (t->use_table)
+        emit_ret(e);
+    else
+        jump_r8(t);
+    return true;
+}
+
+static bool tr_jmp_ind(struct tr *t, const struct ginsn *g)
+{
+    struct emit *e = &t->e;
+    unsigned size = g->opsize / 8;
+    if (g->is_mem) {
+        struct hmem m;
+        if (!tr_mem(t, g, size, false, false, &m))
+            return false;
+        if (size == 4)
+            emit_load32(e, R10, &m);
+        else
+            emit_load16z(e, R10, &m);
+    } else {
+        if (g->rm == ESP)
+            tr_flush_delta(t);
+        if (size == 4)
+            emit_mov_rr(e, R10, host_gpr(g->rm));
+        else
+            emit_movzw(e, R10, host_gpr(g->rm));
+    }
+    flush_after(t);
+    emit_mov_rr(e, R8, R10);
+    jump_r8(t);
+    return true;
+}
+
+/* JCXZ and LOOP with a 16-bit counter. Flags are kept. */
+static void tr_loop16(struct tr *t, const struct ginsn *g)
+{
+    struct emit *e = &t->e;
+    uint8_t *not_taken1 = NULL;
+    if (g->gclass == G_LOOP) {
+        struct hmem dec = {.base = RCX, .index = HREG_NONE, .disp = -1};
+        emit_lea32(e, R8, &dec);
+        emit_hop(e, &(struct hop){.p66 = 1, .opcode = 0x89, .modrm = true, .reg = R8, .rm = RCX});
+        if (g->opcode == 0xe0) /* LOOPNE: ends on ZF */
+            not_taken1 = emit_jcc_fwd(e, 4);
+        else if (g->opcode == 0xe1)
+            not_taken1 = emit_jcc_fwd(e, 5);
+    }
+    emit_mov_rr(e, R8, RCX);
+    emit_movzw(e, RCX, RCX);
+    uint8_t *zero = emit_jecxz_fwd(e);
+    emit_mov_rr(e, RCX, R8);
+    uint8_t *over = NULL;
+    if (g->gclass == G_LOOP)
+        jump_target(t, emit_jmp_fwd(e), g->target);
+    else
+        over = emit_jmp_fwd(e);
+    emit_fix8(e, zero);
+    emit_mov_rr(e, RCX, R8);
+    if (g->gclass == G_JCXZ) {
+        jump_target(t, emit_jmp_fwd(e), g->target);
+        emit_fix(e, over);
+    }
+    if (not_taken1)
+        emit_fix(e, not_taken1);
+}
+
+bool tr_flow(struct tr *t, const struct ginsn *g)
+{
+    struct emit *e = &t->e;
+    switch (g->gclass) {
+    case G_CALL:
+    case G_CALL_IND:
+        return tr_call(t, g);
+    case G_RET:
+        return tr_ret(t, g);
+    case G_JMP:
+        tr_flush_delta(t);
+        jump_target(t, emit_jmp_fwd(e), g->target);
+        return true;
+    case G_JMP_IND:
+        return tr_jmp_ind(t, g);
+    case G_JCC:
+        tr_flush_delta(t);
+        jump_target(t, emit_jcc_fwd(e, g->opcode & 15), g->target);
+        return true;
+    case G_JCXZ:
+        tr_flush_delta(t);
+        if (g->adsize == 16) {
+            tr_loop16(t, g);
+        } else {
+            uint8_t *taken = emit_jecxz_fwd(e);
+            uint8_t *over = emit_jmp_fwd(e);
+            emit_fix8(e, taken);
+            jump_target(t, emit_jmp_fwd(e), g->target);
+            emit_fix(e, over);
+        }
+        return true;
+    case G_LOOP:
+        tr_flush_delta(t);
+        if (g->adsize == 16)
+            tr_loop16(t, g);
+        else
+            jump_target(t, emit_loop_fwd(e, g->opcode), g->target);
+        return true;
+    }
+    return false;
+}
