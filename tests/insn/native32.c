@@ -284,10 +284,12 @@ void native_main(uint32_t *sp)
     CASES->exit_entry[NT_EXIT_BACK] = (uint32_t)native_exit_back;
     CASES->exit_entry[NT_EXIT_FORTH] = (uint32_t)native_exit_forth;
     while (read_all(&command, sizeof(command))) {
+        copy((void *)NT_DATA, CASES->data_first, NT_DATA_SIZE);
         for (uint32_t i = command.first; i < command.first + command.count; i++) {
             CASES->progress = i;
             run_case(&CASES->c[i]);
         }
+        copy(CASES->data_last, (const void *)NT_DATA, NT_DATA_SIZE);
         call3(SYS_WRITE, 5, (uint32_t)&command, sizeof(command));
     }
     call3(SYS_EXIT, 0, 0, 0);

@@ -71,15 +71,17 @@ struct nt_case {
 };
 _Static_assert(sizeof(struct nt_case) % 16 == 0, "fx images must stay aligned");
 
-/* native32 runs a stretch of cases at a time, while the other side prepares or checks others. */
+/* Every batch starts with the same data pages, and what it leaves there is kept for comparison. */
 struct nt_cases {
     uint32_t exit_entry[3]; /* native32's landing addresses for the three jumps of a slot */
     uint32_t progress;      /* index of the case being run: the culprit when native32 dies */
     uint32_t pad[12];
+    uint8_t data_first[NT_DATA_SIZE];
+    uint8_t data_last[NT_DATA_SIZE];
     struct nt_case c[NT_BATCH];
 };
 
-/* Command on fd 4, answer (the same word) on fd 5. fd 3 is the memfd. */
+/* Command on fd 4, answered by the same bytes on fd 5. fd 3 is the memfd. */
 struct nt_command {
     uint32_t first, count;
 };

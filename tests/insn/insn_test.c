@@ -1,0 +1,580 @@
+/* Compares an engine with the CPU itself, instruction by instruction, on generated cases.
+ *
+ *     insn_test [--seed N] [--count N] [--seconds S] [--filter NAME|CLASS] [--engine NAME] [--case N]
+ *               [--reports N] [--native PATH] [--list]
+ *
+ * Case n of a seed is always the same case (with the same filter). A mismatch prints the command that
+ * repeats it and the line that keeps it in regress.def. Exit status 1 for any mismatch, and for a row of
+ * insn.def that ought to have been run and was not.
+ */
+#include <capstone/capstone.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "gen.h"
+#include "guest.h"
+#include "oracle.h"
+
+static const struct engine *const engines[] = {&engine_interp};
+
+/* A kept case: see regress.def. */
+struct regression {
+    const char *name;
+    const char *bytes; /* hex */
+    struct nt_regs regs;
+    uint32_t window;
+    uint32_t flags_ignored;
+    const char *memory; /* hex; the window's length is its own */
+    const char *fx;     /* hex, 288 bytes, or NULL */
+};
+
+static const struct regression regressions[] = {
+#define REGRESS(...) {__VA_ARGS__},
+#include "regress.def"
+#undef REGRESS
+    {NULL}, /* the end */
+};
+
+struct outcome {
+    struct guest_result result;
+    struct fxstate fx;
+    uint8_t memory[NT_WINDOW_MAX];
+};
+
+static struct {
+    uint64_t seed, count, only;
+    bool have_only, have_count, coverage;
+    double seconds;
+    const char *filter, *native;
+    unsigned reports_left;
+} options = {.seconds = 10, .reports_left = 5, .coverage = true};
+
+static struct oracle oracle;
+static struct gen_case gen[NT_BATCH];
+static struct outcome outcomes[NT_BATCH];
+static const struct insn_row *rows[INSN_COUNT];
+static unsigned row_count;
+static struct {
+    uint64_t completed, faulted;
+} coverage[INSN_COUNT];
+static uint64_t done, mismatches;
+static csh capstone;
+
+/* What this CPU does not keep in its FXSAVE image. */
+static bool host_has_pointers, host_has_selectors;
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* --- which rows can run here --- */
+
+static bool host_has_feature(unsigned feature)
+{
+    static const uint8_t ecx_bit[FEAT_COUNT] = { /* CPUID leaf 1 */
+        [FEAT_SSE3] = 0, [FEAT_SSSE3] = 9, [FEAT_SSE41] = 19, [FEAT_SSE42] = 20,
+        [FEAT_MOVBE] = 22, [FEAT_POPCNT] = 23,
+    };
+    unsigned eax = 1, ebx, ecx, edx;
+
+    if (!ecx_bit[feature] && feature != FEAT_SSE3)
+        return true; /* every 64-bit CPU has it */
+    __asm__("cpuid" : "+a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx));
+    return ecx & (1u << ecx_bit[feature]);
+}
+
+/* A filter is a mnemonic, or a class of insn.def in small letters. */
+static bool is_filtered_out(const struct insn_row *row)
+{
+    static const char *const classes[] = {
+        "ud", "alu", "shift", "muldiv", "bcd", "bit", "mov", "stack", "string", "flow",
+        "flags", "io", "seg", "sys", "cpu", "nop", "x87", "mmx", "sse",
+    };
+
+    return options.filter && strcmp(options.filter, row->name) != 0 &&
+           strcmp(options.filter, classes[row->class]) != 0;
+}
+
+static void choose_rows(void)
+{
+    for (unsigned id = 0; id < INSN_COUNT; id++) {
+        const struct insn_row *row = &insn_rows[id];
+
+        if (!gen_is_testable(row) || !host_has_feature(row->feature))
+            continue;
+        if (is_filtered_out(row))
+            continue;
+        rows[row_count++] = row;
+    }
+}
+
+/* --- printing --- */
+
+static void print_hex(const uint8_t *bytes, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        printf("%02x", bytes[i]);
+}
+
+static void print_instruction(const struct gen_case *g)
+{
+    cs_insn *text;
+    size_t n = cs_disasm(capstone, g->bytes, g->len, g->start, 1, &text);
+
+    print_hex(g->bytes, g->len);
+    if (n) {
+        printf("  %s %s", text->mnemonic, text->op_str);
+        cs_free(text, n);
+    }
+    printf("  [%s, row %u]\n", g->insn.row->name, g->insn.row->id);
+}
+
+static void print_regs(const char *title, const struct nt_regs *r)
+{
+    printf("  %-7s eax=%08x ecx=%08x edx=%08x ebx=%08x esp=%08x ebp=%08x esi=%08x edi=%08x "
+           "eip=%08x eflags=%08x\n",
+           title, r->gpr[0], r->gpr[1], r->gpr[2], r->gpr[3], r->gpr[4], r->gpr[5], r->gpr[6],
+           r->gpr[7], r->eip, r->eflags);
+}
+
+static void print_fault(const char *title, bool faulted, uint32_t vector, uint32_t error, uint32_t cr2)
+{
+    if (faulted)
+        printf("  %-7s exception %u error %x cr2 %08x\n", title, vector, error, cr2);
+    else
+        printf("  %-7s completed\n", title);
+}
+
+static void print_fx(const char *title, const struct fxstate *fx)
+{
+    printf("  %-7s fcw=%04x fsw=%04x ftw=%02x fop=%03x fip=%04x:%08x fdp=%04x:%08x mxcsr=%08x\n", title,
+           fx->fcw, fx->fsw, fx->ftw, fx->fop, fx->fcs, fx->fip, fx->fds, fx->fdp, fx->mxcsr);
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t significand, low, high;
+        uint16_t exponent;
+
+        memcpy(&significand, fx->st[i], 8);
+        memcpy(&exponent, fx->st[i] + 8, 2);
+        memcpy(&low, fx->xmm[i], 8);
+        memcpy(&high, fx->xmm[i] + 8, 8);
+        printf("    st%u=%04x:%016lx xmm%u=%016lx_%016lx\n", i, exponent, significand, i, high, low);
+    }
+}
+
+static void print_memory_diff(const struct nt_case *c, const uint8_t *expected, const uint8_t *got)
+{
+    printf("  memory  (linear: before, expected, got)\n");
+    for (unsigned i = 0; i < c->window_len; i++)
+        if (expected[i] != got[i])
+            printf("    %08x: %02x %02x %02x\n", c->window + i, c->memory_in[i], expected[i], got[i]);
+}
+
+static void report(uint64_t number, unsigned slot, const char *what, const struct nt_regs *native,
+                   bool native_faulted)
+{
+    const struct gen_case *g = &gen[slot];
+    const struct nt_case *c = &oracle.cases->c[slot];
+    const struct outcome *o = &outcomes[slot];
+
+    mismatches++;
+    if (!options.reports_left)
+        return;
+    options.reports_left--;
+    printf("\nMISMATCH in %s: ", what);
+    print_instruction(g);
+    print_regs("before", &c->in);
+    print_regs("native", native);
+    print_regs("engine", &o->result.regs);
+    if (c->in.eflags != native->eflags || native->eflags != o->result.regs.eflags)
+        printf("  ignored flags %08x\n", g->flags_ignored);
+    print_fault("native", native_faulted, c->vector, c->error, c->cr2);
+    print_fault("engine", o->result.faulted, o->result.vector, o->result.error, o->result.cr2);
+    if (c->flags & NT_FPU) {
+        print_fx("before", (const struct fxstate *)c->fx_in);
+        print_fx("native", (const struct fxstate *)c->fx_out);
+        print_fx("engine", &o->fx);
+    }
+    print_memory_diff(c, c->memory_out, o->memory);
+    if (number != UINT64_MAX)
+        printf("  again:  insn_test --seed %lu --case %lu%s%s\n", options.seed, number,
+               options.filter ? " --filter " : "", options.filter ? options.filter : "");
+    printf("  keep:   REGRESS(\"%s\", \"", g->insn.row->name);
+    print_hex(g->bytes, g->len);
+    printf("\",\n    {{0x%x, 0x%x, 0x%x, 0x%x, 0x%x, 0x%x, 0x%x, 0x%x}, 0x%x}, 0x%x, 0x%x,\n    \"",
+           c->in.gpr[0], c->in.gpr[1], c->in.gpr[2], c->in.gpr[3], c->in.gpr[4], c->in.gpr[5],
+           c->in.gpr[6], c->in.gpr[7], c->in.eflags, c->window, g->flags_ignored);
+    print_hex(c->memory_in, c->window_len);
+    if (c->flags & NT_FPU) {
+        printf("\",\n    \"");
+        print_hex(c->fx_in, 288);
+        printf("\")\n");
+    } else {
+        printf("\", NULL)\n");
+    }
+}
+
+/* --- comparing --- */
+
+/* Takes out of an FXSAVE image what is not architectural or not kept by this CPU. */
+static void normalise_fx(struct fxstate *fx)
+{
+    fx->mxcsr_mask = 0;
+    fx->rsvd0 = 0;
+    fx->rsvd1 = fx->rsvd2 = 0;
+    for (unsigned i = 0; i < 8; i++)
+        memset(fx->st[i] + 10, 0, 6);
+    if (!host_has_pointers) {
+        fx->fip = fx->fdp = 0;
+        fx->fop = 0;
+    }
+    if (!host_has_pointers || !host_has_selectors)
+        fx->fcs = fx->fds = 0;
+}
+
+static void check(uint64_t number, unsigned slot)
+{
+    const struct gen_case *g = &gen[slot];
+    struct nt_case *c = &oracle.cases->c[slot];
+    const struct outcome *o = &outcomes[slot];
+    struct nt_regs native = c->out;
+    bool faulted = c->exit == NT_EXIT_SIGNAL;
+    uint32_t ignored = 0;
+    uint32_t base = NT_CODE + slot * NT_SLOT_SIZE;
+
+    if (c->exit == NT_EXIT_NEXT) {
+        native.eip = g->start + g->len;
+    } else if (c->exit == NT_EXIT_BACK) {
+        native.eip = base + NT_SLOT_BACK;
+    } else if (c->exit == NT_EXIT_FORTH) {
+        native.eip = base + NT_SLOT_FORTH;
+    } else if (c->vector == EXC_PF && c->cr2 == native.eip && native.eip != g->start) {
+        faulted = false; /* the jump completed; there is no code where it went */
+        native.eflags &= ~FL_RF;
+    }
+    if (!faulted)
+        ignored = g->flags_ignored;
+
+    if (faulted)
+        coverage[g->insn.row->id].faulted++;
+    else
+        coverage[g->insn.row->id].completed++;
+
+    if (faulted != o->result.faulted ||
+        (faulted && (c->vector != o->result.vector || c->error != o->result.error ||
+                     (c->vector == EXC_PF && c->cr2 != o->result.cr2))))
+        report(number, slot, "exception", &native, faulted);
+    else if (native.eip != o->result.regs.eip)
+        report(number, slot, "eip", &native, faulted);
+    else if (memcmp(native.gpr, o->result.regs.gpr, sizeof(native.gpr)) != 0)
+        report(number, slot, "registers", &native, faulted);
+    else if ((native.eflags ^ o->result.regs.eflags) & ~ignored)
+        report(number, slot, "eflags", &native, faulted);
+    else if (memcmp(c->memory_out, o->memory, c->window_len) != 0)
+        report(number, slot, "memory", &native, faulted);
+    else if (c->flags & NT_FPU) {
+        struct fxstate expected = *(const struct fxstate *)c->fx_out, got = o->fx;
+
+        normalise_fx(&expected);
+        normalise_fx(&got);
+        if (memcmp(&expected, &got, 288) != 0)
+            report(number, slot, "FPU state", &native, faulted);
+    }
+}
+
+/* --- running --- */
+
+static uint8_t code_image[NT_CODE_SIZE];
+
+/* Runs the prepared cases of slots [first, first + n), case number first_number being the first. */
+static bool run_prepared(uint64_t first_number, unsigned first, unsigned n)
+{
+    uint32_t code_from = first * NT_SLOT_SIZE, code_len = n * NT_SLOT_SIZE;
+    uint64_t before = mismatches;
+
+    for (unsigned i = first; i < first + n; i++)
+        gen_code(&gen[i], code_image + i * NT_SLOT_SIZE);
+    memcpy(oracle.code + code_from, code_image + code_from, code_len);
+    guest_write_code(code_from, code_image + code_from, code_len);
+    memcpy(guest_data(), oracle.cases->data_first, NT_DATA_SIZE);
+    oracle_run(&oracle, first, n);
+    for (unsigned i = first; i < first + n; i++) {
+        const struct nt_case *c = &oracle.cases->c[i];
+        struct outcome *o = &outcomes[i];
+        bool fpu = c->flags & NT_FPU;
+        uint8_t *window = guest_data() + (c->window - NT_DATA);
+
+        if (fpu)
+            memcpy(&o->fx, c->fx_in, sizeof(o->fx));
+        memcpy(window, c->memory_in, c->window_len);
+        guest_run(&c->in, fpu ? &o->fx : NULL, &o->result);
+        memcpy(o->memory, window, c->window_len);
+    }
+    if (!oracle_wait(&oracle)) {
+        unsigned slot = oracle.cases->progress;
+
+        printf("native32 died or hangs in case %lu: ", first_number + (slot - first));
+        print_instruction(&gen[slot]);
+        print_regs("before", &oracle.cases->c[slot].in);
+        return false;
+    }
+    for (unsigned i = first; i < first + n; i++)
+        check(first_number == UINT64_MAX ? UINT64_MAX : first_number + (i - first), i);
+    done += n;
+    if (mismatches == before && memcmp(guest_data(), oracle.cases->data_last, NT_DATA_SIZE) != 0) {
+        if (n == 1) {
+            struct nt_regs native = oracle.cases->c[first].out;
+
+            report(first_number, first, "memory outside the window", &native,
+                   oracle.cases->c[first].exit == NT_EXIT_SIGNAL);
+        } else {
+            bool ok = true; /* find the culprit: one by one */
+
+            for (unsigned i = 0; i < n && ok && mismatches == before; i++)
+                ok = run_prepared(first_number + i, first + i, 1);
+            if (ok && mismatches == before) {
+                printf("memory differs after cases %lu to %lu, but after none of them alone\n",
+                       first_number, first_number + n - 1);
+                mismatches++;
+            }
+            return ok;
+        }
+    }
+    return true;
+}
+
+static void prepare(uint64_t number, unsigned slot)
+{
+    struct rng r;
+    unsigned tries = 0;
+
+    rng_seed(&r, options.seed, number);
+    while (!gen_make(&r, rows[rng_below(&r, row_count)], slot, &gen[slot], &oracle.cases->c[slot]))
+        if (++tries > 10000) {
+            fprintf(stderr, "insn_test: no case can be made of '%s'\n", options.filter);
+            exit(1);
+        }
+}
+
+static bool run_generated(void)
+{
+    double end = now() + options.seconds;
+
+    if (options.have_only) {
+        unsigned slot = (unsigned)(options.only % NT_BATCH);
+
+        prepare(options.only, slot);
+        printf("case %lu: ", options.only);
+        print_instruction(&gen[slot]);
+        return run_prepared(options.only, slot, 1);
+    }
+    for (uint64_t number = 0; options.have_count ? number < options.count : now() < end;
+         number += NT_BATCH) {
+        for (unsigned i = 0; i < NT_BATCH; i++)
+            prepare(number + i, i);
+        if (!run_prepared(number, 0, NT_BATCH))
+            return false;
+        if (mismatches > 1000)
+            break;
+    }
+    return true;
+}
+
+static unsigned unhex(const char *text, uint8_t *out, unsigned max)
+{
+    unsigned n = 0, value;
+
+    for (; n < max && sscanf(text, "%2x", &value) == 1; text += 2)
+        out[n++] = (uint8_t)value;
+    return n;
+}
+
+static bool run_regressions(void)
+{
+    bool ok = true;
+
+    for (const struct regression *t = regressions; t->name && ok; t++) {
+        unsigned slot = (unsigned)(t - regressions) % NT_BATCH;
+        struct nt_case *c = &oracle.cases->c[slot];
+        uint64_t before = mismatches;
+        uint8_t bytes[32];
+        unsigned len = unhex(t->bytes, bytes, sizeof(bytes));
+
+        c->in = t->regs;
+        if (!gen_fixed(bytes, len, slot, &gen[slot])) {
+            printf("regression %s: %s does not decode to its whole length\n", t->name, t->bytes);
+            mismatches++;
+            continue;
+        }
+        c->in.eip = gen[slot].start;
+        gen[slot].flags_ignored = t->flags_ignored;
+        c->window = t->window;
+        c->window_len = unhex(t->memory, c->memory_in, NT_WINDOW_MAX);
+        c->flags = t->fx ? NT_FPU : 0;
+        memset(c->fx_in, 0, sizeof(c->fx_in));
+        if (t->fx)
+            unhex(t->fx, c->fx_in, sizeof(c->fx_in));
+        ok = run_prepared(UINT64_MAX, slot, 1);
+        if (mismatches != before)
+            printf("regression %s failed\n", t->name);
+    }
+    return ok;
+}
+
+/* Asks the CPU what its FXSAVE keeps of the last instruction's address: an FADD through native32. */
+static void probe_host(void)
+{
+    static const uint8_t fadd[] = {0xd8, 0x03}; /* fadd dword [ebx] */
+    struct nt_case *c = &oracle.cases->c[0];
+    struct fxstate *fx = (struct fxstate *)c->fx_in;
+    const struct fxstate *out = (const struct fxstate *)c->fx_out;
+
+    gen_fixed(fadd, sizeof(fadd), 0, &gen[0]);
+    memset(c, 0, sizeof(*c));
+    memset(fx, 0, sizeof(*fx));
+    fx->fcw = 0x37f;
+    fx->mxcsr = 0x1f80;
+    c->in = (struct nt_regs){.gpr = {[EBX] = NT_DATA}, .eflags = 0x202, .eip = gen[0].start};
+    c->flags = NT_FPU;
+    gen_code(&gen[0], oracle.code);
+    oracle_run(&oracle, 0, 1);
+    if (!oracle_wait(&oracle))
+        exit(1);
+    host_has_pointers = out->fip == gen[0].start && out->fdp == NT_DATA;
+    host_has_selectors = out->fcs == NT_CS && out->fds == NT_DS;
+}
+
+static int check_coverage(void)
+{
+    int missing = 0;
+
+    for (unsigned i = 0; i < row_count; i++) {
+        unsigned id = rows[i]->id;
+
+        if (!coverage[id].completed && !coverage[id].faulted) {
+            printf("never executed: %s (row %u)\n", rows[i]->name, id);
+            missing++;
+        } else if (!coverage[id].completed && !(rows[i]->attr & (IA_PRIV | IA_IO)) &&
+                   rows[i]->class != CLASS_UD && rows[i]->id != INSN_INT_Ib &&
+                   rows[i]->id != INSN_INT3) {
+            printf("always faulted: %s (row %u, %lu times)\n", rows[i]->name, id, coverage[id].faulted);
+            missing++;
+        }
+    }
+    return missing;
+}
+
+static void list_coverage(void)
+{
+    for (unsigned id = 1; id < INSN_COUNT; id++)
+        printf("%-12s row %3u  completed %8lu  faulted %8lu%s\n", insn_rows[id].name, id,
+               coverage[id].completed, coverage[id].faulted,
+               gen_is_testable(&insn_rows[id]) ? "" : "  (not testable in ring 3)");
+}
+
+static void usage(void)
+{
+    fprintf(stderr, "usage: insn_test [--seed N] [--count N | --seconds S] [--filter NAME] "
+                    "[--engine NAME] [--case N] [--reports N] [--native PATH] [--list]\n");
+    exit(2);
+}
+
+int main(int argc, char **argv)
+{
+    const struct engine *engine = engines[0];
+    bool list = false, ok;
+    static char path[4096];
+    double start;
+    int missing = 0;
+
+    options.seed = (uint64_t)time(NULL);
+    for (int i = 1; i < argc; i++) {
+        const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+
+        if (!strcmp(name, "--list")) {
+            list = true;
+            continue;
+        }
+        if (!value)
+            usage();
+        i++;
+        if (!strcmp(name, "--seed")) {
+            options.seed = strtoull(value, NULL, 0);
+        } else if (!strcmp(name, "--count")) {
+            options.count = strtoull(value, NULL, 0);
+            options.have_count = true;
+        } else if (!strcmp(name, "--seconds")) {
+            options.seconds = atof(value);
+        } else if (!strcmp(name, "--filter")) {
+            options.filter = value;
+        } else if (!strcmp(name, "--case")) {
+            options.only = strtoull(value, NULL, 0);
+            options.have_only = true;
+        } else if (!strcmp(name, "--reports")) {
+            options.reports_left = (unsigned)atoi(value);
+        } else if (!strcmp(name, "--native")) {
+            options.native = value;
+        } else if (!strcmp(name, "--engine")) {
+            engine = NULL;
+            for (unsigned e = 0; e < sizeof(engines) / sizeof(engines[0]); e++)
+                if (!strcmp(value, engines[e]->name))
+                    engine = engines[e];
+            if (!engine) {
+                fprintf(stderr, "insn_test: there is no engine '%s' here\n", value);
+                return 2;
+            }
+        } else {
+            usage();
+        }
+    }
+    if (!options.native) {
+        char *self = strdup(argv[0]);
+
+        snprintf(path, sizeof(path), "%s/native32", dirname(self));
+        free(self);
+        options.native = path;
+    }
+    cs_open(CS_ARCH_X86, CS_MODE_32, &capstone);
+    choose_rows();
+    if (!row_count) {
+        fprintf(stderr, "insn_test: no testable row of insn.def is named '%s'\n", options.filter);
+        return 2;
+    }
+    if (!oracle_start(&oracle, options.native))
+        return 77; /* skipped: this host cannot judge */
+    probe_host();
+    for (unsigned i = 0; i < PAGE_SIZE; i++)
+        oracle.read_only[i] = (uint8_t)(i * 37 + (i >> 5));
+    for (unsigned i = 0; i < NT_DATA_SIZE; i++)
+        oracle.cases->data_first[i] = (uint8_t)(i * 73 + (i >> 6) + 5);
+    guest_init(engine, oracle.read_only);
+    printf("insn_test: engine %s, seed %lu, %u rows%s%s\n", engine->name, options.seed, row_count,
+           host_has_pointers ? "" : ", host keeps no x87 pointers",
+           host_has_selectors ? "" : ", host keeps no x87 selectors");
+    fflush(stdout);
+
+    ok = run_regressions();
+    start = now();
+    done = 0;
+    ok = ok && run_generated();
+    if (!options.have_only && ok) {
+        double seconds = now() - start;
+
+        printf("%lu cases in %.1f s (%.0f per second), %lu mismatches\n", done, seconds,
+               (double)done / seconds, mismatches);
+        if (done >= 1000ull * row_count)
+            missing = check_coverage();
+        else
+            printf("too few cases to judge the coverage\n");
+    }
+    if (list)
+        list_coverage();
+    oracle_stop(&oracle);
+    return !ok || mismatches || missing;
+}
