@@ -63,7 +63,7 @@ enum insn_feature {
 #define IA_BITSTRING  0x400u /* register bit offset also moves the memory operand */
 #define IA_ALIGN16    0x800u /* 16-byte memory operand must be aligned: #GP(0) */
 
-#define INSN_EXT_ANY 0xff
+#define INSN_EXT_ANY 0x80 /* neither a reg field nor an x87 ModRM byte */
 
 enum insn_prefix { PFX_ANY, PFX_NP, PFX_PN, PFX_P66, PFX_PF2, PFX_PF3 };
 enum insn_mod { MOD_ANY, MOD_MEM, MOD_REG };
