@@ -18,6 +18,7 @@
 #include "cpu.h"
 #include "insn.h"
 #include "mem.h"
+#include "segment.h"
 
 /* --- for every handler, and all that interp_fpu.c needs --- */
 
@@ -72,7 +73,7 @@ static inline uint16_t *interp_reg16(struct cpu *cpu, unsigned reg)
 #define TLB_SIZE    1024u /* entries per kind and privilege; direct mapped */
 #define TLB_INVALID 0x800u /* equals no page address, nor one with misalignment bits 0..2 left in */
 
-enum tlb_kind { TLB_READ, TLB_WRITE, TLB_KINDS };
+enum tlb_kind { TLB_READ, TLB_WRITE, TLB_EXEC, TLB_KINDS };
 
 /* tag: linear page address. Only plain memory is entered, so host + (gla - tag) is always RAM or ROM.
  * flags points at the page's MEM_PAGE_* byte: others set MEM_PAGE_CODE at any time, and a store must
@@ -84,32 +85,38 @@ struct tlb_entry {
     uint8_t *flags;
 };
 
-#define DCACHE_SIZE 16384u /* decoded instructions; direct mapped by physical address */
+#define DCACHE_SIZE 32768u /* decoded instructions; direct mapped by physical address */
 #define DKEY_INVALID UINT32_MAX
 
 /* One decoded instruction. It lies within one page; those that cross are decoded afresh each time. */
 struct dinsn {
-    uint32_t key; /* gpa; DKEY_INVALID if empty */
-    uint32_t mode; /* CS.D, and the CPU model's and mode's part that chose fn */
+    uint32_t key;  /* gpa; DKEY_INVALID if empty */
+    uint32_t mode; /* CS.D */
     interp_fn *fn;
     struct insn insn;
 };
 
 struct interp {
+    struct cpu *cpu;
     uint32_t next_eip;
-    uint32_t model_stamp; /* grows when rows may have become legal or illegal */
 
     /* Code fetch: the page that EIP was last in. */
     gla_t fetch_tag; /* linear page, or TLB_INVALID */
     bool fetch_user;
     uint32_t fetch_gpa;
-    const uint8_t *fetch_host;
+    const uint8_t *fetch_host; /* NULL: not RAM, nothing of it is cached */
+    uint8_t *fetch_flags;
 
-    gla_t ac_mask; /* ~0 while #AC checking is on (CPL 3, CR0.AM, EFLAGS.AC), else 0 */
-    uint32_t tlb_generation; /* guest_mem.generation and A20 at the last flush */
-    bool tlb_a20;
-    bool no_fill; /* store log or data breakpoints: writes always take the slow path */
+    /* What the caches were filled under; interp_sync flushes when it is no longer so. */
+    uint32_t seen_generation;
+    uint32_t seen_dr7;
+    bool seen_a20;
+    volatile bool forget_decoded; /* another thread (DMA) wrote to decoded pages */
+
+    bool no_fill;   /* data breakpoints: every access takes the slow path */
+    gla_t large_base, large_mask; /* a region that covers all large pages in the TLB; mask 0: none */
     struct store_log *log;
+    const void *thread; /* who runs the interpreter */
 
     /* The exception being raised. */
     struct {
@@ -117,16 +124,34 @@ struct interp {
         uint32_t error;
         gla_t cr2;
     } pending;
-    bool suppress_rf; /* the fault being delivered is a trap: RF in its image is clear */
-    uint32_t db_status; /* DR6 bits of data and I/O breakpoints hit by this instruction */
-    bool trap_after; /* T bit of a new TSS */
-    uint64_t insn_count;
+    uint32_t ext;     /* 1 while an external event or exception is being delivered: error code's EXT */
+    uint32_t db_hits; /* DR6 bits earned by this instruction: data and I/O breakpoints, task switch */
+    bool no_trap;     /* this instruction (INT n) swallows the single-step trap */
+    uint64_t msr_warned[4]; /* hashed set of MSRs already complained about */
 
     struct tlb_entry tlb[2][TLB_KINDS][TLB_SIZE]; /* [user] */
     struct dinsn dcache[DCACHE_SIZE];
     uint16_t *decoded_count; /* per RAM page: entries in dcache */
-    struct dinsn crossing;   /* for an instruction that crosses a page */
+    uint64_t decoded_pages;
+    struct dinsn uncached;   /* for an instruction that crosses a page or is not in RAM */
 };
+
+/* A handler for operand size 2 and for 4; the same one twice where it does not matter. */
+struct interp_op {
+    uint16_t id;
+    interp_fn *fn16, *fn32;
+};
+
+extern const struct interp_op interp_alu_ops[], interp_mov_ops[], interp_flow_ops[],
+    interp_string_ops[], interp_sys_ops[]; /* each ends in a row with fn16 NULL */
+
+/* Stores EFLAGS and says so when bits changed that other engines translate by. */
+static inline void cpu_set_eflags(struct cpu *cpu, uint32_t eflags)
+{
+    if ((cpu->eflags ^ eflags) & (FL_VM | FL_TF | FL_AC | FL_NT | FL_IOPL))
+        cpu->changed |= CHANGED_MODE;
+    cpu->eflags = eflags | FL_FIXED1;
+}
 
 static inline bool cpu_is_user(const struct cpu *cpu)
 {
@@ -140,9 +165,30 @@ enum cpu_rc interp_linear_store(struct cpu *cpu, gla_t gla, const void *buffer, 
 /* Checks that n bytes can be written, without writing. */
 enum cpu_rc interp_linear_probe(struct cpu *cpu, gla_t gla, unsigned n, bool user);
 
-/* Segment check of an access [offset, offset + n); raises #GP(0) or #SS(0). */
-enum cpu_rc interp_segment(struct cpu *cpu, unsigned seg, goff_t offset, unsigned n, bool write,
-                           gla_t *gla);
+/* One read-modify-write of a memory operand. host: plain memory, the new value goes straight there. */
+struct interp_rmw {
+    uint8_t *host;
+    gla_t gla;
+};
+
+/* Page-level bookkeeping of a store about to happen to RAM at gpa: store log, code invalidation. */
+void interp_before_store(struct cpu *cpu, gpa_t gpa, unsigned n);
+void interp_flush_page(struct cpu *cpu, gla_t gla); /* INVLPG */
+/* Forgets what the caches know when the world changed behind the interpreter's back. */
+void interp_sync(struct cpu *cpu);
+void interp_flush_decoded(struct interp *interp);
+void interp_drop_decoded(struct interp *interp, struct dinsn *d);
+/* Makes fetch_* describe the code page of gla. */
+enum cpu_rc interp_fetch_page(struct cpu *cpu, gla_t gla);
+/* Names the calling thread as the one that owns the caches. */
+void interp_claim(struct interp *interp);
+
+static inline unsigned dcache_slot(uint32_t gpa)
+{
+    return (gpa ^ ((gpa >> PAGE_SHIFT) * 0x9e3779b1u >> 17)) & (DCACHE_SIZE - 1);
+}
+void interp_decoded_written(void *opaque, gpa_t gpa, uint32_t len);
+enum cpu_rc interp_rmw_slow(struct cpu *cpu, gla_t gla, unsigned n, uint32_t *value);
 
 #define SEG_FAST_READ_TYPES  0xcc0fu /* data expand-up; readable code */
 #define SEG_FAST_WRITE_TYPES 0x000cu /* writable data, expand-up */
@@ -190,7 +236,7 @@ static inline enum cpu_rc interp_read(struct cpu *cpu, unsigned seg, goff_t offs
     gla_t gla = s->base + offset;
 
     if (unlikely(!interp_segment_is_fast(s, offset, n, SEG_FAST_READ_TYPES))) {
-        enum cpu_rc rc = interp_segment(cpu, seg, offset, n, false, &gla);
+        enum cpu_rc rc = seg_to_linear(cpu, seg, offset, n, false, &gla);
         if (rc != CPU_OK)
             return rc;
     }
@@ -204,9 +250,45 @@ static inline enum cpu_rc interp_write(struct cpu *cpu, unsigned seg, goff_t off
     gla_t gla = s->base + offset;
 
     if (unlikely(!interp_segment_is_fast(s, offset, n, SEG_FAST_WRITE_TYPES))) {
-        enum cpu_rc rc = interp_segment(cpu, seg, offset, n, true, &gla);
+        enum cpu_rc rc = seg_to_linear(cpu, seg, offset, n, true, &gla);
         if (rc != CPU_OK)
             return rc;
     }
     return interp_write_linear(cpu, gla, n, cpu_is_user(cpu), value);
+}
+
+/* Starts a read-modify-write. Write permission is checked first, so that a fault says W=1 as the
+ * processor's does. */
+static inline enum cpu_rc interp_rmw_begin(struct cpu *cpu, const struct insn *insn, unsigned n,
+                                           uint32_t *value, struct interp_rmw *rmw)
+{
+    goff_t offset = interp_ea(cpu, insn);
+    const struct seg *s = &cpu->seg[insn->seg];
+
+    rmw->gla = s->base + offset;
+    if (unlikely(!interp_segment_is_fast(s, offset, n, SEG_FAST_WRITE_TYPES & SEG_FAST_READ_TYPES))) {
+        enum cpu_rc rc = seg_to_linear(cpu, insn->seg, offset, n, true, &rmw->gla);
+        if (rc != CPU_OK)
+            return rc;
+    }
+    const struct tlb_entry *e =
+        &cpu->interp->tlb[cpu_is_user(cpu)][TLB_WRITE][(rmw->gla >> PAGE_SHIFT) & (TLB_SIZE - 1)];
+    if (likely((rmw->gla & (PAGE_MASK | (n - 1))) == e->tag) && likely(*e->flags == 0)) {
+        rmw->host = e->host + (rmw->gla & ~PAGE_MASK);
+        *value = 0;
+        memcpy(value, rmw->host, n);
+        return CPU_OK;
+    }
+    rmw->host = NULL;
+    return interp_rmw_slow(cpu, rmw->gla, n, value);
+}
+
+static inline enum cpu_rc interp_rmw_end(struct cpu *cpu, const struct interp_rmw *rmw, unsigned n,
+                                         uint32_t value)
+{
+    if (likely(rmw->host != NULL)) {
+        memcpy(rmw->host, &value, n);
+        return CPU_OK;
+    }
+    return interp_linear_store(cpu, rmw->gla, &value, n, cpu_is_user(cpu));
 }

@@ -1,0 +1,404 @@
+/* The interpreter's memory access: software TLB, page crossing, MMIO, #AC, data breakpoints, the store
+ * log, and forgetting decoded instructions when their bytes are written. */
+#include "interp.h"
+
+#include "paging.h"
+#include "vclock.h"
+
+/* --- flushing --- */
+
+static void interp_drop_fetch(struct interp *ip)
+{
+    ip->fetch_tag = TLB_INVALID;
+}
+
+void interp_flush_tlb(struct cpu *cpu)
+{
+    struct interp *ip = cpu->interp;
+    struct tlb_entry *e = &ip->tlb[0][0][0];
+
+    for (unsigned i = 0; i < 2 * TLB_KINDS * TLB_SIZE; i++)
+        e[i].tag = TLB_INVALID;
+    ip->large_mask = 0;
+    interp_drop_fetch(ip);
+}
+
+void interp_flush_page(struct cpu *cpu, gla_t gla)
+{
+    struct interp *ip = cpu->interp;
+    unsigned slot = (gla >> PAGE_SHIFT) & (TLB_SIZE - 1);
+
+    if (ip->large_mask && (gla & ip->large_mask) == ip->large_base) {
+        interp_flush_tlb(cpu); /* the 4 KiB pieces of a large page all go */
+        return;
+    }
+    for (unsigned user = 0; user < 2; user++) {
+        for (unsigned kind = 0; kind < TLB_KINDS; kind++) {
+            if (ip->tlb[user][kind][slot].tag == (gla & PAGE_MASK))
+                ip->tlb[user][kind][slot].tag = TLB_INVALID;
+        }
+    }
+    interp_drop_fetch(ip);
+}
+
+static bool dr7_watches_data(uint32_t dr7)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        if (((dr7 >> (i * 2)) & 3) && ((dr7 >> (16 + i * 4)) & 3))
+            return true;
+    }
+    return false;
+}
+
+void interp_sync(struct cpu *cpu)
+{
+    struct interp *ip = cpu->interp;
+
+    if (ip->forget_decoded) {
+        ip->forget_decoded = false;
+        interp_flush_decoded(ip);
+    }
+    if (ip->seen_generation != guest_mem.generation && ip->decoded_pages != guest_mem.ram_size) {
+        /* Another machine's RAM (tests, load): the per-page counts are of another size. */
+        g_free(ip->decoded_count);
+        ip->decoded_pages = guest_mem.ram_size;
+        ip->decoded_count = g_new0(uint16_t, guest_mem.ram_size >> PAGE_SHIFT);
+        for (unsigned i = 0; i < DCACHE_SIZE; i++)
+            ip->dcache[i].key = DKEY_INVALID;
+    }
+    ip->seen_generation = guest_mem.generation;
+    ip->seen_a20 = cpu->a20_masked;
+    ip->seen_dr7 = cpu->dr[7];
+    ip->no_fill = dr7_watches_data(cpu->dr[7]);
+    interp_flush_tlb(cpu);
+}
+
+/* --- decoded instructions --- */
+
+void interp_drop_decoded(struct interp *ip, struct dinsn *d)
+{
+    uint32_t page = d->key >> PAGE_SHIFT;
+
+    d->key = DKEY_INVALID;
+    if (--ip->decoded_count[page] == 0)
+        guest_mem.page_flags[page] &= (uint8_t)~MEM_PAGE_DECODED;
+}
+
+void interp_flush_decoded(struct interp *ip)
+{
+    for (unsigned i = 0; i < DCACHE_SIZE; i++) {
+        if (ip->dcache[i].key != DKEY_INVALID)
+            interp_drop_decoded(ip, &ip->dcache[i]);
+    }
+}
+
+static __thread char this_thread;
+
+void interp_claim(struct interp *ip)
+{
+    ip->thread = &this_thread;
+}
+
+void interp_decoded_written(void *opaque, gpa_t gpa, uint32_t len)
+{
+    struct interp *ip = opaque;
+    uint32_t page = (uint32_t)(gpa & PAGE_MASK);
+    uint32_t first = (uint32_t)gpa - (INSN_MAX_LEN - 1);
+
+    if (ip->thread != &this_thread) {
+        ip->forget_decoded = true; /* the caches are the vCPU thread's alone */
+        return;
+    }
+    if (first > (uint32_t)gpa || first < page)
+        first = page;
+    for (uint32_t at = first; at < gpa + len; at++) {
+        struct dinsn *d = &ip->dcache[dcache_slot(at)];
+        if (d->key == at && at + d->insn.len > gpa)
+            interp_drop_decoded(ip, d);
+    }
+}
+
+/* --- stores --- */
+
+void interp_before_store(struct cpu *cpu, gpa_t gpa, unsigned n)
+{
+    struct store_log *log = cpu->interp->log;
+    uint8_t flags = mem_page_flags(gpa);
+
+    if (log) {
+        for (unsigned done = 0; done < n;) {
+            unsigned piece = n - done < 16 ? n - done : 16;
+            if (log->count == log->capacity) {
+                log->overflow = true;
+                break;
+            }
+            struct store_log_entry *entry = &log->entry[log->count++];
+            entry->gpa = gpa + done;
+            entry->size = (uint8_t)piece;
+            memcpy(entry->old, mem_ptr(gpa) + done, piece);
+            done += piece;
+        }
+    }
+    if ((flags & MEM_PAGE_CODE) && guest_mem.code_written)
+        guest_mem.code_written(guest_mem.code_opaque, gpa, n);
+    if ((flags & MEM_PAGE_DECODED) && guest_mem.decoded_written)
+        guest_mem.decoded_written(guest_mem.decoded_opaque, gpa, n);
+}
+
+void interp_set_store_log(struct cpu *cpu, struct store_log *log)
+{
+    cpu->interp->log = log;
+    interp_flush_tlb(cpu); /* with a log no writable entry may exist */
+}
+
+/* --- translation --- */
+
+static enum cpu_rc raise_page_fault(struct cpu *cpu, gla_t gla, uint32_t error)
+{
+    cpu->interp->pending.cr2 = gla;
+    return cpu_raise(cpu, EXC_PF, error);
+}
+
+static void tlb_fill(struct cpu *cpu, gla_t gla, enum tlb_kind kind, bool user,
+                     const struct paging_result *r)
+{
+    struct interp *ip = cpu->interp;
+    uint8_t *host = mem_ptr(r->gpa);
+
+    if (!host || (ip->no_fill && kind != TLB_EXEC))
+        return;
+    if (kind == TLB_WRITE && (ip->log || (mem_page_flags(r->gpa) & MEM_PAGE_ROM)))
+        return;
+    if (r->page_size > PAGE_SIZE) {
+        gla_t mask = ~(r->page_size - 1);
+        if (!ip->large_mask) {
+            ip->large_mask = mask;
+            ip->large_base = gla & mask;
+        }
+        ip->large_mask &= mask;
+        while ((gla & ip->large_mask) != (ip->large_base & ip->large_mask))
+            ip->large_mask <<= 1;
+        ip->large_base &= ip->large_mask;
+    }
+    struct tlb_entry *e = &ip->tlb[user][kind][(gla >> PAGE_SHIFT) & (TLB_SIZE - 1)];
+    e->tag = gla & PAGE_MASK;
+    e->gpa = (uint32_t)r->gpa;
+    e->host = host;
+    e->flags = &guest_mem.page_flags[r->gpa >> PAGE_SHIFT];
+}
+
+/* Page of gla for an access. Raises #PF. */
+static enum cpu_rc translate(struct cpu *cpu, gla_t gla, enum tlb_kind kind, bool user, gpa_t *page)
+{
+    static const unsigned access_of[TLB_KINDS] = {0, PAGING_WRITE, PAGING_EXEC};
+    const struct tlb_entry *e = &cpu->interp->tlb[user][kind][(gla >> PAGE_SHIFT) & (TLB_SIZE - 1)];
+    struct paging_result r;
+
+    if (e->tag == (gla & PAGE_MASK)) {
+        *page = e->gpa;
+        return CPU_OK;
+    }
+    if (!paging_walk(cpu, gla, access_of[kind] | (user ? PAGING_USER : 0), &r))
+        return raise_page_fault(cpu, gla, r.error);
+    *page = r.gpa;
+    tlb_fill(cpu, gla, kind, user, &r);
+    return CPU_OK;
+}
+
+enum cpu_rc interp_fetch_page(struct cpu *cpu, gla_t gla)
+{
+    struct interp *ip = cpu->interp;
+    bool user = cpu_is_user(cpu);
+    gpa_t page;
+    enum cpu_rc rc = translate(cpu, gla, TLB_EXEC, user, &page);
+
+    if (rc != CPU_OK)
+        return rc;
+    ip->fetch_tag = gla & PAGE_MASK;
+    ip->fetch_user = user;
+    ip->fetch_gpa = (uint32_t)page;
+    ip->fetch_host = mem_ptr(page);
+    ip->fetch_flags = ip->fetch_host ? &guest_mem.page_flags[page >> PAGE_SHIFT] : NULL;
+    if (page > UINT32_MAX)
+        ip->fetch_host = NULL;
+    return CPU_OK;
+}
+
+/* --- access --- */
+
+/* Data breakpoints, SDM vol. 3B, 17.2.4. type: 1 write, 3 read or write. */
+static void check_watch(struct cpu *cpu, gla_t gla, unsigned n, bool write)
+{
+    uint32_t dr7 = cpu->dr[7];
+
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned type = (dr7 >> (16 + i * 4)) & 3;
+        unsigned len = ((dr7 >> (18 + i * 4)) & 3) + 1; /* 3 does not occur as a length */
+        if (!((dr7 >> (i * 2)) & 3) || !(type == 3 || (type == 1 && write)))
+            continue;
+        gla_t first = cpu->dr[i] & ~(len - 1);
+        if (gla < first + len && first < gla + n)
+            cpu->interp->db_hits |= 1u << i;
+    }
+}
+
+struct access {
+    gpa_t gpa[2];
+    unsigned n[2];
+    bool is_device;
+};
+
+/* Everything that can fault in an access to [gla, gla + n), before anything is moved. */
+static enum cpu_rc access_begin(struct cpu *cpu, gla_t gla, unsigned n, bool write, bool user,
+                                struct access *a)
+{
+    enum tlb_kind kind = write ? TLB_WRITE : TLB_READ;
+    unsigned in_first = PAGE_SIZE - (gla & ~PAGE_MASK);
+
+    if (user && (gla & (n - 1)) && n <= 8 && (cpu->cr0 & CR0_AM) && (cpu->eflags & FL_AC))
+        return cpu_raise(cpu, EXC_AC, 0);
+    a->n[0] = n < in_first ? n : in_first;
+    a->n[1] = n - a->n[0];
+    enum cpu_rc rc = translate(cpu, gla, kind, user, &a->gpa[0]);
+    if (rc == CPU_OK && a->n[1])
+        rc = translate(cpu, (gla & PAGE_MASK) + PAGE_SIZE, kind, user, &a->gpa[1]);
+    if (rc != CPU_OK)
+        return rc;
+    a->gpa[0] += gla & ~PAGE_MASK;
+    a->is_device = !mem_ptr(a->gpa[0]) || (a->n[1] && !mem_ptr(a->gpa[1]));
+    if (unlikely(a->is_device && cpu->interp->log)) {
+        cpu->interp->log->device = true;
+        return CPU_EXIT;
+    }
+    if (cpu->interp->no_fill)
+        check_watch(cpu, gla, n, write);
+    return CPU_OK;
+}
+
+enum cpu_rc interp_linear_load(struct cpu *cpu, gla_t gla, void *buffer, unsigned n, bool user)
+{
+    struct access a;
+    uint8_t *to = buffer;
+    enum cpu_rc rc = access_begin(cpu, gla, n, false, user, &a);
+
+    if (rc != CPU_OK)
+        return rc;
+    if (unlikely(a.is_device))
+        machine_lock();
+    for (unsigned i = 0; i < 2 && a.n[i]; i++) {
+        const uint8_t *from = mem_ptr(a.gpa[i]);
+        if (from)
+            memcpy(to, from, a.n[i]);
+        else
+            mem_read(a.gpa[i], to, a.n[i]);
+        to += a.n[i];
+    }
+    if (unlikely(a.is_device))
+        machine_unlock();
+    return CPU_OK;
+}
+
+enum cpu_rc interp_linear_store(struct cpu *cpu, gla_t gla, const void *buffer, unsigned n,
+                                bool user)
+{
+    struct access a;
+    const uint8_t *from = buffer;
+    enum cpu_rc rc = access_begin(cpu, gla, n, true, user, &a);
+
+    if (rc != CPU_OK)
+        return rc;
+    if (unlikely(a.is_device))
+        machine_lock();
+    for (unsigned i = 0; i < 2 && a.n[i]; i++) {
+        uint8_t *to = mem_ptr(a.gpa[i]);
+        if (!to) {
+            mem_write(a.gpa[i], from, a.n[i]);
+        } else if (!(mem_page_flags(a.gpa[i]) & MEM_PAGE_ROM)) {
+            interp_before_store(cpu, a.gpa[i], a.n[i]);
+            memcpy(to, from, a.n[i]);
+        }
+        from += a.n[i];
+    }
+    if (unlikely(a.is_device))
+        machine_unlock();
+    return CPU_OK;
+}
+
+enum cpu_rc interp_linear_probe(struct cpu *cpu, gla_t gla, unsigned n, bool user)
+{
+    struct access a;
+
+    return access_begin(cpu, gla, n, true, user, &a);
+}
+
+enum cpu_rc interp_rmw_slow(struct cpu *cpu, gla_t gla, unsigned n, uint32_t *value)
+{
+    enum cpu_rc rc = interp_linear_probe(cpu, gla, n, cpu_is_user(cpu));
+
+    *value = 0;
+    return rc == CPU_OK ? interp_linear_load(cpu, gla, value, n, cpu_is_user(cpu)) : rc;
+}
+
+/* --- what interp_fpu.c and the other handlers use --- */
+
+enum cpu_rc interp_load_at(struct cpu *cpu, unsigned seg, goff_t offset, void *buffer, unsigned n)
+{
+    gla_t gla;
+    enum cpu_rc rc = seg_to_linear(cpu, seg, offset, n, false, &gla);
+
+    return rc == CPU_OK ? interp_linear_load(cpu, gla, buffer, n, cpu_is_user(cpu)) : rc;
+}
+
+enum cpu_rc interp_store_at(struct cpu *cpu, unsigned seg, goff_t offset, const void *buffer,
+                            unsigned n)
+{
+    gla_t gla;
+    enum cpu_rc rc = seg_to_linear(cpu, seg, offset, n, true, &gla);
+
+    return rc == CPU_OK ? interp_linear_store(cpu, gla, buffer, n, cpu_is_user(cpu)) : rc;
+}
+
+enum cpu_rc interp_load(struct cpu *cpu, const struct insn *insn, void *buffer, unsigned n)
+{
+    return interp_load_at(cpu, insn->seg, interp_ea(cpu, insn), buffer, n);
+}
+
+enum cpu_rc interp_store(struct cpu *cpu, const struct insn *insn, const void *buffer, unsigned n)
+{
+    return interp_store_at(cpu, insn->seg, interp_ea(cpu, insn), buffer, n);
+}
+
+static enum cpu_rc aligned_operand(struct cpu *cpu, const struct insn *insn, unsigned n, bool write,
+                                   gla_t *gla)
+{
+    enum cpu_rc rc = seg_to_linear(cpu, insn->seg, interp_ea(cpu, insn), n, write, gla);
+
+    if (rc == CPU_OK && (*gla & (n - 1)))
+        return cpu_raise(cpu, EXC_GP, 0);
+    return rc;
+}
+
+enum cpu_rc interp_load_aligned(struct cpu *cpu, const struct insn *insn, void *buffer, unsigned n)
+{
+    gla_t gla;
+    enum cpu_rc rc = aligned_operand(cpu, insn, n, false, &gla);
+
+    return rc == CPU_OK ? interp_linear_load(cpu, gla, buffer, n, cpu_is_user(cpu)) : rc;
+}
+
+enum cpu_rc interp_store_aligned(struct cpu *cpu, const struct insn *insn, const void *buffer,
+                                 unsigned n)
+{
+    gla_t gla;
+    enum cpu_rc rc = aligned_operand(cpu, insn, n, true, &gla);
+
+    return rc == CPU_OK ? interp_linear_store(cpu, gla, buffer, n, cpu_is_user(cpu)) : rc;
+}
+
+enum cpu_rc interp_probe_store(struct cpu *cpu, const struct insn *insn, unsigned n)
+{
+    gla_t gla;
+    enum cpu_rc rc = seg_to_linear(cpu, insn->seg, interp_ea(cpu, insn), n, true, &gla);
+
+    return rc == CPU_OK ? interp_linear_probe(cpu, gla, n, cpu_is_user(cpu)) : rc;
+}
