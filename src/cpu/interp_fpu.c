@@ -117,8 +117,10 @@ static void run(const struct code *code, struct fpu_work *work)
 }
 
 /* Which exceptions would the guest get that has unmasked some? Runs the instruction on copies of work
- * and leaves work itself as it was. Returns the flags to set in MXCSR; *trap: #XM, nothing else is
- * changed. */
+ * and leaves work itself as it was. Returns the flags to set in MXCSR; *trap: #XM.
+ *
+ * Not exact: with an unmasked overflow or underflow, PE should tell whether the result would be
+ * inexact if exponents had no bounds; here it is that of the bounded result. */
 static uint32_t simd_flags(const struct code *code, const struct fpu_work *work, bool *trap)
 {
     uint32_t guest = work->fx.mxcsr;
@@ -171,11 +173,18 @@ static enum cpu_rc ldmxcsr(struct cpu *cpu, const struct insn *insn)
     return CPU_OK;
 }
 
+/* What every MMX instruction does first: TOP 0, all tags valid. */
+static void enter_mmx(struct fpu_work *work)
+{
+    static const uint8_t movd_eax_mm0[] = {0x0f, 0x7e, 0xc0};
+
+    fpu_thunk_run(movd_eax_mm0, sizeof(movd_eax_mm0), false, &work->fx, work->memory, &work->regs);
+}
+
 /* MASKMOVQ, MASKMOVDQU: bytes of the first register whose mask bit is set go to DS:EDI. All of them
  * are checked before one is stored. */
 static enum cpu_rc maskmov(struct cpu *cpu, const struct insn *insn, bool mmx)
 {
-    static const uint8_t movd_eax_mm0[] = {0x0f, 0x7e, 0xc0};
     unsigned n = mmx ? 8 : 16, seg = insn->seg_override == REG_NONE ? SEG_DS : insn->seg_override;
     uint32_t edi = cpu->gpr[EDI];
     const uint8_t *from, *mask;
@@ -183,8 +192,8 @@ static enum cpu_rc maskmov(struct cpu *cpu, const struct insn *insn, bool mmx)
     enum cpu_rc rc;
 
     fpu_work_begin(cpu, &work);
-    if (mmx) /* any MMX instruction makes TOP 0 and all tags valid */
-        fpu_thunk_run(movd_eax_mm0, sizeof(movd_eax_mm0), false, &work.fx, work.memory, &work.regs);
+    if (mmx)
+        enter_mmx(&work);
     from = mmx ? work.fx.st[insn->reg] : work.fx.xmm[insn->reg];
     mask = mmx ? work.fx.st[insn->rm] : work.fx.xmm[insn->rm];
     for (unsigned pass = 0; pass < 2; pass++) {
@@ -259,6 +268,10 @@ static enum cpu_rc compute(struct cpu *cpu, const struct insn *insn, bool mmx)
 
         if (trap) {
             cpu->fpu.mxcsr = guest_mxcsr | flags;
+            if (mmx) { /* CVTPI2PS and the like: the change to MMX comes before the arithmetic */
+                enter_mmx(&work);
+                fpu_work_commit_x87(cpu, &work);
+            }
             return cpu_raise(cpu, cpu->cr4 & CR4_OSXMMEXCPT ? EXC_XM : EXC_UD, 0);
         }
         work.fx.mxcsr |= MXCSR_MASKS;
@@ -308,6 +321,8 @@ enum cpu_rc interp_fpu(struct cpu *cpu, const struct insn *insn)
         return rc;
     for (unsigned i = 0; i < 3; i++)
         mmx |= is_mmx(row->op[i]);
+    if (xmm && row->op[1] == OP_Qq && insn->mod != 3)
+        mmx = false; /* CVTPI2PS and CVTPI2PD from memory leave x87 alone, pending errors too */
     if (mmx) {
         rc = fpu_check_pending(cpu);
         if (rc != CPU_OK)

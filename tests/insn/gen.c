@@ -388,7 +388,7 @@ static void put_modrm(struct encoder *e)
     struct rng *r = e->r;
     unsigned mod, reg, rm = rng_below(r, 8);
 
-    if (row->ext >= 0xc0 && row->ext != INSN_EXT_ANY) {
+    if (row->ext >= 0xc0) {
         byte(e, row->ext);
         return;
     }
@@ -809,6 +809,11 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct g
     c->flags = fpu ? NT_FPU : 0;
     if (fpu)
         make_fx(r, (struct fxstate *)c->fx_in, row->class == CLASS_X87);
+    /* Some processors keep the last instruction's address only while an exception is pending, and task
+     * switches lose the selectors: what goes to memory must not depend on that. */
+    if (row->op[0] == OP_M512 || row->op[0] == OP_Menv || row->op[0] == OP_Mstate)
+        memset(c->fx_in + offsetof(struct fxstate, fop), 0,
+               offsetof(struct fxstate, mxcsr) - offsetof(struct fxstate, fop));
 
     /* What the instruction uses without naming it. */
     if (row->class == CLASS_STRING || row->id == INSN_MASKMOVQ || row->id == INSN_MASKMOVDQU) {
@@ -818,6 +823,14 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct g
             c->in.gpr[EDI] -= NT_FS_BASE;
         if (!(row->attr & IA_IO))
             c->in.gpr[ECX] = rng_percent(r, 90) ? rng_below(r, 24) : rng_below(r, 300);
+    }
+    if (row->id == INSN_MASKMOVQ || row->id == INSN_MASKMOVDQU) {
+        /* Up to the model: whether they check alignment, and pages where no byte is written. */
+        c->in.eflags &= ~FL_AC;
+        if (g->insn.seg_override == SEG_FS)
+            return false;
+        if ((c->in.gpr[EDI] & 0xfff) > 0xff0)
+            c->in.gpr[EDI] &= ~15u;
     }
     if (row->id == INSN_XLAT)
         c->in.gpr[EBX] = choose_address(r, c, 1, false) - (c->in.gpr[EAX] & 0xff) -

@@ -61,7 +61,7 @@ static struct seg flat(uint16_t selector, uint16_t access)
     return (struct seg){.sel = selector, .access = access, .base = 0, .limit = 0xffffffff};
 }
 
-void guest_init(const struct engine *engine, const uint8_t *read_only)
+void guest_init(const struct engine *engine, const uint8_t *read_only, uint32_t mxcsr_mask)
 {
     GError *error = NULL;
 
@@ -115,6 +115,7 @@ void guest_init(const struct engine *engine, const uint8_t *read_only)
     cpu.idtr = (struct dtable){SYSTEM + IDT_AT, 0x7ff};
     cpu.eflags = FL_FIXED1 | FL_IF;
     fresh = cpu;
+    cpu.fpu.mxcsr_mask = mxcsr_mask;
     tested->reset(&cpu);
 }
 

@@ -10,8 +10,9 @@ struct guest_result {
     struct nt_regs regs; /* as the handler found them on its stack, if faulted */
 };
 
-/* Sets up memory, page tables, descriptors and the CPU. read_only: what the page at NT_RO holds. */
-void guest_init(const struct engine *engine, const uint8_t *read_only);
+/* Sets up memory, page tables, descriptors and the CPU. read_only: what the page at NT_RO holds;
+ * mxcsr_mask: as the host's, so that both take the same values. */
+void guest_init(const struct engine *engine, const uint8_t *read_only, uint32_t mxcsr_mask);
 /* Host pointer to the guest's data pages (NT_DATA_SIZE bytes). */
 uint8_t *guest_data(void);
 void guest_write_code(uint32_t offset, const uint8_t *bytes, uint32_t len);
