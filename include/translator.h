@@ -67,7 +67,9 @@ struct bt {
     uint16_t host_fcw;
     /* --- monitor only --- */
     uint32_t mode, cs_base;
-    uint32_t isa; /* GISA_* */
+    struct jtable *table; /* whose base jtable is */
+    uint32_t isa;         /* GISA_* */
+    uint32_t mem_generation; /* of the memory map this was last brought in line with */
     bool single;  /* lockstep: blocks are entered one by one, nothing is chained */
 };
 
@@ -96,6 +98,23 @@ unsigned tentry_insn_count(const struct tentry *entry);
 uint32_t tentry_insn_eip(const struct tentry *entry, unsigned i);
 bool tentry_crosses(const struct tentry *entry); /* its bytes extend into the next page */
 
+/* The jump table's entry for eip, NULL if none; and making entry the one for its EIP. */
+static inline const void *tr_published(const struct bt *bt, uint32_t eip)
+{
+    return (const void *)(uintptr_t)bt->jtable[eip];
+}
+void tr_publish(struct bt *bt, const struct tentry *entry);
+/* A hint: entering at host would only come back with EXIT_INTERP. Such entries are at odd addresses. */
+static inline bool tr_leads_to_interp(const void *host)
+{
+    return (uintptr_t)host & 1;
+}
+/* Is instruction i of the block a string instruction (which lockstep steps to its end)? */
+bool tr_is_string(const struct tentry *entry, unsigned i);
+void tr_print_block(const struct tentry *entry); /* guest and host code, to the log */
+const void *tr_ret_slow(void);
+void tr_code_written(void *opaque, gpa_t gpa, uint32_t len); /* guest_mem.code_written */
+
 /* After EXIT_CHAIN with exit id arg: the EIP it wants. */
 uint32_t tr_exit_target(uint32_t arg);
 /* Makes exit arg jump to entry directly, if that is valid for good. */
@@ -116,6 +135,7 @@ void tcache_invalidate(gpa_t gpa, uint32_t len); /* drops translations of these 
 /* Drops what was translated from linear page gla of physical page gpa (its mapping changed). */
 void tcache_drop_linear(gpa_t gpa, gla_t gla);
 uint64_t tcache_used(void);
+uint32_t tcache_flushes(void);
 uint32_t tcache_epoch(void); /* grows with every flush or invalidation: private stacks are stale */
 
 /* --- jump tables, jtable.c --- */

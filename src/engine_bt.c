@@ -75,7 +75,7 @@ static void set_gs_base(const void *base)
 {
     static const void *last;
     if (base != last) {
-        host_set_gs_base(base);
+        world_set_gs_base(base);
         last = base;
     }
 }
@@ -167,7 +167,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             }
             host = tentry_host(t);
         }
-        if (tr_leads_to_interp(bt, host)) {
+        if (tr_leads_to_interp(host)) {
             step(bt);
             continue;
         }

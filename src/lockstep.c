@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <capstone/capstone.h>
 #include <glib.h>
 
 #include "engine_bt.h"
@@ -117,7 +116,7 @@ void lockstep_block(struct bt *bt)
         new_bytes = g_malloc(LOG_MAX * sizeof *new_bytes);
     }
     struct tentry *t = tr_lookup(bt, cpu->eip);
-    if (!t || tr_leads_to_interp(bt, tentry_host(t))) {
+    if (!t || tr_leads_to_interp(tentry_host(t))) {
         bt_stats.interp_steps++;
         interp_step(cpu);
         return;

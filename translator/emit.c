@@ -14,6 +14,11 @@ void emit8(struct emit *e, uint8_t byte)
     *e->pos++ = byte;
 }
 
+void emit_nop(struct emit *e)
+{
+    emit8(e, 0x90);
+}
+
 void emit32(struct emit *e, uint32_t value)
 {
     if (unlikely(e->end - e->pos < 4)) {

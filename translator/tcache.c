@@ -27,7 +27,7 @@ static struct {
     unsigned block_count;
     struct tentry *hash[1u << HASH_BITS];
     struct tblock **page; /* by page of RAM: blocks with bytes in it */
-    uint32_t epoch;
+    uint32_t epoch, flushes;
     const uint8_t *tramp[TRAMP_COUNT];
 } tc;
 
@@ -112,6 +112,11 @@ uint32_t tcache_epoch(void)
     return tc.epoch;
 }
 
+uint32_t tcache_flushes(void)
+{
+    return tc.flushes;
+}
+
 void tcache_flush(void)
 {
     for (unsigned i = 0; i < tc.block_count; i++) {
@@ -134,6 +139,7 @@ void tcache_flush(void)
     tc.block_count = 0;
     tc.used = FIXED_SIZE;
     tc.epoch++;
+    tc.flushes++;
     jtable_clear_all();
 }
 

@@ -13,6 +13,7 @@
 enum pend_kind {
     PEND_EXIT,     /* to guest EIP `target`, with delta 0 */
     PEND_INTERNAL, /* to instruction number `target` of this block */
+    PEND_MISS,     /* a return site that is not the one: through the table to R8 */
     PEND_SLOW,     /* leave before the present instruction: the interpreter executes it */
 };
 
@@ -42,6 +43,7 @@ struct tr {
     bool join[TR_MAX_INSNS];      /* jumped to from inside the block */
     uint8_t *label[TR_MAX_INSNS]; /* RX address of join points */
     uint32_t live_in[TR_MAX_INSNS + 1]; /* arithmetic flags read later, before instruction i */
+    bool interp_first; /* instruction 0 turned out to be the interpreter's */
     bool ends;      /* the last instruction does not fall through */
 
     unsigned i;     /* instruction being emitted */

@@ -3,6 +3,7 @@
 #include <glib.h>
 
 #include "log.h"
+#include "mem.h"
 #include "tr.h"
 
 static void listing(GString *out, csh cs, const uint8_t *code, size_t len, uint64_t address, const char *lead)
@@ -45,6 +46,47 @@ void tr_dump(const struct tr *t, const struct tblock *b)
         listing(out, host, b->host + b->row[k].host, b->host_len - b->row[k].host,
                 (uint64_t)(uintptr_t)b->host + b->row[k].host,
                 "                                          ");
+    log_printf("%s", out->str);
+    g_string_free(out, TRUE);
+    cs_close(&host);
+    cs_close(&guest);
+}
+
+bool tr_is_string(const struct tentry *entry, unsigned i)
+{
+    const struct tblock *b = entry->block;
+    gpa_t at = b->phys + b->insn_off[i];
+    const uint8_t *bytes = mem_ptr(at);
+    unsigned avail = PAGE_SIZE - (unsigned)(at & (PAGE_SIZE - 1));
+    for (unsigned k = 0; k < avail && k < 15; k++) {
+        switch (bytes[k]) {
+        case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
+        case 0xf0: case 0xf2: case 0xf3:
+            continue;
+        }
+        return (bytes[k] >= 0xa4 && bytes[k] <= 0xa7) || (bytes[k] >= 0xaa && bytes[k] <= 0xaf) ||
+               (bytes[k] >= 0x6c && bytes[k] <= 0x6f);
+    }
+    return false;
+}
+
+void tr_print_block(const struct tentry *entry)
+{
+    const struct tblock *b = entry->block;
+    csh guest, host;
+    if (cs_open(CS_ARCH_X86, b->mode & MODE_CODE32 ? CS_MODE_32 : CS_MODE_16, &guest) != CS_ERR_OK)
+        return;
+    if (cs_open(CS_ARCH_X86, CS_MODE_64, &host) != CS_ERR_OK) {
+        cs_close(&guest);
+        return;
+    }
+    cs_option(guest, CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
+    cs_option(host, CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
+    GString *out = g_string_new(NULL);
+    g_string_append_printf(out, "block eip=%08x phys=%09" PRIx64 " mode=%08x\n", b->eip, b->phys, b->mode);
+    uint32_t len = b->phys2 == TBLOCK_NO_PAGE ? b->guest_len : PAGE_SIZE - (b->phys & (PAGE_SIZE - 1));
+    listing(out, guest, mem_ptr(b->phys), len, b->eip, "  ");
+    listing(out, host, b->host, b->host_len, (uint64_t)(uintptr_t)b->host, "        ");
     log_printf("%s", out->str);
     g_string_free(out, TRUE);
     cs_close(&host);

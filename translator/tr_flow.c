@@ -268,6 +268,7 @@ static void return_site(struct tr *t, uint32_t ra)
     struct emit *e = &t->e;
     bool last = t->i + 1 >= t->count;
     bool dead = t->live_in[t->i + 1] == 0;
+    bool interp = !last && t->g[t->i + 1].gclass == G_INTERP; /* parity: see tr_leads_to_interp */
     unsigned call = t->i;
     t->i = last ? call : call + 1;
     tr_row(t, ROW_GLUE, 0);
@@ -275,10 +276,9 @@ static void return_site(struct tr *t, uint32_t ra)
     struct hmem slot = {.base = R12, .index = R8, .scale = 2};
     if (dead) {
         emit_alu_ri(e, 7, R8, (int32_t)ra);
-        uint8_t *hit = emit_jcc_fwd(e, 4);
-        emit_load32(e, R9, &slot);
-        emit_jmp_reg(e, R9);
-        emit_fix(e, hit);
+        tr_pend(t, PEND_MISS, emit_jcc_fwd(e, 5), 0);
+        if (((uintptr_t)e->pos & 1) != interp)
+            emit_nop(e);
     } else {
         struct hmem diff = {.base = R8, .index = HREG_NONE, .disp = (int32_t)(0u - ra)};
         emit_mov_rr(e, R10, RCX);
@@ -287,6 +287,8 @@ static void return_site(struct tr *t, uint32_t ra)
         emit_mov_rr(e, RCX, R10);
         emit_load32(e, R9, &slot);
         emit_jmp_reg(e, R9);
+        if ((((uintptr_t)e->pos + 3) & 1) != interp)
+            emit_nop(e);
         emit_fix8(e, hit);
         emit_mov_rr(e, RCX, R10);
     }

@@ -616,8 +616,7 @@ static void tr_analyse(struct tr *t)
                 t->join[at] = true;
         }
     }
-    t->live_in[t->count] =
-        t->ends ? 0 : flags_live_at(t, t->g[t->count - 1].eip + t->g[t->count - 1].len);
+    t->live_in[t->count] = t->ends ? 0 : t->single ? FL_ARITH : flags_live_at(t, t->g[t->count - 1].eip + t->g[t->count - 1].len);
     for (unsigned i = t->count; i-- > 0;) {
         const struct ginsn *g = &t->g[i];
         uint32_t out = t->live_in[i + 1];
@@ -626,14 +625,14 @@ static void tr_analyse(struct tr *t)
         case G_JCXZ:
         case G_LOOP: {
             int at = insn_at(t, g->target);
-            out |= at > (int)i ? t->live_in[at] : flags_live_at(t, g->target);
+            out |= t->single ? FL_ARITH : at > (int)i ? t->live_in[at] : flags_live_at(t, g->target);
             break;
         }
         case G_JMP:
-            out = flags_live_at(t, g->target);
+            out = t->single ? FL_ARITH : flags_live_at(t, g->target);
             break;
         case G_CALL:
-            out = flags_live_at(t, g->target);
+            out = t->single ? FL_ARITH : flags_live_at(t, g->target);
             break;
         case G_CALL_IND:
         case G_RET:
@@ -645,6 +644,9 @@ static void tr_analyse(struct tr *t)
             break;
         }
         t->live_in[i] = (out & ~g->flags_kill) | g->flags_read;
+        /* In lockstep the flags in the frame of a fault are compared. */
+        if (t->single && (g->is_mem || g->gclass != G_GENERIC))
+            t->live_in[i] = FL_ARITH;
     }
 }
 
@@ -672,6 +674,10 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
         tr_row(t, ROW_GLUE, 0);
         if (p->kind == PEND_INTERNAL) {
             emit_patch(p->rel32, e->rx_delta, t->label[p->target]);
+            continue;
+        }
+        if (p->kind == PEND_MISS) {
+            emit_patch(p->rel32, e->rx_delta, tcache_tramp(TRAMP_JUMP));
             continue;
         }
         if (p->kind == PEND_SLOW) {
@@ -743,6 +749,7 @@ static void tr_emit(struct tr *t)
             if (rows)
                 tr_row(t, ROW_INSN, 0);
             tr_interp(t);
+            t->interp_first = t->i == 0;
             t->count = t->i + 1;
             t->ends = true;
             /* joins beyond the new end must become exits */
@@ -796,7 +803,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     memset(t.join, 0, sizeof t.join);
     memset(t.label, 0, sizeof t.label);
     t.count = t.i = t.row_count = t.pend_count = t.entry_count = 0;
-    t.ends = false;
+    t.ends = t.interp_first = false;
     t.delta = 0;
     t.bt = bt;
     t.mode = bt->mode;
@@ -821,7 +828,19 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
         tcache_flush();
     tr_analyse(&t);
     t.e = tcache_begin();
+    /* Even addresses for entries into real code, odd ones for those that lead to the interpreter. */
+    if ((uintptr_t)t.e.pos & 1)
+        emit_nop(&t.e);
     tr_emit(&t);
+    if (t.count == 1 && t.interp_first) {
+        t.e.pos = t.start_rw;
+        t.row_count = t.pend_count = 0;
+        t.i = 0;
+        emit_nop(&t.e);
+        t.start_rw = t.e.pos;
+        tr_row(&t, ROW_INSN, 0);
+        tr_interp(&t);
+    }
 
     struct texit *exits = tcache_alloc_exits(t.pend_count);
     unsigned exit_count = 0;
@@ -904,6 +923,21 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip)
     if (t && t->block->phys2 != TBLOCK_NO_PAGE)
         protect(t->block->phys2);
     return t;
+}
+
+void tr_publish(struct bt *bt, const struct tentry *entry)
+{
+    jtable_set(bt->table, entry->eip, entry);
+}
+
+const void *tr_ret_slow(void)
+{
+    return tcache_tramp(TRAMP_RET_SLOW);
+}
+
+void tr_code_written(void *opaque, gpa_t gpa, uint32_t len)
+{
+    tcache_invalidate(gpa, len);
 }
 
 const void *tentry_host(const struct tentry *entry)

@@ -582,6 +582,7 @@ void shadow_select(struct bt *bt)
     struct jtable *table = user && (bt->mode & MODE_PAGING)
                                ? table_of(current->user, USER_TABLES, &current->user_next, bt)
                                : table_of(sup_table, SUP_TABLES, &sup_next, bt);
+    bt->table = table;
     bt->jtable = jtable_base(table);
 }
 

@@ -2,7 +2,25 @@
  * The only place, beside the code cache, where guest registers are in host registers. */
 #include "world.h"
 
+#include <asm/hwcap2.h>
+#include <asm/prctl.h>
 #include <stddef.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "log.h"
+
+void world_set_gs_base(const void *base)
+{
+    static int fsgsbase = -1;
+    if (fsgsbase < 0)
+        fsgsbase = (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE) != 0;
+    if (fsgsbase)
+        __asm__ volatile("wrgsbase %0" : : "r"(base));
+    else
+        assert_always(syscall(SYS_arch_prctl, ARCH_SET_GS, base) == 0);
+}
 
 #define OFF(field) [field] "i"(offsetof(struct bt, field))
 

@@ -1,0 +1,90 @@
+#!/bin/sh
+# Fetches test guests (Debian packages) and builds the initrd, all into a cache outside the repository.
+#
+#   guests.sh fetch     download and unpack what is missing
+#   guests.sh dir       print the cache directory
+#
+# The cache is $RINGER_CACHE, default ~/.cache/ringer. It holds:
+#   vmlinuz-686  vmlinuz-686-pae  busybox  initrd.gz
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${RINGER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ringer}
+
+say() {
+    echo "guests: $*" >&2
+}
+
+# Prints the newest version of a virtual kernel package's real one.
+real_kernel() {
+    apt-cache depends "$1:i386" | sed -n 's/^ *Depends: \(linux-image-[0-9][^: ]*\).*/\1/p' | head -n 1
+}
+
+need_apt_lists() {
+    [ -e "$cache/.apt-ready" ] && return
+    if ! dpkg --print-foreign-architectures | grep -qx i386; then
+        say "adding Debian's i386 architecture"
+        dpkg --add-architecture i386
+    fi
+    say "updating package lists"
+    # One broken mirror index must not stop us: what counts is whether the packages are found below.
+    apt-get update -qq || say "some package lists could not be updated, going on with the others"
+    touch "$cache/.apt-ready"
+}
+
+# fetch_file PACKAGE PATH-PATTERN DESTINATION
+fetch_file() {
+    [ -s "$3" ] && return
+    need_apt_lists
+    tmp=$(mktemp -d "$cache/fetch.XXXXXX")
+    chmod 755 "$tmp"
+    say "downloading $1"
+    (cd "$tmp" && apt-get download -qq "$1:i386") || {
+        rm -rf "$tmp" "$cache/.apt-ready"
+        say "cannot download $1 (i386): check the network and 'apt-get update'"
+        exit 1
+    }
+    dpkg-deb -x "$tmp"/*.deb "$tmp/x"
+    # shellcheck disable=SC2086
+    cp "$tmp"/x/$2 "$3.part"
+    mv "$3.part" "$3"
+    rm -rf "$tmp"
+}
+
+build_initrd() {
+    [ "$cache/initrd.gz" -nt "$here/guest-init.sh" ] && [ "$cache/initrd.gz" -nt "$cache/busybox" ] && return
+    say "building initrd.gz"
+    root=$(mktemp -d "$cache/root.XXXXXX")
+    mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/tmp" "$root/root"
+    cp "$cache/busybox" "$root/bin/busybox"
+    chmod 755 "$root/bin/busybox"
+    cp "$here/guest-init.sh" "$root/init"
+    chmod 755 "$root/init"
+    if [ -d "$cache/bin" ]; then
+        cp "$cache"/bin/* "$root/bin/"
+    fi
+    (cd "$root" && find . | sort | cpio -o -H newc -R 0:0 --quiet) | gzip -9n >"$cache/initrd.part"
+    mv "$cache/initrd.part" "$cache/initrd.gz"
+    rm -rf "$root"
+}
+
+case ${1:-fetch} in
+dir)
+    echo "$cache"
+    ;;
+fetch)
+    mkdir -p "$cache"
+    if [ ! -s "$cache/vmlinuz-686" ] || [ ! -s "$cache/vmlinuz-686-pae" ]; then
+        need_apt_lists
+    fi
+    fetch_file "$([ -s "$cache/vmlinuz-686" ] || real_kernel linux-image-686)" "boot/vmlinuz-*" "$cache/vmlinuz-686"
+    fetch_file "$([ -s "$cache/vmlinuz-686-pae" ] || real_kernel linux-image-686-pae)" "boot/vmlinuz-*" \
+        "$cache/vmlinuz-686-pae"
+    fetch_file busybox-static "bin/busybox" "$cache/busybox"
+    build_initrd
+    ;;
+*)
+    echo "usage: guests.sh [fetch|dir]" >&2
+    exit 2
+    ;;
+esac
