@@ -292,6 +292,7 @@ static void uart_write_mcr(struct uart *uart, uint8_t value)
     uart->regs.mcr = value & 0x1f;
     modem_update(uart);
     tx_drain(uart);
+    rx_tell_room(uart); /* the line may just have been connected again */
 }
 
 static void uart_write_lcr(struct uart *uart, uint8_t value)

@@ -1,0 +1,7 @@
+/* What a BIOS would have done to the board before an operating system starts: for `-kernel`. */
+#pragma once
+
+#include "../devices/pci.h"
+
+/* Through the same ports and registers as a BIOS. After a reset, with the machine lock held. */
+void firmware_init_board(struct pci_bus *pci);

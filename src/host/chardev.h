@@ -1,0 +1,17 @@
+/* Host ends of byte streams: terminal, file, pseudo-terminal, nowhere. */
+#pragma once
+
+#include <glib.h>
+
+#include "backend.h"
+
+/* spec: stdio, mon:stdio, file:PATH, pty, null. label is for messages. Output is written by the main
+ * loop, so the default GLib main context must run. */
+struct chardev *chardev_open(const char *spec, const char *label, GError **error);
+
+/* Called on the main thread when the user types Ctrl-A x. */
+void chardev_set_quit(void (*quit)(void *opaque), void *opaque);
+
+/* Writes out what is still buffered (waits up to two seconds for a stuck reader) and gives the terminal
+ * back its settings. */
+void chardev_close_all(void);

@@ -1,0 +1,370 @@
+/* The PC put together: who drives which wire, what a reset is, how it ends. */
+#include "machine.h"
+
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "../devices/acpi_pm.h"
+#include "../devices/debugexit.h"
+#include "../devices/kbd8042.h"
+#include "../devices/pci.h"
+#include "../devices/pic.h"
+#include "../devices/pit.h"
+#include "../devices/port92.h"
+#include "../devices/rtc.h"
+#include "../devices/uart.h"
+#include "cpu/cpuid.h"
+#include "firmware.h"
+#include "host/chardev.h"
+#include "ioport.h"
+#include "loader.h"
+#include "log.h"
+#include "mem.h"
+#include "vclock.h"
+#include "vcpu.h"
+
+struct part {
+    const struct device_ops *ops;
+    void *dev;
+};
+
+#define PART_MAX 24
+
+struct machine {
+    struct options options;
+    struct cpu_model *model;
+    struct vcpu *vcpu;
+    struct boot_image *boot;
+    GMainLoop *loop;
+    _Atomic int exit_status; /* -1 while running */
+
+    struct pic *pic;
+    struct pit *pit;
+    struct rtc *rtc;
+    struct kbd8042 *kbd;
+    struct port92 *port92;
+    struct pci_bus *pci;
+    struct acpi_pm *acpi_pm;
+    struct uart *uart[OPTIONS_SERIAL_MAX];
+    struct debugexit *debugexit;
+    struct debugcon *debugcon;
+    struct part part[PART_MAX]; /* in the order of their reset */
+    unsigned part_count;
+};
+
+static gboolean quit_idle(gpointer opaque)
+{
+    struct machine *machine = opaque;
+    g_main_loop_quit(machine->loop);
+    return G_SOURCE_REMOVE;
+}
+
+void machine_quit(struct machine *machine, int status)
+{
+    int running = -1;
+    /* By way of the main loop: a quit that comes before it runs must not be lost. */
+    if (atomic_compare_exchange_strong(&machine->exit_status, &running, status))
+        g_idle_add_full(G_PRIORITY_HIGH, quit_idle, machine, NULL);
+}
+
+/* --- Wires --- */
+
+static struct irq pic_line(struct machine *machine, int line)
+{
+    return (struct irq){pic_set_line, machine->pic, line};
+}
+
+static void wire_intr(void *opaque, int line, bool level)
+{
+    struct machine *machine = opaque;
+    if (machine->vcpu)
+        vcpu_set_intr(machine->vcpu, level);
+}
+
+static void wire_a20(void *opaque, int line, bool level)
+{
+    struct machine *machine = opaque;
+    if (machine->vcpu)
+        vcpu_set_a20(machine->vcpu, level);
+}
+
+/* The guest asks for a reset: from a port write, so on the vCPU thread with the machine lock held. */
+static void wire_reset(void *opaque, int line, bool level)
+{
+    struct machine *machine = opaque;
+    if (machine->options.no_reboot) {
+        vcpu_pause(machine->vcpu);
+        machine_quit(machine, 0);
+    } else {
+        vcpu_request_reset(machine->vcpu);
+    }
+}
+
+static void wire_soft_off(void *opaque, int line, bool level)
+{
+    struct machine *machine = opaque;
+    vcpu_pause(machine->vcpu);
+    if (!machine->options.no_shutdown)
+        machine_quit(machine, 0);
+}
+
+static bool irq0_is_requested(void *opaque)
+{
+    struct machine *machine = opaque;
+    return pic_is_requested(machine->pic, 0);
+}
+
+static void debug_exit(void *opaque, int status)
+{
+    struct machine *machine = opaque;
+    vcpu_pause(machine->vcpu);
+    machine_quit(machine, status);
+}
+
+/* --- What the run loop asks for --- */
+
+static uint8_t hook_ack(void *opaque)
+{
+    struct machine *machine = opaque;
+    return pic_ack(machine->pic);
+}
+
+/* Full reset, as the RESET# pin does it: every chip, then the CPU, then what stands in for the BIOS. */
+static void machine_reset(void *opaque)
+{
+    struct machine *machine = opaque;
+    for (unsigned i = 0; i < machine->part_count; i++)
+        machine->part[i].ops->reset(machine->part[i].dev);
+    cpu_reset(vcpu_cpu(machine->vcpu));
+    wire_a20(machine, 0, true);
+    if (machine->boot) {
+        firmware_init_board(machine->pci);
+        boot_image_install(machine->boot, vcpu_cpu(machine->vcpu));
+    }
+}
+
+static void hook_triple_fault(void *opaque)
+{
+    struct machine *machine = opaque;
+    const struct cpu *cpu = vcpu_cpu(machine->vcpu);
+    log_guest("triple fault at %04x:%08x\n", cpu->seg[SEG_CS].sel, cpu->eip);
+    wire_reset(machine, 0, true); /* the chipset turns the shutdown cycle into INIT or RESET# */
+}
+
+/* FERR# drives IRQ 13 until the handler writes port F0h. */
+static void hook_ferr(void *opaque, bool level)
+{
+    struct machine *machine = opaque;
+    pic_set_line(machine->pic, 13, level);
+}
+
+static void fpu_port_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
+{
+    struct machine *machine = opaque;
+    pic_set_line(machine->pic, 13, false);
+}
+
+static const struct io_ops fpu_port_io = {.widths = 1, .write = fpu_port_write};
+
+/* --- Building --- */
+
+static void part_add(struct machine *machine, const struct device_ops *ops, void *dev)
+{
+    assert_always(machine->part_count < PART_MAX);
+    machine->part[machine->part_count++] = (struct part){ops, dev};
+}
+
+static void board_build(struct machine *machine)
+{
+    const struct irq intr = {wire_intr, machine, 0};
+    const struct irq a20 = {wire_a20, machine, 0};
+    const struct irq reset = {wire_reset, machine, 0};
+    const struct irq soft_off = {wire_soft_off, machine, 0};
+
+    machine->pic = pic_new(&intr);
+    part_add(machine, &pic_ops, machine->pic);
+
+    struct pci_wiring pci_wiring = {.reset = reset};
+    for (int i = 0; i < 16; i++)
+        pci_wiring.irq[i] = pic_line(machine, PIC_LINE_PCI + i);
+    machine->pci = pci_new(&pci_wiring);
+    part_add(machine, &pci_ops, machine->pci);
+
+    struct irq irq0 = pic_line(machine, 0), irq8 = pic_line(machine, 8), irq9 = pic_line(machine, 9);
+    machine->pit = pit_new(&irq0);
+    pit_set_requested_hook(machine->pit, irq0_is_requested, machine);
+    pic_set_eoi_hook(machine->pic, 0, &(struct irq){pit_tick_taken, machine->pit, 0});
+    part_add(machine, &pit_ops, machine->pit);
+
+    machine->rtc = rtc_new(&irq8);
+    pic_set_eoi_hook(machine->pic, 8, &(struct irq){rtc_tick_taken, machine->rtc, 8});
+    rtc_set_cmos(machine->rtc, 0x14, 0x06); /* equipment: coprocessor, mouse; no drive, no display */
+    rtc_set_memory_size(machine->rtc, machine->options.ram_size);
+    part_add(machine, &rtc_ops, machine->rtc);
+
+    struct kbd8042_wiring kbd_wiring = {pic_line(machine, 1), pic_line(machine, 12), a20, reset};
+    machine->kbd = kbd8042_new(&kbd_wiring);
+    part_add(machine, &kbd8042_ops, machine->kbd);
+    machine->port92 = port92_new(&a20, &reset);
+    part_add(machine, &port92_ops, machine->port92);
+
+    machine->acpi_pm = acpi_pm_new(machine->pci, &irq9, &soft_off);
+    part_add(machine, &acpi_pm_ops, machine->acpi_pm);
+
+    ioport_register(0xf0, 1, &fpu_port_io, machine, "fpu-clear");
+
+    /* Where a graphics card would be, the bus is open: no RAM shines through. */
+    static const struct mmio_ops nothing;
+    mem_add_mmio(0xa0000, 0x20000, &nothing, NULL, "no-vga");
+}
+
+static bool backends_build(struct machine *machine, GError **error)
+{
+    static const struct {
+        uint16_t base;
+        int irq;
+        const char *name;
+    } com[OPTIONS_SERIAL_MAX] = {
+        {0x3f8, 4, "serial0"}, {0x2f8, 3, "serial1"}, {0x3e8, 4, "serial2"}, {0x2e8, 3, "serial3"}};
+
+    for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++) {
+        if (!machine->options.serial[i])
+            continue;
+        struct chardev *backend = chardev_open(machine->options.serial[i], com[i].name, error);
+        if (!backend)
+            return false;
+        /* COM3 and COM4 share the wires of COM1 and COM2: an ISA wire has one driver at a time. */
+        struct irq irq = pic_line(machine, com[i].irq);
+        machine->uart[i] = uart_new(com[i].base, &irq, backend, com[i].name);
+        part_add(machine, &uart_ops, machine->uart[i]);
+    }
+    if (machine->options.debugcon) {
+        struct chardev *backend = chardev_open(machine->options.debugcon, "debugcon", error);
+        if (!backend)
+            return false;
+        machine->debugcon = debugcon_new(0xe9, backend);
+    }
+    if (machine->options.debug_exit) {
+        uint16_t base = machine->options.debug_exit_base, count = machine->options.debug_exit_count;
+        if (!ioport_is_free(base, count)) {
+            g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                        "-device isa-debug-exit: ports %#x to %#x are taken", base, base + count - 1);
+            return false;
+        }
+        machine->debugexit = debugexit_new(base, count, debug_exit, machine);
+    }
+    return true;
+}
+
+static void quit_by_key(void *opaque)
+{
+    machine_quit(opaque, 0);
+}
+
+static gboolean quit_by_signal(gpointer opaque)
+{
+    machine_quit(opaque, 0);
+    return G_SOURCE_CONTINUE;
+}
+
+static void clock_build(const struct options *options)
+{
+    int64_t now = time(NULL);
+    if (options->rtc_base_set)
+        vclock_set_wall_base(options->rtc_base);
+    else if (options->rtc_localtime) {
+        time_t t = now;
+        struct tm tm;
+        localtime_r(&t, &tm);
+        vclock_set_wall_base(now + tm.tm_gmtoff);
+    } else {
+        vclock_set_wall_base(now);
+    }
+}
+
+struct machine *machine_new(const struct options *options, GError **error)
+{
+    struct machine *machine = g_new0(struct machine, 1);
+    machine->options = *options;
+    machine->exit_status = -1;
+    machine->loop = g_main_loop_new(NULL, FALSE);
+
+    /* What can be wrong with the user's files is found out before anything is opened or built. */
+    if (options->kernel) {
+        machine->boot = boot_image_open(options->kernel, options->initrd, options->append,
+                                        options->ram_size, error);
+        if (!machine->boot)
+            goto fail;
+    }
+    machine->model = cpu_model_parse(options->cpu, error);
+    if (!machine->model)
+        goto fail;
+    if (!mem_init(options->ram_size, error))
+        goto fail;
+
+    clock_build(options);
+    board_build(machine);
+    struct vcpu_hooks hooks = {hook_ack, machine_reset, hook_triple_fault, hook_ferr, machine};
+    machine->vcpu = vcpu_new(options->accel, machine->model, &hooks, error);
+    if (!machine->vcpu || !backends_build(machine, error))
+        goto fail;
+    machine_lock();
+    machine_reset(machine);
+    machine_unlock();
+    chardev_set_quit(quit_by_key, machine);
+    return machine;
+
+fail:
+    machine_free(machine);
+    return NULL;
+}
+
+void machine_free(struct machine *machine)
+{
+    for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++) {
+        if (machine->uart[i])
+            uart_free(machine->uart[i]);
+    }
+    chardev_close_all();
+    if (machine->debugcon)
+        debugcon_free(machine->debugcon);
+    if (machine->debugexit)
+        debugexit_free(machine->debugexit);
+    if (machine->vcpu)
+        vcpu_free(machine->vcpu);
+    if (machine->pic) {
+        ioport_unregister(0xf0, 1);
+        acpi_pm_free(machine->acpi_pm);
+        port92_free(machine->port92);
+        kbd8042_free(machine->kbd);
+        rtc_free(machine->rtc);
+        pit_free(machine->pit);
+        pci_free(machine->pci);
+        pic_free(machine->pic);
+    }
+    mem_destroy();
+    boot_image_free(machine->boot);
+    g_free(machine->model);
+    g_main_loop_unref(machine->loop);
+    g_free(machine);
+}
+
+int machine_run(struct machine *machine)
+{
+    bool paused = machine->options.start_stopped;
+
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of write(), not our end */
+    g_unix_signal_add(SIGINT, quit_by_signal, machine);
+    g_unix_signal_add(SIGTERM, quit_by_signal, machine);
+    g_unix_signal_add(SIGHUP, quit_by_signal, machine);
+    vclock_attach();
+    if (!paused)
+        vclock_start();
+    vcpu_start(machine->vcpu, paused);
+    g_main_loop_run(machine->loop);
+    vcpu_stop(machine->vcpu);
+    vclock_stop();
+    return atomic_load(&machine->exit_status);
+}

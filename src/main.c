@@ -1,0 +1,58 @@
+/* ringer: from the command line to a running machine and its exit status. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+#include "machine.h"
+#include "options.h"
+
+#define EXIT_USER_ERROR 1
+
+static bool log_setup(const struct options *options)
+{
+    const char *bad;
+    if (options->log_file && !log_open(options->log_file)) {
+        log_user("-D: cannot write '%s': %s", options->log_file, g_strerror(errno));
+        return false;
+    }
+    if (options->log_items && !log_parse(options->log_items, &bad)) {
+        log_user("-d: unknown item '%.*s'; known are guest_errors, tr, int, exec, mmu, io, cpu",
+                 (int)strcspn(bad, ","), bad);
+        return false;
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    GError *error = NULL;
+
+    if (!options_parse(argc, argv, &options, &error)) {
+        log_user("%s", error->message);
+        g_error_free(error);
+        return EXIT_USER_ERROR;
+    }
+    if (options.action == OPTIONS_HELP) {
+        options_print_help();
+        return 0;
+    }
+    if (options.action == OPTIONS_VERSION) {
+        printf("ringer %s\n", RINGER_VERSION);
+        return 0;
+    }
+    if (!log_setup(&options))
+        return EXIT_USER_ERROR;
+
+    struct machine *machine = machine_new(&options, &error);
+    if (!machine) {
+        log_user("%s", error->message);
+        g_error_free(error);
+        return EXIT_USER_ERROR;
+    }
+    log_user("engine %s (%s)", vcpu_accel_name(options.accel), options.accel_why);
+    int status = machine_run(machine);
+    machine_free(machine);
+    return status;
+}

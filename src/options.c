@@ -1,0 +1,580 @@
+/* The command line. Flags are rows of one table that also prints the help. See options.h. */
+#include "options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define RAM_DEFAULT (128 * MiB)
+#define RAM_MAX_MIB 3072
+
+static GQuark options_error(void)
+{
+    return g_quark_from_static_string("ringer-options");
+}
+
+#define FAIL(...) (g_set_error(error, options_error(), 0, __VA_ARGS__), false)
+
+struct parse {
+    struct options *options;
+    unsigned serial_count;
+    bool no_display;
+};
+
+struct flag {
+    const char *name;
+    const char *arg; /* what stands in the help; NULL = takes none */
+    bool (*set)(struct parse *parse, const char *arg, GError **error);
+    const char *help; /* NULL: understood, not worth a line */
+};
+
+/* --- small languages --- */
+
+/* Decimal, hexadecimal (0x) or octal, nothing after it. */
+static bool number_parse(const char *text, uint64_t max, uint64_t *value)
+{
+    char *end;
+    if (text[0] < '0' || text[0] > '9')
+        return false;
+    errno = 0;
+    unsigned long long parsed = strtoull(text, &end, 0);
+    if (errno || *end || parsed > max)
+        return false;
+    *value = parsed;
+    return true;
+}
+
+static bool size_parse(const char *text, uint64_t *bytes)
+{
+    static const char units[] = "BKMGT";
+    char *end;
+    if (text[0] < '0' || text[0] > '9')
+        return false;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (errno)
+        return false;
+    unsigned shift = 20;
+    if (*end) {
+        const char *unit = strchr(units, g_ascii_toupper(*end));
+        if (!unit || end[1])
+            return false;
+        shift = 10 * (unsigned)(unit - units);
+    }
+    if (number > UINT64_MAX >> shift)
+        return false;
+    *bytes = (uint64_t)number << shift;
+    return true;
+}
+
+/* "a=1,b=2" and a first word without '=': calls set for each; value NULL where there is no '='. */
+static bool list_parse(const char *list, bool (*set)(struct parse *, const char *key, const char *value,
+                                                      bool first, GError **error),
+                       struct parse *parse, GError **error)
+{
+    char **items = g_strsplit(list, ",", -1);
+    bool ok = true;
+    for (unsigned i = 0; items[i] && ok; i++) {
+        char *value = strchr(items[i], '=');
+        if (value)
+            *value++ = 0;
+        ok = set(parse, items[i], value, i == 0, error);
+    }
+    g_strfreev(items);
+    return ok;
+}
+
+/* Number of insertions, deletions, replacements and swaps of neighbours from a to b. */
+static unsigned edit_distance(const char *a, const char *b)
+{
+    size_t m = strlen(a), n = strlen(b);
+    if (m > 40 || n > 40)
+        return 40;
+    unsigned d[42][42];
+    for (unsigned i = 0; i <= m; i++)
+        d[i][0] = i;
+    for (unsigned j = 0; j <= n; j++)
+        d[0][j] = j;
+    for (unsigned i = 1; i <= m; i++) {
+        for (unsigned j = 1; j <= n; j++) {
+            unsigned best = MIN(d[i - 1][j], d[i][j - 1]) + 1;
+            best = MIN(best, d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                best = MIN(best, d[i - 2][j - 2] + 1);
+            d[i][j] = best;
+        }
+    }
+    return d[m][n];
+}
+
+/* --- handlers --- */
+
+static bool memory_item(struct parse *parse, const char *key, const char *value, bool first,
+                        GError **error)
+{
+    const char *text = first && !value ? key : value;
+    if (!((first && !value) || strcmp(key, "size") == 0))
+        return FAIL("-m: '%s' is not supported; give only a size, as in -m 256", key);
+    uint64_t bytes;
+    if (!text || !size_parse(text, &bytes))
+        return FAIL("-m: '%s' is not a size; write for example -m 256 (MiB) or -m 1G", text ? text : "");
+    if (bytes < MiB || bytes > RAM_MAX_MIB * MiB || bytes % PAGE_SIZE)
+        return FAIL("-m: '%s' is out of range; this PC takes 1 to %u MiB", text, RAM_MAX_MIB);
+    parse->options->ram_size = bytes;
+    return true;
+}
+
+static bool set_memory(struct parse *parse, const char *arg, GError **error)
+{
+    return list_parse(arg, memory_item, parse, error);
+}
+
+static bool set_kernel(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->kernel = arg;
+    return true;
+}
+
+static bool set_initrd(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->initrd = arg;
+    return true;
+}
+
+static bool set_append(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->append = arg;
+    return true;
+}
+
+static bool set_nographic(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->nographic = true;
+    parse->no_display = true;
+    return true;
+}
+
+static bool set_serial(struct parse *parse, const char *arg, GError **error)
+{
+    if (parse->serial_count == OPTIONS_SERIAL_MAX)
+        return FAIL("-serial: a PC has %u serial ports at most", OPTIONS_SERIAL_MAX);
+    parse->options->serial[parse->serial_count++] = strcmp(arg, "none") == 0 ? NULL : arg;
+    return true;
+}
+
+static bool set_debugcon(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->debugcon = arg;
+    return true;
+}
+
+static bool set_display(struct parse *parse, const char *arg, GError **error)
+{
+    if (strcmp(arg, "none") != 0)
+        return FAIL("-display: '%s' is not there yet; use -display none or -nographic", arg);
+    parse->no_display = true;
+    return true;
+}
+
+static bool set_monitor(struct parse *parse, const char *arg, GError **error)
+{
+    if (strcmp(arg, "none") != 0)
+        return FAIL("-monitor: there is no monitor console yet; use -monitor none");
+    return true;
+}
+
+static bool set_none_only(struct parse *parse, const char *arg, GError **error)
+{
+    if (strcmp(arg, "none") != 0)
+        return FAIL("'%s': this device is not there yet; the only choice is 'none'", arg);
+    return true;
+}
+
+static void choose_engine(struct parse *parse, const char *why)
+{
+    /* Translation is the aim; until it is part of a build, the interpreter does it. */
+    enum accel_kind kind = vcpu_accel_is_available(ACCEL_BT) ? ACCEL_BT : ACCEL_INTERP;
+    parse->options->accel = kind;
+    g_snprintf(parse->options->accel_why, sizeof(parse->options->accel_why), "%s", why);
+}
+
+/* name may be a list "kvm:tcg", first choice first. */
+static bool engine_parse(struct parse *parse, const char *flag, const char *name, GError **error)
+{
+    char *first = g_strndup(name, strcspn(name, ":"));
+    bool ok = true;
+    char why[96];
+
+    g_snprintf(why, sizeof(why), "%s %s", flag, name);
+    for (unsigned kind = 0; kind < ACCEL_COUNT; kind++) {
+        if (strcmp(first, vcpu_accel_name(kind)) == 0) {
+            if (!vcpu_accel_is_available(kind)) {
+                ok = FAIL("%s: engine '%s' is not part of this build", flag, first);
+                goto out;
+            }
+            parse->options->accel = kind;
+            g_strlcpy(parse->options->accel_why, why, sizeof(parse->options->accel_why));
+            goto out;
+        }
+    }
+    if (strcmp(first, "tcg") == 0 || strcmp(first, "kvm") == 0) {
+        g_snprintf(why, sizeof(why), "%s %s means our own engine: no KVM is used", flag, name);
+        choose_engine(parse, why);
+    } else {
+        ok = FAIL("%s: there is no engine '%s'; choose bt, interp, lockstep or direct", flag, first);
+    }
+out:
+    g_free(first);
+    return ok;
+}
+
+static bool accel_item(struct parse *parse, const char *key, const char *value, bool first,
+                       GError **error)
+{
+    if (first)
+        return engine_parse(parse, "-accel", value && strcmp(key, "accel") == 0 ? value : key, error);
+    /* Options of QEMU's TCG that change nothing a guest sees. */
+    if (strcmp(key, "thread") == 0 || strcmp(key, "tb-size") == 0)
+        return true;
+    return FAIL("-accel: option '%s' is not known", key);
+}
+
+static bool set_accel(struct parse *parse, const char *arg, GError **error)
+{
+    return list_parse(arg, accel_item, parse, error);
+}
+
+static bool set_enable_kvm(struct parse *parse, const char *arg, GError **error)
+{
+    choose_engine(parse, "-enable-kvm means our own engine: no KVM is used");
+    return true;
+}
+
+static bool machine_item(struct parse *parse, const char *key, const char *value, bool first,
+                         GError **error)
+{
+    const char *type = first && !value ? key : strcmp(key, "type") == 0 ? value : NULL;
+    if (type) {
+        if (strcmp(type, "pc") != 0 && strncmp(type, "pc-i440fx", 9) != 0)
+            return FAIL("-machine: there is no '%s'; this is an i440FX PC, 'pc'", type);
+        return true;
+    }
+    if (strcmp(key, "accel") == 0 && value)
+        return engine_parse(parse, "-machine accel", value, error);
+    bool off = value && strcmp(value, "off") == 0;
+    if (off && (strcmp(key, "usb") == 0 || strcmp(key, "vmport") == 0 || strcmp(key, "hpet") == 0 ||
+                strcmp(key, "smm") == 0))
+        return true; /* true of this machine */
+    if (off && strcmp(key, "graphics") == 0)
+        return set_nographic(parse, NULL, error);
+    return FAIL("-machine: option '%s%s%s' is not supported", key, value ? "=" : "", value ? value : "");
+}
+
+static bool set_machine(struct parse *parse, const char *arg, GError **error)
+{
+    return list_parse(arg, machine_item, parse, error);
+}
+
+static bool set_cpu(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->cpu = arg;
+    return true;
+}
+
+static bool smp_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
+{
+    uint64_t count;
+    const char *text = first && !value ? key : value;
+    if (!text || !number_parse(text, 4096, &count))
+        return FAIL("-smp: '%s' is not a number", text ? text : key);
+    if (count != 1)
+        return FAIL("-smp: %llu processors are not possible; this PC has one", (unsigned long long)count);
+    return true;
+}
+
+static bool set_smp(struct parse *parse, const char *arg, GError **error)
+{
+    return list_parse(arg, smp_item, parse, error);
+}
+
+static bool set_no_reboot(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->no_reboot = true;
+    return true;
+}
+
+static bool set_no_shutdown(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->no_shutdown = true;
+    return true;
+}
+
+static bool set_start_stopped(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->start_stopped = true;
+    return true;
+}
+
+/* YYYY-MM-DD or YYYY-MM-DDThh:mm:ss */
+static bool date_parse(const char *text, int64_t *seconds)
+{
+    struct tm tm = {0};
+    const char *end = strptime(text, "%Y-%m-%d", &tm);
+    if (end && *end == 'T')
+        end = strptime(end, "T%H:%M:%S", &tm);
+    if (!end || *end)
+        return false;
+    *seconds = timegm(&tm);
+    return true;
+}
+
+static bool rtc_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
+{
+    struct options *options = parse->options;
+    if (!value)
+        return FAIL("-rtc: '%s' needs a value, as in -rtc base=utc", key);
+    if (strcmp(key, "base") == 0) {
+        options->rtc_base_set = options->rtc_localtime = false;
+        if (strcmp(value, "localtime") == 0)
+            options->rtc_localtime = true;
+        else if (strcmp(value, "utc") != 0 &&
+                 !(options->rtc_base_set = date_parse(value, &options->rtc_base)))
+            return FAIL("-rtc: base '%s' is none of utc, localtime, 2006-06-17, 2006-06-17T16:01:21",
+                        value);
+        return true;
+    }
+    if ((strcmp(key, "clock") == 0 && (strcmp(value, "host") == 0 || strcmp(value, "vm") == 0)) ||
+        (strcmp(key, "driftfix") == 0 && (strcmp(value, "none") == 0 || strcmp(value, "slew") == 0)))
+        return true; /* the clock moves with the machine, and no tick is lost */
+    return FAIL("-rtc: '%s=%s' is not known", key, value);
+}
+
+static bool set_rtc(struct parse *parse, const char *arg, GError **error)
+{
+    return list_parse(arg, rtc_item, parse, error);
+}
+
+static bool set_log_items(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->log_items = arg;
+    return true;
+}
+
+static bool set_log_file(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->log_file = arg;
+    return true;
+}
+
+static bool device_item(struct parse *parse, const char *key, const char *value, bool first,
+                        GError **error)
+{
+    struct options *options = parse->options;
+    uint64_t number;
+    if (first) {
+        if (strcmp(key, "isa-debug-exit") != 0 || value)
+            return FAIL("-device: there is no '%s' yet; known is isa-debug-exit", key);
+        options->debug_exit = true;
+        return true;
+    }
+    if (strcmp(key, "iobase") == 0 && value && number_parse(value, 0xffff, &number)) {
+        options->debug_exit_base = (uint16_t)number;
+        return true;
+    }
+    if (strcmp(key, "iosize") == 0 && value && number_parse(value, 0x100, &number) && number) {
+        options->debug_exit_count = (uint16_t)number;
+        return true;
+    }
+    return FAIL("-device isa-debug-exit: '%s%s%s' is not understood", key, value ? "=" : "",
+                value ? value : "");
+}
+
+static bool set_device(struct parse *parse, const char *arg, GError **error)
+{
+    return list_parse(arg, device_item, parse, error);
+}
+
+static bool set_name(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->name = arg;
+    return true;
+}
+
+static bool set_nothing(struct parse *parse, const char *arg, GError **error)
+{
+    return true;
+}
+
+static bool set_help(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->action = OPTIONS_HELP;
+    return true;
+}
+
+static bool set_version(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->action = OPTIONS_VERSION;
+    return true;
+}
+
+static const struct flag flags[] = {
+    {"kernel", "FILE", set_kernel, "start this Linux bzImage or multiboot kernel"},
+    {"initrd", "FILE", set_initrd, "initial RAM disk; multiboot: modules \"FILE args,FILE2\""},
+    {"append", "STRING", set_append, "kernel command line"},
+    {"m", "SIZE", set_memory, "memory in MiB, or with suffix K, M, G (default 128, at most 3072)"},
+    {"cpu", "MODEL", set_cpu, "processor model and features, as in 486 or pentium3,-sse"},
+    {"accel", "ENGINE", set_accel, "bt, interp, lockstep or direct; tcg and kvm mean the default"},
+    {"machine", "TYPE", set_machine, "pc, the only type; accel=ENGINE"},
+    {"M", "TYPE", set_machine, NULL},
+    {"enable-kvm", NULL, set_enable_kvm, "understood; no KVM is needed or used"},
+    {"smp", "N", set_smp, "processors: 1"},
+    {"nographic", NULL, set_nographic, "no window; serial port on this terminal (Ctrl-A x ends)"},
+    {"display", "none", set_display, "no window"},
+    {"serial", "DEV", set_serial, "stdio, mon:stdio, file:PATH, pty, null or none; repeat for COM2 up"},
+    {"debugcon", "DEV", set_debugcon, "where bytes written to port E9h go"},
+    {"monitor", "none", set_monitor, "no monitor console"},
+    {"vga", "none", set_none_only, "no graphics card"},
+    {"net", "none", set_none_only, "no network card"},
+    {"nic", "none", set_none_only, "no network card"},
+    {"parallel", "none", set_none_only, NULL},
+    {"device", "NAME", set_device, "isa-debug-exit,iobase=0xf4,iosize=0x04"},
+    {"rtc", "base=WHEN", set_rtc, "utc, localtime, or a date as in 2006-06-17T16:01:21"},
+    {"no-reboot", NULL, set_no_reboot, "end instead of rebooting"},
+    {"no-shutdown", NULL, set_no_shutdown, "stop instead of ending when the guest powers off"},
+    {"S", NULL, set_start_stopped, "do not start the processor"},
+    {"name", "STRING", set_name, "a name for this machine"},
+    {"nodefaults", NULL, set_nothing, "understood; there are no default devices to leave out"},
+    {"no-hpet", NULL, set_nothing, NULL},
+    {"d", "ITEMS", set_log_items, "log: guest_errors,tr,int,exec,mmu,io,cpu"},
+    {"D", "FILE", set_log_file, "write the log to this file"},
+    {"version", NULL, set_version, "print the version"},
+    {"h", NULL, set_help, NULL},
+    {"help", NULL, set_help, "print this help"},
+};
+
+/* Flags of QEMU that people use and that this build cannot honour. */
+static const struct {
+    const char *name, *why;
+} refused[] = {
+    {"hda", "there are no disks yet"},
+    {"hdb", "there are no disks yet"},
+    {"hdc", "there are no disks yet"},
+    {"hdd", "there are no disks yet"},
+    {"drive", "there are no disks yet"},
+    {"cdrom", "there is no CD drive yet"},
+    {"fda", "there is no floppy drive yet"},
+    {"fdb", "there is no floppy drive yet"},
+    {"boot", "there are no drives to boot from yet; use -kernel"},
+    {"bios", "there is no BIOS yet; use -kernel"},
+    {"netdev", "there is no network card yet"},
+    {"qmp", "there is no control socket yet"},
+    {"snapshot", "there are no disks yet"},
+    {"s", "there is no debugger stub yet"},
+    {"gdb", "there is no debugger stub yet"},
+    {"usb", "there is no USB"},
+    {"vnc", "there is no VNC server"},
+    {"daemonize", "run it in the background from the shell instead"},
+    {"loadvm", "there are no snapshots yet"},
+    {"incoming", "there is no migration"},
+};
+
+static bool refuse_unknown(const char *given, GError **error)
+{
+    const char *name = given + strspn(given, "-");
+    for (unsigned i = 0; i < G_N_ELEMENTS(refused); i++) {
+        if (strcmp(name, refused[i].name) == 0)
+            return FAIL("%s: %s", given, refused[i].why);
+    }
+    const char *nearest = NULL;
+    unsigned best = 3;
+    for (unsigned i = 0; i < G_N_ELEMENTS(flags); i++) {
+        unsigned distance = edit_distance(name, flags[i].name);
+        if (strlen(flags[i].name) > 1 && distance < best) {
+            best = distance;
+            nearest = flags[i].name;
+        }
+    }
+    /* "-mem 256": the other way to be near is to have the same beginning. */
+    for (unsigned i = 0; !nearest && i < G_N_ELEMENTS(flags); i++) {
+        size_t len = strlen(flags[i].name);
+        if (strncmp(name, flags[i].name, MIN(len, strlen(name))) == 0)
+            nearest = flags[i].name;
+    }
+    if (nearest)
+        return FAIL("unknown option '%s'; did you mean '-%s'?", given, nearest);
+    return FAIL("unknown option '%s'; -help lists all", given);
+}
+
+static const struct flag *flag_find(const char *given)
+{
+    const char *name = given + (strncmp(given, "--", 2) == 0 ? 2 : 1);
+    for (unsigned i = 0; i < G_N_ELEMENTS(flags); i++) {
+        if (strcmp(flags[i].name, name) == 0)
+            return &flags[i];
+    }
+    return NULL;
+}
+
+/* What follows from flags together. */
+static bool options_settle(struct parse *parse, GError **error)
+{
+    struct options *options = parse->options;
+    if (options->action != OPTIONS_RUN)
+        return true;
+    if (!options->kernel) {
+        if (options->initrd || options->append)
+            return FAIL("%s needs -kernel", options->initrd ? "-initrd" : "-append");
+        return FAIL("there is nothing to start; give -kernel FILE");
+    }
+    if (options->nographic && parse->serial_count == 0)
+        options->serial[0] = "mon:stdio";
+    unsigned on_terminal = 0;
+    for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++)
+        on_terminal += options->serial[i] && g_str_has_suffix(options->serial[i], "stdio");
+    on_terminal += options->debugcon && g_str_has_suffix(options->debugcon, "stdio");
+    if (on_terminal > 1)
+        return FAIL("stdio is given twice; only one device can be on the terminal");
+    return true;
+}
+
+bool options_parse(int argc, char **argv, struct options *options, GError **error)
+{
+    struct parse parse = {.options = options};
+
+    *options = (struct options){.ram_size = RAM_DEFAULT, .debug_exit_base = 0x501, .debug_exit_count = 2};
+    choose_engine(&parse, "the default");
+    for (int i = 1; i < argc; i++) {
+        const char *given = argv[i];
+        if (given[0] != '-' || given[1] == 0)
+            return FAIL("'%s' is not an option; disks are not there yet, a kernel is given with -kernel",
+                        given);
+        const struct flag *flag = flag_find(given);
+        if (!flag)
+            return refuse_unknown(given, error);
+        const char *arg = NULL;
+        if (flag->arg) {
+            if (i + 1 >= argc)
+                return FAIL("%s needs an argument: %s", given, flag->arg);
+            arg = argv[++i];
+        }
+        if (!flag->set(&parse, arg, error))
+            return false;
+        if (options->action != OPTIONS_RUN)
+            return true;
+    }
+    return options_settle(&parse, error);
+}
+
+void options_print_help(void)
+{
+    printf("usage: ringer -kernel FILE [options]\n\n");
+    for (unsigned i = 0; i < G_N_ELEMENTS(flags); i++) {
+        if (!flags[i].help)
+            continue;
+        char left[40];
+        g_snprintf(left, sizeof(left), "-%s %s", flags[i].name, flags[i].arg ? flags[i].arg : "");
+        printf("  %-20s %s\n", left, flags[i].help);
+    }
+}

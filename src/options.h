@@ -1,0 +1,32 @@
+/* The command line: the subset of qemu-system-i386's flags that is true for this machine. */
+#pragma once
+
+#include <glib.h>
+
+#include "types.h"
+#include "vcpu.h"
+
+#define OPTIONS_SERIAL_MAX 4
+
+enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION };
+
+struct options {
+    enum options_action action;
+    uint64_t ram_size;
+    const char *kernel, *initrd, *append;
+    const char *serial[OPTIONS_SERIAL_MAX]; /* COM1 to COM4; NULL = none */
+    const char *debugcon;                   /* back of port E9h, or NULL */
+    const char *name, *cpu;
+    const char *log_items, *log_file;
+    enum accel_kind accel;
+    char accel_why[96]; /* why this engine, for the line that is always printed */
+    bool nographic, no_reboot, no_shutdown, start_stopped;
+    bool rtc_base_set, rtc_localtime;
+    int64_t rtc_base; /* seconds since 1970, where a date was given */
+    bool debug_exit;
+    uint16_t debug_exit_base, debug_exit_count;
+};
+
+/* Fills *options from the command line; its strings point into argv. False with a sentence in *error. */
+bool options_parse(int argc, char **argv, struct options *options, GError **error);
+void options_print_help(void);

@@ -1,0 +1,245 @@
+/* The run loop: interrupts in, engine out, HLT asleep. See vcpu.h. */
+#include "vcpu.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "vclock.h"
+
+#define REQUEST_STOP  0x1
+#define REQUEST_PAUSE 0x2
+#define REQUEST_RESET 0x4
+
+/* Instructions between two looks at the loop, kick or not: only the statistics need them. */
+#define BUDGET (1ull << 24)
+
+struct vcpu {
+    struct cpu *cpu;
+    struct vcpu_hooks hooks;
+    enum accel_kind kind;
+    pthread_t thread;
+    bool started;
+    bool ferr_seen;
+    volatile int kick;      /* leave the engine at the next boundary */
+    volatile int intr;      /* level of the INTR pin */
+    _Atomic int requests;   /* REQUEST_* */
+    _Atomic bool asleep;    /* waiting for kick, on wake */
+    pthread_mutex_t wait_lock;
+    pthread_cond_t wake;
+    uint64_t instructions;
+};
+
+static const char *const accel_names[ACCEL_COUNT] = {"bt", "interp", "lockstep", "direct"};
+
+const char *vcpu_accel_name(enum accel_kind kind)
+{
+    return accel_names[kind];
+}
+
+bool vcpu_accel_is_available(enum accel_kind kind)
+{
+    return kind == ACCEL_INTERP;
+}
+
+struct cpu *vcpu_cpu(struct vcpu *vcpu)
+{
+    return vcpu->cpu;
+}
+
+struct vcpu *vcpu_new(enum accel_kind kind, const struct cpu_model *model,
+                      const struct vcpu_hooks *hooks, GError **error)
+{
+    if (!vcpu_accel_is_available(kind)) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOSYS,
+                    "engine '%s' is not part of this build; use -accel interp",
+                    vcpu_accel_name(kind));
+        return NULL;
+    }
+    struct vcpu *vcpu = g_new0(struct vcpu, 1);
+    vcpu->kind = kind;
+    int rc = posix_memalign((void **)&vcpu->cpu, 64, sizeof(struct cpu));
+    assert_always(rc == 0);
+    memset(vcpu->cpu, 0, sizeof(struct cpu));
+    vcpu->cpu->model = model;
+    vcpu->cpu->interp = interp_new(vcpu->cpu);
+    vcpu->hooks = *hooks;
+    pthread_mutex_init(&vcpu->wait_lock, NULL);
+    pthread_cond_init(&vcpu->wake, NULL);
+    return vcpu;
+}
+
+void vcpu_free(struct vcpu *vcpu)
+{
+    assert_always(!vcpu->started);
+    interp_free(vcpu->cpu->interp);
+    free(vcpu->cpu);
+    pthread_cond_destroy(&vcpu->wake);
+    pthread_mutex_destroy(&vcpu->wait_lock);
+    g_free(vcpu);
+}
+
+void vcpu_kick(struct vcpu *vcpu)
+{
+    __atomic_store_n(&vcpu->kick, 1, __ATOMIC_SEQ_CST);
+    /* Either the sleeper sees kick before it sleeps, or we see that it is asleep. */
+    if (atomic_load(&vcpu->asleep)) {
+        pthread_mutex_lock(&vcpu->wait_lock);
+        pthread_cond_signal(&vcpu->wake);
+        pthread_mutex_unlock(&vcpu->wait_lock);
+    }
+}
+
+static void vcpu_sleep(struct vcpu *vcpu)
+{
+    pthread_mutex_lock(&vcpu->wait_lock);
+    atomic_store(&vcpu->asleep, true);
+    while (!__atomic_load_n(&vcpu->kick, __ATOMIC_SEQ_CST))
+        pthread_cond_wait(&vcpu->wake, &vcpu->wait_lock);
+    atomic_store(&vcpu->asleep, false);
+    pthread_mutex_unlock(&vcpu->wait_lock);
+}
+
+void vcpu_request_reset(struct vcpu *vcpu)
+{
+    atomic_fetch_or(&vcpu->requests, REQUEST_RESET);
+    vcpu_kick(vcpu);
+}
+
+void vcpu_pause(struct vcpu *vcpu)
+{
+    atomic_fetch_or(&vcpu->requests, REQUEST_PAUSE);
+    vcpu_kick(vcpu);
+}
+
+void vcpu_resume(struct vcpu *vcpu)
+{
+    atomic_fetch_and(&vcpu->requests, ~REQUEST_PAUSE);
+    vcpu_kick(vcpu);
+}
+
+void vcpu_set_intr(struct vcpu *vcpu, bool level)
+{
+    __atomic_store_n(&vcpu->intr, level, __ATOMIC_SEQ_CST);
+    if (level)
+        vcpu_kick(vcpu);
+}
+
+void vcpu_set_a20(struct vcpu *vcpu, bool open)
+{
+    if (vcpu->cpu->a20_masked == !open)
+        return;
+    vcpu->cpu->a20_masked = !open;
+    vcpu->cpu->changed |= CHANGED_A20;
+    vcpu_kick(vcpu);
+}
+
+uint64_t vcpu_instructions(const struct vcpu *vcpu)
+{
+    return __atomic_load_n(&vcpu->instructions, __ATOMIC_RELAXED);
+}
+
+/* The pin may have fallen again since it was seen: only what stands at the INTA cycle counts. */
+static void vcpu_take_interrupt(struct vcpu *vcpu)
+{
+    machine_lock();
+    bool level = vcpu->intr;
+    uint8_t vector = level ? vcpu->hooks.ack(vcpu->hooks.opaque) : 0;
+    machine_unlock();
+    if (level) {
+        log_at(LOG_INT, "int: vector=%02x eip=%08x\n", vector, vcpu->cpu->eip);
+        cpu_interrupt(vcpu->cpu, vector);
+    }
+}
+
+/* False: the thread is to end. */
+static bool vcpu_serve_requests(struct vcpu *vcpu)
+{
+    int requests = atomic_load(&vcpu->requests);
+    if (requests & REQUEST_STOP)
+        return false;
+    if (requests & REQUEST_RESET) {
+        atomic_fetch_and(&vcpu->requests, ~REQUEST_RESET);
+        machine_lock();
+        vcpu->hooks.reset(vcpu->hooks.opaque);
+        machine_unlock();
+        interp_flush_tlb(vcpu->cpu);
+    }
+    if (requests & REQUEST_PAUSE)
+        vcpu_sleep(vcpu);
+    return true;
+}
+
+static void vcpu_tell_ferr(struct vcpu *vcpu)
+{
+    if (vcpu->cpu->ferr == vcpu->ferr_seen)
+        return;
+    vcpu->ferr_seen = vcpu->cpu->ferr;
+    machine_lock();
+    vcpu->hooks.set_ferr(vcpu->hooks.opaque, vcpu->ferr_seen);
+    machine_unlock();
+}
+
+static void *vcpu_thread(void *opaque)
+{
+    struct vcpu *vcpu = opaque;
+    struct cpu *cpu = vcpu->cpu;
+
+    for (;;) {
+        /* Before looking at anything it announces: what comes later kicks again. */
+        __atomic_store_n(&vcpu->kick, 0, __ATOMIC_SEQ_CST);
+        if (atomic_load(&vcpu->requests)) {
+            if (!vcpu_serve_requests(vcpu))
+                break;
+            continue;
+        }
+        bool deliverable = vcpu->intr && (cpu->eflags & FL_IF);
+        if (deliverable && !cpu->inhibit_irq)
+            vcpu_take_interrupt(vcpu);
+        if (cpu->shutdown) {
+            machine_lock();
+            vcpu->hooks.triple_fault(vcpu->hooks.opaque);
+            machine_unlock();
+            if (!atomic_load(&vcpu->requests))
+                vcpu_sleep(vcpu);
+            continue;
+        }
+        if (cpu->halted) {
+            vcpu_sleep(vcpu);
+            continue;
+        }
+        uint64_t done = 0;
+        if (deliverable && cpu->inhibit_irq) {
+            interp_step(cpu); /* the one instruction of the interrupt shadow */
+            done = 1;
+        } else {
+            interp_run(cpu, BUDGET, &vcpu->kick, &vcpu->intr, &done);
+        }
+        __atomic_store_n(&vcpu->instructions, vcpu->instructions + done, __ATOMIC_RELAXED);
+        vcpu_tell_ferr(vcpu);
+    }
+    return NULL;
+}
+
+void vcpu_start(struct vcpu *vcpu, bool paused)
+{
+    assert_always(!vcpu->started);
+    if (paused)
+        atomic_fetch_or(&vcpu->requests, REQUEST_PAUSE);
+    int rc = pthread_create(&vcpu->thread, NULL, vcpu_thread, vcpu);
+    assert_always(rc == 0);
+    pthread_setname_np(vcpu->thread, "vcpu");
+    vcpu->started = true;
+}
+
+void vcpu_stop(struct vcpu *vcpu)
+{
+    if (!vcpu->started)
+        return;
+    atomic_fetch_or(&vcpu->requests, REQUEST_STOP);
+    vcpu_kick(vcpu);
+    pthread_join(vcpu->thread, NULL);
+    vcpu->started = false;
+}

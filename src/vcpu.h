@@ -1,0 +1,61 @@
+/* The run loop of the virtual CPU: the only caller of the engines, on a thread of its own.
+ *
+ * The thread runs guest code without the machine lock; devices take it around each access. Everybody else
+ * speaks to it through the few functions below, each callable from any thread.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "cpu.h"
+
+enum accel_kind {
+    ACCEL_BT,       /* binary translation */
+    ACCEL_INTERP,   /* the interpreter */
+    ACCEL_LOCKSTEP, /* both, compared block by block */
+    ACCEL_DIRECT,   /* translation, and ring 3 directly on the host CPU */
+    ACCEL_COUNT
+};
+
+/* What the run loop needs from the machine. All are called on the vCPU thread. */
+struct vcpu_hooks {
+    uint8_t (*ack)(void *opaque);          /* INTA cycle; machine lock held */
+    void (*reset)(void *opaque);           /* reset everything, CPU state included; machine lock held */
+    void (*triple_fault)(void *opaque);    /* machine lock held; usually asks for a reset */
+    void (*set_ferr)(void *opaque, bool level); /* FERR# pin changed; machine lock held */
+    void *opaque;
+};
+
+struct vcpu;
+
+const char *vcpu_accel_name(enum accel_kind kind);
+bool vcpu_accel_is_available(enum accel_kind kind);
+
+/* Builds the CPU and its engine; nothing is reset yet. NULL with *error set when this engine cannot run
+ * here. hooks is copied; model stays the caller's, and stays. */
+struct vcpu *vcpu_new(enum accel_kind kind, const struct cpu_model *model,
+                      const struct vcpu_hooks *hooks, GError **error);
+void vcpu_free(struct vcpu *vcpu); /* stopped */
+/* The architectural state: touched only on the vCPU thread, or while it is stopped. */
+struct cpu *vcpu_cpu(struct vcpu *vcpu);
+
+/* Starts the thread. paused: it waits for vcpu_resume. */
+void vcpu_start(struct vcpu *vcpu, bool paused);
+/* Ends the thread and waits for it. Not with the machine lock held, nor from the vCPU thread. */
+void vcpu_stop(struct vcpu *vcpu);
+
+/* Look at interrupt, stop and reset now. */
+void vcpu_kick(struct vcpu *vcpu);
+void vcpu_request_reset(struct vcpu *vcpu);
+/* Stops executing at the next instruction boundary; does not wait. */
+void vcpu_pause(struct vcpu *vcpu);
+void vcpu_resume(struct vcpu *vcpu);
+
+/* The INTR pin. Machine lock held. */
+void vcpu_set_intr(struct vcpu *vcpu, bool level);
+/* The IGNNE#/A20M# pins belong to the CPU's bus: callable with the machine lock held, from a port access
+ * of this CPU or from a reset. open: address line 20 passes. */
+void vcpu_set_a20(struct vcpu *vcpu, bool open);
+
+/* Guest instructions executed so far (exact for the interpreter). */
+uint64_t vcpu_instructions(const struct vcpu *vcpu);
