@@ -120,7 +120,8 @@ static void run(const struct code *code, struct fpu_work *work)
  * and leaves work itself as it was. Returns the flags to set in MXCSR; *trap: #XM.
  *
  * Not exact: with an unmasked overflow or underflow, PE should tell whether the result would be
- * inexact if exponents had no bounds; here it is that of the bounded result. */
+ * inexact if exponents had no bounds; here it is that of the bounded result. And DPPS and DPPD stop at their first step that
+ * raises something; here the flags are those of all steps. */
 static uint32_t simd_flags(const struct code *code, const struct fpu_work *work, bool *trap)
 {
     uint32_t guest = work->fx.mxcsr;
@@ -181,42 +182,31 @@ static void enter_mmx(struct fpu_work *work)
     fpu_thunk_run(movd_eax_mm0, sizeof(movd_eax_mm0), false, &work->fx, work->memory, &work->regs);
 }
 
-/* MASKMOVQ, MASKMOVDQU: bytes of the first register whose mask bit is set go to DS:EDI. All of them
- * are checked before one is stored. */
+/* MASKMOVQ, MASKMOVDQU: bytes of the first register whose mask bit is set go to DS:EDI. As on AMD's
+ * processors all of the operand must be writable, whatever the mask; the manual leaves that open. */
 static enum cpu_rc maskmov(struct cpu *cpu, const struct insn *insn, bool mmx)
 {
     unsigned n = mmx ? 8 : 16, seg = insn->seg_override == REG_NONE ? SEG_DS : insn->seg_override;
-    uint32_t edi = cpu->gpr[EDI];
+    goff_t offset = insn->adsize == 2 ? (uint16_t)cpu->gpr[EDI] : cpu->gpr[EDI];
     const uint8_t *from, *mask;
     struct fpu_work work;
     enum cpu_rc rc;
+    gla_t gla;
 
     fpu_work_begin(cpu, &work);
     if (mmx)
         enter_mmx(&work);
     from = mmx ? work.fx.st[insn->reg] : work.fx.xmm[insn->reg];
     mask = mmx ? work.fx.st[insn->rm] : work.fx.xmm[insn->rm];
-    for (unsigned pass = 0; pass < 2; pass++) {
-        for (unsigned i = 0; i < n; i++) {
-            goff_t offset = insn->adsize == 2 ? (uint16_t)(edi + i) : edi + i;
-            gla_t gla;
-
-            if (!(mask[i] & 0x80))
-                continue;
-            if (pass == 0) {
-                rc = interp_segment(cpu, seg, offset, 1, true, &gla);
-                if (rc == CPU_OK)
-                    rc = interp_linear_probe(cpu, gla, 1, cpu_is_user(cpu));
-            } else {
-                rc = interp_store_at(cpu, seg, offset, &from[i], 1);
-            }
-            if (rc != CPU_OK)
-                return rc;
-        }
-    }
-    if (mmx)
+    rc = interp_segment(cpu, seg, offset, n, true, &gla);
+    if (rc == CPU_OK)
+        rc = interp_linear_probe(cpu, gla, n, cpu_is_user(cpu));
+    for (unsigned i = 0; i < n && rc == CPU_OK; i++)
+        if (mask[i] & 0x80)
+            rc = interp_store_at(cpu, seg, offset + i, &from[i], 1);
+    if (rc == CPU_OK && mmx)
         fpu_work_commit_x87(cpu, &work);
-    return CPU_OK;
+    return rc;
 }
 
 static enum cpu_rc load_operand(struct cpu *cpu, const struct insn *insn, void *buffer, unsigned size)

@@ -824,14 +824,8 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct g
         if (!(row->attr & IA_IO))
             c->in.gpr[ECX] = rng_percent(r, 90) ? rng_below(r, 24) : rng_below(r, 300);
     }
-    if (row->id == INSN_MASKMOVQ || row->id == INSN_MASKMOVDQU) {
-        /* Up to the model: whether they check alignment, and pages where no byte is written. */
-        c->in.eflags &= ~FL_AC;
-        if (g->insn.seg_override == SEG_FS)
-            return false;
-        if ((c->in.gpr[EDI] & 0xfff) > 0xff0)
-            c->in.gpr[EDI] &= ~15u;
-    }
+    if (row->id == INSN_MASKMOVQ || row->id == INSN_MASKMOVDQU)
+        c->in.eflags &= ~FL_AC; /* whether these check alignment is up to the model */
     if (row->id == INSN_XLAT)
         c->in.gpr[EBX] = choose_address(r, c, 1, false) - (c->in.gpr[EAX] & 0xff) -
                          (g->insn.seg == SEG_FS ? NT_FS_BASE : 0);
