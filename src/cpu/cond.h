@@ -1,6 +1,7 @@
 /* The sixteen conditions of Jcc, SETcc, CMOVcc. Intel SDM vol. 2, B.1.4.7. */
 #pragma once
 
+#include "types.h"
 #include "x86.h"
 
 /* Only the low four bits of cc count. */

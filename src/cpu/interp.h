@@ -111,6 +111,8 @@ struct interp {
     uint32_t seen_generation;
     uint32_t seen_dr7;
     bool seen_a20;
+    const uint8_t *seen_flags; /* guest_mem.page_flags */
+    uint64_t seen_ram_size;
     volatile bool forget_decoded; /* another thread (DMA) wrote to decoded pages */
 
     bool no_fill;   /* data breakpoints: every access takes the slow path */
@@ -132,7 +134,6 @@ struct interp {
     struct tlb_entry tlb[2][TLB_KINDS][TLB_SIZE]; /* [user] */
     struct dinsn dcache[DCACHE_SIZE];
     uint16_t *decoded_count; /* per RAM page: entries in dcache */
-    uint64_t decoded_pages;
     struct dinsn uncached;   /* for an instruction that crosses a page or is not in RAM */
 };
 

@@ -58,14 +58,19 @@ void interp_sync(struct cpu *cpu)
         ip->forget_decoded = false;
         interp_flush_decoded(ip);
     }
-    if (ip->seen_generation != guest_mem.generation && ip->decoded_pages != guest_mem.ram_size) {
-        /* Another machine's RAM (tests, load): the per-page counts are of another size. */
-        g_free(ip->decoded_count);
-        ip->decoded_pages = guest_mem.ram_size;
-        ip->decoded_count = g_new0(uint16_t, guest_mem.ram_size >> PAGE_SHIFT);
+    if (ip->seen_flags != guest_mem.page_flags || ip->seen_ram_size != guest_mem.ram_size) {
+        /* Another RAM: nothing that was counted or flagged exists any more. */
         for (unsigned i = 0; i < DCACHE_SIZE; i++)
             ip->dcache[i].key = DKEY_INVALID;
+        g_free(ip->decoded_count);
+        ip->decoded_count = g_new0(uint16_t, guest_mem.ram_size >> PAGE_SHIFT);
+        ip->seen_flags = guest_mem.page_flags;
+        ip->seen_ram_size = guest_mem.ram_size;
+    } else if (ip->seen_generation != guest_mem.generation) {
+        interp_flush_decoded(ip);
     }
+    guest_mem.decoded_written = interp_decoded_written;
+    guest_mem.decoded_opaque = ip;
     ip->seen_generation = guest_mem.generation;
     ip->seen_a20 = cpu->a20_masked;
     ip->seen_dr7 = cpu->dr[7];

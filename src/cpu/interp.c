@@ -1,0 +1,392 @@
+/* The interpreter's loop: fetch through a cache of decoded instructions, execute, trap, deliver. */
+#include "interp.h"
+
+#include "cpuid.h"
+#include "exception.h"
+#include "log.h"
+#include "vclock.h"
+
+/* handler[id][operand size is 4] */
+static interp_fn *handlers[INSN_COUNT][2];
+
+static enum cpu_rc op_ud(struct cpu *cpu, const struct insn *insn)
+{
+    return cpu_raise(cpu, EXC_UD, 0);
+}
+
+/* Rows with IA_PRIV or IA_NOREAL: checks what depends on the mode of the moment. */
+static enum cpu_rc op_guarded(struct cpu *cpu, const struct insn *insn)
+{
+    if ((insn->row->attr & IA_NOREAL) && !cpu_is_protected(cpu))
+        return cpu_raise(cpu, EXC_UD, 0);
+    if ((insn->row->attr & IA_PRIV) && cpu->cpl != 0)
+        return cpu_raise(cpu, EXC_GP, 0);
+    return handlers[insn->id][insn->opsize == 4](cpu, insn);
+}
+
+static interp_fn *choose_handler(const struct cpu *cpu, const struct insn *insn)
+{
+    const struct insn_row *row = insn->row;
+
+    if (!cpu_model_has(cpu->model, row->feature))
+        return op_ud;
+    if (insn->lock && !((row->attr & IA_LOCK) && insn_is_memory(insn)))
+        return op_ud;
+    if (row->attr & (IA_PRIV | IA_NOREAL))
+        return op_guarded;
+    return handlers[insn->id][insn->opsize == 4];
+}
+
+static void add_handlers(const struct interp_op *op)
+{
+    for (; op->fn16; op++) {
+        assert_always(!handlers[op->id][0]);
+        handlers[op->id][0] = op->fn16;
+        handlers[op->id][1] = op->fn32;
+    }
+}
+
+static void build_handlers(void)
+{
+    if (handlers[INSN_UD][0])
+        return;
+    add_handlers(interp_alu_ops);
+    add_handlers(interp_mov_ops);
+    add_handlers(interp_flow_ops);
+    add_handlers(interp_string_ops);
+    add_handlers(interp_sys_ops);
+    for (unsigned id = 0; id < INSN_COUNT; id++) {
+        uint8_t class = insn_rows[id].class;
+        interp_fn *fn = class == CLASS_UD ? op_ud
+                        : class == CLASS_X87 || class == CLASS_MMX || class == CLASS_SSE ? interp_fpu
+                                                                                       : NULL;
+        if (fn)
+            handlers[id][0] = handlers[id][1] = fn;
+        assert_always(handlers[id][0]);
+    }
+}
+
+struct interp *interp_new(struct cpu *cpu)
+{
+    struct interp *ip = g_new0(struct interp, 1);
+
+    build_handlers();
+    ip->cpu = cpu;
+    cpu->interp = ip;
+    for (unsigned i = 0; i < DCACHE_SIZE; i++)
+        ip->dcache[i].key = DKEY_INVALID;
+    ip->seen_generation = guest_mem.generation - 1;
+    interp_flush_tlb(cpu);
+    return ip;
+}
+
+void interp_free(struct interp *ip)
+{
+    if (!ip)
+        return;
+    if (guest_mem.decoded_opaque == ip) {
+        if (guest_mem.page_flags == ip->seen_flags)
+            interp_flush_decoded(ip);
+        guest_mem.decoded_written = NULL;
+        guest_mem.decoded_opaque = NULL;
+    }
+    ip->cpu->interp = NULL;
+    g_free(ip->decoded_count);
+    g_free(ip);
+}
+
+/* --- fetch --- */
+
+/* Bytes of code for an instruction that crosses a page, or lies outside RAM. */
+static enum cpu_rc fetch_bytes(struct cpu *cpu, gla_t gla, uint8_t *bytes, unsigned n)
+{
+    struct interp *ip = cpu->interp;
+
+    while (n > 0) {
+        unsigned piece = PAGE_SIZE - (gla & ~PAGE_MASK);
+        piece = piece < n ? piece : n;
+        enum cpu_rc rc = interp_fetch_page(cpu, gla);
+        if (rc != CPU_OK)
+            return rc;
+        if (ip->fetch_host) {
+            memcpy(bytes, ip->fetch_host + (gla & ~PAGE_MASK), piece);
+        } else {
+            machine_lock();
+            mem_read(ip->fetch_gpa + (gla & ~PAGE_MASK), bytes, piece);
+            machine_unlock();
+        }
+        gla += piece;
+        bytes += piece;
+        n -= piece;
+    }
+    return CPU_OK;
+}
+
+/* Decodes at gla without caching. room: bytes left in the code segment. */
+static enum cpu_rc decode_uncached(struct cpu *cpu, gla_t gla, uint32_t room, struct dinsn **out)
+{
+    struct interp *ip = cpu->interp;
+    struct dinsn *d = &ip->uncached;
+    uint8_t bytes[INSN_MAX_LEN];
+    unsigned have = PAGE_SIZE - (gla & ~PAGE_MASK);
+    int len;
+
+    have = have < INSN_MAX_LEN ? have : INSN_MAX_LEN;
+    enum cpu_rc rc = fetch_bytes(cpu, gla, bytes, have);
+    if (rc != CPU_OK)
+        return rc;
+    len = insn_decode(&d->insn, bytes, have, cpu_code32(cpu));
+    if (len == 0) {
+        if (room <= have)
+            return cpu_raise(cpu, EXC_GP, 0); /* it would run over the segment's end */
+        rc = fetch_bytes(cpu, gla + have, bytes + have, INSN_MAX_LEN - have);
+        ip->fetch_tag = TLB_INVALID;
+        if (rc != CPU_OK)
+            return rc;
+        len = insn_decode(&d->insn, bytes, INSN_MAX_LEN, cpu_code32(cpu));
+    }
+    if (len < 0 || (uint32_t)len > room)
+        return cpu_raise(cpu, EXC_GP, 0);
+    d->fn = choose_handler(cpu, &d->insn);
+    *out = d;
+    return CPU_OK;
+}
+
+static enum cpu_rc fetch_slow(struct cpu *cpu, struct dinsn **out)
+{
+    struct interp *ip = cpu->interp;
+    const struct seg *cs = &cpu->seg[SEG_CS];
+    gla_t gla = cs->base + cpu->eip;
+
+    if (cpu->eip > cs->limit)
+        return cpu_raise(cpu, EXC_GP, 0);
+    uint32_t room = cs->limit - cpu->eip;
+    room = room == UINT32_MAX ? room : room + 1;
+    enum cpu_rc rc = interp_fetch_page(cpu, gla);
+    if (rc != CPU_OK)
+        return rc;
+    unsigned offset = gla & ~PAGE_MASK, avail = PAGE_SIZE - offset;
+    if (!ip->fetch_host || ip->fetch_gpa == (DKEY_INVALID & PAGE_MASK))
+        return decode_uncached(cpu, gla, room, out);
+
+    struct insn insn;
+    int len = insn_decode(&insn, ip->fetch_host + offset, avail, cpu_code32(cpu));
+    if (len == 0)
+        return decode_uncached(cpu, gla, room, out);
+    if (len < 0 || (uint32_t)len > room)
+        return cpu_raise(cpu, EXC_GP, 0);
+
+    uint32_t gpa = ip->fetch_gpa + offset;
+    struct dinsn *d = &ip->dcache[dcache_slot(gpa)];
+    if (d->key != DKEY_INVALID)
+        interp_drop_decoded(ip, d);
+    d->key = gpa;
+    d->mode = cpu_code32(cpu);
+    d->insn = insn;
+    d->fn = choose_handler(cpu, &insn);
+    ip->decoded_count[gpa >> PAGE_SHIFT]++;
+    *ip->fetch_flags |= MEM_PAGE_DECODED;
+    *out = d;
+    return CPU_OK;
+}
+
+static inline enum cpu_rc fetch(struct cpu *cpu, struct interp *ip, struct dinsn **out)
+{
+    const struct seg *cs = &cpu->seg[SEG_CS];
+    gla_t gla = cs->base + cpu->eip;
+
+    if (likely((gla & PAGE_MASK) == ip->fetch_tag && ip->fetch_user == cpu_is_user(cpu))) {
+        uint32_t gpa = ip->fetch_gpa + (gla & ~PAGE_MASK);
+        struct dinsn *d = &ip->dcache[dcache_slot(gpa)];
+        if (likely(d->key == gpa && d->mode == cpu_code32(cpu) && cpu->eip <= cs->limit &&
+                   cs->limit - cpu->eip >= d->insn.len - 1u)) {
+            *out = d;
+            return CPU_OK;
+        }
+    } else if (likely(cpu->eip <= cs->limit)) {
+        enum cpu_rc rc = interp_fetch_page(cpu, gla);
+        if (rc != CPU_OK)
+            return rc;
+        uint32_t gpa = ip->fetch_gpa + (gla & ~PAGE_MASK);
+        struct dinsn *d = &ip->dcache[dcache_slot(gpa)];
+        if (ip->fetch_host && d->key == gpa && d->mode == cpu_code32(cpu) &&
+            cs->limit - cpu->eip >= d->insn.len - 1u) {
+            *out = d;
+            return CPU_OK;
+        }
+    }
+    return fetch_slow(cpu, out);
+}
+
+/* --- one instruction --- */
+
+static void log_registers(const struct cpu *cpu)
+{
+    log_printf("cpu: %04x:%08x fl=%08x eax=%08x ecx=%08x edx=%08x ebx=%08x esp=%04x:%08x ebp=%08x "
+               "esi=%08x edi=%08x\n",
+               cpu->seg[SEG_CS].sel, cpu->eip, cpu->eflags, cpu->gpr[EAX], cpu->gpr[ECX],
+               cpu->gpr[EDX], cpu->gpr[EBX], cpu->seg[SEG_SS].sel, cpu->gpr[ESP], cpu->gpr[EBP],
+               cpu->gpr[ESI], cpu->gpr[EDI]);
+}
+
+/* Fetches and executes. On CPU_OK next_eip is where to go on; cpu->eip has not moved. */
+static inline enum cpu_rc execute(struct cpu *cpu, struct interp *ip)
+{
+    struct dinsn *d;
+    enum cpu_rc rc = fetch(cpu, ip, &d);
+
+    if (unlikely(rc != CPU_OK))
+        return rc;
+    if (log_on(LOG_CPU))
+        log_registers(cpu);
+    ip->next_eip = cpu->eip + d->insn.len;
+    return d->fn(cpu, &d->insn);
+}
+
+static enum cpu_rc after_delivery(const struct cpu *cpu)
+{
+    return cpu->shutdown ? CPU_EXIT : CPU_OK;
+}
+
+#define DR6_BS  0x4000u
+#define DR7_GD  0x2000u
+
+static enum cpu_rc deliver_db(struct cpu *cpu, uint32_t hits, bool trap)
+{
+    cpu->dr[6] |= hits;
+    cpu->dr[7] &= ~DR7_GD;
+    cpu->interp->seen_dr7 = cpu->dr[7];
+    cpu_raise(cpu, EXC_DB, 0);
+    exception_deliver_pending(cpu, trap);
+    return after_delivery(cpu);
+}
+
+static uint32_t instruction_breakpoints(const struct cpu *cpu)
+{
+    gla_t gla = cpu->seg[SEG_CS].base + cpu->eip;
+    uint32_t hits = 0;
+
+    for (unsigned i = 0; i < 4; i++) {
+        if (((cpu->dr[7] >> (i * 2)) & 3) && !((cpu->dr[7] >> (16 + i * 4)) & 3) &&
+            cpu->dr[i] == gla)
+            hits |= 1u << i;
+    }
+    return hits;
+}
+
+/* A step while something watches: TF, RF, breakpoints, or a shadow after MOV SS or STI. */
+static enum cpu_rc step_watched(struct cpu *cpu, struct interp *ip)
+{
+    bool tf = cpu->eflags & FL_TF, rf = cpu->eflags & FL_RF;
+    bool shadow_irq = cpu->inhibit_irq, shadow_db = cpu->inhibit_db;
+
+    if (ip->db_hits) { /* the T bit of a TSS just entered */
+        uint32_t hits = ip->db_hits;
+        ip->db_hits = 0;
+        return deliver_db(cpu, hits, true);
+    }
+    if (!rf && !shadow_db) {
+        uint32_t hits = instruction_breakpoints(cpu);
+        if (hits)
+            return deliver_db(cpu, hits, false);
+    }
+    cpu->inhibit_irq = cpu->inhibit_db = false;
+    cpu->eflags &= ~FL_RF;
+    ip->no_trap = false;
+
+    enum cpu_rc rc = execute(cpu, ip);
+    if (rc == CPU_FAULT) {
+        ip->db_hits = 0;
+        if (ip->pending.vector == EXC_DB)
+            return deliver_db(cpu, 0, false);
+        exception_deliver_pending(cpu, false);
+        return after_delivery(cpu);
+    }
+    if (rc == CPU_EXIT && !cpu->halted) { /* forbidden device: nothing has happened */
+        cpu->inhibit_irq = shadow_irq;
+        cpu->inhibit_db = shadow_db;
+        cpu->eflags |= rf ? FL_RF : 0;
+        ip->db_hits = 0;
+        return rc;
+    }
+    if (rc == CPU_OK) {
+        if (rf && ip->next_eip == cpu->eip)
+            cpu->eflags |= FL_RF; /* an unfinished REP is still the same instruction */
+        cpu->eip = ip->next_eip;
+    }
+    uint32_t hits = ip->db_hits;
+    ip->db_hits = 0;
+    if (tf && !ip->no_trap && !cpu->inhibit_db)
+        hits |= DR6_BS;
+    if (!hits)
+        return rc;
+    return deliver_db(cpu, hits, true);
+}
+
+static inline bool is_watched(const struct cpu *cpu, const struct interp *ip)
+{
+    return ((cpu->eflags & (FL_TF | FL_RF)) | (cpu->dr[7] & 0xff) | cpu->inhibit_irq |
+            cpu->inhibit_db | ip->db_hits) != 0;
+}
+
+static inline enum cpu_rc step(struct cpu *cpu, struct interp *ip)
+{
+    if (unlikely(ip->seen_generation != guest_mem.generation ||
+                 ip->seen_a20 != cpu->a20_masked || ip->seen_dr7 != cpu->dr[7] ||
+                 ip->forget_decoded))
+        interp_sync(cpu);
+    if (unlikely(is_watched(cpu, ip)))
+        return step_watched(cpu, ip);
+
+    enum cpu_rc rc = execute(cpu, ip);
+    if (likely(rc == CPU_OK)) {
+        cpu->eip = ip->next_eip;
+        return CPU_OK;
+    }
+    if (rc == CPU_EXIT)
+        return rc;
+    if (ip->pending.vector == EXC_DB)
+        return deliver_db(cpu, 0, false);
+    exception_deliver_pending(cpu, false);
+    return after_delivery(cpu);
+}
+
+enum cpu_rc interp_step(struct cpu *cpu)
+{
+    if (unlikely(cpu->halted || cpu->shutdown))
+        return CPU_EXIT;
+    interp_claim(cpu->interp);
+    return step(cpu, cpu->interp);
+}
+
+enum exit_reason interp_run(struct cpu *cpu, uint64_t budget, const volatile int *kick,
+                            const volatile int *irq_pending, uint64_t *done)
+{
+    struct interp *ip = cpu->interp;
+    uint64_t n = 0;
+    enum exit_reason reason = EXIT_BUDGET;
+
+    interp_claim(ip);
+    if (cpu->shutdown || cpu->halted)
+        return cpu->shutdown ? EXIT_SHUTDOWN : EXIT_HALT;
+    while (n < budget) {
+        if (unlikely(*kick) || (irq_pending && unlikely(*irq_pending) &&
+                                (cpu->eflags & FL_IF) && !cpu->inhibit_irq)) {
+            reason = EXIT_KICK;
+            break;
+        }
+        enum cpu_rc rc = step(cpu, ip);
+        if (unlikely(rc != CPU_OK)) {
+            if (cpu->shutdown || cpu->halted) {
+                n++;
+                reason = cpu->shutdown ? EXIT_SHUTDOWN : EXIT_HALT;
+            } else {
+                reason = EXIT_DEVICE;
+            }
+            break;
+        }
+        n++;
+    }
+    *done += n;
+    return reason;
+}
