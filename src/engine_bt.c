@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "cpu/cpuid.h"
 #include "ginsn.h"
 #include "lockstep.h"
 #include "log.h"
@@ -64,6 +65,21 @@ struct bt *bt_new(GError **error)
     sighandler_init();
     bt->isa = ~0u;
     return bt;
+}
+
+void bt_set_model(struct bt *bt)
+{
+    static const struct {
+        uint32_t isa;
+        enum insn_feature feat;
+    } map[] = {{GISA_FPU, FEAT_FPU},     {GISA_CMOV, FEAT_CMOV},   {GISA_MMX, FEAT_MMX},
+               {GISA_SSE, FEAT_SSE},     {GISA_SSE2, FEAT_SSE2},   {GISA_SSE3, FEAT_SSE3},
+               {GISA_SSSE3, FEAT_SSSE3}, {GISA_SSE41, FEAT_SSE41}, {GISA_SSE42, FEAT_SSE42},
+               {GISA_POPCNT, FEAT_POPCNT}, {GISA_MOVBE, FEAT_MOVBE}};
+    bt->isa = 0;
+    for (unsigned i = 0; i < G_N_ELEMENTS(map); i++)
+        if (cpu_model_has(bt->cpu.model, map[i].feat))
+            bt->isa |= map[i].isa;
 }
 
 void bt_attach_thread(struct bt *bt)

@@ -8,6 +8,8 @@
 
 /* Builds the engine around a fresh CPU (bt->cpu, not yet reset). One per process. NULL with *error. */
 struct bt *bt_new(GError **error);
+/* Takes note of bt->cpu.model: which instructions exist. */
+void bt_set_model(struct bt *bt);
 /* For the thread that will call bt_run, once. */
 void bt_attach_thread(struct bt *bt);
 

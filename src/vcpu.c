@@ -23,8 +23,10 @@ struct vcpu {
     pthread_t thread;
     bool started;
     bool ferr_seen;
-    volatile int kick;      /* leave the engine at the next boundary */
-    volatile int intr;      /* level of the INTR pin */
+    struct bt *bt;          /* the translator's state around cpu, NULL for the interpreter */
+    volatile int *kick;     /* leave the engine at the next boundary */
+    volatile int *intr;     /* level of the INTR pin */
+    volatile int own_kick, own_intr; /* what these point to without bt */
     _Atomic int requests;   /* REQUEST_* */
     _Atomic bool asleep;    /* waiting for kick, on wake */
     pthread_mutex_t wait_lock;
@@ -41,7 +43,7 @@ const char *vcpu_accel_name(enum accel_kind kind)
 
 bool vcpu_accel_is_available(enum accel_kind kind)
 {
-    return kind == ACCEL_INTERP;
+    return kind != ACCEL_DIRECT;
 }
 
 struct cpu *vcpu_cpu(struct vcpu *vcpu)
@@ -58,14 +60,33 @@ struct vcpu *vcpu_new(enum accel_kind kind, const struct cpu_model *model,
                     vcpu_accel_name(kind));
         return NULL;
     }
+    struct bt *bt = NULL;
+    struct cpu *cpu;
+    if (kind == ACCEL_INTERP) {
+        int rc = posix_memalign((void **)&cpu, 64, sizeof *cpu);
+        assert_always(rc == 0);
+        memset(cpu, 0, sizeof *cpu);
+    } else {
+        bt = bt_new(error);
+        if (!bt)
+            return NULL;
+        cpu = &bt->cpu;
+    }
     struct vcpu *vcpu = g_new0(struct vcpu, 1);
     vcpu->kind = kind;
-    int rc = posix_memalign((void **)&vcpu->cpu, 64, sizeof(struct cpu));
-    assert_always(rc == 0);
-    memset(vcpu->cpu, 0, sizeof(struct cpu));
+    vcpu->bt = bt;
+    vcpu->cpu = cpu;
     vcpu->cpu->model = model;
     vcpu->cpu->interp = interp_new(vcpu->cpu);
     vcpu->hooks = *hooks;
+    if (!bt) {
+        vcpu->kick = &vcpu->own_kick;
+        vcpu->intr = &vcpu->own_intr;
+    } else {
+        vcpu->kick = &vcpu->bt->kick;
+        vcpu->intr = &vcpu->bt->irq_pending;
+        bt_set_model(vcpu->bt);
+    }
     pthread_mutex_init(&vcpu->wait_lock, NULL);
     pthread_cond_init(&vcpu->wake, NULL);
     return vcpu;
@@ -75,7 +96,8 @@ void vcpu_free(struct vcpu *vcpu)
 {
     assert_always(!vcpu->started);
     interp_free(vcpu->cpu->interp);
-    free(vcpu->cpu);
+    if (!vcpu->bt)
+        free(vcpu->cpu); /* the translator's state lives as long as its windows and signal handlers */
     pthread_cond_destroy(&vcpu->wake);
     pthread_mutex_destroy(&vcpu->wait_lock);
     g_free(vcpu);
@@ -83,12 +105,14 @@ void vcpu_free(struct vcpu *vcpu)
 
 void vcpu_kick(struct vcpu *vcpu)
 {
-    __atomic_store_n(&vcpu->kick, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(vcpu->kick, 1, __ATOMIC_SEQ_CST);
     /* Either the sleeper sees kick before it sleeps, or we see that it is asleep. */
     if (atomic_load(&vcpu->asleep)) {
         pthread_mutex_lock(&vcpu->wait_lock);
         pthread_cond_signal(&vcpu->wake);
         pthread_mutex_unlock(&vcpu->wait_lock);
+    } else if (vcpu->bt && vcpu->started && !pthread_equal(pthread_self(), vcpu->thread)) {
+        pthread_kill(vcpu->thread, sighandler_kick_signal()); /* translated code polls nothing */
     }
 }
 
@@ -96,7 +120,7 @@ static void vcpu_sleep(struct vcpu *vcpu)
 {
     pthread_mutex_lock(&vcpu->wait_lock);
     atomic_store(&vcpu->asleep, true);
-    while (!__atomic_load_n(&vcpu->kick, __ATOMIC_SEQ_CST))
+    while (!__atomic_load_n(vcpu->kick, __ATOMIC_SEQ_CST))
         pthread_cond_wait(&vcpu->wake, &vcpu->wait_lock);
     atomic_store(&vcpu->asleep, false);
     pthread_mutex_unlock(&vcpu->wait_lock);
@@ -122,7 +146,7 @@ void vcpu_resume(struct vcpu *vcpu)
 
 void vcpu_set_intr(struct vcpu *vcpu, bool level)
 {
-    __atomic_store_n(&vcpu->intr, level, __ATOMIC_SEQ_CST);
+    __atomic_store_n(vcpu->intr, level, __ATOMIC_SEQ_CST);
     if (level)
         vcpu_kick(vcpu);
 }
@@ -145,7 +169,7 @@ uint64_t vcpu_instructions(const struct vcpu *vcpu)
 static void vcpu_take_interrupt(struct vcpu *vcpu)
 {
     machine_lock();
-    bool level = vcpu->intr;
+    bool level = *vcpu->intr;
     uint8_t vector = level ? vcpu->hooks.ack(vcpu->hooks.opaque) : 0;
     machine_unlock();
     if (level) {
@@ -187,15 +211,17 @@ static void *vcpu_thread(void *opaque)
     struct vcpu *vcpu = opaque;
     struct cpu *cpu = vcpu->cpu;
 
+    if (vcpu->bt)
+        bt_attach_thread(vcpu->bt);
     for (;;) {
         /* Before looking at anything it announces: what comes later kicks again. */
-        __atomic_store_n(&vcpu->kick, 0, __ATOMIC_SEQ_CST);
+        __atomic_store_n(vcpu->kick, 0, __ATOMIC_SEQ_CST);
         if (atomic_load(&vcpu->requests)) {
             if (!vcpu_serve_requests(vcpu))
                 break;
             continue;
         }
-        bool deliverable = vcpu->intr && (cpu->eflags & FL_IF);
+        bool deliverable = *vcpu->intr && (cpu->eflags & FL_IF);
         if (deliverable && !cpu->inhibit_irq)
             vcpu_take_interrupt(vcpu);
         if (cpu->shutdown) {
@@ -211,11 +237,13 @@ static void *vcpu_thread(void *opaque)
             continue;
         }
         uint64_t done = 0;
-        if (deliverable && cpu->inhibit_irq) {
+        if (vcpu->bt) {
+            bt_run(vcpu->bt, vcpu->kind == ACCEL_LOCKSTEP);
+        } else if (deliverable && cpu->inhibit_irq) {
             interp_step(cpu); /* the one instruction of the interrupt shadow */
             done = 1;
         } else {
-            interp_run(cpu, BUDGET, &vcpu->kick, &vcpu->intr, &done);
+            interp_run(cpu, BUDGET, vcpu->kick, vcpu->intr, &done);
         }
         __atomic_store_n(&vcpu->instructions, vcpu->instructions + done, __ATOMIC_RELAXED);
         vcpu_tell_ferr(vcpu);

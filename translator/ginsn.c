@@ -240,7 +240,10 @@ static uint8_t class_of(struct ginsn *g, const ZydisDecodedInstruction *zi, uint
         return isa & GISA_SSSE3 ? G_GENERIC : G_INTERP;
     case ZYDIS_ISA_EXT_SSE4:
         g->fpu = g->sse = zi->mnemonic != ZYDIS_MNEMONIC_POPCNT && zi->mnemonic != ZYDIS_MNEMONIC_CRC32;
-        return isa & GISA_SSE4 ? G_GENERIC : G_INTERP;
+        if (zi->mnemonic == ZYDIS_MNEMONIC_POPCNT)
+            return isa & GISA_POPCNT ? G_GENERIC : G_INTERP;
+        /* Zydis does not tell 4.1 from 4.2 here: both, or the interpreter decides. */
+        return (~isa & (GISA_SSE41 | GISA_SSE42)) == 0 ? G_GENERIC : G_INTERP;
     case ZYDIS_ISA_EXT_MOVBE:
         return isa & GISA_MOVBE ? G_GENERIC : G_INTERP;
     default:

@@ -78,9 +78,10 @@ struct ginsn {
 #define GISA_SSE2  0x010u
 #define GISA_SSE3  0x020u
 #define GISA_SSSE3 0x040u
-#define GISA_SSE4  0x080u /* 4.1, 4.2 and POPCNT */
-#define GISA_FXSR  0x100u
-#define GISA_MOVBE 0x200u
+#define GISA_SSE41 0x080u
+#define GISA_SSE42 0x100u
+#define GISA_POPCNT 0x200u
+#define GISA_MOVBE 0x400u
 
 /* Decodes the instruction at bytes (avail of them, up to the page's end or beyond). False when the
  * bytes do not suffice or do not decode: the caller leaves that to the interpreter. */

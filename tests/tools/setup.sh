@@ -1,0 +1,37 @@
+#!/bin/sh
+# Installs the Debian packages that building and testing need; quick when nothing is missing.
+#
+#   setup.sh build|test
+set -eu
+
+build="gcc pkg-config meson ninja-build python3 acpica-tools libc6-dev libglib2.0-dev libzydis-dev
+       libcapstone-dev cpio"
+test="clang gcc-multilib libclang-rt-14-dev qemu-system-x86 linux-libc-dev procps"
+
+case ${1:-build} in
+build) want=$build ;;
+test) want="$build $test" ;;
+*)
+    echo "usage: setup.sh build|test" >&2
+    exit 2
+    ;;
+esac
+
+missing=
+for package in $want; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+as_root=
+if [ "$(id -u)" != 0 ]; then
+    as_root=sudo
+fi
+echo "setup: installing$missing" >&2
+export DEBIAN_FRONTEND=noninteractive
+$as_root apt-get update -qq || echo "setup: some package lists could not be updated, going on" >&2
+# shellcheck disable=SC2086
+$as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null || {
+    echo "setup: apt-get could not install:$missing" >&2
+    exit 1
+}
