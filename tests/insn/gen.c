@@ -701,20 +701,29 @@ static bool is_mapped(uint32_t at, unsigned n)
            (at + n > NT_CODE && at < NT_CODE + NT_CODE_SIZE);
 }
 
-static uint32_t jump_targets(struct rng *r, unsigned slot, uint32_t next)
+/* The last slot of each page has its instruction across the page's end (the very last one: into nothing).
+ * It reaches into the next slot, which gives up its backward landing pad for that. */
+static bool slot_crosses(unsigned slot)
+{
+    return slot % NT_SLOTS_PER_PAGE == NT_SLOTS_PER_PAGE - 1;
+}
+static bool slot_has_back(unsigned slot)
+{
+    return slot == 0 || !slot_crosses(slot - 1);
+}
+
+static uint32_t jump_target(struct rng *r, unsigned slot, uint32_t next)
 {
     uint32_t base = NT_CODE + slot * NT_SLOT_SIZE;
+    bool back = rng_percent(r, 50);
 
-    switch (rng_below(r, 4)) {
-    case 0:
-        return base + NT_SLOT_BACK;
-    case 1:
-        return base + NT_SLOT_FORTH;
-    case 2:
+    if (rng_percent(r, 25))
         return next;
-    default:
-        return base + (rng_percent(r, 50) ? NT_SLOT_BACK : NT_SLOT_FORTH);
-    }
+    if (slot_crosses(slot))
+        back = true;
+    else if (!slot_has_back(slot))
+        back = false;
+    return base + (back ? NT_SLOT_BACK : NT_SLOT_FORTH);
 }
 
 /* The count of a shift, masked as the processor does, or -1 if the row is no shift by count. */
@@ -751,16 +760,20 @@ static uint32_t ignored_flags(const struct insn *insn, const struct nt_case *c)
     return ignored;
 }
 
-static void place(struct gen_case *g, unsigned slot)
+/* inside: bytes before the page's end, for a slot that crosses it. */
+static void place(struct gen_case *g, unsigned slot, unsigned inside)
 {
+    g->slot = slot;
     g->start = NT_CODE + slot * NT_SLOT_SIZE + NT_SLOT_INSN;
+    if (slot_crosses(slot) && inside)
+        g->start = NT_CODE + (slot + 1) * NT_SLOT_SIZE - inside;
 }
 
 bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, struct gen_case *g)
 {
     memset(g->bytes, 0x90, sizeof(g->bytes));
     memcpy(g->bytes, bytes, len);
-    place(g, slot);
+    place(g, slot, 0);
     g->len = (unsigned)insn_decode(&g->insn, g->bytes, 15, true);
     g->flags_ignored = 0;
     return g->len == len;
@@ -785,7 +798,7 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct g
         g->insn.id = row->id;
     }
     g->len = (unsigned)len;
-    place(g, slot);
+    place(g, slot, len > 1 && len <= 15 ? 1 + rng_below(r, (uint32_t)len - 1) : 0);
     if (g->insn.row != row || g->len != e.len || (e.len > 15 && e.len > 22))
         return false;
     /* 80h is the host's own system call. */
@@ -872,18 +885,18 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct g
 
     /* Where control goes. */
     if (e.jump_size) {
-        uint32_t target = jump_targets(r, slot, g->start + g->len), relative;
+        uint32_t target = jump_target(r, slot, g->start + g->len), relative;
 
         relative = target - (g->start + g->len);
         memcpy(g->bytes + e.jump_at, &relative, e.jump_size);
         insn_decode(&g->insn, g->bytes, 15, true);
     } else if (row->id == INSN_RET || row->id == INSN_RET_Iw) {
-        uint32_t target = jump_targets(r, slot, g->start + g->len);
+        uint32_t target = jump_target(r, slot, g->start + g->len);
 
         if (!window_put(c, c->in.gpr[ESP], &target, 4) && is_mapped(c->in.gpr[ESP], 4))
             return false; /* a target that we did not choose */
     } else if (row->id == INSN_JMP_Ev || row->id == INSN_CALL_Ev) {
-        uint32_t target = jump_targets(r, slot, g->start + g->len);
+        uint32_t target = jump_target(r, slot, g->start + g->len);
 
         if (!memory)
             c->in.gpr[g->insn.rm] = target;
@@ -896,21 +909,24 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct g
     return true;
 }
 
-void gen_code(const struct gen_case *g, uint8_t slot_bytes[NT_SLOT_SIZE])
+void gen_code(const struct gen_case *g, uint8_t *code)
 {
-    /* jmp dword [exit_entry + 4 n] */
-    const uint32_t exits = NT_CASES;
-    uint32_t pointer;
+    uint8_t *slot = code + g->slot * NT_SLOT_SIZE;
+    uint32_t at = g->start - NT_CODE, room = NT_CODE_SIZE - at;
+    bool crosses = g->start != NT_CODE + g->slot * NT_SLOT_SIZE + NT_SLOT_INSN;
+    uint8_t jmp[6] = {0xff, 0x25}; /* jmp dword [exit_entry + 4 n] */
 
-    memset(slot_bytes, 0x90, NT_SLOT_SIZE);
-    for (unsigned n = 0; n < 3; n++) {
-        unsigned at = n == NT_EXIT_NEXT ? NT_SLOT_INSN + g->len
-                      : n == NT_EXIT_BACK ? NT_SLOT_BACK : NT_SLOT_FORTH;
+    for (uint32_t n = 0; n < 3; n++) {
+        uint32_t pointer = NT_CASES + 4 * n;
+        uint8_t *pad = slot + (n == NT_EXIT_BACK ? NT_SLOT_BACK : NT_SLOT_FORTH);
 
-        pointer = exits + 4 * n;
-        slot_bytes[at] = 0xff;
-        slot_bytes[at + 1] = 0x25;
-        memcpy(slot_bytes + at + 2, &pointer, 4);
+        memcpy(jmp + 2, &pointer, 4);
+        if (n == NT_EXIT_NEXT) {
+            if (room >= g->len + sizeof(jmp))
+                memcpy(code + at + g->len, jmp, sizeof(jmp));
+        } else if (n == NT_EXIT_BACK ? slot_has_back(g->slot) : !crosses) {
+            memcpy(pad, jmp, sizeof(jmp));
+        }
     }
-    memcpy(slot_bytes + NT_SLOT_INSN, g->bytes, g->len);
+    memcpy(code + at, g->bytes, g->len < room ? g->len : room);
 }

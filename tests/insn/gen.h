@@ -24,6 +24,7 @@ struct gen_case {
     struct insn insn; /* decoded again from the bytes */
     uint8_t bytes[32];
     unsigned len;
+    unsigned slot;
     uint32_t start;         /* linear address of the first byte */
     uint32_t flags_ignored; /* FL_* not to compare if the instruction completes */
 };
@@ -39,5 +40,6 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct g
 /* From given bytes and the inputs already in c (regression cases): fills g. */
 bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, struct gen_case *g);
 
-/* Code of the slot: g's bytes between the jumps. exits: nt_cases.exit_entry's addresses' location. */
-void gen_code(const struct gen_case *g, uint8_t slot_bytes[NT_SLOT_SIZE]);
+/* Puts g's bytes and the jumps around them into code (all NT_CODE_SIZE bytes of it). Ascending slots
+ * must follow each other: some reach up to NT_SLOT_INSN bytes into the next. */
+void gen_code(const struct gen_case *g, uint8_t *code);

@@ -247,12 +247,12 @@ static bool is_maskmov(const struct gen_case *g)
     return g->insn.id == INSN_MASKMOVQ || g->insn.id == INSN_MASKMOVDQU;
 }
 
-/* FXSAVE, FRSTOR and the like are many accesses in microcode; which of them faults first is the model's. */
+/* FXSAVE, FRSTOR, FBSTP and the like are many accesses in microcode; which of them faults first is the model's. */
 static bool is_piecemeal(const struct gen_case *g)
 {
     unsigned operand = g->insn.row->op[0];
 
-    return g->insn.id == INSN_FBSTP || operand == OP_M512 || operand == OP_Menv || operand == OP_Mstate;
+    return operand == OP_Mf80 || operand == OP_M512 || operand == OP_Menv || operand == OP_Mstate;
 }
 
 static void check(uint64_t number, unsigned slot)
@@ -265,6 +265,8 @@ static void check(uint64_t number, unsigned slot)
     uint32_t ignored = 0;
     uint32_t base = NT_CODE + slot * NT_SLOT_SIZE;
 
+    if (faulted && c->vector == EXC_PF)
+        c->error &= ~PFERR_I; /* the guest runs without NX */
     if (c->exit == NT_EXIT_NEXT) {
         native.eip = g->start + g->len;
     } else if (c->exit == NT_EXIT_BACK) {
@@ -336,7 +338,9 @@ static bool run_prepared(uint64_t first_number, unsigned first, unsigned n)
     uint64_t before = mismatches;
 
     for (unsigned i = first; i < first + n; i++)
-        gen_code(&gen[i], code_image + i * NT_SLOT_SIZE);
+        gen_code(&gen[i], code_image);
+    if (code_from + code_len < NT_CODE_SIZE)
+        code_len += NT_SLOT_SIZE; /* the last one may reach into the next slot */
     memcpy(oracle.code + code_from, code_image + code_from, code_len);
     guest_write_code(code_from, code_image + code_from, code_len);
     memcpy(guest_data(), oracle.cases->data_first, NT_DATA_SIZE);

@@ -42,6 +42,7 @@
  *     [jmp *exit1] [nops] insn [jmp *exit0] [nops] [jmp *exit2]
  * exit1 and exit2 are the landing pads for a taken branch, backwards and forwards. */
 #define NT_SLOT_SIZE  64u
+#define NT_SLOTS_PER_PAGE (4096u / NT_SLOT_SIZE)
 #define NT_SLOT_INSN  20u /* where the instruction starts; up to 15 bytes, then 6 of jmp */
 #define NT_SLOT_BACK  0u
 #define NT_SLOT_FORTH 58u
