@@ -1,0 +1,194 @@
+/* The clock and its timers, in the fake and in the real one. */
+#include <pthread.h>
+
+#include "board.h"
+
+static GString *order;
+static struct vtimer *chained;
+
+static void note(void *opaque)
+{
+    g_string_append_printf(order, "%s@%lld ", (const char *)opaque, (long long)(vclock_now() / MS));
+}
+
+static void note_and_rearm(void *opaque)
+{
+    note(opaque);
+    if (vclock_now() < 30 * MS)
+        vtimer_arm(chained, vclock_now() + 10 * MS);
+}
+
+static void fresh(void)
+{
+    vclock_fake_start();
+    if (order)
+        g_string_free(order, TRUE);
+    order = g_string_new(NULL);
+}
+
+static void test_stands_until_told(void)
+{
+    fresh();
+    int64_t before = vclock_now();
+    g_usleep(2000);
+    g_assert_cmpint(vclock_now(), ==, before);
+    vclock_fake_advance(5 * MS);
+    g_assert_cmpint(vclock_now() - before, ==, 5 * MS);
+}
+
+static void test_runs_in_order_of_time(void)
+{
+    fresh();
+    struct vtimer *a = vtimer_new(note, "a", "a"), *b = vtimer_new(note, "b", "b");
+    vtimer_arm(a, 20 * MS);
+    vtimer_arm(b, 10 * MS);
+    vclock_fake_advance(9 * MS);
+    g_assert_cmpstr(order->str, ==, "");
+    vclock_fake_advance(20 * MS);
+    g_assert_cmpstr(order->str, ==, "b@10 a@20 ");
+    vtimer_free(a);
+    vtimer_free(b);
+}
+
+static void test_equal_times_run_in_order_of_arming(void)
+{
+    fresh();
+    struct vtimer *a = vtimer_new(note, "a", "a"), *b = vtimer_new(note, "b", "b");
+    vtimer_arm(b, 10 * MS);
+    vtimer_arm(a, 10 * MS);
+    vclock_fake_advance(10 * MS);
+    g_assert_cmpstr(order->str, ==, "b@10 a@10 ");
+    vtimer_free(a);
+    vtimer_free(b);
+}
+
+static void test_rearming_moves(void)
+{
+    fresh();
+    struct vtimer *a = vtimer_new(note, "a", "a");
+    vtimer_arm(a, 10 * MS);
+    vtimer_arm(a, 20 * MS);
+    vclock_fake_advance(15 * MS);
+    g_assert_cmpstr(order->str, ==, "");
+    vclock_fake_advance(15 * MS);
+    g_assert_cmpstr(order->str, ==, "a@20 ");
+    vtimer_free(a);
+}
+
+static void test_cancelled_does_not_run(void)
+{
+    fresh();
+    struct vtimer *a = vtimer_new(note, "a", "a");
+    vtimer_arm(a, 10 * MS);
+    g_assert_true(vtimer_armed(a));
+    vtimer_cancel(a);
+    g_assert_false(vtimer_armed(a));
+    vclock_fake_advance(20 * MS);
+    g_assert_cmpstr(order->str, ==, "");
+    vtimer_free(a);
+}
+
+static void test_callback_may_rearm(void)
+{
+    fresh();
+    chained = vtimer_new(note_and_rearm, "c", "c");
+    vtimer_arm(chained, 10 * MS);
+    vclock_fake_advance(100 * MS);
+    g_assert_cmpstr(order->str, ==, "c@10 c@20 c@30 ");
+    g_assert_false(vtimer_armed(chained));
+    vtimer_free(chained);
+}
+
+static void test_free_while_armed(void)
+{
+    fresh();
+    struct vtimer *a = vtimer_new(note, "a", "a");
+    vtimer_arm(a, 10 * MS);
+    vtimer_free(a);
+    vclock_fake_advance(20 * MS);
+    g_assert_cmpstr(order->str, ==, "");
+}
+
+static void test_wall_moves_with_vclock(void)
+{
+    fresh();
+    vclock_set_wall_base(1000000);
+    vclock_fake_advance(2500 * MS);
+    g_assert_cmpint(vclock_wall_seconds(), ==, 1000002);
+}
+
+/* --- the real clock, in processes of their own: the fake one is for good --- */
+
+static void real_stop_and_start(void)
+{
+    if (!g_test_subprocess()) {
+        g_test_trap_subprocess(NULL, 10 * G_USEC_PER_SEC, 0);
+        g_test_trap_assert_passed();
+        return;
+    }
+    g_assert_cmpint(vclock_now(), ==, 0); /* stands until started */
+    vclock_start();
+    g_usleep(3000);
+    int64_t ran = vclock_now();
+    g_assert_cmpint(ran, >=, 3 * MS);
+    vclock_stop();
+    int64_t stopped = vclock_now();
+    g_usleep(3000);
+    g_assert_cmpint(vclock_now(), ==, stopped);
+    vclock_start();
+    g_assert_cmpint(vclock_now(), >=, stopped);
+    g_assert_cmpint(vclock_now(), <, stopped + 3 * MS);
+}
+
+static GMainLoop *loop;
+static int64_t fired_at;
+
+static void fire(void *opaque)
+{
+    fired_at = vclock_now();
+    g_main_loop_quit(loop);
+}
+
+static void *arm_from_thread(void *opaque)
+{
+    machine_lock();
+    vtimer_arm(opaque, vclock_now() + 2 * MS);
+    machine_unlock();
+    return NULL;
+}
+
+static void real_timer_from_other_thread(void)
+{
+    if (!g_test_subprocess()) {
+        g_test_trap_subprocess(NULL, 10 * G_USEC_PER_SEC, 0);
+        g_test_trap_assert_passed();
+        return;
+    }
+    loop = g_main_loop_new(NULL, FALSE);
+    vclock_attach();
+    vclock_start();
+    struct vtimer *timer = vtimer_new(fire, NULL, "fire");
+    pthread_t thread;
+    int64_t start = vclock_now();
+    pthread_create(&thread, NULL, arm_from_thread, timer);
+    g_main_loop_run(loop); /* asleep when the timer is armed: it must wake */
+    pthread_join(thread, NULL);
+    g_assert_cmpint(fired_at, >=, start + 2 * MS);
+    g_assert_cmpint(fired_at, <, start + 2000 * MS);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/vclock/stands_until_told", test_stands_until_told);
+    g_test_add_func("/vclock/runs_in_order_of_time", test_runs_in_order_of_time);
+    g_test_add_func("/vclock/equal_times_in_order_of_arming", test_equal_times_run_in_order_of_arming);
+    g_test_add_func("/vclock/rearming_moves", test_rearming_moves);
+    g_test_add_func("/vclock/cancelled_does_not_run", test_cancelled_does_not_run);
+    g_test_add_func("/vclock/callback_may_rearm", test_callback_may_rearm);
+    g_test_add_func("/vclock/free_while_armed", test_free_while_armed);
+    g_test_add_func("/vclock/wall_moves_with_vclock", test_wall_moves_with_vclock);
+    g_test_add_func("/vclock/real/stop_and_start", real_stop_and_start);
+    g_test_add_func("/vclock/real/timer_from_other_thread", real_timer_from_other_thread);
+    return g_test_run();
+}
