@@ -2,11 +2,14 @@
 #include "vcpu.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine_bt.h"
 #include "log.h"
+#include "native/sighandler.h"
 #include "vclock.h"
 
 #define REQUEST_STOP  0x1
