@@ -74,7 +74,7 @@ static long multiboot_find(const uint8_t *file, size_t len, struct mb_header *he
 
 bool multiboot_is_kernel(const uint8_t *file, size_t len)
 {
-    struct mb_header header;
+    struct mb_header header = {0};
     return multiboot_find(file, len, &header) >= 0;
 }
 
@@ -249,7 +249,7 @@ struct multiboot_image *multiboot_image_new(const char *path, GMappedFile *kerne
     struct multiboot_image *image = g_new0(struct multiboot_image, 1);
     const uint8_t *file = (const uint8_t *)g_mapped_file_get_contents(kernel);
     size_t len = g_mapped_file_get_length(kernel);
-    struct mb_header header;
+    struct mb_header header = {0};
     long at = multiboot_find(file, len, &header);
 
     image->kernel = g_mapped_file_ref(kernel);
