@@ -198,7 +198,7 @@ static enum cpu_rc maskmov(struct cpu *cpu, const struct insn *insn, bool mmx)
         enter_mmx(&work);
     from = mmx ? work.fx.st[insn->reg] : work.fx.xmm[insn->reg];
     mask = mmx ? work.fx.st[insn->rm] : work.fx.xmm[insn->rm];
-    rc = interp_segment(cpu, seg, offset, n, true, &gla);
+    rc = seg_to_linear(cpu, seg, offset, n, true, &gla);
     if (rc == CPU_OK)
         rc = interp_linear_probe(cpu, gla, n, cpu_is_user(cpu));
     for (unsigned i = 0; i < n && rc == CPU_OK; i++)

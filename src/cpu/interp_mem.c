@@ -253,6 +253,28 @@ struct access {
     bool is_device;
 };
 
+/* What #AC asks of an operand of n bytes (SDM vol. 3A, table 6-7; AMD's APM vol. 2, 8.2.18): a mask. */
+static unsigned ac_mask(unsigned n)
+{
+    switch (n) {
+    case 2:
+    case 4:
+    case 8:
+    case 16:
+        return n - 1;
+    case 10: /* x87 extended, BCD */
+        return 7;
+    case 14: /* x87 environment and state, by operand size */
+    case 94:
+        return 1;
+    case 28:
+    case 108:
+        return 3;
+    default:
+        return 0;
+    }
+}
+
 /* Everything that can fault in an access to [gla, gla + n), before anything is moved. */
 static enum cpu_rc access_begin(struct cpu *cpu, gla_t gla, unsigned n, bool write, bool user,
                                 struct access *a)
@@ -260,7 +282,7 @@ static enum cpu_rc access_begin(struct cpu *cpu, gla_t gla, unsigned n, bool wri
     enum tlb_kind kind = write ? TLB_WRITE : TLB_READ;
     unsigned in_first = PAGE_SIZE - (gla & ~PAGE_MASK);
 
-    if (user && (gla & (n - 1)) && n <= 8 && (cpu->cr0 & CR0_AM) && (cpu->eflags & FL_AC))
+    if (user && (cpu->eflags & FL_AC) && (cpu->cr0 & CR0_AM) && (gla & ac_mask(n)))
         return cpu_raise(cpu, EXC_AC, 0);
     a->n[0] = n < in_first ? n : in_first;
     a->n[1] = n - a->n[0];

@@ -324,8 +324,16 @@ OP(STOS)
 OP(LODS) { return repeat(cpu, insn, one_lods); }
 OP(CMPS) { return repeat(cpu, insn, one_cmps); }
 OP(SCAS) { return repeat(cpu, insn, one_scas); }
-OP(INS) { return repeat(cpu, insn, one_ins); }
-OP(OUTS) { return repeat(cpu, insn, one_outs); }
+
+/* Port rights are checked even when there is nothing left to repeat. */
+static enum cpu_rc repeat_io(struct cpu *cpu, const struct insn *insn, iteration_fn *one)
+{
+    enum cpu_rc rc = io_check(cpu, (uint16_t)cpu->gpr[EDX], element_size(insn));
+
+    return rc == CPU_OK ? repeat(cpu, insn, one) : rc;
+}
+OP(INS) { return repeat_io(cpu, insn, one_ins); }
+OP(OUTS) { return repeat_io(cpu, insn, one_outs); }
 
 #define ONE(id, fn) {INSN_##id, fn, fn}
 

@@ -185,14 +185,16 @@ OP(ARPL)
             *sel = (uint16_t)((*sel & ~3) | rpl);
         return set_zf(cpu, raise);
     }
-    uint32_t sel;
-    struct interp_rmw rmw;
-    enum cpu_rc rc = interp_rmw_begin(cpu, insn, 2, &sel, &rmw);
+    /* Not read-modify-write: processors store, and ask for the right to, only what changes. */
+    uint16_t sel;
+    enum cpu_rc rc = interp_load(cpu, insn, &sel, 2);
     if (rc != CPU_OK)
         return rc;
     bool raise = (sel & 3) < rpl;
-    if (raise)
-        rc = interp_rmw_end(cpu, &rmw, 2, (sel & ~3u) | rpl);
+    if (raise) {
+        sel = (uint16_t)((sel & ~3) | rpl);
+        rc = interp_store(cpu, insn, &sel, 2);
+    }
     return rc == CPU_OK ? set_zf(cpu, raise) : rc;
 }
 

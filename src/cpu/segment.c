@@ -169,8 +169,6 @@ bool seg_allows(const struct cpu *cpu, const struct seg *s, goff_t offset, unsig
         uint32_t top = (access & ACC_DB) ? 0xffffffffu : 0xffffu;
         return offset > s->limit && last >= offset && last <= top;
     }
-    if (s->limit == 0xffffffffu)
-        return true; /* wraps at 4 GiB; the manual leaves it open, flat guests rely on it */
     return offset <= s->limit && s->limit - offset >= n - 1;
 }
 
