@@ -801,6 +801,11 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct g
     place(g, slot, len > 1 && len <= 15 ? 1 + rng_below(r, (uint32_t)len - 1) : 0);
     if (g->insn.row != row || g->len != e.len || (e.len > 15 && e.len > 22))
         return false;
+    /* Up to the model: PREFETCHW of a register, the length of UD1, registers that do not exist. */
+    if ((row->id == INSN_PREFETCHW && g->insn.mod == 3) || (row->id == INSN_UD1 && e.len > 12) ||
+        ((has_operand(row, OP_Cd) || has_operand(row, OP_Dd)) && (0xe2u >> g->insn.reg & 1)) ||
+        (has_operand(row, OP_Dd) && (g->insn.reg == 4 || g->insn.reg == 5)))
+        return false;
     /* 80h is the host's own system call. */
     if (row->id == INSN_INT_Ib && (g->insn.imm & 0xff) == 0x80)
         return false;

@@ -247,6 +247,17 @@ static bool is_maskmov(const struct gen_case *g)
     return g->insn.id == INSN_MASKMOVQ || g->insn.id == INSN_MASKMOVDQU;
 }
 
+/* Of two operands that both fault, either may be first; and POPA may keep what it has popped. */
+static void forgive(const struct gen_case *g, const struct nt_case *c, struct outcome *o)
+{
+    if (c->vector != EXC_PF || o->result.vector != EXC_PF)
+        return;
+    if (g->insn.id == INSN_CMPSB || g->insn.id == INSN_CMPSV)
+        o->result.cr2 = c->cr2;
+    if (g->insn.id == INSN_POPA)
+        memcpy(o->result.regs.gpr, c->out.gpr, sizeof(c->out.gpr));
+}
+
 /* FXSAVE, FRSTOR, FBSTP and the like are many accesses in microcode; which of them faults first is the model's. */
 static bool is_piecemeal(const struct gen_case *g)
 {
@@ -279,6 +290,8 @@ static void check(uint64_t number, unsigned slot)
     }
     if (!faulted)
         ignored = g->flags_ignored;
+    if (faulted && o->result.faulted)
+        forgive(g, c, o);
     if (is_piecemeal(g) && faulted && o->result.faulted &&
         (c->vector == EXC_PF || o->result.vector == EXC_PF || c->vector == EXC_AC)) {
         o->result.vector = c->vector;
