@@ -5,7 +5,6 @@
  * NO_SPECULATION). Stepping 10, since kernels distrust large pages of steppings up to 2. */
 #include "cpuid.h"
 
-#include <cpuid.h>
 #include <string.h>
 
 #define EDX_486     CPUID_FPU
@@ -96,10 +95,10 @@ static bool switch_feature(struct cpu_model *model, const char *name, bool on)
 /* Only what the host has, and what follows from the bits. */
 static void finish_model(struct cpu_model *model)
 {
-    uint32_t eax, ebx, ecx = 0, edx = 0;
+    uint32_t eax = 1, ebx, ecx = 0, edx;
     unsigned family = (model->signature >> 8) & 0xf;
 
-    __get_cpuid(1, &eax, &ebx, &ecx, &edx);
+    __asm__("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
     model->feats = 1u << FEAT_BASE;
     if (family >= 4)
         model->feats |= 1u << FEAT_I486 | 1u << FEAT_CPUID;
@@ -151,6 +150,15 @@ struct cpu_model *cpu_model_parse(const char *arg, GError **error)
     }
     g_strfreev(parts);
     finish_model(model);
+    return model;
+}
+
+const struct cpu_model *cpuid_model_default(void)
+{
+    static struct cpu_model *model;
+
+    if (!model)
+        model = cpu_model_parse(NULL, NULL);
     return model;
 }
 

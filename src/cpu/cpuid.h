@@ -53,6 +53,9 @@ struct cpu_model {
  * lacks are left out. */
 struct cpu_model *cpu_model_parse(const char *arg, GError **error);
 
+/* The model `-cpu default` names, built once. */
+const struct cpu_model *cpuid_model_default(void);
+
 void cpu_model_cpuid(const struct cpu_model *model, uint32_t leaf, uint32_t subleaf,
                      uint32_t out[4]);
 
