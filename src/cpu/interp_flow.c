@@ -581,22 +581,25 @@ OP(INTO)
 
 OP(BOUND)
 {
-    int32_t bounds[2], index;
-    enum cpu_rc rc;
+    unsigned size = insn->opsize;
+    goff_t offset = interp_ea(cpu, insn);
+    uint32_t low = 0, high = 0, index = cpu->gpr[insn->reg];
+    enum cpu_rc rc = interp_load_at(cpu, insn->seg, offset, &low, size);
 
-    if (insn->opsize == 4) {
-        rc = interp_load(cpu, insn, bounds, 8);
-        index = (int32_t)cpu->gpr[insn->reg];
-    } else {
-        int16_t words[2] = {0};
-        rc = interp_load(cpu, insn, words, 4);
-        bounds[0] = words[0];
-        bounds[1] = words[1];
-        index = (int16_t)cpu->gpr[insn->reg];
+    if (rc == CPU_OK) {
+        offset = insn->adsize == 2 ? (uint16_t)(offset + size) : offset + size;
+        rc = interp_load_at(cpu, insn->seg, offset, &high, size);
     }
     if (rc != CPU_OK)
         return rc;
-    return index < bounds[0] || index > bounds[1] ? cpu_raise(cpu, EXC_BR, 0) : CPU_OK;
+    if (size == 2) {
+        low = (uint32_t)(int16_t)low;
+        high = (uint32_t)(int16_t)high;
+        index = (uint32_t)(int16_t)index;
+    }
+    return (int32_t)index < (int32_t)low || (int32_t)index > (int32_t)high
+               ? cpu_raise(cpu, EXC_BR, 0)
+               : CPU_OK;
 }
 
 /* --- SYSENTER, SYSEXIT --- */

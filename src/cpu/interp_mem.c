@@ -398,11 +398,11 @@ enum cpu_rc interp_store(struct cpu *cpu, const struct insn *insn, const void *b
 static enum cpu_rc aligned_operand(struct cpu *cpu, const struct insn *insn, unsigned n, bool write,
                                    gla_t *gla)
 {
-    enum cpu_rc rc = seg_to_linear(cpu, insn->seg, interp_ea(cpu, insn), n, write, gla);
+    goff_t offset = interp_ea(cpu, insn);
 
-    if (rc == CPU_OK && (*gla & (n - 1)))
+    if ((cpu->seg[insn->seg].base + offset) & (n - 1)) /* goes before the limit, and before #SS */
         return cpu_raise(cpu, EXC_GP, 0);
-    return rc;
+    return seg_to_linear(cpu, insn->seg, offset, n, write, gla);
 }
 
 enum cpu_rc interp_load_aligned(struct cpu *cpu, const struct insn *insn, void *buffer, unsigned n)
