@@ -247,23 +247,26 @@ static bool is_maskmov(const struct gen_case *g)
     return g->insn.id == INSN_MASKMOVQ || g->insn.id == INSN_MASKMOVDQU;
 }
 
-/* Of two operands that both fault, either may be first; and POPA may keep what it has popped. */
-static void forgive(const struct gen_case *g, const struct nt_case *c, struct outcome *o)
-{
-    if (c->vector != EXC_PF || o->result.vector != EXC_PF)
-        return;
-    if (g->insn.id == INSN_CMPSB || g->insn.id == INSN_CMPSV)
-        o->result.cr2 = c->cr2;
-    if (g->insn.id == INSN_POPA)
-        memcpy(o->result.regs.gpr, c->out.gpr, sizeof(c->out.gpr));
-}
-
-/* FXSAVE, FRSTOR, FBSTP and the like are many accesses in microcode; which of them faults first is the model's. */
+/* FXSAVE, FRSTOR, FBSTP and the like are many accesses in microcode: which of them faults first is the
+ * model's. */
 static bool is_piecemeal(const struct gen_case *g)
 {
     unsigned operand = g->insn.row->op[0];
 
     return operand == OP_Mf80 || operand == OP_M512 || operand == OP_Menv || operand == OP_Mstate;
+}
+
+/* Where both fault: of CMPS's two operands either may come first, and POPA may keep what it has
+ * popped. */
+static void forgive(const struct gen_case *g, const struct nt_case *c, struct outcome *o)
+{
+    if (is_piecemeal(g) || g->insn.id == INSN_CMPSB || g->insn.id == INSN_CMPSV) {
+        o->result.vector = c->vector;
+        o->result.error = c->error;
+        o->result.cr2 = c->cr2;
+    }
+    if (g->insn.id == INSN_POPA)
+        memcpy(o->result.regs.gpr, c->out.gpr, sizeof(c->out.gpr));
 }
 
 static void check(uint64_t number, unsigned slot)
@@ -292,13 +295,6 @@ static void check(uint64_t number, unsigned slot)
         ignored = g->flags_ignored;
     if (faulted && o->result.faulted)
         forgive(g, c, o);
-    if (is_piecemeal(g) && faulted && o->result.faulted &&
-        (c->vector == EXC_PF || o->result.vector == EXC_PF || c->vector == EXC_AC)) {
-        o->result.vector = c->vector;
-        o->result.error = c->error;
-        o->result.cr2 = c->cr2;
-    }
-
     if (faulted)
         coverage[g->insn.row->id].faulted++;
     else
