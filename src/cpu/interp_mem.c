@@ -214,7 +214,7 @@ enum cpu_rc interp_fetch_page(struct cpu *cpu, gla_t gla)
 {
     struct interp *ip = cpu->interp;
     bool user = cpu_is_user(cpu);
-    gpa_t page;
+    gpa_t page = 0;
     enum cpu_rc rc = translate(cpu, gla, TLB_EXEC, user, &page);
 
     if (rc != CPU_OK)

@@ -277,7 +277,7 @@ OP(MOVS)
 {
     unsigned size = element_size(insn);
     uint32_t count = index_get(cpu, insn, ECX);
-    gla_t from_gla, to_gla;
+    gla_t from_gla = 0, to_gla = 0;
 
     if (may_run_fast(cpu, insn) && count > 1) {
         uint32_t n = run_length(cpu, insn, insn->seg, ESI, size, SEG_FAST_READ_TYPES, &from_gla);
