@@ -317,6 +317,12 @@ static void check(uint64_t number, unsigned slot)
 
         normalise_fx(&expected);
         normalise_fx(&got);
+        /* FLDCW can make an exception pending long after it was raised; AMD has forgotten where. */
+        if (g->insn.id == INSN_FLDCW && !host_has_pointers) {
+            expected.fip = got.fip;
+            expected.fdp = got.fdp;
+            expected.fop = got.fop;
+        }
         /* The kernel's 64-bit save area has no room for the selectors: a signal or an unlucky task
          * switch loses them. */
         if (!expected.fcs)
