@@ -313,6 +313,7 @@ struct encoder {
     const struct insn_row *row;
     uint8_t *bytes;
     unsigned len;
+    bool code16;
     unsigned opsize, adsize;
     unsigned disp_at, disp_size; /* displacement of the memory operand, 0 if none */
     unsigned jump_at, jump_size; /* relative target */
@@ -334,7 +335,7 @@ static void put_prefixes(struct encoder *e)
     const struct insn_row *row = e->row;
     uint8_t list[8];
     unsigned n = 0;
-    bool op66 = false, ad67 = false;
+    bool op66 = false, ad67, ad16;
     struct rng *r = e->r;
 
     switch (row->prefix) {
@@ -357,9 +358,10 @@ static void put_prefixes(struct encoder *e)
     }
     if (row->attr & IA_REP && rng_percent(r, 60))
         list[n++] = rng_percent(r, 50) ? 0xf3 : 0xf2;
-    ad67 = rng_percent(r, 8);
-    if (rng_percent(r, 10) || (ad67 && rng_percent(r, 60)))
-        list[n++] = ad67 && rng_percent(r, 75) ? 0x64 : segments[rng_below(r, 8)];
+    ad67 = rng_percent(r, e->code16 ? 60 : 8);
+    ad16 = ad67 != e->code16;
+    if (rng_percent(r, 10) || (ad16 && rng_percent(r, 60))) /* FS reaches data with 16 bits */
+        list[n++] = ad16 && rng_percent(r, 75) ? 0x64 : segments[rng_below(r, 8)];
     if (rng_percent(r, (row->attr & IA_LOCK) ? 12 : 1))
         list[n++] = 0xf0;
     if (op66)
@@ -378,8 +380,8 @@ static void put_prefixes(struct encoder *e)
         byte(e, list[i]);
         list[i] = list[--n];
     }
-    e->opsize = op66 ? 2 : 4;
-    e->adsize = ad67 ? 2 : 4;
+    e->opsize = op66 != e->code16 ? 2 : 4;
+    e->adsize = ad16 ? 2 : 4;
 }
 
 static void put_modrm(struct encoder *e)
@@ -579,6 +581,13 @@ static uint32_t choose_address(struct rng *r, const struct nt_case *c, unsigned 
     return at;
 }
 
+static uint32_t segment_base(const struct gen_case *g)
+{
+    if (g->insn.seg == SEG_FS)
+        return NT_FS_BASE;
+    return g->code16 && g->insn.seg == SEG_CS ? NT_CODE : 0;
+}
+
 /* Gives registers (or the displacement) such values that the operand lies at `at`. */
 static void aim(struct encoder *e, struct gen_case *g, struct nt_case *c, uint32_t at)
 {
@@ -586,7 +595,7 @@ static void aim(struct encoder *e, struct gen_case *g, struct nt_case *c, uint32
     uint32_t sum = (uint32_t)insn->disp, mask = insn->adsize == 2 ? 0xffff : 0xffffffff;
     unsigned base = insn->base, index = insn->index;
 
-    at -= insn->seg == SEG_FS ? NT_FS_BASE : 0;
+    at -= segment_base(g);
     if (base != REG_NONE && base != index) {
         if (index != REG_NONE)
             sum += c->in.gpr[index] << insn->scale;
@@ -603,7 +612,7 @@ static void aim(struct encoder *e, struct gen_case *g, struct nt_case *c, uint32
             sum += c->in.gpr[index] << insn->scale;
         disp = at - sum;
         memcpy(g->bytes + e->disp_at, &disp, e->disp_size);
-        insn_decode(insn, g->bytes, 15, true);
+        insn_decode(insn, g->bytes, 15, !g->code16);
     } else if (base != REG_NONE) { /* base and index the same register, no room for a displacement */
         c->in.gpr[base] = (at - sum) / (1 + (1u << insn->scale));
     }
@@ -769,29 +778,33 @@ static void place(struct gen_case *g, unsigned slot, unsigned inside)
         g->start = NT_CODE + (slot + 1) * NT_SLOT_SIZE - inside;
 }
 
-bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, struct gen_case *g)
+bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, bool code16, struct gen_case *g)
 {
+    g->code16 = code16;
     memset(g->bytes, 0x90, sizeof(g->bytes));
     memcpy(g->bytes, bytes, len);
     place(g, slot, 0);
-    g->len = (unsigned)insn_decode(&g->insn, g->bytes, 15, true);
+    g->len = (unsigned)insn_decode(&g->insn, g->bytes, 15, !g->code16);
     g->flags_ignored = 0;
     return g->len == len;
 }
 
-bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct gen_case *g,
-              struct nt_case *c)
+bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may_code16,
+              struct gen_case *g, struct nt_case *c)
 {
-    struct encoder e = {.r = r, .row = row, .bytes = g->bytes};
+    bool code16 = rng_percent(r, 20) && may_code16;
+    uint32_t code_base = code16 ? NT_CODE : 0; /* what IP counts from */
+    struct encoder e = {.r = r, .row = row, .bytes = g->bytes, .code16 = code16};
     bool fpu = row->class == CLASS_X87 || row->class == CLASS_MMX || row->class == CLASS_SSE;
     bool memory;
     unsigned size;
     int len;
     uint32_t ea = 0;
 
+    g->code16 = code16;
     memset(g->bytes, 0x90, sizeof(g->bytes));
     encode(&e);
-    len = insn_decode(&g->insn, g->bytes, 15, true);
+    len = insn_decode(&g->insn, g->bytes, 15, !g->code16);
     if (len < 0) {
         len = (int)e.len; /* too long: #GP, and the row it would have been is what counts */
         g->insn.row = row;
@@ -825,8 +838,8 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct g
     c->in.eflags = FL_FIXED1 | FL_IF | (rng_next(r) & (FL_ARITH | FL_DF));
     if (rng_percent(r, 4))
         c->in.eflags |= rng_next(r) & (FL_AC | FL_ID | FL_NT);
-    c->in.eip = g->start;
-    c->flags = fpu ? NT_FPU : 0;
+    c->in.eip = g->start - code_base;
+    c->flags = (fpu ? NT_FPU : 0) | (code16 ? NT_CODE16 : 0);
     if (fpu)
         make_fx(r, (struct fxstate *)c->fx_in, row->class == CLASS_X87);
     /* Some processors keep the last instruction's address only while an exception is pending, and task
@@ -837,7 +850,7 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct g
 
     /* What the instruction uses without naming it. */
     if (row->class == CLASS_STRING || row->id == INSN_MASKMOVQ || row->id == INSN_MASKMOVDQU) {
-        c->in.gpr[ESI] = choose_address(r, c, 4, false) - (g->insn.seg == SEG_FS ? NT_FS_BASE : 0);
+        c->in.gpr[ESI] = choose_address(r, c, 4, false) - segment_base(g);
         c->in.gpr[EDI] = choose_address(r, c, 4, false);
         if (g->insn.seg_override == SEG_FS && row->class != CLASS_STRING)
             c->in.gpr[EDI] -= NT_FS_BASE;
@@ -848,7 +861,7 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct g
         c->in.eflags &= ~FL_AC; /* whether these check alignment is up to the model */
     if (row->id == INSN_XLAT)
         c->in.gpr[EBX] = choose_address(r, c, 1, false) - (c->in.gpr[EAX] & 0xff) -
-                         (g->insn.seg == SEG_FS ? NT_FS_BASE : 0);
+                         segment_base(g);
     if (row->id == INSN_ENTER || row->id == INSN_LEAVE)
         c->in.gpr[EBP] = choose_address(r, c, 4, false);
     if (row->class == CLASS_MULDIV && rng_percent(r, 60))
@@ -861,9 +874,11 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct g
 
         if (rng_percent(r, 92))
             aim(&e, g, c, choose_address(r, c, size ? size : 1, row->attr & IA_ALIGN16));
-        base = g->insn.seg == SEG_FS ? NT_FS_BASE : 0;
+        base = segment_base(g);
         ea = base + operand_offset(&g->insn, c);
         fill_operand(r, &g->insn, ea, size, c);
+        if (size > 16 && g->insn.adsize == 2 && ea - base + size > 0x10000)
+            return false; /* where the rest of a long operand lies is the model's */
         if (is_forbidden(ea) || is_forbidden(ea + 1024) || is_forbidden(ea - 1024))
             return false;
         if (row->attr & IA_BITSTRING) {
@@ -896,14 +911,14 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct g
 
         relative = target - (g->start + g->len);
         memcpy(g->bytes + e.jump_at, &relative, e.jump_size);
-        insn_decode(&g->insn, g->bytes, 15, true);
+        insn_decode(&g->insn, g->bytes, 15, !g->code16);
     } else if (row->id == INSN_RET || row->id == INSN_RET_Iw) {
-        uint32_t target = jump_target(r, slot, g->start + g->len);
+        uint32_t target = jump_target(r, slot, g->start + g->len) - code_base;
 
         if (!window_put(c, c->in.gpr[ESP], &target, 4) && is_mapped(c->in.gpr[ESP], 4))
             return false; /* a target that we did not choose */
     } else if (row->id == INSN_JMP_Ev || row->id == INSN_CALL_Ev) {
-        uint32_t target = jump_target(r, slot, g->start + g->len);
+        uint32_t target = jump_target(r, slot, g->start + g->len) - code_base;
 
         if (!memory)
             c->in.gpr[g->insn.rm] = target;
@@ -916,23 +931,43 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct g
     return true;
 }
 
-void gen_code(const struct gen_case *g, uint8_t *code)
+static unsigned make_jump(const struct gen_case *g, uint32_t exit, const uint32_t exit_entry[3],
+                          uint8_t *jmp)
+{
+    const uint32_t pointer = NT_CASES + 4 * exit;
+    const uint16_t cs = NT_CS;
+
+    if (g->code16) {
+        jmp[0] = 0x66;
+        jmp[1] = 0xea;
+        memcpy(jmp + 2, &exit_entry[exit], 4);
+        memcpy(jmp + 6, &cs, 2);
+        return 8;
+    }
+    jmp[0] = 0xff;
+    jmp[1] = 0x25;
+    memcpy(jmp + 2, &pointer, 4);
+    return 6;
+}
+
+void gen_code(const struct gen_case *g, const uint32_t exit_entry[3], uint8_t *code)
 {
     uint8_t *slot = code + g->slot * NT_SLOT_SIZE;
     uint32_t at = g->start - NT_CODE, room = NT_CODE_SIZE - at;
     bool crosses = g->start != NT_CODE + g->slot * NT_SLOT_SIZE + NT_SLOT_INSN;
-    uint8_t jmp[6] = {0xff, 0x25}; /* jmp dword [exit_entry + 4 n] */
 
     for (uint32_t n = 0; n < 3; n++) {
-        uint32_t pointer = NT_CASES + 4 * n;
-        uint8_t *pad = slot + (n == NT_EXIT_BACK ? NT_SLOT_BACK : NT_SLOT_FORTH);
+        uint8_t jmp[8];
+        unsigned size = make_jump(g, n, exit_entry, jmp);
 
-        memcpy(jmp + 2, &pointer, 4);
         if (n == NT_EXIT_NEXT) {
-            if (room >= g->len + sizeof(jmp))
-                memcpy(code + at + g->len, jmp, sizeof(jmp));
-        } else if (n == NT_EXIT_BACK ? slot_has_back(g->slot) : !crosses) {
-            memcpy(pad, jmp, sizeof(jmp));
+            if (g->len <= INSN_MAX_LEN && room >= g->len + size)
+                memcpy(code + at + g->len, jmp, size);
+        } else if (n == NT_EXIT_BACK) {
+            if (slot_has_back(g->slot))
+                memcpy(slot + NT_SLOT_BACK, jmp, size);
+        } else if (!crosses) {
+            memcpy(slot + NT_SLOT_FORTH, jmp, size);
         }
     }
     memcpy(code + at, g->bytes, g->len < room ? g->len : room);

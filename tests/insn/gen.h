@@ -25,6 +25,7 @@ struct gen_case {
     uint8_t bytes[32];
     unsigned len;
     unsigned slot;
+    bool code16;
     uint32_t start;         /* linear address of the first byte */
     uint32_t flags_ignored; /* FL_* not to compare if the instruction completes */
 };
@@ -34,12 +35,12 @@ bool gen_is_testable(const struct insn_row *row);
 
 /* Makes a case of row for code slot `slot`; fills c's inputs (not the code). False: the dice made
  * something that cannot be run (call again; the generator goes on). */
-bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, struct gen_case *g,
-              struct nt_case *c);
+bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may_code16,
+              struct gen_case *g, struct nt_case *c);
 
 /* From given bytes and the inputs already in c (regression cases): fills g. */
-bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, struct gen_case *g);
+bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, bool code16, struct gen_case *g);
 
 /* Puts g's bytes and the jumps around them into code (all NT_CODE_SIZE bytes of it). Ascending slots
  * must follow each other: some reach up to NT_SLOT_INSN bytes into the next. */
-void gen_code(const struct gen_case *g, uint8_t *code);
+void gen_code(const struct gen_case *g, const uint32_t exit_entry[3], uint8_t *code);

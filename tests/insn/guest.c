@@ -134,13 +134,16 @@ void guest_write_code(uint32_t offset, const uint8_t *bytes, uint32_t len)
     tested->code_changed(&cpu, NT_CODE + offset, len);
 }
 
-void guest_run(const struct nt_regs *in, struct fxstate *fx, struct guest_result *result)
+void guest_run(const struct nt_regs *in, bool code16, struct fxstate *fx, struct guest_result *result)
 {
     memcpy(cpu.gpr, in->gpr, sizeof(cpu.gpr));
     cpu.eip = in->eip;
     cpu.eflags = in->eflags;
     cpu.cpl = 3;
-    cpu.seg[SEG_CS] = fresh.seg[SEG_CS];
+    cpu.seg[SEG_CS] = code16 ? (struct seg){.sel = NT_CS16, .access = 0x00fb, .base = NT_CODE,
+                                            .limit = NT_CODE_SIZE - 1}
+                             : fresh.seg[SEG_CS];
+    cpu.changed |= CHANGED_MODE;
     cpu.seg[SEG_SS] = fresh.seg[SEG_SS];
     if (fx) {
         uint32_t mask = cpu.fpu.mxcsr_mask;

@@ -29,7 +29,10 @@ struct regression {
     uint32_t flags_ignored;
     const char *memory; /* hex; the window's length is its own */
     const char *fx;     /* hex, 288 bytes, or NULL */
+    bool code16;
 };
+
+#define FX_EMPTY "7f0300000000000000000000000000000000000000000000801f" /* FNINIT, MXCSR 1F80h */
 
 static const struct regression regressions[] = {
 #define REGRESS(...) {__VA_ARGS__},
@@ -61,7 +64,7 @@ static struct {
     uint64_t completed, faulted;
 } coverage[INSN_COUNT];
 static uint64_t done, mismatches;
-static csh capstone;
+static csh capstone[2]; /* [code16] */
 
 /* What this CPU keeps in its FXSAVE image of the last x87 instruction: always, or (AMD) only while an
  * unmasked exception is pending. */
@@ -127,14 +130,14 @@ static void print_hex(const uint8_t *bytes, unsigned n)
 static void print_instruction(const struct gen_case *g)
 {
     cs_insn *text;
-    size_t n = cs_disasm(capstone, g->bytes, g->len, g->start, 1, &text);
+    size_t n = cs_disasm(capstone[g->code16], g->bytes, g->len, g->start, 1, &text);
 
     print_hex(g->bytes, g->len);
     if (n) {
         printf("  %s %s", text->mnemonic, text->op_str);
         cs_free(text, n);
     }
-    printf("  [%s, row %u]\n", g->insn.row->name, g->insn.row->id);
+    printf("  [%s, row %u%s]\n", g->insn.row->name, g->insn.row->id, g->code16 ? ", 16-bit" : "");
 }
 
 static void print_regs(const char *title, const struct nt_regs *r)
@@ -215,9 +218,9 @@ static void report(uint64_t number, unsigned slot, const char *what, const struc
     if (c->flags & NT_FPU) {
         printf("\",\n    \"");
         print_hex(c->fx_in, 288);
-        printf("\")\n");
+        printf("\", %s)\n", g->code16 ? "true" : "false");
     } else {
-        printf("\", NULL)\n");
+        printf("\", NULL, %s)\n", g->code16 ? "true" : "false");
     }
 }
 
@@ -277,17 +280,18 @@ static void check(uint64_t number, unsigned slot)
     struct nt_regs native = c->out;
     bool faulted = c->exit == NT_EXIT_SIGNAL;
     uint32_t ignored = 0;
-    uint32_t base = NT_CODE + slot * NT_SLOT_SIZE;
+    uint32_t code_base = g->code16 ? NT_CODE : 0;
+    uint32_t base = NT_CODE - code_base + slot * NT_SLOT_SIZE, start = g->start - code_base;
 
     if (faulted && c->vector == EXC_PF)
         c->error &= ~PFERR_I; /* the guest runs without NX */
     if (c->exit == NT_EXIT_NEXT) {
-        native.eip = g->start + g->len;
+        native.eip = start + g->len;
     } else if (c->exit == NT_EXIT_BACK) {
         native.eip = base + NT_SLOT_BACK;
     } else if (c->exit == NT_EXIT_FORTH) {
         native.eip = base + NT_SLOT_FORTH;
-    } else if (c->vector == EXC_PF && c->cr2 == native.eip && native.eip != g->start) {
+    } else if (c->vector == EXC_PF && c->cr2 == native.eip + code_base && native.eip != start) {
         faulted = false; /* the jump completed; there is no code where it went */
         native.eflags &= ~FL_RF;
     }
@@ -353,7 +357,7 @@ static bool run_prepared(uint64_t first_number, unsigned first, unsigned n)
     uint64_t before = mismatches;
 
     for (unsigned i = first; i < first + n; i++)
-        gen_code(&gen[i], code_image);
+        gen_code(&gen[i], oracle.cases->exit_entry, code_image);
     if (code_from + code_len < NT_CODE_SIZE)
         code_len += NT_SLOT_SIZE; /* the last one may reach into the next slot */
     memcpy(oracle.code + code_from, code_image + code_from, code_len);
@@ -369,7 +373,7 @@ static bool run_prepared(uint64_t first_number, unsigned first, unsigned n)
         if (fpu)
             memcpy(&o->fx, c->fx_in, sizeof(o->fx));
         memcpy(window, c->memory_in, c->window_len);
-        guest_run(&c->in, fpu ? &o->fx : NULL, &o->result);
+        guest_run(&c->in, c->flags & NT_CODE16, fpu ? &o->fx : NULL, &o->result);
         memcpy(o->memory, window, c->window_len);
     }
     if (!oracle_wait(&oracle)) {
@@ -411,7 +415,8 @@ static void prepare(uint64_t number, unsigned slot)
     unsigned tries = 0;
 
     rng_seed(&r, options.seed, number);
-    while (!gen_make(&r, rows[rng_below(&r, row_count)], slot, &gen[slot], &oracle.cases->c[slot]))
+    while (!gen_make(&r, rows[rng_below(&r, row_count)], slot, oracle.cases->has_code16, &gen[slot],
+                     &oracle.cases->c[slot]))
         if (++tries > 10000) {
             fprintf(stderr, "insn_test: no case can be made of '%s'\n", options.filter);
             exit(1);
@@ -463,16 +468,16 @@ static bool run_regressions(void)
         unsigned len = unhex(t->bytes, bytes, sizeof(bytes));
 
         c->in = t->regs;
-        if (!gen_fixed(bytes, len, slot, &gen[slot])) {
+        if (!gen_fixed(bytes, len, slot, t->code16, &gen[slot])) {
             printf("regression %s: %s does not decode to its whole length\n", t->name, t->bytes);
             mismatches++;
             continue;
         }
-        c->in.eip = gen[slot].start;
+        c->in.eip = gen[slot].start - (t->code16 ? NT_CODE : 0);
         gen[slot].flags_ignored = t->flags_ignored;
         c->window = t->window;
         c->window_len = unhex(t->memory, c->memory_in, NT_WINDOW_MAX);
-        c->flags = t->fx ? NT_FPU : 0;
+        c->flags = (t->fx ? NT_FPU : 0) | (t->code16 ? NT_CODE16 : 0);
         memset(c->fx_in, 0, sizeof(c->fx_in));
         if (t->fx)
             unhex(t->fx, c->fx_in, sizeof(c->fx_in));
@@ -493,8 +498,8 @@ static void probe_host(void)
     struct fxstate *fx = (struct fxstate *)c->fx_in;
     const struct fxstate *out = (const struct fxstate *)c->fx_out;
 
-    gen_fixed(fadd, sizeof(fadd), 0, &gen[0]);
-    gen_code(&gen[0], oracle.code);
+    gen_fixed(fadd, sizeof(fadd), 0, false, &gen[0]);
+    gen_code(&gen[0], oracle.cases->exit_entry, oracle.code);
     for (unsigned unmasked = 0; unmasked < 2; unmasked++) {
         memset(c, 0, sizeof(*c));
         fx->fcw = unmasked ? 0x37e : 0x37f;
@@ -605,7 +610,8 @@ int main(int argc, char **argv)
         free(self);
         options.native = path;
     }
-    cs_open(CS_ARCH_X86, CS_MODE_32, &capstone);
+    cs_open(CS_ARCH_X86, CS_MODE_32, &capstone[0]);
+    cs_open(CS_ARCH_X86, CS_MODE_16, &capstone[1]);
     choose_rows();
     if (!row_count) {
         fprintf(stderr, "insn_test: no testable row of insn.def is named '%s'\n", options.filter);
@@ -624,6 +630,8 @@ int main(int argc, char **argv)
            : host_has_pending_pointers ? ", x87 pointers compared when an exception is pending"
                                        : ", x87 pointers not compared",
            host_has_selectors ? "" : ", x87 selectors not compared");
+    if (!oracle.cases->has_code16)
+        printf("insn_test: this kernel allows no 16-bit segments: 32-bit code only\n");
     fflush(stdout);
 
     ok = run_regressions();
@@ -635,7 +643,7 @@ int main(int argc, char **argv)
 
         printf("%lu cases in %.1f s (%.0f per second), %lu mismatches\n", done, seconds,
                (double)done / seconds, mismatches);
-        if (done >= 1000ull * row_count)
+        if (done >= 200ull * row_count)
             missing = check_coverage();
         else
             printf("too few cases to judge the coverage\n");

@@ -13,6 +13,7 @@
 #define SYS_READ 3
 #define SYS_WRITE 4
 #define SYS_MUNMAP 91
+#define SYS_MODIFY_LDT 123
 #define SYS_RT_SIGACTION 174
 #define SYS_SIGALTSTACK 186
 #define SYS_MMAP2 192
@@ -25,10 +26,15 @@
 
 /* What run_case and the exits exchange; named by assembly. */
 extern struct nt_regs native_regs;
-extern uint32_t native_fpu, native_exit;
+extern uint32_t native_fpu, native_code16, native_exit;
+extern struct native_far {
+    uint32_t eip;
+    uint16_t cs;
+} native_far;
 extern uint8_t native_fx[512];
 struct nt_regs native_regs;
-uint32_t native_fpu, native_exit;
+uint32_t native_fpu, native_code16, native_exit;
+struct native_far native_far;
 uint8_t native_fx[512] __attribute__((aligned(16)));
 
 static uint8_t stack[16384] __attribute__((aligned(16)));
@@ -63,7 +69,9 @@ __asm__(
     "    cmpl $0, native_fpu\n"
     "    je 1f\n"
     "    fxrstor native_fx\n"
-    "1:  pushl native_regs+32\n"
+    "1:  cmpl $0, native_code16\n"
+    "    jne 3f\n"
+    "    pushl native_regs+32\n"
     "    popfl\n"
     "    movl native_regs+0, %eax\n"
     "    movl native_regs+4, %ecx\n"
@@ -74,6 +82,17 @@ __asm__(
     "    movl native_regs+24, %esi\n"
     "    movl native_regs+28, %edi\n"
     "    jmp *native_regs+36\n"
+    "3:  pushl native_regs+32\n"
+    "    popfl\n"
+    "    movl native_regs+0, %eax\n"
+    "    movl native_regs+4, %ecx\n"
+    "    movl native_regs+8, %edx\n"
+    "    movl native_regs+12, %ebx\n"
+    "    movl native_regs+16, %esp\n"
+    "    movl native_regs+20, %ebp\n"
+    "    movl native_regs+24, %esi\n"
+    "    movl native_regs+28, %edi\n"
+    "    ljmp *native_far\n"
     "native_exit_next:\n"
     "    movl $0, native_exit\n" /* MOV keeps the flags */
     "    jmp 2f\n"
@@ -231,6 +250,8 @@ static void run_case(struct nt_case *c)
 {
     native_regs = c->in;
     native_fpu = c->flags & NT_FPU;
+    native_code16 = c->flags & NT_CODE16;
+    native_far = (struct native_far){c->in.eip, NT_CS16};
     if (native_fpu)
         copy(native_fx, c->fx_in, 512);
     if (c->window_len)
@@ -267,6 +288,9 @@ void native_main(uint32_t *sp)
     struct {
         uint32_t entry, base, limit, flags;
     } fs = {NT_FS_ENTRY, NT_FS_BASE, NT_FS_LIMIT, 0x1 | 0x40}; /* 32-bit, useable */
+    struct {
+        uint32_t entry, base, limit, flags;
+    } code16 = {NT_CS16 >> 3, NT_CODE, NT_CODE_SIZE - 1, 0x2 << 1}; /* 16-bit, execute and read */
     static const uint8_t signals[] = {4, 5, 7, 8, 11}; /* ILL TRAP BUS FPE SEGV */
     struct nt_command command;
 
@@ -280,6 +304,7 @@ void native_main(uint32_t *sp)
         catch_signal(signals[i]);
     if (call3(SYS_SET_THREAD_AREA, (uint32_t)&fs, 0, 0) < 0)
         die("native32: set_thread_area failed\n");
+    CASES->has_code16 = call3(SYS_MODIFY_LDT, 0x11, (uint32_t)&code16, sizeof(code16)) == 0;
     __asm__ volatile("movw %w0, %%fs; movw %w1, %%gs" : : "r"(NT_FS), "r"(0));
     unmap_surroundings(sp);
     CASES->exit_entry[NT_EXIT_NEXT] = (uint32_t)native_exit_next;
