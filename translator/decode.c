@@ -303,7 +303,7 @@ int insn_decode(struct insn *insn, const uint8_t *bytes, unsigned avail, bool co
         decode_immediate(insn, insn->row->op[i], &c);
 
     if (c.short_of)
-        return avail < INSN_MAX_LEN && c.pos <= INSN_MAX_LEN ? 0 : -1;
+        return avail < INSN_MAX_LEN ? 0 : -1; /* what was decoded from missing bytes says nothing */
     insn->len = (uint8_t)c.pos;
     memcpy(insn->bytes, bytes, c.pos);
     return insn->len;
