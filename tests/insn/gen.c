@@ -778,12 +778,13 @@ static void place(struct gen_case *g, unsigned slot, unsigned inside)
         g->start = NT_CODE + (slot + 1) * NT_SLOT_SIZE - inside;
 }
 
-bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, bool code16, struct gen_case *g)
+bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, bool code16, unsigned inside,
+               struct gen_case *g)
 {
     g->code16 = code16;
     memset(g->bytes, 0x90, sizeof(g->bytes));
     memcpy(g->bytes, bytes, len);
-    place(g, slot, 0);
+    place(g, slot, inside);
     g->len = (unsigned)insn_decode(&g->insn, g->bytes, 15, !g->code16);
     g->flags_ignored = 0;
     return g->len == len;
