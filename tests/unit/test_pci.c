@@ -1,0 +1,323 @@
+/* PCI configuration mechanism #1, BARs, interrupt routing, reset control. */
+#include "board.h"
+#include "mem.h"
+#include "pci.h"
+
+static struct wire irq[16];
+static unsigned resets;
+static struct pci_bus *pci;
+static struct pci_device card;
+static uint32_t io_last;
+
+static uint32_t card_read(void *opaque, uint16_t port, unsigned size)
+{
+    return 0x1234;
+}
+
+static void card_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
+{
+    io_last = value;
+}
+
+static const struct io_ops card_io = {.widths = 1 | 2 | 4, .read = card_read, .write = card_write};
+
+static uint64_t card_mmio_read(void *opaque, uint32_t offset, unsigned size)
+{
+    return 0xabcd0000 + offset;
+}
+
+static const struct mmio_ops card_mmio = {.read = card_mmio_read};
+
+static GString *pam;
+
+static void pam_note(void *opaque, gpa_t base, uint32_t size, bool readable, bool writable)
+{
+    g_string_append_printf(pam, "%x+%x:%d%d ", (unsigned)base, size, readable, writable);
+}
+
+static void create(void)
+{
+    struct pci_wiring wiring = {.reset = {pulse_count, &resets, 0}, .pam_changed = pam_note};
+    memset(irq, 0, sizeof(irq));
+    resets = 0;
+    for (unsigned i = 0; i < 16; i++)
+        wiring.irq[i] = wire_irq(&irq[i]);
+    pci = pci_new(&wiring);
+    pci_device_init(&card, "card", 0x1022, 0x2000, 0x020000, 0x10);
+    card.config[PCI_INTERRUPT_PIN] = 1;
+    pci_add_io_bar(&card, 0, 32, &card_io, NULL);
+    pci_add_mmio_bar(&card, 1, 4096, &card_mmio, NULL);
+    pci_plug(pci, &card, PCI_DEVFN(3, 0));
+    g_string_truncate(pam, 0);
+}
+
+static void setup(void)
+{
+    if (!pam) {
+        GError *error = NULL;
+        g_assert_true(mem_init(16 * MiB, &error));
+        pam = g_string_new(NULL);
+    } else {
+        pci_free(pci);
+    }
+    ioport_clear();
+    vclock_fake_start();
+    create();
+}
+
+static void outl(uint16_t port, uint32_t value)
+{
+    ioport_write(port, 4, value);
+}
+
+static uint32_t config(uint8_t devfn, uint8_t offset)
+{
+    outl(0xcf8, 0x80000000u | devfn << 8 | (offset & 0xfc));
+    return ioport_read(0xcfc, 4);
+}
+
+static void config_set(uint8_t devfn, uint8_t offset, uint32_t value)
+{
+    outl(0xcf8, 0x80000000u | devfn << 8 | (offset & 0xfc));
+    outl(0xcfc, value);
+}
+
+#define CARD PCI_DEVFN(3, 0)
+#define ISA  PCI_DEVFN(1, 0)
+
+static void test_mechanism_1_probe(void)
+{
+    setup();
+    outb(0xcfb, 0x01); /* mechanism #2 of nobody */
+    outl(0xcf8, 0x80000000u);
+    g_assert_cmphex(ioport_read(0xcf8, 4), ==, 0x80000000u);
+    g_assert_cmphex(config(0, 0), ==, 0x12378086);
+    g_assert_cmphex(config(ISA, 0), ==, 0x70008086);
+}
+
+static void test_nobody_reads_as_ones(void)
+{
+    setup();
+    g_assert_cmphex(config(PCI_DEVFN(9, 0), 0), ==, 0xffffffffu);
+    outl(0xcf8, 0x80010000u); /* bus 1 */
+    g_assert_cmphex(ioport_read(0xcfc, 4), ==, 0xffffffffu);
+    outl(0xcf8, 0x00000000u); /* not enabled */
+    g_assert_cmphex(ioport_read(0xcfc, 4), ==, 0xffffffffu);
+}
+
+static void test_byte_and_word_access(void)
+{
+    setup();
+    outl(0xcf8, 0x80000000u | CARD << 8);
+    g_assert_cmphex(ioport_read(0xcfe, 2), ==, 0x2000);
+    g_assert_cmphex(ioport_read(0xcfd, 1), ==, 0x10);
+}
+
+static void test_read_only_bits(void)
+{
+    setup();
+    config_set(CARD, PCI_VENDOR_ID, 0);
+    g_assert_cmphex(config(CARD, PCI_VENDOR_ID), ==, 0x20001022);
+    config_set(CARD, PCI_COMMAND, 0xffff);
+    g_assert_cmphex(config(CARD, PCI_COMMAND) & 0xffff, ==, 0x0547);
+}
+
+static void test_status_is_write_one_to_clear(void)
+{
+    setup();
+    card.config[PCI_STATUS + 1] |= 0x20; /* received master abort */
+    config_set(CARD, PCI_COMMAND, 0);
+    g_assert_cmphex(config(CARD, PCI_COMMAND) >> 16 & 0x2000, ==, 0x2000);
+    config_set(CARD, PCI_COMMAND, 0x20000000);
+    g_assert_cmphex(config(CARD, PCI_COMMAND) >> 16 & 0x2000, ==, 0);
+}
+
+static void test_bar_sizing(void)
+{
+    setup();
+    config_set(CARD, PCI_BAR0, 0xffffffffu);
+    g_assert_cmphex(config(CARD, PCI_BAR0), ==, 0xffffffe1u);
+    config_set(CARD, PCI_BAR0 + 4, 0xffffffffu);
+    g_assert_cmphex(config(CARD, PCI_BAR0 + 4), ==, 0xfffff000u);
+    config_set(CARD, PCI_BAR0 + 8, 0xffffffffu);
+    g_assert_cmphex(config(CARD, PCI_BAR0 + 8), ==, 0);
+}
+
+static void test_io_bar_maps_when_enabled(void)
+{
+    setup();
+    config_set(CARD, PCI_BAR0, 0xc001);
+    g_assert_cmphex(ioport_read(0xc000, 2), ==, 0xffff);
+    config_set(CARD, PCI_COMMAND, PCI_COMMAND_IO);
+    g_assert_cmphex(ioport_read(0xc000, 2), ==, 0x1234);
+    config_set(CARD, PCI_BAR0, 0xd001);
+    g_assert_cmphex(ioport_read(0xc000, 2), ==, 0xffff);
+    ioport_write(0xd010, 4, 77);
+    g_assert_cmpuint(io_last, ==, 77);
+    config_set(CARD, PCI_COMMAND, 0);
+    g_assert_cmphex(ioport_read(0xd000, 2), ==, 0xffff);
+}
+
+static void test_memory_bar_maps_when_enabled(void)
+{
+    uint32_t value;
+    setup();
+    config_set(CARD, PCI_BAR0 + 4, 0xe0000000u);
+    config_set(CARD, PCI_COMMAND, PCI_COMMAND_MEMORY);
+    mem_read(0xe0000010, &value, 4);
+    g_assert_cmphex(value, ==, 0xabcd0010);
+    config_set(CARD, PCI_COMMAND, 0);
+    mem_read(0xe0000010, &value, 4);
+    g_assert_cmphex(value, ==, 0xffffffffu);
+}
+
+static void test_bar_on_top_of_the_board_stays_off(void)
+{
+    setup();
+    ioport_register(0x60, 1, &card_io, NULL, "board");
+    config_set(CARD, PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+    config_set(CARD, PCI_BAR0, 0x41 | 1);
+    config_set(CARD, PCI_BAR0, 0x61);
+    g_assert_false(card.bar[0].mapped);
+    config_set(CARD, PCI_BAR0 + 4, 0x100000); /* in RAM */
+    g_assert_false(card.bar[1].mapped);
+    config_set(CARD, PCI_BAR0, 0xfff1); /* over the end */
+    config_set(CARD, PCI_BAR0, 0xc001);
+    g_assert_true(card.bar[0].mapped);
+}
+
+static void route(unsigned pirq, uint8_t value)
+{
+    outl(0xcf8, 0x80000060u | ISA << 8);
+    ioport_write((uint16_t)(0xcfc + pirq), 1, value);
+}
+
+static void test_intx_goes_through_the_router(void)
+{
+    setup();
+    route(2, 11); /* slot 3, INTA: (0 + 3 - 1) mod 4 */
+    pci_set_intx(&card, true);
+    g_assert_true(irq[11].level);
+    route(2, 10); /* moved while it is up */
+    g_assert_false(irq[11].level);
+    g_assert_true(irq[10].level);
+    route(2, 0x80);
+    g_assert_false(irq[10].level);
+    route(2, 10);
+    pci_set_intx(&card, false);
+    g_assert_false(irq[10].level);
+}
+
+static void test_routing_to_reserved_irqs_is_ignored(void)
+{
+    setup();
+    pci_set_intx(&card, true);
+    route(2, 0);
+    route(2, 2);
+    route(2, 8);
+    route(2, 13);
+    g_assert_cmpuint(irq[0].rises + irq[2].rises + irq[8].rises + irq[13].rises, ==, 0);
+}
+
+static void test_shared_line_is_an_or(void)
+{
+    static struct pci_device other;
+    setup();
+    pci_device_init(&other, "other", 1, 1, 0, 0);
+    other.config[PCI_INTERRUPT_PIN] = 2;
+    pci_plug(pci, &other, PCI_DEVFN(2, 0)); /* slot 2, INTB: the same PIRQ */
+    route(2, 11);
+    pci_set_intx(&card, true);
+    pci_set_intx(&other, true);
+    pci_set_intx(&card, false);
+    g_assert_true(irq[11].level);
+    pci_set_intx(&other, false);
+    g_assert_false(irq[11].level);
+}
+
+static void test_intx_disable(void)
+{
+    setup();
+    route(2, 11);
+    pci_set_intx(&card, true);
+    config_set(CARD, PCI_COMMAND, PCI_COMMAND_INTX_DISABLE);
+    g_assert_false(irq[11].level);
+    config_set(CARD, PCI_COMMAND, 0);
+    g_assert_true(irq[11].level);
+}
+
+static void test_cf9_resets_on_rising_edge(void)
+{
+    setup();
+    outb(0xcf9, 0x02);
+    g_assert_cmpuint(resets, ==, 0);
+    outb(0xcf9, 0x06);
+    g_assert_cmpuint(resets, ==, 1);
+    outb(0xcf9, 0x06);
+    g_assert_cmpuint(resets, ==, 1);
+    g_assert_cmphex(inb(0xcf9), ==, 0x06);
+}
+
+static void test_pam_tells_of_segments(void)
+{
+    setup();
+    outl(0xcf8, 0x80000058u);
+    ioport_write(0xcfd, 1, 0x30); /* 59h */
+    g_assert_cmpstr(pam->str, ==, "f0000+10000:11 ");
+    g_string_truncate(pam, 0);
+    ioport_write(0xcfe, 1, 0x21); /* 5Ah */
+    g_assert_cmpstr(pam->str, ==, "c0000+4000:10 c4000+4000:01 ");
+}
+
+static void test_reset_unmaps(void)
+{
+    setup();
+    config_set(CARD, PCI_BAR0, 0xc001);
+    config_set(CARD, PCI_COMMAND, PCI_COMMAND_IO);
+    pci_set_intx(&card, true);
+    pci_ops.reset(pci);
+    g_assert_cmphex(ioport_read(0xc000, 2), ==, 0xffff);
+    g_assert_cmphex(config(CARD, PCI_BAR0), ==, 1);
+    g_assert_cmphex(config(ISA, 0x60), ==, 0x80808080u);
+}
+
+static void test_save_load_mapped_and_interrupting(void)
+{
+    setup();
+    config_set(CARD, PCI_BAR0, 0xc001);
+    config_set(CARD, PCI_COMMAND, PCI_COMMAND_IO);
+    route(2, 11);
+    pci_set_intx(&card, true);
+    outl(0xcf8, 0x80000000u | CARD << 8 | PCI_BAR0);
+    GByteArray *bytes = device_save(&pci_ops, pci);
+    pci_free(pci);
+    create();
+    g_assert_false(irq[11].level);
+    device_load_checked(&pci_ops, pci, bytes);
+    g_assert_true(irq[11].level);
+    g_assert_cmphex(ioport_read(0xcfc, 4), ==, 0xc001);
+    g_assert_cmphex(ioport_read(0xc000, 2), ==, 0x1234);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/pci/mechanism_1_probe", test_mechanism_1_probe);
+    g_test_add_func("/pci/nobody_reads_as_ones", test_nobody_reads_as_ones);
+    g_test_add_func("/pci/byte_and_word_access", test_byte_and_word_access);
+    g_test_add_func("/pci/read_only_bits", test_read_only_bits);
+    g_test_add_func("/pci/status_is_write_one_to_clear", test_status_is_write_one_to_clear);
+    g_test_add_func("/pci/bar_sizing", test_bar_sizing);
+    g_test_add_func("/pci/io_bar_maps_when_enabled", test_io_bar_maps_when_enabled);
+    g_test_add_func("/pci/memory_bar_maps_when_enabled", test_memory_bar_maps_when_enabled);
+    g_test_add_func("/pci/bar_on_top_of_the_board_stays_off", test_bar_on_top_of_the_board_stays_off);
+    g_test_add_func("/pci/intx_goes_through_the_router", test_intx_goes_through_the_router);
+    g_test_add_func("/pci/routing_to_reserved_irqs_is_ignored", test_routing_to_reserved_irqs_is_ignored);
+    g_test_add_func("/pci/shared_line_is_an_or", test_shared_line_is_an_or);
+    g_test_add_func("/pci/intx_disable", test_intx_disable);
+    g_test_add_func("/pci/cf9_resets_on_rising_edge", test_cf9_resets_on_rising_edge);
+    g_test_add_func("/pci/pam_tells_of_segments", test_pam_tells_of_segments);
+    g_test_add_func("/pci/reset_unmaps", test_reset_unmaps);
+    g_test_add_func("/pci/save_load_mapped_and_interrupting", test_save_load_mapped_and_interrupting);
+    return g_test_run();
+}
