@@ -165,6 +165,10 @@ enum cpu_rc interp_step(struct cpu *cpu);
 enum exit_reason interp_run(struct cpu *cpu, uint64_t budget, const volatile int *kick,
                             const volatile int *irq_pending, uint64_t *done);
 
+/* From now on stores to RAM happen that the interpreter does not hear of (translated code): it compares
+ * each cached decoded instruction with memory before use. */
+void interp_share_ram(struct cpu *cpu);
+
 /* The interpreter's TLB caches guest translations as a real one does. It flushes itself for what
  * guest instructions do; call these when state was changed from outside (load, lockstep rewind). */
 void interp_flush_tlb(struct cpu *cpu);

@@ -76,6 +76,7 @@ void bt_set_model(struct bt *bt)
                {GISA_SSE, FEAT_SSE},     {GISA_SSE2, FEAT_SSE2},   {GISA_SSE3, FEAT_SSE3},
                {GISA_SSSE3, FEAT_SSSE3}, {GISA_SSE41, FEAT_SSE41}, {GISA_SSE42, FEAT_SSE42},
                {GISA_POPCNT, FEAT_POPCNT}, {GISA_MOVBE, FEAT_MOVBE}};
+    interp_share_ram(&bt->cpu);
     bt->isa = 0;
     for (unsigned i = 0; i < G_N_ELEMENTS(map); i++)
         if (cpu_model_has(bt->cpu.model, map[i].feat))

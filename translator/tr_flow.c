@@ -292,6 +292,8 @@ static void return_site(struct tr *t, uint32_t ra)
         emit_fix8(e, hit);
         emit_mov_rr(e, RCX, R10);
     }
+    if (last)
+        return; /* what follows is the exit to RA itself, which must not find itself there */
     t->entry[t->entry_count++] =
         (struct tentry){.phys = (t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + (ra & (PAGE_SIZE - 1)),
                         .eip = ra,

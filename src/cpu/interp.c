@@ -190,6 +190,19 @@ static enum cpu_rc fetch_slow(struct cpu *cpu, struct dinsn **out)
     return CPU_OK;
 }
 
+void interp_share_ram(struct cpu *cpu)
+{
+    cpu->interp->compare_bytes = true;
+}
+
+/* Is the cached instruction still what memory holds? Only to be asked when others store to RAM without
+ * telling: it is len bytes within one page. */
+static inline bool fetch_is_current(const struct interp *ip, gla_t gla, const struct dinsn *d)
+{
+    return likely(!ip->compare_bytes) ||
+           memcmp(ip->fetch_host + (gla & ~PAGE_MASK), d->insn.bytes, d->insn.len) == 0;
+}
+
 static inline enum cpu_rc fetch(struct cpu *cpu, struct interp *ip, struct dinsn **out)
 {
     const struct seg *cs = &cpu->seg[SEG_CS];
@@ -199,7 +212,7 @@ static inline enum cpu_rc fetch(struct cpu *cpu, struct interp *ip, struct dinsn
         uint32_t gpa = ip->fetch_gpa + (gla & ~PAGE_MASK);
         struct dinsn *d = &ip->dcache[dcache_slot(gpa)];
         if (likely(d->key == gpa && d->mode == cpu_code32(cpu) && cpu->eip <= cs->limit &&
-                   cs->limit - cpu->eip >= d->insn.len - 1u)) {
+                   cs->limit - cpu->eip >= d->insn.len - 1u && fetch_is_current(ip, gla, d))) {
             *out = d;
             return CPU_OK;
         }
@@ -210,7 +223,7 @@ static inline enum cpu_rc fetch(struct cpu *cpu, struct interp *ip, struct dinsn
         uint32_t gpa = ip->fetch_gpa + (gla & ~PAGE_MASK);
         struct dinsn *d = &ip->dcache[dcache_slot(gpa)];
         if (ip->fetch_host && d->key == gpa && d->mode == cpu_code32(cpu) &&
-            cs->limit - cpu->eip >= d->insn.len - 1u) {
+            cs->limit - cpu->eip >= d->insn.len - 1u && fetch_is_current(ip, gla, d)) {
             *out = d;
             return CPU_OK;
         }

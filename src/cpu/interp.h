@@ -111,6 +111,7 @@ struct interp {
     uint32_t seen_generation;
     uint32_t seen_dr7;
     bool seen_a20;
+    bool compare_bytes; /* see interp_share_ram */
     const uint8_t *seen_flags; /* guest_mem.page_flags */
     uint64_t seen_ram_size;
     volatile bool forget_decoded; /* another thread (DMA) wrote to decoded pages */
