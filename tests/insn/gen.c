@@ -938,6 +938,11 @@ static unsigned make_jump(const struct gen_case *g, uint32_t exit, const uint32_
     const uint32_t pointer = NT_CASES + 4 * exit;
     const uint16_t cs = NT_CS;
 
+    if (!exit_entry) {
+        jmp[0] = 0xf4; /* hlt */
+        return 1;
+    }
+
     if (g->code16) {
         jmp[0] = 0x66;
         jmp[1] = 0xea;

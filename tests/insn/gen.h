@@ -44,5 +44,6 @@ bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, bool code16, u
                struct gen_case *g);
 
 /* Puts g's bytes and the jumps around them into code (all NT_CODE_SIZE bytes of it). Ascending slots
- * must follow each other: some reach up to NT_SLOT_INSN bytes into the next. */
+ * must follow each other: some reach up to NT_SLOT_INSN bytes into the next. Without exit_entry there
+ * are HLTs instead of the jumps. */
 void gen_code(const struct gen_case *g, const uint32_t exit_entry[3], uint8_t *code);
