@@ -76,6 +76,8 @@ static bool list_parse(const char *list, bool (*set)(struct parse *, const char 
 {
     char **items = g_strsplit(list, ",", -1);
     bool ok = true;
+    if (!items[0]) /* g_strsplit makes nothing of nothing */
+        ok = set(parse, "", NULL, true, error);
     for (unsigned i = 0; items[i] && ok; i++) {
         char *value = strchr(items[i], '=');
         if (value)

@@ -1,0 +1,213 @@
+/* The command line: what is understood, and each sentence for what is not. */
+#include <glib.h>
+#include <string.h>
+
+#include "options.h"
+
+static bool parse(const char *line, struct options *options, GError **error)
+{
+    /* The argument strings must outlive *options, as argv does. */
+    int argc;
+    char **argv;
+    char *whole = g_strconcat("ringer ", line, NULL);
+    g_assert_true(g_shell_parse_argv(whole, &argc, &argv, NULL));
+    g_free(whole);
+    return options_parse(argc, argv, options, error);
+}
+
+static struct options good(const char *line)
+{
+    struct options options;
+    GError *error = NULL;
+    parse(line, &options, &error);
+    g_assert_no_error(error);
+    return options;
+}
+
+static void bad(const char *line, const char *what)
+{
+    struct options options;
+    GError *error = NULL;
+    g_assert_false(parse(line, &options, &error));
+    g_assert_nonnull(error);
+    if (!strstr(error->message, what))
+        g_error("%s: '%s' does not say '%s'", line, error->message, what);
+    g_assert_null(strchr(error->message, '\n'));
+    g_error_free(error);
+}
+
+static void test_defaults(void)
+{
+    struct options options = good("-kernel k");
+    g_assert_cmpuint(options.ram_size, ==, 128 * MiB);
+    g_assert_cmpstr(options.kernel, ==, "k");
+    g_assert_null(options.serial[0]);
+    g_assert_false(options.no_reboot);
+    g_assert_cmpuint(options.debug_exit_base, ==, 0x501);
+}
+
+static void test_memory_forms(void)
+{
+    g_assert_cmpuint(good("-kernel k -m 256").ram_size, ==, 256 * MiB);
+    g_assert_cmpuint(good("-kernel k -m 1G").ram_size, ==, GiB);
+    g_assert_cmpuint(good("-kernel k -m 1g").ram_size, ==, GiB);
+    g_assert_cmpuint(good("-kernel k -m 512M").ram_size, ==, 512 * MiB);
+    g_assert_cmpuint(good("-kernel k -m size=2048K").ram_size, ==, 2 * MiB);
+    g_assert_cmpuint(good("-kernel k -m 3072").ram_size, ==, 3 * GiB);
+}
+
+static void test_memory_errors(void)
+{
+    bad("-kernel k -m 0", "out of range");
+    bad("-kernel k -m 3073", "out of range");
+    bad("-kernel k -m 99999999999999999999", "not a size");
+    bad("-kernel k -m -5", "not a size");
+    bad("-kernel k -m 12x", "not a size");
+    bad("-kernel k -m ''", "not a size");
+    bad("-kernel k -m size=", "not a size");
+    bad("-kernel k -m 64,slots=3", "'slots'");
+    bad("-kernel k -m", "needs an argument");
+}
+
+static void test_unknown_flag_names_the_nearest(void)
+{
+    bad("-kernle k", "did you mean '-kernel'");
+    bad("-nographics", "did you mean '-nographic'");
+    bad("-apend x", "did you mean '-append'");
+    bad("--no-rebot", "did you mean '-no-reboot'");
+    bad("-zzzzzz", "unknown option '-zzzzzz'");
+}
+
+static void test_double_dash_is_the_same(void)
+{
+    g_assert_true(good("--kernel k --no-reboot").no_reboot);
+}
+
+static void test_missing_devices_are_refused(void)
+{
+    bad("-hda disk", "no disks yet");
+    bad("-cdrom x", "no CD drive yet");
+    bad("-fda x", "no floppy drive yet");
+    bad("-bios x", "no BIOS yet");
+    bad("-net user", "not there yet");
+    bad("-nic user", "not there yet");
+    bad("-vga std", "not there yet");
+    bad("-monitor stdio", "no monitor console yet");
+    bad("-display gtk", "not there yet");
+    bad("-device e1000", "there is no 'e1000' yet");
+    good("-kernel k -net none -nic none -vga none -monitor none -display none -nodefaults");
+}
+
+static void test_nothing_to_start(void)
+{
+    bad("", "nothing to start");
+    bad("-append x", "-append needs -kernel");
+    bad("-initrd x", "-initrd needs -kernel");
+    bad("disk.img", "is not an option");
+}
+
+static void test_engines(void)
+{
+    g_assert_cmpint(good("-kernel k -accel interp").accel, ==, ACCEL_INTERP);
+    g_assert_cmpint(good("-kernel k -machine pc,accel=interp").accel, ==, ACCEL_INTERP);
+    enum accel_kind standard = good("-kernel k").accel;
+    g_assert_cmpint(good("-kernel k -accel tcg,thread=single").accel, ==, standard);
+    g_assert_cmpint(good("-kernel k -accel kvm").accel, ==, standard);
+    g_assert_cmpint(good("-kernel k -enable-kvm").accel, ==, standard);
+    g_assert_cmpint(good("-kernel k -machine accel=kvm:tcg").accel, ==, standard);
+    g_assert_nonnull(strstr(good("-kernel k -enable-kvm").accel_why, "-enable-kvm"));
+    bad("-kernel k -accel xen", "there is no engine 'xen'");
+    bad("-kernel k -accel tcg,foo=1", "option 'foo'");
+}
+
+static void test_machines(void)
+{
+    good("-kernel k -machine pc,usb=off");
+    good("-kernel k -M pc-i440fx-7.2");
+    good("-kernel k -machine type=pc");
+    g_assert_true(good("-kernel k -machine pc,graphics=off").nographic);
+    bad("-kernel k -machine q35", "there is no 'q35'");
+    bad("-kernel k -machine pc,usb=on", "'usb=on'");
+}
+
+static void test_one_processor(void)
+{
+    good("-kernel k -smp 1");
+    good("-kernel k -smp cpus=1,sockets=1");
+    bad("-kernel k -smp 2", "2 processors are not possible");
+    bad("-kernel k -smp many", "not a number");
+}
+
+static void test_serial(void)
+{
+    struct options options = good("-kernel k -serial none -serial file:x");
+    g_assert_null(options.serial[0]);
+    g_assert_cmpstr(options.serial[1], ==, "file:x");
+    g_assert_cmpstr(good("-kernel k -nographic").serial[0], ==, "mon:stdio");
+    g_assert_cmpstr(good("-kernel k -nographic -serial null").serial[0], ==, "null");
+    bad("-kernel k -serial null -serial null -serial null -serial null -serial null", "4 serial ports");
+    bad("-kernel k -serial stdio -serial mon:stdio", "given twice");
+    bad("-kernel k -nographic -debugcon stdio", "given twice");
+}
+
+static void test_debug_exit(void)
+{
+    struct options options = good("-kernel k -device isa-debug-exit,iobase=0xf4,iosize=0x04");
+    g_assert_true(options.debug_exit);
+    g_assert_cmphex(options.debug_exit_base, ==, 0xf4);
+    g_assert_cmpuint(options.debug_exit_count, ==, 4);
+    bad("-kernel k -device isa-debug-exit,iobase=x", "'iobase=x'");
+    bad("-kernel k -device isa-debug-exit,iosize=0", "'iosize=0'");
+    bad("-kernel k -device isa-debug-exit,foo=1", "'foo=1'");
+}
+
+static void test_clock(void)
+{
+    g_assert_true(good("-kernel k -rtc base=localtime").rtc_localtime);
+    struct options options = good("-kernel k -rtc base=2006-06-17T16:01:21,clock=vm");
+    g_assert_true(options.rtc_base_set);
+    g_assert_cmpint(options.rtc_base, ==, 1150560081);
+    g_assert_cmpint(good("-kernel k -rtc base=2006-06-17").rtc_base, ==, 1150502400);
+    bad("-kernel k -rtc base=tomorrow", "none of utc");
+    bad("-kernel k -rtc clock=rt", "'clock=rt'");
+    bad("-kernel k -rtc utc", "needs a value");
+}
+
+static void test_switches(void)
+{
+    struct options options = good("-kernel k -no-reboot -no-shutdown -S -name n -d int -D f -cpu 486");
+    g_assert_true(options.no_reboot && options.no_shutdown && options.start_stopped);
+    g_assert_cmpstr(options.name, ==, "n");
+    g_assert_cmpstr(options.log_items, ==, "int");
+    g_assert_cmpstr(options.log_file, ==, "f");
+    g_assert_cmpstr(options.cpu, ==, "486");
+}
+
+static void test_help_and_version_win(void)
+{
+    g_assert_cmpint(good("-h").action, ==, OPTIONS_HELP);
+    g_assert_cmpint(good("-help").action, ==, OPTIONS_HELP);
+    g_assert_cmpint(good("--help").action, ==, OPTIONS_HELP);
+    g_assert_cmpint(good("-version").action, ==, OPTIONS_VERSION);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/options/defaults", test_defaults);
+    g_test_add_func("/options/memory_forms", test_memory_forms);
+    g_test_add_func("/options/memory_errors", test_memory_errors);
+    g_test_add_func("/options/unknown_flag_names_the_nearest", test_unknown_flag_names_the_nearest);
+    g_test_add_func("/options/double_dash_is_the_same", test_double_dash_is_the_same);
+    g_test_add_func("/options/missing_devices_are_refused", test_missing_devices_are_refused);
+    g_test_add_func("/options/nothing_to_start", test_nothing_to_start);
+    g_test_add_func("/options/engines", test_engines);
+    g_test_add_func("/options/machines", test_machines);
+    g_test_add_func("/options/one_processor", test_one_processor);
+    g_test_add_func("/options/serial", test_serial);
+    g_test_add_func("/options/debug_exit", test_debug_exit);
+    g_test_add_func("/options/clock", test_clock);
+    g_test_add_func("/options/switches", test_switches);
+    g_test_add_func("/options/help_and_version_win", test_help_and_version_win);
+    return g_test_run();
+}
