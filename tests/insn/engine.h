@@ -18,6 +18,8 @@ struct engine {
     bool ends_at_hlt;
     /* May push other arithmetic flags when an instruction faults (DESIGN.md, 3). */
     bool loses_flags_on_faults;
+    /* Does not know the guest address of the last x87 instruction. */
+    bool loses_x87_pointers;
 };
 
 extern const struct engine engine_interp, engine_bt;

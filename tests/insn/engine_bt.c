@@ -43,4 +43,5 @@ const struct engine engine_bt = {
     .run_one = bt_run_one,
     .ends_at_hlt = true,
     .loses_flags_on_faults = true,
+    .loses_x87_pointers = true,
 };

@@ -174,8 +174,9 @@ void guest_run(const struct nt_regs *in, const uint32_t pads[3], bool code16, st
     if (result->faulted && tested->ends_at_hlt) {
         uint32_t eip = result->regs.eip, code_base = code16 ? NT_CODE : 0;
 
-        if ((result->vector == EXC_GP && (eip == pads[0] || eip == pads[1] || eip == pads[2])) ||
-            (result->vector == EXC_PF && result->cr2 == eip + code_base && eip != in->eip)) {
+        if (eip != in->eip && /* its own fault */
+            ((result->vector == EXC_GP && (eip == pads[0] || eip == pads[1] || eip == pads[2])) ||
+             (result->vector == EXC_PF && result->cr2 == eip + code_base))) {
             result->faulted = false;
             result->regs.eflags &= ~FL_RF;
         }

@@ -236,7 +236,8 @@ static void report(uint64_t number, unsigned slot, const char *what, const struc
 /* Takes out of an FXSAVE image what is not architectural or not kept by this CPU. */
 static void normalise_fx(struct fxstate *fx)
 {
-    bool pointers = host_has_pointers || (host_has_pending_pointers && (fx->fsw & 0x80));
+    bool pointers = !engine->loses_x87_pointers &&
+                    (host_has_pointers || (host_has_pending_pointers && (fx->fsw & 0x80)));
 
     fx->mxcsr_mask = 0;
     fx->rsvd0 = 0;
