@@ -3,6 +3,7 @@
 
 #include "cpuid.h"
 #include "exception.h"
+#include "fpu_thunk.h"
 #include "log.h"
 #include "vclock.h"
 
@@ -71,6 +72,7 @@ struct interp *interp_new(struct cpu *cpu)
     struct interp *ip = g_new0(struct interp, 1);
 
     build_handlers();
+    fpu_thunk_init(); /* now: the process may lose the right to map code later */
     ip->cpu = cpu;
     cpu->interp = ip;
     for (unsigned i = 0; i < DCACHE_SIZE; i++)
