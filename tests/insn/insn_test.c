@@ -267,8 +267,8 @@ static bool is_piecemeal(const struct gen_case *g)
     return operand == OP_Mf80 || operand == OP_M512 || operand == OP_Menv || operand == OP_Mstate;
 }
 
-/* Where both fault: of CMPS's two operands either may come first, and POPA may keep what it has
- * popped. */
+/* Where both fault: of CMPS's two operands either may come first, and POPA may go
+ * either way and keep what it has popped. */
 static void forgive(const struct gen_case *g, const struct nt_case *c, struct outcome *o)
 {
     if (is_piecemeal(g) || g->insn.id == INSN_CMPSB || g->insn.id == INSN_CMPSV) {
@@ -276,8 +276,10 @@ static void forgive(const struct gen_case *g, const struct nt_case *c, struct ou
         o->result.error = c->error;
         o->result.cr2 = c->cr2;
     }
-    if (g->insn.id == INSN_POPA)
+    if (g->insn.id == INSN_POPA) {
+        o->result.cr2 = c->cr2;
         memcpy(o->result.regs.gpr, c->out.gpr, sizeof(c->out.gpr));
+    }
 }
 
 static void check(uint64_t number, unsigned slot)
