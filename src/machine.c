@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../devices/acpi_pm.h"
 #include "../devices/debugexit.h"
@@ -364,7 +365,11 @@ int machine_run(struct machine *machine)
         vclock_start();
     vcpu_start(machine->vcpu, paused);
     g_main_loop_run(machine->loop);
-    vcpu_stop(machine->vcpu);
+    if (!vcpu_stop(machine->vcpu)) {
+        log_user("the engine does not stop; please report it (-accel interp may help)");
+        chardev_close_all();
+        _exit(atomic_load(&machine->exit_status));
+    }
     vclock_stop();
     return atomic_load(&machine->exit_status);
 }

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "engine_bt.h"
 #include "log.h"
@@ -18,6 +19,9 @@
 
 /* Instructions between two looks at the loop, kick or not: only the statistics need them. */
 #define BUDGET (1ull << 24)
+
+/* An engine that does not come back in this time never will. */
+#define STOP_SECONDS 5
 
 struct vcpu {
     struct cpu *cpu;
@@ -265,12 +269,18 @@ void vcpu_start(struct vcpu *vcpu, bool paused)
     vcpu->started = true;
 }
 
-void vcpu_stop(struct vcpu *vcpu)
+bool vcpu_stop(struct vcpu *vcpu)
 {
+    struct timespec give_up;
+
     if (!vcpu->started)
-        return;
+        return true;
     atomic_fetch_or(&vcpu->requests, REQUEST_STOP);
     vcpu_kick(vcpu);
-    pthread_join(vcpu->thread, NULL);
+    clock_gettime(CLOCK_REALTIME, &give_up);
+    give_up.tv_sec += STOP_SECONDS;
+    if (pthread_timedjoin_np(vcpu->thread, NULL, &give_up) != 0)
+        return false;
     vcpu->started = false;
+    return true;
 }

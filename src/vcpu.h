@@ -41,8 +41,9 @@ struct cpu *vcpu_cpu(struct vcpu *vcpu);
 
 /* Starts the thread. paused: it waits for vcpu_resume. */
 void vcpu_start(struct vcpu *vcpu, bool paused);
-/* Ends the thread and waits for it. Not with the machine lock held, nor from the vCPU thread. */
-void vcpu_stop(struct vcpu *vcpu);
+/* Ends the thread and waits for it. False: it hangs (our bug), and the process can only be left with _exit.
+ * Not with the machine lock held, nor from the vCPU thread. */
+bool vcpu_stop(struct vcpu *vcpu);
 
 /* Look at interrupt, stop and reset now. */
 void vcpu_kick(struct vcpu *vcpu);

@@ -7,10 +7,13 @@ Each guest is a multiboot kernel assembled here (as --32, ld -m elf_i386). It en
 status (v << 1) | 1.
 """
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 RINGER = os.path.abspath(sys.argv[1])
@@ -263,6 +266,45 @@ value: .long 0x12345678
                 problems.append("did not end")
                 process.kill()
         report(f"idle_and_{name}", problems)
+
+    # Ctrl-A x ends the machine and gives the terminal back; Ctrl-A Ctrl-A reaches the guest.
+    problems = []
+    assemble("typist", """
+    putc '>'
+2:  movw $0x3fd, %dx
+    inb %dx, %al
+    testb $1, %al
+    jz 2b
+    movw $0x3f8, %dx
+    inb %dx, %al
+    addb $0x40, %al
+    outb %al, %dx
+    jmp 2b
+""")
+    master, slave = pty.openpty()
+    settings = termios.tcgetattr(slave)
+    with subprocess.Popen([RINGER, "-accel", ENGINE, "-m", "16", "-kernel", "typist", "-nographic"],
+                          stdin=slave, stdout=slave, stderr=subprocess.DEVNULL) as process:
+        def read_until(mark):
+            got = b""
+            while mark not in got:
+                if not select.select([master], [], [], 10)[0]:
+                    problems.append(f"read {got!r} and no {mark!r}")
+                    break
+                got += os.read(master, 100)
+        read_until(b">")
+        os.write(master, b"\x01\x01\x03")
+        read_until(b"AC") # Ctrl-C is the guest's, too
+        os.write(master, b"\x01x")
+        try:
+            if process.wait(10) != 0:
+                problems.append(f"status {process.returncode}")
+        except subprocess.TimeoutExpired:
+            problems.append("did not end")
+            process.kill()
+        if termios.tcgetattr(slave) != settings:
+            problems.append("the terminal's settings are not restored")
+    report("terminal", problems)
 
     # A spinning guest ends on a signal, too.
     problems = []
