@@ -116,13 +116,82 @@ static void run(const struct code *code, struct fpu_work *work)
     fpu_thunk_run(code->bytes, code->len, code->flags, &work->fx, work->memory, &work->regs);
 }
 
+/* One element of ADDxx, SUBxx, MULxx, DIVxx, CVTxD2xS on the x87: its exponent never runs out, and its
+ * precision control rounds to the element's significand. Returns FSW; *result is the rounded value. */
+static uint16_t element_on_x87(uint8_t opcode, double a, double b, uint16_t fcw, long double *result)
+{
+    uint16_t fsw;
+
+    __asm__ volatile("fninit; fldcw %2; fldl %3; fldl %4\n\t"
+                     "cmpb $0x59, %b5; je 1f; cmpb $0x5c, %b5; je 2f; cmpb $0x5e, %b5; je 3f\n\t"
+                     "fadd %%st(1), %%st; jmp 4f\n"
+                     "1: fmul %%st(1), %%st; jmp 4f\n"
+                     "2: fsub %%st(1), %%st; jmp 4f\n"
+                     "3: fdiv %%st(1), %%st\n"
+                     "4: fnstsw %0; fstpt %1; fninit"
+                     : "=m"(fsw), "=m"(*result)
+                     : "m"(fcw), "m"(b), "m"(a), "q"(opcode)
+                     : "cc", "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)");
+    return fsw;
+}
+
+static double element(const uint8_t *operand, unsigned i, bool single, bool daz)
+{
+    double value;
+    float value32;
+
+    if (!single) {
+        memcpy(&value, operand + 8 * i, 8);
+        return daz && __builtin_fabs(value) < __DBL_MIN__ ? 0 : value;
+    }
+    memcpy(&value32, operand + 4 * i, 4);
+    return daz && __builtin_fabsf(value32) < __FLT_MIN__ ? 0 : (double)value32;
+}
+
+/* PE when an unmasked OE or UE is raised. A processor then tells whether the result would be inexact if
+ * exponents had no bounds; the masked run only knows about the bounded result. Where this cannot be
+ * found out (HADDxx, DPxx and the like) that one, pe, has to do. */
+static uint32_t exact_pe(const struct insn *insn, const struct fpu_work *work, uint32_t unmasked,
+                         uint32_t pe)
+{
+    unsigned prefix = insn->row->prefix, opcode = insn->opcode, count;
+    bool narrow = opcode == 0x5a && (prefix == PFX_P66 || prefix == PFX_PF2);
+    bool single_in = (prefix == PFX_NP || prefix == PFX_PF3), single_out = single_in || narrow;
+    bool daz = work->fx.mxcsr & 0x40;
+    const uint8_t *a = work->fx.xmm[insn->reg];
+    const uint8_t *b = insn->mod == 3 ? work->fx.xmm[insn->rm] : work->memory;
+    uint16_t fcw = (uint16_t)(0x3f | (single_out ? 0 : 0x200) | (work->fx.mxcsr >> 3 & 0xc00));
+    uint32_t exact = 0;
+
+    if (insn->map != 1 ||
+        !(opcode == 0x58 || opcode == 0x59 || opcode == 0x5c || opcode == 0x5e || narrow))
+        return pe;
+    count = prefix == PFX_PF2 || prefix == PFX_PF3 ? 1 : single_in ? 4 : 2;
+    for (unsigned i = 0; i < count; i++) {
+        double x = element(a, i, single_in, daz), y = element(b, i, single_in, daz);
+        long double r, least = single_out ? __FLT_MIN__ : __DBL_MIN__;
+        long double most = single_out ? __FLT_MAX__ : __DBL_MAX__, size;
+        uint16_t fsw = element_on_x87((uint8_t)opcode, narrow ? y : x, narrow ? 0 : y, fcw, &r);
+
+        exact |= fsw & FSW_PE;
+        size = __builtin_fabsl(r);
+        if (size > most && size < __builtin_infl() && !(unmasked & FSW_OE))
+            exact |= FSW_PE; /* masked: infinity or the largest number */
+        if (size > 0 && size < least && !(unmasked & FSW_UE) &&
+            ((work->fx.mxcsr & MXCSR_FTZ) ||
+             (single_out ? (long double)(float)r != r : (long double)(double)r != r)))
+            exact |= FSW_PE; /* masked: flushed, or a denormal with fewer bits */
+    }
+    return exact;
+}
+
 /* Which exceptions would the guest get that has unmasked some? Runs the instruction on copies of work
  * and leaves work itself as it was. Returns the flags to set in MXCSR; *trap: #XM.
  *
- * Not exact: with an unmasked overflow or underflow, PE should tell whether the result would be
- * inexact if exponents had no bounds; here it is that of the bounded result. And DPPS and DPPD stop at their first step that
- * raises something; here the flags are those of all steps. */
-static uint32_t simd_flags(const struct code *code, const struct fpu_work *work, bool *trap)
+ * Not exact: DPPS and DPPD stop at their first step that raises something; here the flags are those of
+ * all steps. */
+static uint32_t simd_flags(const struct insn *insn, const struct code *code,
+                           const struct fpu_work *work, bool *trap)
 {
     uint32_t guest = work->fx.mxcsr;
     uint32_t unmasked = ~(guest >> MXCSR_MASK_SHIFT) & FSW_EXCEPTIONS;
@@ -148,6 +217,8 @@ static uint32_t simd_flags(const struct code *code, const struct fpu_work *work,
             flags |= FSW_UE;
     }
     *trap = (flags & unmasked) != 0;
+    if (flags & unmasked & (FSW_OE | FSW_UE))
+        flags = (flags & ~FSW_PE) | exact_pe(insn, work, unmasked, flags & FSW_PE);
     return flags;
 }
 
@@ -254,7 +325,7 @@ static enum cpu_rc compute(struct cpu *cpu, const struct insn *insn, bool mmx)
     }
     if (unlikely((guest_mxcsr & MXCSR_MASKS) != MXCSR_MASKS)) {
         bool trap;
-        uint32_t flags = simd_flags(&code, &work, &trap);
+        uint32_t flags = simd_flags(insn, &code, &work, &trap);
 
         if (trap) {
             cpu->fpu.mxcsr = guest_mxcsr | flags;

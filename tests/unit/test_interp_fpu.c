@@ -526,6 +526,16 @@ static void test_unmasked_exact_denormal(void)
     g_assert_cmphex(word(cpu.fpu.xmm[0], 0), ==, 0x00800000);
 }
 
+static void test_unmasked_exact_overflow(void)
+{
+    start();
+    cpu.fpu.mxcsr = 0x1b80;                      /* OM clear */
+    memcpy(cpu.fpu.xmm[0], "\xff\xff\x7f\x7f", 4); /* the largest number */
+    memcpy(cpu.fpu.xmm[1], "\0\0\0\x40", 4);     /* 2.0 */
+    g_assert_cmpint(STEP(0xf3, 0x0f, 0x59, 0xc1), ==, EXC_XM); /* mulss: no bit is lost, so no PE */
+    g_assert_cmphex(cpu.fpu.mxcsr & 0x3f, ==, 0x08);
+}
+
 static void test_alignment(void)
 {
     start();
@@ -631,6 +641,7 @@ int main(int argc, char **argv)
     g_test_add_func("/interp_fpu/simd_exception", test_simd_exception);
     g_test_add_func("/interp_fpu/simd_masked_sets_flag", test_simd_masked_sets_flag);
     g_test_add_func("/interp_fpu/unmasked_exact_denormal", test_unmasked_exact_denormal);
+    g_test_add_func("/interp_fpu/unmasked_exact_overflow", test_unmasked_exact_overflow);
     g_test_add_func("/interp_fpu/alignment", test_alignment);
     g_test_add_func("/interp_fpu/gpr_operands", test_gpr_operands);
     g_test_add_func("/interp_fpu/compare_sets_eflags", test_compare_sets_eflags);
