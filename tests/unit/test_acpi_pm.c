@@ -26,6 +26,10 @@ static void create(void)
 
 static void setup(void)
 {
+    if (pm) {
+        acpi_pm_free(pm);
+        pci_free(pci);
+    }
     ioport_clear();
     vclock_fake_start();
     create();

@@ -19,6 +19,8 @@ static void create(void)
 
 static void setup(void)
 {
+    if (kbd)
+        kbd8042_free(kbd);
     ioport_clear();
     vclock_fake_start();
     create();

@@ -20,6 +20,8 @@ static void init(uint8_t icw4)
 
 static void setup(void)
 {
+    if (pic)
+        pic_free(pic);
     ioport_clear();
     memset(&intr, 0, sizeof(intr));
     eois = 0;

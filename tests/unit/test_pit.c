@@ -21,6 +21,8 @@ static void create(void)
 
 static void setup(void)
 {
+    if (pit)
+        pit_free(pit);
     ioport_clear();
     vclock_fake_start();
     requested = false;

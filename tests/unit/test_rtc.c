@@ -17,6 +17,8 @@ static void create(void)
 
 static void setup(void)
 {
+    if (rtc)
+        rtc_free(rtc);
     ioport_clear();
     vclock_fake_start();
     vclock_set_wall_base(NOON);

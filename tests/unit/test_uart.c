@@ -42,6 +42,8 @@ static void create(void)
 
 static void setup(void)
 {
+    if (uart)
+        uart_free(uart);
     ioport_clear();
     vclock_fake_start();
     if (back.sent)

@@ -175,6 +175,8 @@ static void real_timer_from_other_thread(void)
     pthread_join(thread, NULL);
     g_assert_cmpint(fired_at, >=, start + 2 * MS);
     g_assert_cmpint(fired_at, <, start + 2000 * MS);
+    vtimer_free(timer);
+    g_main_loop_unref(loop);
 }
 
 int main(int argc, char **argv)
