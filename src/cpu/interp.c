@@ -1,6 +1,9 @@
 /* The interpreter's loop: fetch through a cache of decoded instructions, execute, trap, deliver. */
 #include "interp.h"
 
+#include <stdlib.h>
+#include <sys/mman.h>
+
 #include "cpuid.h"
 #include "exception.h"
 #include "fpu_thunk.h"
@@ -38,6 +41,49 @@ static interp_fn *choose_handler(const struct cpu *cpu, const struct insn *insn)
     return handlers[insn->id][insn->opsize == 4];
 }
 
+/* Classes whose instructions cannot change EFLAGS.TF/RF/IF, segments, CPL, breakpoints or shadows, nor
+ * reach a port. Far branches and interrupts are excluded by name. */
+static bool insn_is_plain(const struct insn *insn)
+{
+    switch ((enum insn_class)insn->row->class) {
+    case CLASS_ALU:
+    case CLASS_SHIFT:
+    case CLASS_MULDIV:
+    case CLASS_BCD:
+    case CLASS_BIT:
+    case CLASS_MOV:
+    case CLASS_STACK:
+    case CLASS_NOP:
+    case CLASS_X87:
+    case CLASS_MMX:
+    case CLASS_SSE:
+        return true;
+    case CLASS_FLOW:
+        switch (insn->id) {
+        case INSN_JCC_Jb:
+        case INSN_JCC_Jz:
+        case INSN_JMP_Jb:
+        case INSN_JMP_Jz:
+        case INSN_JMP_Ev:
+        case INSN_CALL_Jz:
+        case INSN_CALL_Ev:
+        case INSN_RET:
+        case INSN_RET_Iw:
+        case INSN_LOOP:
+        case INSN_LOOPE:
+        case INSN_LOOPNE:
+        case INSN_JCXZ:
+            return true;
+        default:
+            return false;
+        }
+    case CLASS_FLAGS:
+        return insn->id != INSN_POPF && insn->id != INSN_STI && insn->id != INSN_CLI;
+    default:
+        return false;
+    }
+}
+
 static void add_handlers(const struct interp_op *op)
 {
     for (; op->fn16; op++) {
@@ -69,8 +115,11 @@ static void build_handlers(void)
 
 struct interp *interp_new(struct cpu *cpu)
 {
-    struct interp *ip = g_new0(struct interp, 1);
+    struct interp *ip = aligned_alloc(2 * MiB, (sizeof(*ip) + 2 * MiB - 1) & ~(2 * MiB - 1));
 
+    assert_always(ip != NULL);
+    madvise(ip, sizeof(*ip), MADV_HUGEPAGE); /* the caches are walked at random */
+    memset(ip, 0, sizeof(*ip));
     build_handlers();
     fpu_thunk_init(); /* now: the process may lose the right to map code later */
     ip->cpu = cpu;
@@ -94,7 +143,7 @@ void interp_free(struct interp *ip)
     }
     ip->cpu->interp = NULL;
     g_free(ip->decoded_count);
-    g_free(ip);
+    free(ip);
 }
 
 /* --- fetch --- */
@@ -142,7 +191,6 @@ static enum cpu_rc decode_uncached(struct cpu *cpu, gla_t gla, uint32_t room, st
         if (room <= have)
             return cpu_raise(cpu, EXC_GP, 0); /* it would run over the segment's end */
         rc = fetch_bytes(cpu, gla + have, bytes + have, INSN_MAX_LEN - have);
-        ip->fetch_tag = TLB_INVALID;
         if (rc != CPU_OK)
             return rc;
         len = insn_decode(&d->insn, bytes, INSN_MAX_LEN, cpu_code32(cpu));
@@ -150,6 +198,8 @@ static enum cpu_rc decode_uncached(struct cpu *cpu, gla_t gla, uint32_t room, st
     if (len < 0 || (uint32_t)len > room)
         return cpu_raise(cpu, EXC_GP, 0);
     d->fn = choose_handler(cpu, &d->insn);
+    d->plain = insn_is_plain(&d->insn);
+    ip->fetch_tag = TLB_INVALID; /* it names the second page, or one that is not RAM */
     *out = d;
     return CPU_OK;
 }
@@ -168,7 +218,7 @@ static enum cpu_rc fetch_slow(struct cpu *cpu, struct dinsn **out)
     if (rc != CPU_OK)
         return rc;
     unsigned offset = gla & ~PAGE_MASK, avail = PAGE_SIZE - offset;
-    if (!ip->fetch_host || ip->fetch_gpa == (DKEY_INVALID & PAGE_MASK))
+    if (!ip->fetch_host || !ip->decoded_count)
         return decode_uncached(cpu, gla, room, out);
 
     struct insn insn;
@@ -178,14 +228,15 @@ static enum cpu_rc fetch_slow(struct cpu *cpu, struct dinsn **out)
     if (len < 0 || (uint32_t)len > room)
         return cpu_raise(cpu, EXC_GP, 0);
 
-    uint32_t gpa = ip->fetch_gpa + offset;
+    uint32_t gpa = (uint32_t)ip->fetch_gpa + offset;
     struct dinsn *d = &ip->dcache[dcache_slot(gpa)];
     if (d->key != DKEY_INVALID)
         interp_drop_decoded(ip, d);
-    d->key = gpa;
-    d->mode = cpu_code32(cpu);
+    d->key = dinsn_key(gpa, cpu_code32(cpu));
     d->insn = insn;
     d->fn = choose_handler(cpu, &insn);
+    d->plain = insn_is_plain(&insn);
+    d->next[0] = d->next[1] = 0;
     ip->decoded_count[gpa >> PAGE_SHIFT]++;
     *ip->fetch_flags |= MEM_PAGE_DECODED;
     *out = d;
@@ -210,25 +261,19 @@ static inline enum cpu_rc fetch(struct cpu *cpu, struct interp *ip, struct dinsn
     const struct seg *cs = &cpu->seg[SEG_CS];
     gla_t gla = cs->base + cpu->eip;
 
-    if (likely((gla & PAGE_MASK) == ip->fetch_tag && ip->fetch_user == cpu_is_user(cpu))) {
-        uint32_t gpa = ip->fetch_gpa + (gla & ~PAGE_MASK);
-        struct dinsn *d = &ip->dcache[dcache_slot(gpa)];
-        if (likely(d->key == gpa && d->mode == cpu_code32(cpu) && cpu->eip <= cs->limit &&
-                   cs->limit - cpu->eip >= d->insn.len - 1u && fetch_is_current(ip, gla, d))) {
-            *out = d;
-            return CPU_OK;
-        }
-    } else if (likely(cpu->eip <= cs->limit)) {
+    if (unlikely(cpu->eip > cs->limit))
+        return fetch_slow(cpu, out);
+    if (unlikely((gla & PAGE_MASK) != ip->fetch_tag || ip->fetch_user != cpu_is_user(cpu))) {
         enum cpu_rc rc = interp_fetch_page(cpu, gla);
         if (rc != CPU_OK)
             return rc;
-        uint32_t gpa = ip->fetch_gpa + (gla & ~PAGE_MASK);
-        struct dinsn *d = &ip->dcache[dcache_slot(gpa)];
-        if (ip->fetch_host && d->key == gpa && d->mode == cpu_code32(cpu) &&
-            cs->limit - cpu->eip >= d->insn.len - 1u && fetch_is_current(ip, gla, d)) {
-            *out = d;
-            return CPU_OK;
-        }
+    }
+    uint32_t gpa = (uint32_t)ip->fetch_gpa + (gla & ~PAGE_MASK);
+    struct dinsn *d = &ip->dcache[dcache_slot(gpa)];
+    if (likely(d->key == dinsn_key(gpa, cpu_code32(cpu)) && ip->fetch_host &&
+               cs->limit - cpu->eip >= d->insn.len - 1u)) {
+        *out = d;
+        return CPU_OK;
     }
     return fetch_slow(cpu, out);
 }
@@ -344,11 +389,15 @@ static inline bool is_watched(const struct cpu *cpu, const struct interp *ip)
             cpu->inhibit_db | ip->db_hits) != 0;
 }
 
+static inline bool needs_sync(const struct cpu *cpu, const struct interp *ip)
+{
+    return ip->seen_generation != guest_mem.generation || ip->seen_a20 != cpu->a20_masked ||
+           ip->seen_dr7 != cpu->dr[7] || ip->forget_decoded;
+}
+
 static inline enum cpu_rc step(struct cpu *cpu, struct interp *ip)
 {
-    if (unlikely(ip->seen_generation != guest_mem.generation ||
-                 ip->seen_a20 != cpu->a20_masked || ip->seen_dr7 != cpu->dr[7] ||
-                 ip->forget_decoded))
+    if (unlikely(needs_sync(cpu, ip)))
         interp_sync(cpu);
     if (unlikely(is_watched(cpu, ip)))
         return step_watched(cpu, ip);
@@ -374,6 +423,61 @@ enum cpu_rc interp_step(struct cpu *cpu)
     return step(cpu, cpu->interp);
 }
 
+/* Instructions between two looks at the outside world. */
+#define BURST 32u
+
+/* Runs plain instructions, at most burst, with nothing watching. Each finds its successor through the
+ * slots that it led to before, which takes the hash out of the loop's critical path. Returns CPU_OK after
+ * an instruction that is not plain too; counts what was executed, faulting instructions included. */
+static enum cpu_rc run_burst(struct cpu *cpu, struct interp *ip, unsigned burst, uint64_t *n)
+{
+    const uint32_t base = cpu->seg[SEG_CS].base, limit = cpu->seg[SEG_CS].limit;
+    const uint64_t mode = dinsn_key(0, cpu_code32(cpu));
+    const bool user = cpu_is_user(cpu);
+    struct dinsn *d;
+    enum cpu_rc rc = fetch(cpu, ip, &d);
+
+    ip->recheck = false;
+    while (likely(rc == CPU_OK)) {
+        if (log_on(LOG_CPU))
+            log_registers(cpu);
+        uint32_t in_sequence = cpu->eip + d->insn.len;
+        ip->next_eip = in_sequence;
+        rc = d->fn(cpu, &d->insn);
+        if (unlikely(rc != CPU_OK))
+            break;
+        uint32_t eip = ip->next_eip;
+        cpu->eip = eip;
+        ++*n;
+        if (--burst == 0 || unlikely(!d->plain || ip->recheck))
+            return CPU_OK;
+
+        gla_t gla = base + eip;
+        uint32_t *guess = &d->next[eip != in_sequence];
+        struct dinsn *s = &ip->dcache[*guess];
+        if (likely((gla & PAGE_MASK) == ip->fetch_tag && ip->fetch_user == user)) {
+            uint64_t key = mode | (ip->fetch_gpa + (gla & ~PAGE_MASK));
+            if (likely(s->key == key && eip <= limit && limit - eip >= s->insn.len - 1u)) {
+                d = s;
+                continue;
+            }
+        }
+        rc = fetch(cpu, ip, &s);
+        if (rc == CPU_OK && s != &ip->uncached)
+            *guess = (uint32_t)(s - ip->dcache);
+        d = s;
+    }
+    if (rc == CPU_FAULT) {
+        ++*n;
+        if (ip->pending.vector == EXC_DB)
+            return deliver_db(cpu, 0, false);
+        exception_deliver_pending(cpu, false);
+        return after_delivery(cpu);
+    }
+    *n += cpu->halted;
+    return rc;
+}
+
 enum exit_reason interp_run(struct cpu *cpu, uint64_t budget, const volatile int *kick,
                             const volatile int *irq_pending, uint64_t *done)
 {
@@ -385,22 +489,24 @@ enum exit_reason interp_run(struct cpu *cpu, uint64_t budget, const volatile int
     if (cpu->shutdown || cpu->halted)
         return cpu->shutdown ? EXIT_SHUTDOWN : EXIT_HALT;
     while (n < budget) {
+        enum cpu_rc rc;
         if (unlikely(*kick) || (irq_pending && unlikely(*irq_pending) &&
                                 (cpu->eflags & FL_IF) && !cpu->inhibit_irq)) {
             reason = EXIT_KICK;
             break;
         }
-        enum cpu_rc rc = step(cpu, ip);
+        if (unlikely(needs_sync(cpu, ip)))
+            interp_sync(cpu);
+        if (unlikely(is_watched(cpu, ip))) {
+            rc = step_watched(cpu, ip);
+            n += rc == CPU_OK || cpu->halted || cpu->shutdown;
+        } else {
+            rc = run_burst(cpu, ip, budget - n < BURST ? (unsigned)(budget - n) : BURST, &n);
+        }
         if (unlikely(rc != CPU_OK)) {
-            if (cpu->shutdown || cpu->halted) {
-                n++;
-                reason = cpu->shutdown ? EXIT_SHUTDOWN : EXIT_HALT;
-            } else {
-                reason = EXIT_DEVICE;
-            }
+            reason = cpu->shutdown ? EXIT_SHUTDOWN : cpu->halted ? EXIT_HALT : EXIT_DEVICE;
             break;
         }
-        n++;
     }
     *done += n;
     return reason;

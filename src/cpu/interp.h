@@ -86,15 +86,22 @@ struct tlb_entry {
 };
 
 #define DCACHE_SIZE 32768u /* decoded instructions; direct mapped by physical address */
-#define DKEY_INVALID UINT32_MAX
+#define DKEY_INVALID UINT64_MAX
 
-/* One decoded instruction. It lies within one page; those that cross are decoded afresh each time. */
+/* One decoded instruction. It lies within one page; those that cross are decoded afresh each time.
+ * What the loop and most handlers read is the first cache line. */
 struct dinsn {
-    uint32_t key;  /* gpa; DKEY_INVALID if empty */
-    uint32_t mode; /* CS.D */
+    uint64_t key; /* gpa, and bit 32: CS.D; DKEY_INVALID if empty */
     interp_fn *fn;
+    uint32_t next[2]; /* slots of the last successors: in sequence, by a jump. A guess: keys decide */
     struct insn insn;
-};
+    bool plain; /* cannot change what interp_run looks at between instructions */
+} __attribute__((aligned(64)));
+
+static inline uint64_t dinsn_key(uint32_t gpa, bool code32)
+{
+    return gpa | (uint64_t)code32 << 32;
+}
 
 struct interp {
     struct cpu *cpu;
@@ -103,7 +110,7 @@ struct interp {
     /* Code fetch: the page that EIP was last in. */
     gla_t fetch_tag; /* linear page, or TLB_INVALID */
     bool fetch_user;
-    uint32_t fetch_gpa;
+    gpa_t fetch_gpa;
     const uint8_t *fetch_host; /* NULL: not RAM, nothing of it is cached */
     uint8_t *fetch_flags;
 
@@ -115,6 +122,7 @@ struct interp {
     const uint8_t *seen_flags; /* guest_mem.page_flags */
     uint64_t seen_ram_size;
     volatile bool forget_decoded; /* another thread (DMA) wrote to decoded pages */
+    bool recheck; /* a device was accessed: the world may have changed in the middle of a burst */
 
     bool no_fill;   /* data breakpoints: every access takes the slow path */
     gla_t large_base, large_mask; /* a region that covers all large pages in the TLB; mask 0: none */

@@ -82,7 +82,7 @@ void interp_sync(struct cpu *cpu)
 
 void interp_drop_decoded(struct interp *ip, struct dinsn *d)
 {
-    uint32_t page = d->key >> PAGE_SHIFT;
+    uint32_t page = (uint32_t)d->key >> PAGE_SHIFT;
 
     d->key = DKEY_INVALID;
     if (--ip->decoded_count[page] == 0)
@@ -118,7 +118,7 @@ void interp_decoded_written(void *opaque, gpa_t gpa, uint32_t len)
         first = page;
     for (uint32_t at = first; at < gpa + len; at++) {
         struct dinsn *d = &ip->dcache[dcache_slot(at)];
-        if (d->key == at && at + d->insn.len > gpa)
+        if (d->key != DKEY_INVALID && (uint32_t)d->key == at && at + d->insn.len > gpa)
             interp_drop_decoded(ip, d);
     }
 }
@@ -221,11 +221,9 @@ enum cpu_rc interp_fetch_page(struct cpu *cpu, gla_t gla)
         return rc;
     ip->fetch_tag = gla & PAGE_MASK;
     ip->fetch_user = user;
-    ip->fetch_gpa = (uint32_t)page;
+    ip->fetch_gpa = page;
     ip->fetch_host = mem_ptr(page);
     ip->fetch_flags = ip->fetch_host ? &guest_mem.page_flags[page >> PAGE_SHIFT] : NULL;
-    if (page > UINT32_MAX)
-        ip->fetch_host = NULL;
     return CPU_OK;
 }
 
@@ -293,6 +291,7 @@ static enum cpu_rc access_begin(struct cpu *cpu, gla_t gla, unsigned n, bool wri
         return rc;
     a->gpa[0] += gla & ~PAGE_MASK;
     a->is_device = !mem_ptr(a->gpa[0]) || (a->n[1] && !mem_ptr(a->gpa[1]));
+    cpu->interp->recheck |= a->is_device;
     if (unlikely(a->is_device && cpu->interp->log)) {
         cpu->interp->log->device = true;
         return CPU_EXIT;
