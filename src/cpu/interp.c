@@ -271,7 +271,7 @@ static inline enum cpu_rc fetch(struct cpu *cpu, struct interp *ip, struct dinsn
     uint32_t gpa = (uint32_t)ip->fetch_gpa + (gla & ~PAGE_MASK);
     struct dinsn *d = &ip->dcache[dcache_slot(gpa)];
     if (likely(d->key == dinsn_key(gpa, cpu_code32(cpu)) && ip->fetch_host &&
-               cs->limit - cpu->eip >= d->insn.len - 1u)) {
+               cs->limit - cpu->eip >= d->insn.len - 1u && fetch_is_current(ip, gla, d))) {
         *out = d;
         return CPU_OK;
     }
@@ -457,7 +457,8 @@ static enum cpu_rc run_burst(struct cpu *cpu, struct interp *ip, unsigned burst,
         struct dinsn *s = &ip->dcache[*guess];
         if (likely((gla & PAGE_MASK) == ip->fetch_tag && ip->fetch_user == user)) {
             uint64_t key = mode | (ip->fetch_gpa + (gla & ~PAGE_MASK));
-            if (likely(s->key == key && eip <= limit && limit - eip >= s->insn.len - 1u)) {
+            if (likely(s->key == key && eip <= limit && limit - eip >= s->insn.len - 1u &&
+                       fetch_is_current(ip, gla, s))) {
                 d = s;
                 continue;
             }
