@@ -121,9 +121,10 @@ uint32_t tr_exit_target(uint32_t arg);
 void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry);
 
 /* Recovery: exact guest state from a host context stopped at pc inside the code cache. */
-enum recover_rc { RECOVER_NONE, RECOVER_INSIDE, RECOVER_BOUNDARY };
+enum recover_rc { RECOVER_NONE, RECOVER_INSIDE, RECOVER_POPF, RECOVER_BOUNDARY };
 /* RECOVER_NONE: pc is in no block. RECOVER_BOUNDARY: between two guest instructions (or iterations
- * of a string instruction), so an interrupt may be taken there. On the others bt->cpu (GPRs, EIP,
+ * of a string instruction), so an interrupt may be taken there. RECOVER_POPF: inside, and the host's
+ * next instruction is a POPFQ. On the others bt->cpu (GPRs, EIP,
  * arithmetic flags) is that of the start of the instruction pc is in. Async-signal-safe. */
 enum recover_rc tr_recover(struct bt *bt, const ucontext_t *uc);
 bool tr_in_code(const void *pc); /* pc lies in the code cache */

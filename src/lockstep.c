@@ -106,6 +106,15 @@ static bool same_stores(void)
     return true;
 }
 
+/* Instruction i of the block by the interpreter; a REP instruction to its end. */
+static void step_insn(struct cpu *cpu, const struct tentry *t, unsigned i)
+{
+    uint32_t eip = cpu->eip;
+    do
+        interp_step(cpu);
+    while (cpu->eip == eip && !cpu->changed && !stores.device && !stores.overflow && tr_is_string(t, i));
+}
+
 void lockstep_block(struct bt *bt)
 {
     struct cpu *cpu = &bt->cpu;
@@ -128,33 +137,24 @@ void lockstep_block(struct bt *bt)
     stores.overflow = stores.device = false;
     interp_set_store_log(cpu, &stores);
     unsigned n = tentry_insn_count(t), done = 0;
-    bool exception = false;
     while (done < n) {
-        uint32_t eip = cpu->eip;
-        interp_step(cpu);
+        step_insn(cpu, t, done);
         if (stores.device || stores.overflow || cpu->shutdown || cpu->halted)
             break;
         done++;
-        /* A REP instruction comes back at itself until it is done. */
-        while (cpu->eip == eip && !cpu->changed && tr_is_string(t, done - 1) && !stores.device &&
-               !stores.overflow)
-            interp_step(cpu);
-        if (cpu->changed) {
-            exception = true;
-            break;
-        }
-        if (done < n && cpu->eip != tentry_insn_eip(t, done))
+        if (cpu->changed || (done < n && cpu->eip != tentry_insn_eip(t, done)))
             break;
     }
     interp_set_store_log(cpu, NULL);
-    bool code = false;
+    bool code = stores.overflow;
     for (unsigned i = 0; i < stores.count; i++)
         code |= mem_page_flags(stores.entry[i].gpa) & MEM_PAGE_CODE;
     want = *cpu;
+    stores.device = stores.overflow = false;
     undo();
     *cpu = before;
     interp_flush_tlb(cpu);
-    if (done == 0 || stores.overflow || code || want.shutdown || want.halted) {
+    if (done == 0 || code || want.shutdown || want.halted) {
         bt_stats.interp_steps++;
         interp_step(cpu);
         return;
@@ -172,13 +172,16 @@ void lockstep_block(struct bt *bt)
         /* Came in the middle: this block goes uncompared from here. */
         return;
     }
-    if (reason == EXIT_FAULT)
+    if (reason == EXIT_FAULT) {
         cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);
-    else if (reason == EXIT_INTERP && (exception || cpu->eip != want.eip)) {
-        /* The instruction is the interpreter's: an exception, or it was part of the run above. */
-        interp_step(cpu);
-        while (cpu->eip != want.eip && !cpu->changed && tr_is_string(t, done - 1))
-            interp_step(cpu);
+    } else if (reason == EXIT_INTERP) {
+        /* Translated code gave up at instruction k (an exception, or nothing it does itself): what the
+         * interpreter did from there above it does again now. */
+        unsigned k = 0;
+        while (k < done && tentry_insn_eip(t, k) != cpu->eip)
+            k++;
+        for (; k < done; k++)
+            step_insn(cpu, t, k);
     }
     bt_stats.lockstep_blocks++;
     bt_stats.lockstep_insns += done;

@@ -264,6 +264,13 @@ static void quit_by_key(void *opaque)
     machine_quit(opaque, 0);
 }
 
+static gboolean stats_by_signal(gpointer opaque)
+{
+    struct machine *machine = opaque;
+    vcpu_print_stats(machine->vcpu, stderr);
+    return G_SOURCE_CONTINUE;
+}
+
 static gboolean quit_by_signal(gpointer opaque)
 {
     machine_quit(opaque, 0);
@@ -360,6 +367,7 @@ int machine_run(struct machine *machine)
     g_unix_signal_add(SIGINT, quit_by_signal, machine);
     g_unix_signal_add(SIGTERM, quit_by_signal, machine);
     g_unix_signal_add(SIGHUP, quit_by_signal, machine);
+    g_unix_signal_add(SIGUSR2, stats_by_signal, machine);
     vclock_attach();
     if (!paused)
         vclock_start();

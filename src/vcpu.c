@@ -167,6 +167,15 @@ void vcpu_set_a20(struct vcpu *vcpu, bool open)
     vcpu_kick(vcpu);
 }
 
+void vcpu_print_stats(struct vcpu *vcpu, FILE *out)
+{
+    if (vcpu->bt)
+        bt_stats_print(out);
+    else
+        fprintf(out, "instructions=%" G_GUINT64_FORMAT "\n", vcpu_instructions(vcpu));
+    fflush(out);
+}
+
 uint64_t vcpu_instructions(const struct vcpu *vcpu)
 {
     return __atomic_load_n(&vcpu->instructions, __ATOMIC_RELAXED);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <glib.h>
+#include <stdio.h>
 
 #include "cpu.h"
 
@@ -57,6 +58,9 @@ void vcpu_set_intr(struct vcpu *vcpu, bool level);
 /* The IGNNE#/A20M# pins belong to the CPU's bus: callable with the machine lock held, from a port access
  * of this CPU or from a reset. open: address line 20 passes. */
 void vcpu_set_a20(struct vcpu *vcpu, bool open);
+
+/* Counters of the engine, key=value; a snapshot without locks. */
+void vcpu_print_stats(struct vcpu *vcpu, FILE *out);
 
 /* Guest instructions executed so far (exact for the interpreter). */
 uint64_t vcpu_instructions(const struct vcpu *vcpu);

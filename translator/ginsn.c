@@ -393,6 +393,13 @@ bool ginsn_decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_
     }
 
     g->gclass = class_of(g, &zi, isa);
+    if (g->gclass == G_STRING || g->gclass == G_XLAT) /* their memory operands are implied */
+        g->seg = zi.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_CS   ? SEG_CS
+                 : zi.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_SS ? SEG_SS
+                 : zi.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_ES ? SEG_ES
+                 : zi.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_FS ? SEG_FS
+                 : zi.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_GS ? SEG_GS
+                                                               : SEG_DS;
     if (g->imm_size == 0xff)
         g->gclass = G_INTERP;
     /* Which prefixes mean something: in integer code 66 is the operand size (whatever CS.D), in

@@ -39,7 +39,7 @@ enum row_kind {
     ROW_SHADOW,  /* the same in the interrupt shadow of STI: no boundary */
     ROW_STRING,  /* RSI and RDI hold host pointers; stopping at the row's first byte is a boundary */
     ROW_SWAPPED, /* the low two bytes of register `arg` are swapped */
-    ROW_PUSHED,  /* the guest's flags lie on top of the private stack */
+    ROW_POPF,    /* as ROW_GLUE; the row's first host instruction is a POPFQ */
     ROW_GLUE,    /* between instructions, as ROW_INSN, but not a boundary: the guest state is that of
                     the start of insn, flags may be lost (they are dead or saved) */
 };

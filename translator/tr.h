@@ -70,6 +70,8 @@ static inline struct hmem cpu_field(size_t offset)
 #define BT_FIELD(field) cpu_field(offsetof(struct bt, field))
 
 void tr_row(struct tr *t, enum row_kind kind, uint8_t arg);
+/* POPFQ inside an instruction's translation, known to the kick handler. */
+void tr_popfq(struct tr *t);
 /* Makes R13 the guest's ESP. Changes no flags. Only where no part of the instruction has taken
  * effect, or at its very end. */
 void tr_flush_delta(struct tr *t);

@@ -15,7 +15,7 @@ static void flags_image(struct tr *t, bool keep)
     emit_alu_rm(e, 1, R8, &vif);
     emit_alu_rm(e, 1, R8, &sys);
     if (keep)
-        emit_popfq(e);
+        tr_popfq(t);
 }
 
 static bool tr_pushf(struct tr *t, const struct ginsn *g)
@@ -57,7 +57,7 @@ static bool tr_popf(struct tr *t, const struct ginsn *g)
     emit_alu_ri(e, 4, R8, FL_ARITH | FL_DF);
     emit_alu_ri(e, 1, R8, FL_IF | FL_FIXED1);
     emit_push(e, R8);
-    emit_popfq(e);
+    tr_popfq(t);
     t->delta += 4;
     return true;
 }
@@ -147,7 +147,7 @@ static bool tr_rdtsc(struct tr *t)
     emit_shift64_i(e, false, RDX, 32);
     emit_mov_rr(e, RAX, RAX);
     if (live)
-        emit_popfq(e);
+        tr_popfq(t);
     return true;
 }
 

@@ -95,6 +95,13 @@ void tr_row(struct tr *t, enum row_kind kind, uint8_t arg)
                           .arg = arg};
 }
 
+void tr_popfq(struct tr *t)
+{
+    tr_row(t, ROW_POPF, 0);
+    emit_popfq(&t->e);
+    tr_row(t, ROW_GLUE, 0);
+}
+
 void tr_flush_delta(struct tr *t)
 {
     if (!t->delta)
@@ -159,8 +166,7 @@ bool tr_mem_r8(struct tr *t, uint8_t seg, unsigned size, struct hmem *m)
         emit_alu_rr64(e, 7, R9, R11);
         tr_pend_slow(t, emit_jcc_fwd(e, 7 /* above */), live);
         if (live)
-            emit_popfq(e);
-        tr_row(t, ROW_GLUE, 0);
+            tr_popfq(t);
     }
     struct hmem base =
         cpu_field(offsetof(struct cpu, seg) + seg * sizeof(struct seg) + offsetof(struct seg, base));
@@ -683,7 +689,7 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
         if (p->kind == PEND_SLOW) {
             emit_fix(e, p->rel32);
             if (p->pop_flags)
-                emit_popfq(e);
+                tr_popfq(t);
             if (p->delta) {
                 struct hmem m = {.base = R13, .index = HREG_NONE, .disp = p->delta};
                 emit_lea32(e, R13, &m);
@@ -1021,6 +1027,8 @@ enum recover_rc tr_recover(struct bt *bt, const ucontext_t *uc)
         *v = (*v & 0xffff0000) | (*v & 0xff) << 8 | (*v >> 8 & 0xff);
     }
     bool exact = row->host == off;
+    if (exact && row->kind == ROW_POPF)
+        return RECOVER_POPF;
     return exact && (row->kind == ROW_INSN || row->kind == ROW_STRING) ? RECOVER_BOUNDARY
                                                                        : RECOVER_INSIDE;
 }

@@ -95,6 +95,8 @@ static void on_fault(int sig, siginfo_t *si, void *context)
             errno = saved_errno;
             return;
         case FILL_FAULT:
+            if (gla >= (gla_t)-512) /* may cross 4 GiB, which is not a page fault: see below */
+                break;
             guest_fault.gla = gla;
             guest_fault.error = error;
             assert_always(tr_recover(bt, uc) != RECOVER_NONE);
@@ -114,10 +116,19 @@ static void on_fault(int sig, siginfo_t *si, void *context)
 static void leave_at_boundary(struct bt *bt, ucontext_t *uc)
 {
     greg_t *r = uc->uc_mcontext.gregs;
-    if (tr_recover(bt, uc) == RECOVER_BOUNDARY)
+    switch (tr_recover(bt, uc)) {
+    case RECOVER_BOUNDARY:
         leave(bt, uc, EXIT_KICK);
-    else
-        r[REG_EFL] |= HOST_TF;
+        return;
+    case RECOVER_POPF:
+        /* The host's next instruction loads all flags: it must not end the stepping. */
+        *(uint64_t *)r[REG_RSP] |= HOST_TF;
+        break;
+    case RECOVER_INSIDE:
+    case RECOVER_NONE:
+        break;
+    }
+    r[REG_EFL] |= HOST_TF;
 }
 
 static void on_kick(int sig, siginfo_t *si, void *context)
