@@ -101,6 +101,7 @@ enum exit_reason {
     EXIT_LOOKUP,    /* translated code needs a block for cpu->eip */
     EXIT_CHAIN,     /* the same, and the jump that asked can be patched */
     EXIT_INTERP,    /* the instruction at cpu->eip is for the interpreter */
+    EXIT_FPU,       /* an FPU instruction, and the FPU state is in memory */
     EXIT_FAULT,     /* a guest exception, recorded by the fault handler */
     EXIT_COUNT
 };

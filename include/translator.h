@@ -4,7 +4,9 @@
  *   - Guest EAX ECX EDX EBX EBP ESI EDI are in the host registers of the same number, upper halves
  *     zero. Guest ESP is R13 + delta, delta known at translation time and 0 at entries and exits.
  *   - The guest's arithmetic flags and DF are the host's. IF is bt->vif, the rest bt->sysflags.
- *   - x87, MMX and SSE state is the host's.
+ *   - x87, MMX and SSE state is the host's, unless MODE_FPU_OFF: then an FPU instruction leaves with
+ *     EXIT_FPU, and the run loop puts the state into the host and changes the mode. Saving and restoring
+ *     costs more than all the rest of a short visit to the kernel.
  *   - R15 = struct bt, R14 = base of the window (also GS base), R12 = jump table. R8-R11 are scratch.
  *   - RSP is the private return-address stack. Nothing on it but addresses of return sites, or, below
  *     the last of these, transient values within one instruction.
@@ -30,6 +32,7 @@
 #define MODE_NOSSE    0x00000080u /* CR4.OSFXSR clear */
 #define MODE_TSD      0x00000100u /* RDTSC is privileged and CPL > 0 */
 #define MODE_IOPL_OK  0x00000200u /* CPL <= IOPL: CLI, STI, POPF change IF */
+#define MODE_FPU_OFF  0x00000400u /* the guest's FPU state is in memory: see bt->fpu_on */
 #define MODE_SHAPE_SHIFT 12       /* two bits each for ES CS SS DS FS GS */
 
 /* Segment shapes. CS: FLAT or BASED (its limit is checked on branches by nobody yet unless SLOW). */
@@ -64,7 +67,7 @@ struct bt {
     void (*exit_fn)(void); /* world_exit: out of rel32 reach of the code cache */
     void *host_rsp;
     uint32_t host_mxcsr;
-    uint16_t host_fcw;
+    uint32_t fpu_on; /* world_enter and world_exit load and save the FPU */
     /* --- monitor only --- */
     uint32_t mode, cs_base;
     struct jtable *table; /* whose base jtable is */

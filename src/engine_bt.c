@@ -97,19 +97,24 @@ static void set_gs_base(const void *base)
     }
 }
 
-/* Brings mode, window, table and private stack in line with the CPU. */
-static void bt_sync(struct bt *bt)
+/* Whether the FPU state is to be in the host, by who runs: user code keeps it once it has used the FPU,
+ * until another address space runs; the kernel, which seldom uses it, for some exits. */
+#define KERNEL_FPU_EXITS 256
+static struct {
+    bool user;
+    unsigned kernel_exits;
+} fpu;
+
+static bool fpu_wanted(const struct bt *bt)
 {
-    struct cpu *cpu = &bt->cpu;
-    uint32_t changed = cpu->changed;
-    if (changed & CHANGED_A20)
-        cpu->changed |= CHANGED_TLB;
-    bt->mode = bt_mode(bt, &mode_ok);
-    bt->cs_base = cpu->seg[SEG_CS].base;
-    shadow_sync(bt);
-    set_gs_base(bt->window);
+    return bt->single || (bt->cpu.cpl == 3 ? fpu.user : fpu.kernel_exits > 0);
+}
+
+/* The private stack of the present class of code. */
+static void ras_select(struct bt *bt)
+{
     ras.rsp[ras.cls] = bt->ras_rsp ? bt->ras_rsp : ras.base[ras.cls];
-    unsigned cls = cpu->cpl == 3;
+    unsigned cls = bt->cpu.cpl == 3;
     ras.cls = cls;
     if (ras.mode[cls] != bt->mode || ras.cs_base[cls] != bt->cs_base ||
         (cls && ras.space != shadow_space_id()))
@@ -120,6 +125,46 @@ static void bt_sync(struct bt *bt)
         ras.space = shadow_space_id();
     bt->ras_base = ras.base[cls];
     bt->ras_rsp = ras.rsp[cls];
+}
+
+/* Brings mode, window, table and private stack in line with the CPU. */
+static void bt_sync(struct bt *bt)
+{
+    struct cpu *cpu = &bt->cpu;
+    bt->fpu_on = fpu_wanted(bt);
+    uint32_t mode = bt_mode(bt, &mode_ok), cs_base = cpu->seg[SEG_CS].base;
+    if (cpu->changed & CHANGED_A20)
+        cpu->changed |= CHANGED_TLB;
+    if (!(cpu->changed & ~(CHANGED_MODE | CHANGED_DR)) && bt->window) {
+        cpu->changed = 0;
+        if (mode == bt->mode && cs_base == bt->cs_base)
+            return;
+        bt->mode = mode;
+        bt->cs_base = cs_base;
+        shadow_select(bt);
+    } else {
+        if (cpu->changed & CHANGED_CR3) {
+            fpu.user = false;
+            if (cpu->cpl == 3)
+                bt->fpu_on = false;
+            mode = bt_mode(bt, &mode_ok);
+        }
+        bt->mode = mode;
+        bt->cs_base = cs_base;
+        shadow_sync(bt);
+    }
+    set_gs_base(bt->window);
+    ras_select(bt);
+}
+
+/* An FPU instruction came while the state was in memory. */
+static void fpu_use(struct bt *bt)
+{
+    if (bt->cpu.cpl == 3)
+        fpu.user = true;
+    else
+        fpu.kernel_exits = KERNEL_FPU_EXITS;
+    bt->cpu.changed |= CHANGED_MODE;
 }
 
 /* Return sites on the private stacks may be gone: forget both. */
@@ -192,6 +237,8 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         bt_split_flags(bt);
         if (log_on(LOG_EXEC))
             log_printf("enter %08x\n", cpu->eip);
+        if (fpu.kernel_exits && --fpu.kernel_exits == 0)
+            cpu->changed |= CHANGED_MODE; /* taken notice of after this visit */
         enum exit_reason reason = world_enter(bt, host);
         bt_merge_flags(bt);
         bt_stats.exits[reason]++;
@@ -216,6 +263,9 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         case EXIT_INTERP:
             step(bt);
             break;
+        case EXIT_FPU:
+            fpu_use(bt);
+            break;
         case EXIT_FAULT:
             cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);
             break;
@@ -230,7 +280,7 @@ void bt_stats_print(FILE *out)
     static const char *const name[] = {
         [EXIT_BUDGET] = "budget", [EXIT_KICK] = "kick",     [EXIT_HALT] = "halt",
         [EXIT_SHUTDOWN] = "shutdown", [EXIT_DEVICE] = "device", [EXIT_LOOKUP] = "lookup",
-        [EXIT_CHAIN] = "chain",   [EXIT_INTERP] = "interp", [EXIT_FAULT] = "fault"};
+        [EXIT_CHAIN] = "chain",   [EXIT_INTERP] = "interp", [EXIT_FPU] = "fpu", [EXIT_FAULT] = "fault"};
     for (unsigned i = 0; i < EXIT_COUNT; i++)
         if (bt_stats.exits[i])
             fprintf(out, "exit_%s=%" G_GUINT64_FORMAT "\n", name[i], bt_stats.exits[i]);

@@ -41,8 +41,9 @@ static void write_trampolines(void)
 {
     struct emit e = {.pos = tc.rw, .end = tc.rw + FIXED_SIZE, .rx_delta = tc.rx - tc.rw};
     static const enum exit_reason reason[] = {
-        [TRAMP_CHAIN] = EXIT_CHAIN, [TRAMP_INTERP] = EXIT_INTERP, [TRAMP_LOOKUP] = EXIT_LOOKUP};
-    for (unsigned i = TRAMP_CHAIN; i <= TRAMP_LOOKUP; i++) {
+        [TRAMP_CHAIN] = EXIT_CHAIN, [TRAMP_INTERP] = EXIT_INTERP, [TRAMP_LOOKUP] = EXIT_LOOKUP,
+        [TRAMP_FPU] = EXIT_FPU};
+    for (unsigned i = TRAMP_CHAIN; i <= TRAMP_FPU; i++) {
         tc.tramp[i] = emit_rx(&e);
         /* R9D = reason; world_exit expects R8D = argument, guest registers live */
         emit_mov_ri(&e, R9, reason[i]);

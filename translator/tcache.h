@@ -92,6 +92,5 @@ struct texit *tcache_alloc_exits(unsigned count); /* consecutive, numbered */
 void tcache_link(struct texit *exit, struct tentry *entry);
 
 /* Trampolines at the start of the cache, in reach of a rel32. */
-enum tramp { TRAMP_CHAIN, TRAMP_INTERP, TRAMP_LOOKUP, TRAMP_RET_SLOW, TRAMP_JUMP, TRAMP_COUNT };
+enum tramp { TRAMP_CHAIN, TRAMP_INTERP, TRAMP_LOOKUP, TRAMP_FPU, TRAMP_RET_SLOW, TRAMP_JUMP, TRAMP_COUNT };
 const uint8_t *tcache_tramp(enum tramp tramp);
-/* Writes the trampolines; exit_fn_offset: where in struct bt the address of world_exit lies. */

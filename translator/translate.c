@@ -51,6 +51,8 @@ uint32_t bt_mode(const struct bt *bt, bool *ok)
         mode |= MODE_PROT;
     if (cpu->cr0 & (CR0_EM | CR0_TS))
         mode |= MODE_NOFPU;
+    if (!bt->fpu_on)
+        mode |= MODE_FPU_OFF;
     if (!(cpu->cr4 & CR4_OSFXSR))
         mode |= MODE_NOSSE;
     if ((cpu->cr4 & CR4_TSD) && cpu->cpl)
@@ -127,17 +129,18 @@ void tr_pend_slow(struct tr *t, uint8_t *rel32, bool pop_flags)
     p->pop_flags = pop_flags;
 }
 
-static void emit_interp_exit(struct tr *t, uint32_t eip)
+static void emit_exit(struct tr *t, uint32_t eip, enum tramp tramp)
 {
     struct hmem m = BT_FIELD(cpu.eip);
     emit_store32_i(&t->e, &m, eip);
-    emit_jmp(&t->e, tcache_tramp(TRAMP_INTERP));
+    emit_jmp(&t->e, tcache_tramp(tramp));
 }
 
 void tr_interp(struct tr *t)
 {
+    const struct ginsn *g = &t->g[t->i];
     tr_flush_delta(t);
-    emit_interp_exit(t, t->g[t->i].eip);
+    emit_exit(t, g->eip, g->fpu && (t->mode & MODE_FPU_OFF) && !(t->mode & MODE_NOFPU) ? TRAMP_FPU : TRAMP_INTERP);
 }
 
 /* --- memory operands --- */
@@ -443,7 +446,7 @@ static bool tr_opreg(struct tr *t, const struct ginsn *g)
 
 static bool tr_insn(struct tr *t, const struct ginsn *g)
 {
-    if (g->fpu && ((t->mode & MODE_NOFPU) || (g->sse && (t->mode & MODE_NOSSE))))
+    if (g->fpu && ((t->mode & (MODE_NOFPU | MODE_FPU_OFF)) || (g->sse && (t->mode & MODE_NOSSE))))
         return false;
     switch ((enum gclass)g->gclass) {
     case G_INTERP:
@@ -694,7 +697,7 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
                 struct hmem m = {.base = R13, .index = HREG_NONE, .disp = p->delta};
                 emit_lea32(e, R13, &m);
             }
-            emit_interp_exit(t, p->eip);
+            emit_exit(t, p->eip, TRAMP_INTERP);
             continue;
         }
         emit_fix(e, p->rel32);
@@ -838,7 +841,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     if ((uintptr_t)t.e.pos & 1)
         emit_nop(&t.e);
     tr_emit(&t);
-    if (t.count == 1 && t.interp_first) {
+    if (t.count == 1 && t.interp_first && !(t.g[0].fpu && (t.mode & MODE_FPU_OFF))) {
         t.e.pos = t.start_rw;
         t.row_count = t.pend_count = 0;
         t.i = 0;

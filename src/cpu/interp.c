@@ -127,6 +127,7 @@ struct interp *interp_new(struct cpu *cpu)
     for (unsigned i = 0; i < DCACHE_SIZE; i++)
         ip->dcache[i].key = DKEY_INVALID;
     ip->seen_generation = guest_mem.generation - 1;
+    ip->filled_count = TLB_FILLED_MAX; /* nothing is known of the entries */
     interp_flush_tlb(cpu);
     return ip;
 }

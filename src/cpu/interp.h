@@ -71,6 +71,7 @@ static inline uint16_t *interp_reg16(struct cpu *cpu, unsigned reg)
 /* --- the caches --- */
 
 #define TLB_SIZE    1024u /* entries per kind and privilege; direct mapped */
+#define TLB_FILLED_MAX 256u
 #define TLB_INVALID 0x800u /* equals no page address, nor one with misalignment bits 0..2 left in */
 
 enum tlb_kind { TLB_READ, TLB_WRITE, TLB_EXEC, TLB_KINDS };
@@ -141,6 +142,8 @@ struct interp {
     uint64_t msr_warned[4]; /* hashed set of MSRs already complained about */
 
     struct tlb_entry tlb[2][TLB_KINDS][TLB_SIZE]; /* [user] */
+    uint16_t filled[TLB_FILLED_MAX]; /* entries filled since the last flush */
+    unsigned filled_count;           /* TLB_FILLED_MAX: more than were noted */
     struct dinsn dcache[DCACHE_SIZE];
     uint16_t *decoded_count; /* per RAM page: entries in dcache */
     struct dinsn uncached;   /* for an instruction that crosses a page or is not in RAM */

@@ -17,8 +17,15 @@ void interp_flush_tlb(struct cpu *cpu)
     struct interp *ip = cpu->interp;
     struct tlb_entry *e = &ip->tlb[0][0][0];
 
-    for (unsigned i = 0; i < 2 * TLB_KINDS * TLB_SIZE; i++)
-        e[i].tag = TLB_INVALID;
+    if (ip->filled_count < TLB_FILLED_MAX) {
+        /* Under translation a flush comes after a handful of fills: only those need undoing. */
+        for (unsigned i = 0; i < ip->filled_count; i++)
+            e[ip->filled[i]].tag = TLB_INVALID;
+    } else {
+        for (unsigned i = 0; i < 2 * TLB_KINDS * TLB_SIZE; i++)
+            e[i].tag = TLB_INVALID;
+    }
+    ip->filled_count = 0;
     ip->large_mask = 0;
     interp_drop_fetch(ip);
 }
@@ -186,6 +193,8 @@ static void tlb_fill(struct cpu *cpu, gla_t gla, enum tlb_kind kind, bool user,
         ip->large_base &= ip->large_mask;
     }
     struct tlb_entry *e = &ip->tlb[user][kind][(gla >> PAGE_SHIFT) & (TLB_SIZE - 1)];
+    if (ip->filled_count < TLB_FILLED_MAX)
+        ip->filled[ip->filled_count++] = (uint16_t)(e - &ip->tlb[0][0][0]);
     e->tag = gla & PAGE_MASK;
     e->gpa = (uint32_t)r->gpa;
     e->host = host;

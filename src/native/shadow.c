@@ -73,13 +73,13 @@ static struct rmap *rmap_pool;
 static uint32_t rmap_used, rmap_free;
 static uint32_t *rmap_head;
 
-/* Supervisor code pages entered in the global tables: linear page -> frame. */
+/* Supervisor code pages entered in the supervisor's tables: linear page -> frame. Those whose mapping is
+ * not global are apart: a switch of CR3 must look at each of them. */
 struct code_where {
     gpa_t gpa;
     bool global;
 };
-static GHashTable *sup_code;
-static unsigned sup_code_local; /* how many are not global */
+static GHashTable *sup_code[2]; /* [global] */
 
 #define SUP_TABLES 24
 static struct user_table sup_table[SUP_TABLES];
@@ -111,7 +111,8 @@ void shadow_init(void)
     rmap_pool = reserve(RMAP_MAX * sizeof *rmap_pool);
     rmap_used = 1;
     rmap_head = reserve((guest_mem.ram_size >> PAGE_SHIFT) * sizeof *rmap_head);
-    sup_code = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    for (unsigned g = 0; g < 2; g++)
+        sup_code[g] = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     for (unsigned i = 0; i < SPACES; i++)
         for (unsigned v = 0; v < VIEWS; v++)
             spaces[i].window[v] = window_base(i * VIEWS + v);
@@ -493,38 +494,46 @@ static void sync_page(const struct cpu *cpu, struct space *s, gla_t gla)
 
 /* --- supervisor code --- */
 
-static void sup_check(struct bt *bt, gla_t gla, const struct code_where *w)
+static struct code_where *sup_find(gla_t gla)
 {
-    struct walk k;
-    if (walk(&bt->cpu, current, gla, &k) && k.page == w->gpa && !k.nx)
-        return;
+    struct code_where *w = g_hash_table_lookup(sup_code[1], GUINT_TO_POINTER(gla));
+    return w ? w : g_hash_table_lookup(sup_code[0], GUINT_TO_POINTER(gla));
+}
+
+/* Linear page gla no longer is what was translated from it. */
+static void sup_drop(gla_t gla, const struct code_where *w)
+{
     tcache_drop_linear(w->gpa, gla);
     for (unsigned n = 0; n < SUP_TABLES; n++)
         if (sup_table[n].table)
             jtable_drop_page(sup_table[n].table, gla);
     code_epoch++;
-    if (!w->global)
-        sup_code_local--;
-    g_hash_table_remove(sup_code, GUINT_TO_POINTER(gla));
 }
 
-static void sup_check_all(struct bt *bt, bool global_too)
+static void sup_check(struct bt *bt, gla_t gla, const struct code_where *w)
 {
-    if (!global_too && !sup_code_local)
+    struct walk k;
+    if (walk(&bt->cpu, current, gla, &k) && k.page == w->gpa && !k.nx)
+        return;
+    sup_drop(gla, w);
+    g_hash_table_remove(sup_code[w->global], GUINT_TO_POINTER(gla));
+}
+
+static void sup_check_all(struct bt *bt, GHashTable *pages)
+{
+    if (!g_hash_table_size(pages))
         return;
     GHashTableIter it;
     gpointer key, value;
     GArray *check = g_array_new(FALSE, FALSE, sizeof(gla_t));
-    g_hash_table_iter_init(&it, sup_code);
+    g_hash_table_iter_init(&it, pages);
     while (g_hash_table_iter_next(&it, &key, &value)) {
-        const struct code_where *w = value;
         gla_t gla = GPOINTER_TO_UINT(key);
-        if (global_too || !w->global)
-            g_array_append_val(check, gla);
+        g_array_append_val(check, gla);
     }
     for (unsigned n = 0; n < check->len; n++) {
         gla_t gla = g_array_index(check, gla_t, n);
-        sup_check(bt, gla, g_hash_table_lookup(sup_code, GUINT_TO_POINTER(gla)));
+        sup_check(bt, gla, g_hash_table_lookup(pages, GUINT_TO_POINTER(gla)));
     }
     g_array_free(check, TRUE);
 }
@@ -603,13 +612,15 @@ void shadow_sync(struct bt *bt)
         current = space_find(cpu);
         current->used_at = ++now;
         sync_space(cpu, current);
-        sup_check_all(bt, changed & CHANGED_TLB);
+        sup_check_all(bt, sup_code[0]);
+        if (changed & CHANGED_TLB)
+            sup_check_all(bt, sup_code[1]);
     }
     if (changed & CHANGED_INVLPG) {
         for (unsigned n = 0; n < cpu->invlpg_count; n++) {
             gla_t gla = cpu->invlpg[n] & PAGE_MASK;
             sync_page(cpu, current, gla);
-            const struct code_where *w = g_hash_table_lookup(sup_code, GUINT_TO_POINTER(gla));
+            const struct code_where *w = sup_find(gla);
             if (w)
                 sup_check(bt, gla, w);
         }
@@ -691,27 +702,17 @@ bool shadow_code_page(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global)
         s->large_code[k.i] = 1;
     }
     if (!user) {
-        struct code_where *w = g_hash_table_lookup(sup_code, GUINT_TO_POINTER(gla));
+        struct code_where *w = sup_find(gla);
         if (w && (w->gpa != k.page || w->global != k.global)) {
-            struct code_where old = *w;
-            if (!old.global)
-                sup_code_local--;
-            g_hash_table_remove(sup_code, GUINT_TO_POINTER(gla));
-            if (old.gpa != k.page) {
-                tcache_drop_linear(old.gpa, gla);
-                for (unsigned n = 0; n < SUP_TABLES; n++)
-                    if (sup_table[n].table)
-                        jtable_drop_page(sup_table[n].table, gla);
-                code_epoch++;
-            }
+            if (w->gpa != k.page)
+                sup_drop(gla, w);
+            g_hash_table_remove(sup_code[w->global], GUINT_TO_POINTER(gla));
             w = NULL;
         }
         if (!w) {
             w = g_new(struct code_where, 1);
             *w = (struct code_where){k.page, k.global};
-            if (!k.global)
-                sup_code_local++;
-            g_hash_table_insert(sup_code, GUINT_TO_POINTER(gla), w);
+            g_hash_table_insert(sup_code[k.global], GUINT_TO_POINTER(gla), w);
         }
     }
     return true;

@@ -45,7 +45,10 @@ __attribute__((naked)) unsigned world_enter(struct bt *bt __attribute__((unused)
         "world_enter_restart:\n\t"
         "cmpl $0, %c[kick](%%r15)\n\t"
         "jne world_enter_abort\n\t"
-        "fxrstor %c[fpu](%%r15)\n\t"
+        "cmpl $0, %c[fpu_on](%%r15)\n\t"
+        "je 1f\n\t"
+        "fxrstor %c[fpu](%%r15)\n"
+        "1:\n\t"
         "mov %c[jtable](%%r15), %%r12\n\t"
         "mov %c[window](%%r15), %%r14\n\t"
         "mov %c[ras_rsp](%%r15), %%rsp\n\t"
@@ -87,11 +90,16 @@ __attribute__((naked)) unsigned world_enter(struct bt *bt __attribute__((unused)
         ".globl world_exit_recovered\n\t"
         ".type world_exit_recovered, @function\n"
         "world_exit_recovered:\n\t"
+        "cmpl $0, %c[fpu_on](%%r15)\n\t"
+        "je world_leave\n\t"
         "fxsave %c[fpu](%%r15)\n"
         "world_leave:\n\t"
         "cld\n\t"
+        "cmpl $0, %c[fpu_on](%%r15)\n\t"
+        "je 1f\n\t"
         "fninit\n\t"
-        "ldmxcsr %c[host_mxcsr](%%r15)\n\t"
+        "ldmxcsr %c[host_mxcsr](%%r15)\n"
+        "1:\n\t"
         "mov %c[host_rsp](%%r15), %%rsp\n\t"
         "add $8, %%rsp\n\t"
         "mov %%r9d, %%eax\n\t"
@@ -104,6 +112,6 @@ __attribute__((naked)) unsigned world_enter(struct bt *bt __attribute__((unused)
         "ret\n\t"
         :
         : OFF(host_rsp), OFF(kick), OFF(jtable), OFF(window), OFF(ras_rsp), OFF(host_flags), OFF(exit_arg),
-          OFF(host_mxcsr), [gpr] "i"(offsetof(struct bt, cpu.gpr)), [fpu] "i"(offsetof(struct bt, cpu.fpu)),
+          OFF(host_mxcsr), OFF(fpu_on), [gpr] "i"(offsetof(struct bt, cpu.gpr)), [fpu] "i"(offsetof(struct bt, cpu.fpu)),
           [exit_kick] "i"(EXIT_KICK));
 }

@@ -32,7 +32,7 @@ static void no_protect(gpa_t page)
 
 static const char *tramp_name(uint64_t target)
 {
-    static const char *const name[] = {"chain", "interp", "lookup", "ret_slow", "jump"};
+    static const char *const name[] = {"chain", "interp", "lookup", "fpu", "ret_slow", "jump"};
     for (unsigned i = 0; i < TRAMP_COUNT; i++)
         if ((uintptr_t)tcache_tramp(i) == target)
             return name[i];
