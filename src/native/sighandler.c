@@ -186,5 +186,13 @@ void sighandler_attach(struct bt *bt)
     stack_t ss = {.ss_size = ALTSTACK_SIZE};
     ss.ss_sp = mmap(NULL, ss.ss_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     assert_always(ss.ss_sp != MAP_FAILED && sigaltstack(&ss, NULL) == 0);
+    /* Only our own handlers know of translated code and its stack: all else is the main thread's. */
+    sigset_t blocked;
+    sigfillset(&blocked);
+    static const int ours[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+    for (unsigned i = 0; i < sizeof ours / sizeof *ours; i++)
+        sigdelset(&blocked, ours[i]);
+    sigdelset(&blocked, sighandler_kick_signal());
+    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
     attached = bt;
 }
