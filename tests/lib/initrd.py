@@ -1,0 +1,36 @@
+"""An initrd with more programs in it: a second cpio archive behind the guest cache's. Linux unpacks both."""
+import gzip
+import os
+
+CACHE = os.environ.get("RINGER_CACHE") or os.path.join(
+    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ringer")
+
+
+def cpio(files):
+    """A newc archive (Linux, Documentation/driver-api/early-userspace/buffer-format) of {path: content}."""
+    archive = b""
+
+    def add(path, mode, content):
+        nonlocal archive
+        name = path.encode() + b"\0"
+        fields = (0, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name), 0)
+        archive += b"070701" + b"".join(b"%08X" % field for field in fields) + name
+        archive += bytes(-len(archive) % 4) + content
+        archive += bytes(-len(archive) % 4)
+
+    for path, content in files.items():
+        add(path, 0o100755, content)
+    add("TRAILER!!!", 0, b"")
+    return archive
+
+
+def write(destination, programs):
+    """Writes the cache's initrd with programs (paths of files here) in /bin."""
+    files = {}
+    for program in programs:
+        with open(program, "rb") as f:
+            files["bin/" + os.path.basename(program)] = f.read()
+    with open(os.path.join(CACHE, "initrd.gz"), "rb") as f:
+        base = f.read()
+    with open(destination, "wb") as f:
+        f.write(base + gzip.compress(cpio(files), 1))
