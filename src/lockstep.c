@@ -146,15 +146,21 @@ void lockstep_block(struct bt *bt)
             break;
     }
     interp_set_store_log(cpu, NULL);
-    bool code = stores.overflow;
+    bool keep = stores.overflow || cpu->shutdown || cpu->halted;
     for (unsigned i = 0; i < stores.count; i++)
-        code |= mem_page_flags(stores.entry[i].gpa) & MEM_PAGE_CODE;
+        keep |= mem_page_flags(stores.entry[i].gpa) & MEM_PAGE_CODE;
+    if (keep) {
+        /* Too much to undo, or translations (of this very block?) are gone: what the interpreter did
+         * stands, uncompared. */
+        bt_stats.interp_steps += done;
+        return;
+    }
     want = *cpu;
-    stores.device = stores.overflow = false;
+    stores.device = false;
     undo();
     *cpu = before;
     interp_flush_tlb(cpu);
-    if (done == 0 || code || want.shutdown || want.halted) {
+    if (done == 0) {
         bt_stats.interp_steps++;
         interp_step(cpu);
         return;

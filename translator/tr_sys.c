@@ -2,29 +2,29 @@
  * code: CLI, STI, PUSHF, POPF, MOV from segment and control registers, RDTSC. */
 #include "tr.h"
 
-/* Puts the image that PUSHF shows into R8. Flags survive iff keep. */
-static void flags_image(struct tr *t, bool keep)
+static bool tr_pushf(struct tr *t, const struct ginsn *g)
 {
     struct emit *e = &t->e;
+    if (!(t->mode & MODE_PROT) || !t->fast_stack || g->opsize != 32)
+        return false;
     struct hmem vif = BT_FIELD(vif), sys = BT_FIELD(sysflags);
+    struct hmem slot = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta - 4};
+    bool live = t->live_in[t->i + 1] != 0;
     emit_pushfq(e);
     emit_pop(e, R8);
-    if (keep)
+    /* A store that faults must do so while the flags are still the guest's: the instruction is done
+     * again. After this one the next, to the same place, cannot fault. */
+    emit_store32(e, &slot, R8);
+    if (live)
         emit_push(e, R8);
     emit_alu_ri(e, 4, R8, FL_ARITH | FL_DF);
     emit_alu_rm(e, 1, R8, &vif);
     emit_alu_rm(e, 1, R8, &sys);
-    if (keep)
+    emit_store32(e, &slot, R8);
+    if (live)
         tr_popfq(t);
-}
-
-static bool tr_pushf(struct tr *t, const struct ginsn *g)
-{
-    if (!(t->mode & MODE_PROT) || !t->fast_stack || g->opsize != 32)
-        return false;
-    /* The store comes last and may fault: flags must be the guest's again by then, or dead. */
-    flags_image(t, t->live_in[t->i + 1] != 0);
-    return tr_push(t, 4, R8, 0);
+    t->delta -= 4;
+    return true;
 }
 
 static bool tr_popf(struct tr *t, const struct ginsn *g)

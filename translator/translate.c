@@ -72,7 +72,8 @@ void bt_split_flags(struct bt *bt)
     uint32_t fl = bt->cpu.eflags;
     bt->host_flags = (fl & (FL_ARITH | FL_DF)) | FL_FIXED1 | FL_IF;
     bt->vif = fl & FL_IF;
-    bt->sysflags = fl & ~(FL_ARITH | FL_DF | FL_IF);
+    /* RF ends with the next instruction that completes; without breakpoints nothing else sees it. */
+    bt->sysflags = fl & ~(FL_ARITH | FL_DF | FL_IF | FL_RF);
 }
 
 void bt_merge_flags(struct bt *bt)

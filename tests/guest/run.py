@@ -23,8 +23,8 @@ def known_failures(engine, image):
     names = set()
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "known.txt")
     for line in open(path):
-        line = line.split("#")[0].strip()
-        if not line:
+        line = line.strip()
+        if not line or line.startswith("#"):
             continue
         engines, images, name = (part.strip() for part in line.split("|")[:3])
         if engine in engines.split(",") and image == images:
