@@ -123,13 +123,15 @@ uint32_t tr_exit_target(uint32_t arg);
 /* Makes exit arg jump to entry directly, if that is valid for good. */
 void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry);
 
-/* Recovery: exact guest state from a host context stopped at pc inside the code cache. */
-enum recover_rc { RECOVER_NONE, RECOVER_INSIDE, RECOVER_POPF, RECOVER_BOUNDARY };
-/* RECOVER_NONE: pc is in no block. RECOVER_BOUNDARY: between two guest instructions (or iterations
- * of a string instruction), so an interrupt may be taken there. RECOVER_POPF: inside, and the host's
- * next instruction is a POPFQ. On the others bt->cpu (GPRs, EIP,
- * arithmetic flags) is that of the start of the instruction pc is in. Async-signal-safe. */
-enum recover_rc tr_recover(struct bt *bt, const ucontext_t *uc);
+/* Where a host address in the code cache lies. TR_BOUNDARY: between two guest instructions (or
+ * iterations of a string instruction), an interrupt may be taken there. TR_POPF: the host's next
+ * instruction is a POPFQ. Async-signal-safe. */
+enum tr_where { TR_INSIDE, TR_POPF, TR_BOUNDARY };
+enum tr_where tr_where(const void *pc);
+/* Exact guest state (GPRs, EIP, arithmetic flags into *bt) at the start of the guest instruction that
+ * the host context is in. False: it is in no block. Only to leave translated code for good: what it
+ * overwrites (EIP) may have been stored by the block itself on its way out. Async-signal-safe. */
+bool tr_recover(struct bt *bt, const ucontext_t *uc);
 bool tr_in_code(const void *pc); /* pc lies in the code cache */
 
 /* --- tcache.c --- */

@@ -997,13 +997,11 @@ void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry)
 
 /* --- recovery --- */
 
-enum recover_rc tr_recover(struct bt *bt, const ucontext_t *uc)
+static const struct trow *row_at(const uint8_t *pc, const struct tblock **block, bool *exact)
 {
-    const greg_t *r = uc->uc_mcontext.gregs;
-    const uint8_t *pc = (const uint8_t *)r[REG_RIP];
     const struct tblock *b = tcache_block_at(pc);
     if (!b)
-        return RECOVER_NONE;
+        return NULL;
     uint32_t off = (uint32_t)(pc - b->host);
     unsigned lo = 0, hi = b->row_count;
     while (lo < hi) {
@@ -1014,7 +1012,31 @@ enum recover_rc tr_recover(struct bt *bt, const ucontext_t *uc)
             hi = mid;
     }
     assert_always(lo);
-    const struct trow *row = &b->row[lo - 1];
+    *block = b;
+    *exact = b->row[lo - 1].host == off;
+    return &b->row[lo - 1];
+}
+
+enum tr_where tr_where(const void *pc)
+{
+    const struct tblock *b;
+    bool exact;
+    const struct trow *row = row_at(pc, &b, &exact);
+    if (!row || !exact)
+        return TR_INSIDE;
+    return row->kind == ROW_POPF                               ? TR_POPF
+           : row->kind == ROW_INSN || row->kind == ROW_STRING ? TR_BOUNDARY
+                                                               : TR_INSIDE;
+}
+
+bool tr_recover(struct bt *bt, const ucontext_t *uc)
+{
+    const greg_t *r = uc->uc_mcontext.gregs;
+    const struct tblock *b;
+    bool exact;
+    const struct trow *row = row_at((const uint8_t *)r[REG_RIP], &b, &exact);
+    if (!row)
+        return false;
     struct cpu *cpu = &bt->cpu;
     cpu->gpr[EAX] = (uint32_t)r[REG_RAX];
     cpu->gpr[ECX] = (uint32_t)r[REG_RCX];
@@ -1030,9 +1052,5 @@ enum recover_rc tr_recover(struct bt *bt, const ucontext_t *uc)
         uint32_t *v = &cpu->gpr[row->arg];
         *v = (*v & 0xffff0000) | (*v & 0xff) << 8 | (*v >> 8 & 0xff);
     }
-    bool exact = row->host == off;
-    if (exact && row->kind == ROW_POPF)
-        return RECOVER_POPF;
-    return exact && (row->kind == ROW_INSN || row->kind == ROW_STRING) ? RECOVER_BOUNDARY
-                                                                       : RECOVER_INSIDE;
+    return true;
 }

@@ -99,7 +99,7 @@ static void on_fault(int sig, siginfo_t *si, void *context)
                 break;
             guest_fault.gla = gla;
             guest_fault.error = error;
-            assert_always(tr_recover(bt, uc) != RECOVER_NONE);
+            assert_always(tr_recover(bt, uc));
             leave(bt, uc, EXIT_FAULT);
             return;
         case FILL_EMULATE:
@@ -108,7 +108,7 @@ static void on_fault(int sig, siginfo_t *si, void *context)
     }
     /* Beyond the window's end, #GP for alignment, #DE, x87 and SIMD exceptions, MMIO, stores to code:
      * the interpreter does the instruction again and finds out. */
-    assert_always(tr_recover(bt, uc) != RECOVER_NONE);
+    assert_always(tr_recover(bt, uc));
     leave(bt, uc, EXIT_INTERP);
     errno = saved_errno;
 }
@@ -116,16 +116,16 @@ static void on_fault(int sig, siginfo_t *si, void *context)
 static void leave_at_boundary(struct bt *bt, ucontext_t *uc)
 {
     greg_t *r = uc->uc_mcontext.gregs;
-    switch (tr_recover(bt, uc)) {
-    case RECOVER_BOUNDARY:
+    switch (tr_where((void *)r[REG_RIP])) {
+    case TR_BOUNDARY:
+        assert_always(tr_recover(bt, uc));
         leave(bt, uc, EXIT_KICK);
         return;
-    case RECOVER_POPF:
+    case TR_POPF:
         /* The host's next instruction loads all flags: it must not end the stepping. */
         *(uint64_t *)r[REG_RSP] |= HOST_TF;
         break;
-    case RECOVER_INSIDE:
-    case RECOVER_NONE:
+    case TR_INSIDE:
         break;
     }
     r[REG_EFL] |= HOST_TF;
