@@ -102,6 +102,7 @@ enum exit_reason {
     EXIT_CHAIN,     /* the same, and the jump that asked can be patched */
     EXIT_INTERP,    /* the instruction at cpu->eip is for the interpreter */
     EXIT_FPU,       /* an FPU instruction, and the FPU state is in memory */
+    EXIT_STALE,     /* a block found that its source bytes have changed */
     EXIT_FAULT,     /* a guest exception, recorded by the fault handler */
     EXIT_COUNT
 };

@@ -135,9 +135,14 @@ bool tr_recover(struct bt *bt, const ucontext_t *uc);
 bool tr_in_code(const void *pc); /* pc lies in the code cache */
 
 /* --- tcache.c --- */
-bool tcache_init(GError **error);
+#define TCACHE_MIN     (1 * MiB)
+#define TCACHE_MAX     (1 * GiB)
+#define TCACHE_DEFAULT (64 * MiB)
+bool tcache_init(size_t size, GError **error); /* bytes of host code, a multiple of 4 KiB */
 void tcache_flush(void); /* drops everything */
 void tcache_invalidate(gpa_t gpa, uint32_t len); /* drops translations of these bytes */
+/* A store to a page with translations: drops all of the page, and learns from it. */
+void tcache_written(gpa_t gpa, uint32_t len);
 /* Drops what was translated from linear page gla of physical page gpa (its mapping changed). */
 void tcache_drop_linear(gpa_t gpa, gla_t gla);
 uint64_t tcache_used(void);

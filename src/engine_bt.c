@@ -36,9 +36,9 @@ static uint8_t *ras_new(void)
     return p + BT_RAS_GUARD + BT_RAS_SIZE;
 }
 
-struct bt *bt_new(GError **error)
+struct bt *bt_new(size_t tcache_size, GError **error)
 {
-    if (!tcache_init(error))
+    if (!tcache_init(tcache_size, error))
         return NULL;
     struct jtable *probe = jtable_new();
     if (!probe) {
@@ -185,6 +185,35 @@ static void step(struct bt *bt)
     interp_step(&bt->cpu);
 }
 
+static void drop_stale(struct bt *bt)
+{
+    gpa_t page;
+    bool global;
+    gla_t gla = bt->cs_base + bt->cpu.eip;
+    if (shadow_code_page(bt, gla & PAGE_MASK, &page, &global))
+        tcache_invalidate(page + (gla & (PAGE_SIZE - 1)), 1);
+}
+
+/* Notes which instruction the interpreter is asked for: the statistics' "why". */
+static void sample_opcode(struct bt *bt)
+{
+    gla_t gla = bt->cs_base + bt->cpu.eip;
+    gpa_t page;
+    bool global;
+    if ((gla & (PAGE_SIZE - 1)) > PAGE_SIZE - 15 ||
+        !shadow_code_page(bt, gla & PAGE_MASK, &page, &global))
+        return;
+    const uint8_t *p = mem_ptr(page) + (gla & (PAGE_SIZE - 1));
+    for (unsigned k = 0; k < 4 && (*p == 0x66 || *p == 0x67 || *p == 0xf2 || *p == 0xf3 || *p == 0x2e ||
+                                   *p == 0x36 || *p == 0x3e || *p == 0x26 || *p == 0x64 || *p == 0x65 ||
+                                   *p == 0xf0);
+         k++)
+        p++;
+    bool two = *p == 0x0f;
+    p += two;
+    bt_stats.interp_opcode[two * 256 + *p][p[1] >> 3 & 7] += 64;
+}
+
 static struct tentry *lookup(struct bt *bt)
 {
     struct tentry *t = tr_lookup(bt, bt->cpu.eip);
@@ -261,10 +290,15 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         case EXIT_LOOKUP:
             break;
         case EXIT_INTERP:
+            if (unlikely((bt_stats.exits[EXIT_INTERP] & 63) == 0))
+                sample_opcode(bt);
             step(bt);
             break;
         case EXIT_FPU:
             fpu_use(bt);
+            break;
+        case EXIT_STALE:
+            drop_stale(bt);
             break;
         case EXIT_FAULT:
             cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);
@@ -280,12 +314,17 @@ void bt_stats_print(FILE *out)
     static const char *const name[] = {
         [EXIT_BUDGET] = "budget", [EXIT_KICK] = "kick",     [EXIT_HALT] = "halt",
         [EXIT_SHUTDOWN] = "shutdown", [EXIT_DEVICE] = "device", [EXIT_LOOKUP] = "lookup",
-        [EXIT_CHAIN] = "chain",   [EXIT_INTERP] = "interp", [EXIT_FPU] = "fpu", [EXIT_FAULT] = "fault"};
+        [EXIT_CHAIN] = "chain",   [EXIT_INTERP] = "interp", [EXIT_FPU] = "fpu", [EXIT_STALE] = "stale", [EXIT_FAULT] = "fault"};
     for (unsigned i = 0; i < EXIT_COUNT; i++)
         if (bt_stats.exits[i])
             fprintf(out, "exit_%s=%" G_GUINT64_FORMAT "\n", name[i], bt_stats.exits[i]);
     fprintf(out, "interp_steps=%" G_GUINT64_FORMAT " chained=%" G_GUINT64_FORMAT "\n", bt_stats.interp_steps,
             bt_stats.chained);
+    for (unsigned op = 0; op < 512; op++)
+        for (unsigned reg = 0; reg < 8; reg++)
+            if (bt_stats.interp_opcode[op][reg] > bt_stats.exits[EXIT_INTERP] / 200)
+                fprintf(out, "interp_opcode_%s%02x/%u=%" G_GUINT64_FORMAT "\n", op >= 256 ? "0f" : "", op & 255,
+                        reg, bt_stats.interp_opcode[op][reg]);
     const struct shadow_stats *s = &shadow_stats;
     fprintf(out,
             "shadow_fills=%" G_GUINT64_FORMAT " faults=%" G_GUINT64_FORMAT " emulated=%" G_GUINT64_FORMAT

@@ -7,7 +7,7 @@
 #include "translator.h"
 
 /* Builds the engine around a fresh CPU (bt->cpu, not yet reset). One per process. NULL with *error. */
-struct bt *bt_new(GError **error);
+struct bt *bt_new(size_t tcache_size, GError **error); /* TCACHE_MIN to TCACHE_MAX bytes */
 /* Takes note of bt->cpu.model: which instructions exist. */
 void bt_set_model(struct bt *bt);
 /* For the thread that will call bt_run, once. */
@@ -23,7 +23,7 @@ struct bt_stats {
     uint64_t interp_steps;
     uint64_t chained;
     uint64_t lockstep_blocks, lockstep_insns;
-    uint64_t interp_opcode[512]; /* by opcode: 0..255 one-byte, 256.. two-byte */
+    uint64_t interp_opcode[512][8]; /* sampled: by opcode (0..255 one-byte, 256.. two-byte) and ModRM.reg */
 };
 extern struct bt_stats bt_stats;
 void bt_stats_print(FILE *out);

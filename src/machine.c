@@ -315,7 +315,7 @@ struct machine *machine_new(const struct options *options, GError **error)
     clock_build(options);
     board_build(machine);
     struct vcpu_hooks hooks = {hook_ack, machine_reset, hook_triple_fault, hook_ferr, machine};
-    machine->vcpu = vcpu_new(options->accel, machine->model, &hooks, error);
+    machine->vcpu = vcpu_new(options->accel, options->tb_size, machine->model, &hooks, error);
     if (!machine->vcpu || !backends_build(machine, error))
         goto fail;
     machine_lock();

@@ -237,9 +237,17 @@ static bool accel_item(struct parse *parse, const char *key, const char *value, 
 {
     if (first)
         return engine_parse(parse, "-accel", value && strcmp(key, "accel") == 0 ? value : key, error);
-    /* Options of QEMU's TCG that change nothing a guest sees. */
-    if (strcmp(key, "thread") == 0 || strcmp(key, "tb-size") == 0)
+    if (strcmp(key, "thread") == 0) /* an option of QEMU's TCG that changes nothing a guest sees */
         return true;
+    if (strcmp(key, "tb-size") == 0) {
+        char *end;
+        unsigned long mib = value ? strtoul(value, &end, 10) : 0;
+        if (!value || *end || end == value || mib < 1 || mib > 1024)
+            return FAIL("-accel: tb-size is the size of the code cache in MiB, from 1 to 1024, not '%s'",
+                        value ? value : "");
+        parse->options->tb_size = (unsigned)mib;
+        return true;
+    }
     return FAIL("-accel: option '%s' is not known", key);
 }
 

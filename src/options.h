@@ -19,6 +19,7 @@ struct options {
     const char *name, *cpu;
     const char *log_items, *log_file;
     enum accel_kind accel;
+    unsigned tb_size; /* MiB of translated code, 0 = default */
     char accel_why[96]; /* why this engine, for the line that is always printed */
     bool nographic, no_reboot, no_shutdown, start_stopped;
     bool rtc_base_set, rtc_localtime;

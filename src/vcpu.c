@@ -58,7 +58,7 @@ struct cpu *vcpu_cpu(struct vcpu *vcpu)
     return vcpu->cpu;
 }
 
-struct vcpu *vcpu_new(enum accel_kind kind, const struct cpu_model *model,
+struct vcpu *vcpu_new(enum accel_kind kind, unsigned tb_size, const struct cpu_model *model,
                       const struct vcpu_hooks *hooks, GError **error)
 {
     if (!vcpu_accel_is_available(kind)) {
@@ -74,7 +74,7 @@ struct vcpu *vcpu_new(enum accel_kind kind, const struct cpu_model *model,
         assert_always(rc == 0);
         memset(cpu, 0, sizeof *cpu);
     } else {
-        bt = bt_new(error);
+        bt = bt_new(tb_size ? tb_size * MiB : TCACHE_DEFAULT, error);
         if (!bt)
             return NULL;
         cpu = &bt->cpu;

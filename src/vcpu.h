@@ -34,7 +34,7 @@ bool vcpu_accel_is_available(enum accel_kind kind);
 
 /* Builds the CPU and its engine; nothing is reset yet. NULL with *error set when this engine cannot run
  * here. hooks is copied; model stays the caller's, and stays. */
-struct vcpu *vcpu_new(enum accel_kind kind, const struct cpu_model *model,
+struct vcpu *vcpu_new(enum accel_kind kind, unsigned tb_size, const struct cpu_model *model,
                       const struct vcpu_hooks *hooks, GError **error);
 void vcpu_free(struct vcpu *vcpu); /* stopped */
 /* The architectural state: touched only on the vCPU thread, or while it is stopped. */

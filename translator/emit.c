@@ -252,6 +252,17 @@ void emit_alu_rm(struct emit *e, unsigned op, uint8_t dst, const struct hmem *sr
     emit_rm(e, 0, (uint8_t)(op << 3 | 3), false, dst, src);
 }
 
+void emit_cmp_mi(struct emit *e, unsigned size, const struct hmem *mem, uint32_t imm)
+{
+    emit_hop(e, &(struct hop){.p66 = size == 2,
+                              .opcode = size == 1 ? 0x80 : 0x81,
+                              .modrm = true,
+                              .reg = 7,
+                              .mem = mem,
+                              .imm_size = (uint8_t)size,
+                              .imm = imm});
+}
+
 void emit_test_ri(struct emit *e, uint8_t reg, uint32_t imm)
 {
     emit_hop(e, &(struct hop){.opcode = 0xf7, .modrm = true, .rm = reg, .imm_size = 4, .imm = imm});

@@ -80,6 +80,7 @@ void emit_alu_ri(struct emit *e, unsigned op, uint8_t dst, int32_t imm);
 void emit_alu_rm(struct emit *e, unsigned op, uint8_t dst, const struct hmem *src);
 void emit_alu_rr64(struct emit *e, unsigned op, uint8_t dst, uint8_t src);
 void emit_alu_mi(struct emit *e, unsigned op, const struct hmem *dst, int32_t imm);
+void emit_cmp_mi(struct emit *e, unsigned size, const struct hmem *mem, uint32_t imm); /* 1, 2, 4 */
 void emit_test_ri(struct emit *e, uint8_t reg, uint32_t imm);            /* changes flags */
 void emit_push(struct emit *e, uint8_t reg);                             /* on the private stack */
 void emit_pop(struct emit *e, uint8_t reg);

@@ -9,24 +9,34 @@
 #include "log.h"
 #include "mem.h"
 
-#define CODE_SIZE   (64 * MiB)
-#define META_SIZE   (256 * MiB) /* address space; pages are touched as needed */
+#define META_SIZE   (8 * tc.size) /* address space; pages are touched as needed */
 #define EXITS_MAX   (1u << 20)
 #define BLOCKS_MAX  (1u << 19)
 #define HASH_BITS   16
 #define FIXED_SIZE  4096 /* trampolines */
 
+/* How often a page lost all its translations to a store and got new ones soon after. */
+struct heat {
+    uint16_t losses;
+    bool mixed;
+    uint32_t when; /* blocks made in all at the last loss */
+};
+#define HEAT_MIXED  8
+#define HEAT_FORGET 20000 /* blocks made since: an unrelated use of the page */
+
 static struct {
     uint8_t *rw, *rx;
-    size_t used;
+    size_t size, used;
     uint8_t *meta;
     size_t meta_used;
     struct texit *exits;
     unsigned exit_count;
     struct tblock **blocks; /* by rising host address */
     unsigned block_count;
+    uint32_t blocks_made;
     struct tentry *hash[1u << HASH_BITS];
     struct tblock **page; /* by page of RAM: blocks with bytes in it */
+    struct heat *heat;      /* by page of RAM */
     uint32_t epoch, flushes;
     const uint8_t *tramp[TRAMP_COUNT];
 } tc;
@@ -42,8 +52,9 @@ static void write_trampolines(void)
     struct emit e = {.pos = tc.rw, .end = tc.rw + FIXED_SIZE, .rx_delta = tc.rx - tc.rw};
     static const enum exit_reason reason[] = {
         [TRAMP_CHAIN] = EXIT_CHAIN, [TRAMP_INTERP] = EXIT_INTERP, [TRAMP_LOOKUP] = EXIT_LOOKUP,
-        [TRAMP_FPU] = EXIT_FPU};
-    for (unsigned i = TRAMP_CHAIN; i <= TRAMP_FPU; i++) {
+        [TRAMP_FPU] = EXIT_FPU,
+        [TRAMP_STALE] = EXIT_STALE};
+    for (unsigned i = TRAMP_CHAIN; i <= TRAMP_STALE; i++) {
         tc.tramp[i] = emit_rx(&e);
         /* R9D = reason; world_exit expects R8D = argument, guest registers live */
         emit_mov_ri(&e, R9, reason[i]);
@@ -64,17 +75,19 @@ static void write_trampolines(void)
     assert_always(!e.full);
 }
 
-bool tcache_init(GError **error)
+bool tcache_init(size_t size, GError **error)
 {
+    assert_always(size >= TCACHE_MIN && size <= TCACHE_MAX);
+    tc.size = size;
     int fd = memfd_create("ringer-code", MFD_CLOEXEC);
-    if (fd < 0 || ftruncate(fd, CODE_SIZE) < 0)
+    if (fd < 0 || ftruncate(fd, tc.size) < 0)
         goto fail;
-    tc.rw = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    tc.rw = mmap(NULL, tc.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (tc.rw == MAP_FAILED)
         goto fail;
     tc.rx = MAP_FAILED;
-    for (uintptr_t at = 0x20000000; at < 0x7c000000 && tc.rx == MAP_FAILED; at += CODE_SIZE)
-        tc.rx = mmap((void *)at, CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+    for (uintptr_t at = 0x20000000; at < 0x7c000000 && tc.rx == MAP_FAILED; at += tc.size)
+        tc.rx = mmap((void *)at, tc.size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
     if (tc.rx == MAP_FAILED)
         goto fail;
     close(fd);
@@ -83,7 +96,8 @@ bool tcache_init(GError **error)
     tc.exits = reserve(EXITS_MAX * sizeof *tc.exits);
     tc.blocks = reserve(BLOCKS_MAX * sizeof *tc.blocks);
     tc.page = reserve((guest_mem.ram_size >> PAGE_SHIFT) * sizeof *tc.page);
-    if (!tc.meta || !tc.exits || !tc.blocks || !tc.page)
+    tc.heat = reserve((guest_mem.ram_size >> PAGE_SHIFT) * sizeof *tc.heat);
+    if (!tc.meta || !tc.exits || !tc.blocks || !tc.page || !tc.heat)
         goto fail;
     write_trampolines();
     tc.used = FIXED_SIZE;
@@ -146,14 +160,14 @@ void tcache_flush(void)
 
 bool tcache_room(size_t bytes)
 {
-    return tc.used + bytes <= CODE_SIZE && tc.meta_used + 4 * bytes <= META_SIZE &&
+    return tc.used + bytes <= tc.size && tc.meta_used + 2 * bytes <= META_SIZE &&
            tc.exit_count + 1024 <= EXITS_MAX && tc.block_count + 1 <= BLOCKS_MAX;
 }
 
 struct emit tcache_begin(void)
 {
     return (struct emit){
-        .pos = tc.rw + tc.used, .end = tc.rw + CODE_SIZE, .rx_delta = tc.rx - tc.rw};
+        .pos = tc.rw + tc.used, .end = tc.rw + tc.size, .rx_delta = tc.rx - tc.rw};
 }
 
 void *tcache_alloc(size_t bytes)
@@ -206,6 +220,7 @@ void tcache_commit(struct tblock *b, const struct emit *e)
     assert_always(!e->full);
     tc.used = (size_t)(e->pos - tc.rw);
     tc.blocks[tc.block_count++] = b;
+    tc.blocks_made++;
     for (unsigned i = 0; i < b->entry_count; i++) {
         struct tentry *t = &b->entry[i];
         struct tentry **head = &tc.hash[hash_of(t->phys, t->eip, t->mode, t->cs_base)];
@@ -241,7 +256,7 @@ struct tblock *tcache_block_at(const void *pc_rx)
 
 bool tr_in_code(const void *pc)
 {
-    return (const uint8_t *)pc >= tc.rx && (const uint8_t *)pc < tc.rx + CODE_SIZE;
+    return (const uint8_t *)pc >= tc.rx && (const uint8_t *)pc < tc.rx + tc.size;
 }
 
 void tcache_link(struct texit *exit, struct tentry *entry)
@@ -302,11 +317,6 @@ static void kill_block(struct tblock *b)
     tc.epoch++;
 }
 
-struct tblock *tcache_page_blocks(gpa_t gpa)
-{
-    return tc.page[gpa >> PAGE_SHIFT];
-}
-
 /* True if the block has source bytes in [gpa, gpa + len), which lies in one page. */
 static bool block_covers(const struct tblock *b, gpa_t gpa, uint32_t len)
 {
@@ -338,6 +348,27 @@ void tcache_invalidate(gpa_t gpa, uint32_t len)
         }
         gpa += part;
         len -= part;
+    }
+}
+
+bool tcache_page_is_mixed(gpa_t gpa)
+{
+    return tc.heat[gpa >> PAGE_SHIFT].mixed;
+}
+
+void tcache_written(gpa_t gpa, uint32_t len)
+{
+    for (gpa_t page = gpa & ~(gpa_t)(PAGE_SIZE - 1); page < gpa + len; page += PAGE_SIZE) {
+        if (!(mem_page_flags(page) & MEM_PAGE_CODE))
+            continue;
+        /* All of the page's blocks go: a page that is being filled anew would fault for each store. */
+        tcache_invalidate(page, PAGE_SIZE);
+        struct heat *h = &tc.heat[page >> PAGE_SHIFT];
+        if (tc.blocks_made - h->when > HEAT_FORGET)
+            h->losses = 0;
+        h->when = tc.blocks_made;
+        if (++h->losses >= HEAT_MIXED)
+            h->mixed = true;
     }
 }
 

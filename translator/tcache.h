@@ -84,7 +84,9 @@ void tcache_commit(struct tblock *block, const struct emit *e);
 
 struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base);
 struct tblock *tcache_block_at(const void *pc_rx); /* NULL if in no block; async-signal-safe */
-struct tblock *tcache_page_blocks(gpa_t gpa);
+/* Pages whose code and data lie so close that protecting them costs more than it saves. Blocks from
+ * such a page compare their own source bytes on entry, and the page stays writable. */
+bool tcache_page_is_mixed(gpa_t gpa);
 
 unsigned tcache_exit_id(const struct texit *exit);
 struct texit *tcache_exit_by_id(unsigned id);
@@ -92,5 +94,5 @@ struct texit *tcache_alloc_exits(unsigned count); /* consecutive, numbered */
 void tcache_link(struct texit *exit, struct tentry *entry);
 
 /* Trampolines at the start of the cache, in reach of a rel32. */
-enum tramp { TRAMP_CHAIN, TRAMP_INTERP, TRAMP_LOOKUP, TRAMP_FPU, TRAMP_RET_SLOW, TRAMP_JUMP, TRAMP_COUNT };
+enum tramp { TRAMP_CHAIN, TRAMP_INTERP, TRAMP_LOOKUP, TRAMP_FPU, TRAMP_STALE, TRAMP_RET_SLOW, TRAMP_JUMP, TRAMP_COUNT };
 const uint8_t *tcache_tramp(enum tramp tramp);

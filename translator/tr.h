@@ -14,6 +14,7 @@ enum pend_kind {
     PEND_EXIT,     /* to guest EIP `target`, with delta 0 */
     PEND_INTERNAL, /* to instruction number `target` of this block */
     PEND_MISS,     /* a return site that is not the one: through the table to R8 */
+    PEND_STALE,    /* the entry check failed */
     PEND_SLOW,     /* leave before the present instruction: the interpreter executes it */
 };
 
@@ -35,6 +36,7 @@ struct tr {
     const uint8_t *page; /* host pointer to the source page */
     bool global;         /* the page is mapped alike everywhere */
     bool code32, fast_stack, stack32, use_table, single;
+    bool mixed; /* see tcache_page_is_mixed */
     uint8_t shape[6];
     unsigned cpl;
 

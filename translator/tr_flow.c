@@ -459,6 +459,10 @@ static void tr_loop16(struct tr *t, const struct ginsn *g)
 bool tr_flow(struct tr *t, const struct ginsn *g)
 {
     struct emit *e = &t->e;
+    bool to_next = (g->gclass == G_JCC || g->gclass == G_JCXZ || g->gclass == G_LOOP) &&
+                   g->target == g->eip + g->len;
+    if (to_next) /* a patched-out branch (Linux's jump labels): nothing, but for LOOP's counter */
+        return g->gclass != G_LOOP;
     switch (g->gclass) {
     case G_CALL:
     case G_CALL_IND:

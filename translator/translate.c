@@ -507,8 +507,29 @@ static bool is_call(const struct ginsn *g)
     return g->gclass == G_CALL || g->gclass == G_CALL_IND;
 }
 
+static bool stores(const struct ginsn *g)
+{
+    switch (g->gclass) {
+    case G_PUSH_R:
+    case G_PUSH_I:
+    case G_PUSH_M:
+    case G_PUSH_SEG:
+    case G_POP_M:
+    case G_PUSHA:
+    case G_PUSHF:
+    case G_STRING:
+    case G_MOFFS:
+    case G_MOV_FROM_SEG:
+        return true;
+    default:
+        return g->mem_write;
+    }
+}
+
 static bool ends_block(const struct tr *t, const struct ginsn *g)
 {
+    if (t->mixed && stores(g))
+        return false; /* see tr_decode: ends, but falls through */
     switch (g->gclass) {
     case G_INTERP:
     case G_RET:
@@ -570,6 +591,8 @@ static bool tr_decode(struct tr *t)
         eip = g->eip + g->len;
         if (!t->code32)
             eip &= 0xffff;
+        if (t->mixed && stores(g))
+            return true; /* it may have changed the instruction that follows */
         if (ends_block(t, g)) {
             t->ends = true;
             return true;
@@ -618,7 +641,7 @@ static int insn_at(const struct tr *t, uint32_t eip)
 
 static void tr_analyse(struct tr *t)
 {
-    for (unsigned i = 0; i < t->count && !t->single; i++) {
+    for (unsigned i = 0; i < t->count && !t->single && !t->mixed; i++) {
         const struct ginsn *g = &t->g[i];
         if (g->gclass == G_JCC || g->gclass == G_JMP || g->gclass == G_JCXZ || g->gclass == G_LOOP) {
             int at = insn_at(t, g->target);
@@ -690,6 +713,13 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
             emit_patch(p->rel32, e->rx_delta, tcache_tramp(TRAMP_JUMP));
             continue;
         }
+        if (p->kind == PEND_STALE) {
+            emit_fix(e, p->rel32);
+            if (p->pop_flags)
+                tr_popfq(t);
+            emit_exit(t, p->target, TRAMP_STALE);
+            continue;
+        }
         if (p->kind == PEND_SLOW) {
             emit_fix(e, p->rel32);
             if (p->pop_flags)
@@ -729,9 +759,43 @@ static bool wants_flush(const struct tr *t, unsigned i)
     return i < t->count && (t->g[i].gclass == G_JCC || t->join[i]);
 }
 
+/* Compares the block's source bytes with what they were when it was made. */
+static void emit_entry_check(struct tr *t)
+{
+    struct emit *e = &t->e;
+    const struct ginsn *last = &t->g[t->count - 1];
+    uint32_t len = last->eip + last->len - t->eip, done = 0;
+    uint8_t bytes[TR_MAX_INSNS * 15];
+    for (unsigned i = 0; i < t->count; i++)
+        memcpy(bytes + (t->g[i].eip - t->eip), t->g[i].bytes, t->g[i].len);
+    bool live = t->live_in[0] != 0;
+    if (live)
+        emit_pushfq(e);
+    while (done < len) {
+        unsigned n = len - done >= 4 ? 4 : len - done >= 2 ? 2 : 1;
+        struct hmem m = {.gs = true,
+                         .a32 = true,
+                         .base = HREG_NONE,
+                         .index = HREG_NONE,
+                         .disp = (int32_t)(t->cs_base + t->eip + done)};
+        uint32_t want = 0;
+        memcpy(&want, bytes + done, n);
+        emit_cmp_mi(e, n, &m, want);
+        tr_pend(t, PEND_STALE, emit_jcc_fwd(e, 5), t->eip);
+        t->pend[t->pend_count - 1].pop_flags = live;
+        done += n;
+    }
+    if (live)
+        tr_popfq(t);
+}
+
 static void tr_emit(struct tr *t)
 {
     t->start_rw = t->e.pos;
+    t->i = 0;
+    tr_row(t, ROW_INSN, 0);
+    if (t->mixed)
+        emit_entry_check(t);
     for (t->i = 0; t->i < t->count; t->i++) {
         const struct ginsn *g = &t->g[t->i];
         bool shadow = t->i && t->g[t->i - 1].gclass == G_STI;
@@ -829,7 +893,9 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     for (unsigned s = 0; s < 6; s++)
         t.shape[s] = t.mode >> (MODE_SHAPE_SHIFT + 2 * s) & 3;
     t.fast_stack = t.shape[SEG_SS] == SHAPE_FLAT && t.stack32;
-    t.use_table = t.shape[SEG_CS] == SHAPE_FLAT && t.code32 && t.fast_stack && !t.single;
+    t.mixed = tcache_page_is_mixed(phys);
+    t.use_table =
+        t.shape[SEG_CS] == SHAPE_FLAT && t.code32 && t.fast_stack && !t.single && !t.mixed;
     if (!t.page || !tr_decode(&t))
         return NULL;
 
@@ -890,7 +956,8 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     tcache_commit(b, &t.e);
     if (!t.single)
         link_known(b);
-    guest_mem.page_flags[phys >> PAGE_SHIFT] |= MEM_PAGE_CODE;
+    if (!t.mixed)
+        guest_mem.page_flags[phys >> PAGE_SHIFT] |= MEM_PAGE_CODE;
     if (t.phys2 != TBLOCK_NO_PAGE)
         guest_mem.page_flags[t.phys2 >> PAGE_SHIFT] |= MEM_PAGE_CODE;
     if (log_on(LOG_TR))
@@ -928,7 +995,7 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip)
         return t;
     uint8_t before = mem_page_flags(phys);
     t = tr_translate(bt, eip, phys, global);
-    if (t && !(before & MEM_PAGE_CODE))
+    if (t && !(before & MEM_PAGE_CODE) && (mem_page_flags(phys) & MEM_PAGE_CODE))
         protect(phys & ~(gpa_t)(PAGE_SIZE - 1));
     if (t && t->block->phys2 != TBLOCK_NO_PAGE)
         protect(t->block->phys2);
@@ -947,7 +1014,7 @@ const void *tr_ret_slow(void)
 
 void tr_code_written(void *opaque, gpa_t gpa, uint32_t len)
 {
-    tcache_invalidate(gpa, len);
+    tcache_written(gpa, len);
 }
 
 const void *tentry_host(const struct tentry *entry)

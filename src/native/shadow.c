@@ -235,13 +235,14 @@ struct walk {
     void *pde_at, *pte_at;
     uint64_t pde, pte; /* pte: the leaf, also if large */
     gpa_t table;
-    bool large, w, u, nx, global;
+    bool large, w, u, nx, global, odd;
     gpa_t page; /* of the 4 KiB page */
 };
 
-/* False: not present, or bits set that only the interpreter's exact walk judges. */
+/* False: not present, or bits set that only the interpreter's exact walk judges (k->odd). */
 static bool walk(const struct cpu *cpu, const struct space *s, gla_t gla, struct walk *k)
 {
+    k->odd = false;
     k->i = gla >> pde_shift(s);
     k->pde_at = s->config & CONFIG_PAGING ? pde_ptr(cpu, s, k->i) : NULL;
     k->pde = pde_read(cpu, s, k->i);
@@ -250,15 +251,19 @@ static bool walk(const struct cpu *cpu, const struct space *s, gla_t gla, struct
     uint64_t reserved = s->config & CONFIG_PAE ? 0x7ffffff000000000ull : 0;
     if (!(s->config & CONFIG_NXE))
         reserved |= PTE_NX;
-    if (k->pde & reserved)
+    if (k->pde & reserved) {
+        k->odd = true;
         return false;
+    }
     k->w = k->pde & PTE_W;
     k->u = k->pde & PTE_U;
     k->nx = k->pde & PTE_NX;
     k->large = is_large(s, k->pde);
     if (k->large) {
-        if (s->config & CONFIG_PAGING && (s->config & CONFIG_PAE ? k->pde & 0x1fe000 : k->pde & 0x200000))
-            return false; /* reserved address bits */
+        if (s->config & CONFIG_PAGING && (s->config & CONFIG_PAE ? k->pde & 0x1fe000 : k->pde & 0x200000)) {
+            k->odd = true; /* reserved address bits */
+            return false;
+        }
         k->pte = k->pde;
         k->pte_at = k->pde_at;
         k->page = large_gpa(s, k->pde) + (gla & (pde_span(s) - 1) & PAGE_MASK);
@@ -266,12 +271,16 @@ static bool walk(const struct cpu *cpu, const struct space *s, gla_t gla, struct
         k->table = small_gpa(s, k->pde);
         k->j = s->config & CONFIG_PAE ? gla >> 12 & 511 : gla >> 12 & 1023;
         uint8_t *table = mem_ptr(k->table);
-        if (!table)
+        if (!table) {
+            k->odd = true;
             return false;
+        }
         k->pte_at = table + k->j * (s->config & CONFIG_PAE ? 8 : 4);
         k->pte = entry_read(s, k->pte_at);
-        if (!(k->pte & PTE_P) || (k->pte & reserved))
+        if (!(k->pte & PTE_P) || (k->pte & reserved)) {
+            k->odd = k->pte & PTE_P;
             return false;
+        }
         k->w = k->w && (k->pte & PTE_W);
         k->u = k->u && (k->pte & PTE_U);
         k->nx = k->nx || (k->pte & PTE_NX);
@@ -804,6 +813,8 @@ enum fill shadow_fill(struct bt *bt, gla_t gla, bool write, uint32_t *error)
     unsigned view = bt->window == s->window[1];
     shadow_stats.fills++;
     if (!walk(&bt->cpu, s, gla, &k)) {
+        if (k.odd)
+            return FILL_EMULATE;
         *error = (write ? PFERR_W : 0) | (view ? PFERR_U : 0);
         shadow_stats.faults++;
         return FILL_FAULT;

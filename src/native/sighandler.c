@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
@@ -38,9 +39,15 @@ static void leave(struct bt *bt, ucontext_t *uc, enum exit_reason reason)
     r[REG_EFL] &= ~(greg_t)HOST_TF;
 }
 
-static _Noreturn void die(int sig)
+static _Noreturn void die(int sig, const siginfo_t *si, const ucontext_t *uc)
 {
-    /* Not from translated code: our own bug. Let it be seen as what it is. */
+    /* Not from translated code: our own bug. Say where, and let it be seen as what it is. */
+    const greg_t *r = uc->uc_mcontext.gregs;
+    dprintf(STDERR_FILENO,
+            "ringer: internal error: signal %d at host %#llx, address %p, r15 %#llx, rsp %#llx, trap %lld; "
+            "please report it\n",
+            sig, (unsigned long long)r[REG_RIP], si->si_addr, (unsigned long long)r[REG_R15],
+            (unsigned long long)r[REG_RSP], (long long)r[REG_TRAPNO]);
     signal(sig, SIG_DFL);
     raise(sig);
     _exit(1);
@@ -72,21 +79,21 @@ static void on_fault(int sig, siginfo_t *si, void *context)
     int saved_errno = errno;
 
     if (!bt || (struct bt *)r[REG_R15] != bt)
-        die(sig);
+        die(sig, si, context);
     if (r[REG_RIP] == 0) {
         missed_jump(bt, uc);
         return;
     }
-    if (!tr_in_code((void *)r[REG_RIP]))
-        die(sig);
-
     uint8_t *at = si->si_addr;
     bool page_fault = sig == SIGSEGV && r[REG_TRAPNO] == TRAP_PF;
     if (page_fault && at >= bt->ras_base - BT_RAS_SIZE - BT_RAS_GUARD && at < bt->ras_base - BT_RAS_SIZE) {
-        /* The private stack is full: forget it and do the call again. */
+        /* The private stack is full (in translated code, or where world.c pushes flags): forget it and
+         * push again. */
         r[REG_RSP] = (greg_t)(uintptr_t)bt->ras_base;
         return;
     }
+    if (!tr_in_code((void *)r[REG_RIP]))
+        die(sig, si, context);
     if ((page_fault || sig == SIGBUS) && at >= bt->window && at < bt->window + WINDOW_SIZE) {
         gla_t gla = (gla_t)(at - bt->window);
         uint32_t error = 0;
@@ -153,7 +160,7 @@ static void on_trap(int sig, siginfo_t *si, void *context)
     greg_t *r = uc->uc_mcontext.gregs;
     struct bt *bt = attached;
     if (!bt)
-        die(sig);
+        die(sig, si, context);
     if (tr_in_code((void *)r[REG_RIP]) && bt->kick)
         leave_at_boundary(bt, uc);
     else

@@ -32,7 +32,7 @@ static void no_protect(gpa_t page)
 
 static const char *tramp_name(uint64_t target)
 {
-    static const char *const name[] = {"chain", "interp", "lookup", "fpu", "ret_slow", "jump"};
+    static const char *const name[] = {"chain", "interp", "lookup", "fpu", "stale", "ret_slow", "jump"};
     for (unsigned i = 0; i < TRAMP_COUNT; i++)
         if ((uintptr_t)tcache_tramp(i) == target)
             return name[i];
@@ -118,7 +118,7 @@ int main(int argc, char **argv)
         return 2;
     }
     GError *error = NULL;
-    if (!mem_init(1 * MiB, &error) || !tcache_init(&error)) {
+    if (!mem_init(1 * MiB, &error) || !tcache_init(TCACHE_DEFAULT, &error)) {
         fprintf(stderr, "%s\n", error->message);
         return 2;
     }

@@ -12,7 +12,7 @@ static struct cpu *bt_create(const struct cpu_model *model)
 {
     GError *error = NULL;
 
-    bt = bt_new(&error);
+    bt = bt_new(TCACHE_DEFAULT, &error);
     if (!bt) {
         fprintf(stderr, "insn_test: %s\n", error->message);
         exit(1);
