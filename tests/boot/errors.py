@@ -118,6 +118,11 @@ with tempfile.TemporaryDirectory() as folder:
     check("unknown serial device", ["-kernel", "good", "-serial", "carrier-pigeon"], "carrier-pigeon")
     check("debug exit on taken ports", ["-kernel", "good", "-device", "isa-debug-exit,iobase=0x60"],
           "are taken")
-    check("memory limit", ["-kernel", "good", "-m", "3072", "-accel", "interp"], "-m", limit=1 << 30)
+    for engine in ("interp", "bt"):
+        check(f"memory limit under {engine}", ["-kernel", "good", "-m", "3072", "-accel", engine], "-m",
+              limit=1 << 30)
+        # Also where RAM would fit but the rest of the engine does not: a sentence, not a signal.
+        check(f"small memory limit under {engine}", ["-kernel", "good", "-m", "256", "-accel", engine], "",
+              limit=300 << 20 if engine == "bt" else 200 << 20)
 
 sys.exit(1 if failures else 0)
