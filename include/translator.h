@@ -147,6 +147,7 @@ void tcache_written(gpa_t gpa, uint32_t len);
 void tcache_drop_linear(gpa_t gpa, gla_t gla);
 uint64_t tcache_used(void);
 uint32_t tcache_flushes(void);
+unsigned tcache_mixed_pages(void); /* how many pages became "mixed" so far */
 uint32_t tcache_epoch(void); /* grows with every flush or invalidation: private stacks are stale */
 
 /* --- jump tables, jtable.c --- */

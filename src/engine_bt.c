@@ -185,7 +185,7 @@ static void step(struct bt *bt)
     interp_step(&bt->cpu);
 }
 
-static void drop_stale(struct bt *bt)
+void bt_drop_stale(struct bt *bt)
 {
     gpa_t page;
     bool global;
@@ -298,7 +298,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             fpu_use(bt);
             break;
         case EXIT_STALE:
-            drop_stale(bt);
+            bt_drop_stale(bt);
             break;
         case EXIT_FAULT:
             cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);
@@ -332,5 +332,6 @@ void bt_stats_print(FILE *out)
             " recycled=%" G_GUINT64_FORMAT " evicted=%" G_GUINT64_FORMAT "\n",
             s->fills, s->faults, s->emulated, s->syncs, s->dropped_pages, s->dropped_ranges, s->recycled,
             s->evicted);
-    fprintf(out, "tcache_bytes=%" G_GUINT64_FORMAT " tcache_flushes=%u\n", tcache_used(), tcache_flushes());
+    fprintf(out, "tcache_bytes=%" G_GUINT64_FORMAT " tcache_flushes=%u mixed_pages=%u\n", tcache_used(), tcache_flushes(),
+            tcache_mixed_pages());
 }

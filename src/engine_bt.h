@@ -18,6 +18,9 @@ void bt_attach_thread(struct bt *bt);
  * and ends the process with status 3. */
 enum exit_reason bt_run(struct bt *bt, bool lockstep);
 
+/* After EXIT_STALE: drops the blocks at cpu->eip. */
+void bt_drop_stale(struct bt *bt);
+
 struct bt_stats {
     uint64_t exits[EXIT_COUNT];
     uint64_t interp_steps;

@@ -135,6 +135,7 @@ void lockstep_block(struct bt *bt)
     before = *cpu;
     stores.count = 0;
     stores.overflow = stores.device = false;
+    uint32_t epoch = tcache_epoch(); /* grows when translations are dropped */
     interp_set_store_log(cpu, &stores);
     unsigned n = tentry_insn_count(t), done = 0;
     while (done < n) {
@@ -146,10 +147,7 @@ void lockstep_block(struct bt *bt)
             break;
     }
     interp_set_store_log(cpu, NULL);
-    bool keep = stores.overflow || cpu->shutdown || cpu->halted;
-    for (unsigned i = 0; i < stores.count; i++)
-        keep |= mem_page_flags(stores.entry[i].gpa) & MEM_PAGE_CODE;
-    if (keep) {
+    if (stores.overflow || cpu->shutdown || cpu->halted || tcache_epoch() != epoch) {
         /* Too much to undo, or translations (of this very block?) are gone: what the interpreter did
          * stands, uncompared. */
         bt_stats.interp_steps += done;
@@ -176,6 +174,10 @@ void lockstep_block(struct bt *bt)
     bt_stats.exits[reason]++;
     if (reason == EXIT_KICK) {
         /* Came in the middle: this block goes uncompared from here. */
+        return;
+    }
+    if (reason == EXIT_STALE) {
+        bt_drop_stale(bt); /* the block was not what memory holds: nothing has happened */
         return;
     }
     if (reason == EXIT_FAULT) {

@@ -21,8 +21,8 @@ struct heat {
     bool mixed;
     uint32_t when; /* blocks made in all at the last loss */
 };
-#define HEAT_MIXED  8
-#define HEAT_FORGET 20000 /* blocks made since: an unrelated use of the page */
+#define HEAT_MIXED  32
+#define HEAT_FORGET 2000 /* blocks made since: an unrelated use of the page */
 
 static struct {
     uint8_t *rw, *rx;
@@ -37,7 +37,7 @@ static struct {
     struct tentry *hash[1u << HASH_BITS];
     struct tblock **page; /* by page of RAM: blocks with bytes in it */
     struct heat *heat;      /* by page of RAM */
-    uint32_t epoch, flushes;
+    uint32_t epoch, flushes, mixed_pages;
     const uint8_t *tramp[TRAMP_COUNT];
 } tc;
 
@@ -125,6 +125,11 @@ uint64_t tcache_used(void)
 uint32_t tcache_epoch(void)
 {
     return tc.epoch;
+}
+
+unsigned tcache_mixed_pages(void)
+{
+    return tc.mixed_pages;
 }
 
 uint32_t tcache_flushes(void)
@@ -367,8 +372,10 @@ void tcache_written(gpa_t gpa, uint32_t len)
         if (tc.blocks_made - h->when > HEAT_FORGET)
             h->losses = 0;
         h->when = tc.blocks_made;
-        if (++h->losses >= HEAT_MIXED)
+        if (++h->losses >= HEAT_MIXED && !h->mixed) {
             h->mixed = true;
+            tc.mixed_pages++;
+        }
     }
 }
 
