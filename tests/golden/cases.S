@@ -28,8 +28,8 @@ CASE(mov_imm);        mov $-1, %eax; mov $3, %ah; mov $0x1234, %bx; mov $0x8000,
 CASE(high_byte);      mov %ah, 4(%ebx); add 1(%ecx), %dh; ret; END
 CASE(high_byte_esp);  mov %ah, 4(%esp); cmp %bh, (%esp,%ebx); ret; END
 CASE(movzx);          movzbl %ah, %eax; movzwl 2(%ecx), %edx; movsbl (%esi), %edi; ret; END
-CASE(shifts);         shl $3, %eax; sar %cl, 4(%ebx); rcl $1, %edx; shld $4, %eax, %edx; ret; END
-CASE(muldiv);         mul %ecx; imul $100, (%ebx), %eax; div 4(%esp); cltd; idiv %ecx; ret; END
+CASE(shifts);         shl $3, %eax; sarl %cl, 4(%ebx); rcl $1, %edx; shld $4, %eax, %edx; ret; END
+CASE(muldiv);         mul %ecx; imul $100, (%ebx), %eax; divl 4(%esp); cltd; idiv %ecx; ret; END
 CASE(bits);           bt %eax, (%ebx); bts $3, %ecx; bsf %eax, %edx; ret; END
 CASE(setcc_cmov);     cmp %eax, %ebx; sete %cl; cmovl %eax, %edx; ret; END
 CASE(jcc_forward);    test %eax, %eax; je 1f; inc %ebx; 1: inc %ecx; ret; END
