@@ -45,6 +45,8 @@ enum seg_shape {
 
 struct jtable;
 struct tentry;
+const void *jtable_get(const struct jtable *table, uint32_t eip); /* NULL if unknown */
+bool jtable_contains(const struct jtable *table, const void *address); /* async-signal-safe */
 
 #define BT_RAS_SIZE  (64 * 1024)
 #define BT_RAS_GUARD 4096
@@ -104,7 +106,7 @@ bool tentry_crosses(const struct tentry *entry); /* its bytes extend into the ne
 /* The jump table's entry for eip, NULL if none; and making entry the one for its EIP. */
 static inline const void *tr_published(const struct bt *bt, uint32_t eip)
 {
-    return (const void *)(uintptr_t)bt->jtable[eip];
+    return jtable_get(bt->table, eip);
 }
 void tr_publish(struct bt *bt, const struct tentry *entry);
 /* A hint: entering at host would only come back with EXIT_INTERP. Such entries are at odd addresses. */

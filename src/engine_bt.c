@@ -40,15 +40,13 @@ struct bt *bt_new(size_t tcache_size, GError **error)
 {
     if (!tcache_init(tcache_size, error))
         return NULL;
-    struct jtable *probe = jtable_new();
-    if (!probe) {
+    if (!shadow_init()) {
         g_set_error(error, g_quark_from_static_string("ringer"), 0,
                     "translated code needs 16 GiB address ranges for its tables and got none (%s): raise "
                     "the address-space limit (ulimit -v unlimited) or use -accel interp",
                     g_strerror(errno));
         return NULL;
     }
-    jtable_free(probe);
     struct bt *bt = mmap(NULL, sizeof *bt, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_always(bt != MAP_FAILED);
     bt->exit_fn = world_exit;
@@ -58,7 +56,6 @@ struct bt *bt_new(size_t tcache_size, GError **error)
             ((const void **)ras.base[k])[i] = tr_ret_slow();
     }
     __asm__ volatile("stmxcsr %0" : "=m"(bt->host_mxcsr));
-    shadow_init();
     tr_set_code_page(shadow_code_page);
     tr_set_protect(shadow_protect);
     guest_mem.code_written = tr_code_written;

@@ -9,8 +9,14 @@
 
 #define JTABLE_BYTES (16 * GiB)
 
+/* Where the host does not overcommit (vm.overcommit_memory = 2), the range is reserved inaccessible
+ * and opened piece by piece; reading elsewhere faults, which the fault handler takes for an empty
+ * entry. */
+#define PIECE (64 * KiB)
+
 struct jtable {
     uint32_t *base;
+    bool guarded;
     uint8_t used[(1u << 20) / 8]; /* per 4 KiB page of EIP: some entry set */
     uint32_t used_count;
     struct jtable *next;
@@ -22,12 +28,16 @@ struct jtable *jtable_new(void)
 {
     void *base = mmap(NULL, JTABLE_BYTES, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    bool guarded = base == MAP_FAILED;
+    if (guarded)
+        base = mmap(NULL, JTABLE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         return NULL;
     /* Huge pages would make every first touch clear 2 MiB. */
     madvise(base, JTABLE_BYTES, MADV_NOHUGEPAGE);
     struct jtable *t = g_new0(struct jtable, 1);
     t->base = base;
+    t->guarded = guarded;
     t->next = all;
     all = t;
     return t;
@@ -43,20 +53,35 @@ void jtable_free(struct jtable *table)
     g_free(table);
 }
 
-uint32_t *jtable_base(struct jtable *table)
-{
-    return table->base;
-}
-
 static bool page_used(const struct jtable *t, uint32_t page)
 {
     return t->used[page >> 3] >> (page & 7) & 1;
+}
+
+bool jtable_contains(const struct jtable *table, const void *address)
+{
+    return address >= (const void *)table->base &&
+           (const uint8_t *)address < (const uint8_t *)table->base + JTABLE_BYTES;
+}
+
+const void *jtable_get(const struct jtable *t, uint32_t eip)
+{
+    return page_used(t, eip >> PAGE_SHIFT) ? (const void *)(uintptr_t)t->base[eip] : NULL;
+}
+
+uint32_t *jtable_base(struct jtable *table)
+{
+    return table->base;
 }
 
 void jtable_set(struct jtable *t, uint32_t eip, const struct tentry *entry)
 {
     uint32_t page = eip >> PAGE_SHIFT;
     if (!page_used(t, page)) {
+        /* The 16 KiB of one page of EIP lie within one piece. */
+        if (t->guarded && mprotect((void *)((uintptr_t)(t->base + eip) & ~(PIECE - 1)), PIECE,
+                                   PROT_READ | PROT_WRITE) != 0)
+            return; /* stays unknown: each jump there comes as a lookup */
         t->used[page >> 3] |= (uint8_t)(1u << (page & 7));
         t->used_count++;
     }
@@ -85,7 +110,7 @@ void jtable_clear(struct jtable *t)
     if (!t->used_count)
         return;
     if (t->used_count > 512) {
-        madvise(t->base, JTABLE_BYTES, MADV_DONTNEED);
+        madvise(t->base, JTABLE_BYTES, MADV_DONTNEED); /* zero again, in all pieces */
     } else {
         for (uint32_t i = 0; i < sizeof t->used; i++)
             for (unsigned bit = 0; t->used[i] && bit < 8; bit++)

@@ -105,9 +105,13 @@ static void *reserve(size_t bytes)
     return p;
 }
 
-void shadow_init(void)
+bool shadow_init(void)
 {
     window_init();
+    sup_table[0].table = jtable_new();
+    if (!sup_table[0].table)
+        return false;
+    sup_table[0].mode = UINT32_MAX; /* nobody's yet */
     rmap_pool = reserve(RMAP_MAX * sizeof *rmap_pool);
     rmap_used = 1;
     rmap_head = reserve((guest_mem.ram_size >> PAGE_SHIFT) * sizeof *rmap_head);
@@ -117,6 +121,7 @@ void shadow_init(void)
         for (unsigned v = 0; v < VIEWS; v++)
             spaces[i].window[v] = window_base(i * VIEWS + v);
     seen_generation = guest_mem.generation;
+    return true;
 }
 
 uint32_t shadow_code_epoch(void)
@@ -404,6 +409,18 @@ static void make_room(void)
         evict();
 }
 
+/* Maps, dropping other spaces while the host refuses (too many mappings, address-space limit). False
+ * when it refuses even so: the access must be emulated. May have dropped the current space too. */
+static bool map_or_evict(uint8_t *window, gla_t gla, gpa_t gpa, uint64_t len, bool writable, bool populate)
+{
+    for (unsigned n = 0; n <= SPACES; n++) {
+        if (window_map(window, gla, gpa, len, writable, populate))
+            return true;
+        evict();
+    }
+    return false;
+}
+
 /* Runs of adjacent pages go with one call. */
 struct run {
     gla_t first;
@@ -577,17 +594,34 @@ static struct space *space_find(const struct cpu *cpu)
     return victim;
 }
 
+/* The host gives no more address space: takes a table from somebody who is not running. */
+static struct jtable *steal_table(const struct bt *bt)
+{
+    static unsigned turn;
+    for (unsigned n = 0; n < SPACES * USER_TABLES + SUP_TABLES; n++) {
+        unsigned i = turn++ % (SPACES * USER_TABLES + SUP_TABLES);
+        struct user_table *t = i < SPACES * USER_TABLES ? &spaces[i / USER_TABLES].user[i % USER_TABLES]
+                                                        : &sup_table[i - SPACES * USER_TABLES];
+        if (t->table && t->table != bt->table) {
+            struct jtable *table = t->table;
+            t->table = NULL;
+            return table;
+        }
+    }
+    return bt->table; /* the only one there is: bt_new made sure of it */
+}
+
 static struct jtable *table_of(struct user_table *tables, unsigned count, unsigned *next, struct bt *bt)
 {
     for (unsigned n = 0; n < count; n++)
         if (tables[n].table && tables[n].mode == bt->mode && tables[n].cs_base == bt->cs_base)
             return tables[n].table;
     struct user_table *t = &tables[(*next)++ % count];
-    if (t->table)
-        jtable_clear(t->table);
-    else
+    if (!t->table)
         t->table = jtable_new();
-    assert_always(t->table);
+    if (!t->table)
+        t->table = steal_table(bt);
+    jtable_clear(t->table);
     t->mode = bt->mode;
     t->cs_base = bt->cs_base;
     return t->table;
@@ -763,26 +797,21 @@ static enum fill fill_large(struct space *s, struct walk *k, unsigned view, gla_
     uint8_t bit = (uint8_t)(1u << view), wbit = (uint8_t)(4u << view);
     if ((s->large_mapped[k->i] & bit) && (!write || (s->large_mapped[k->i] & wbit))) {
         /* Mapped already: a single page was protected for its translations, which are gone now. */
-        if (write) {
-            if (!window_protect(s->window[view], gla & PAGE_MASK, PAGE_SIZE, true)) {
-                evict();
-                return FILL_OK;
-            }
+        if (write && window_protect(s->window[view], gla & PAGE_MASK, PAGE_SIZE, true))
             return FILL_OK;
-        }
-        /* A page is missing that is RAM by now, or the host refused part of it: map that page. */
-        if (!window_map(s->window[view], gla & PAGE_MASK, k->page, PAGE_SIZE, false, true))
-            evict();
-        return FILL_OK;
+        /* Or a page is missing that is RAM by now, or the host refused part of it: map that page. */
+        return map_or_evict(s->window[view], gla & PAGE_MASK, k->page, PAGE_SIZE, write, true)
+                   ? FILL_OK
+                   : FILL_EMULATE;
     }
     if (gpa + len > guest_mem.ram_size)
         len = gpa < guest_mem.ram_size ? guest_mem.ram_size - gpa : 0;
     if (!len)
         return FILL_EMULATE;
-    if (!window_map(s->window[view], base, gpa, len, writable, false)) {
-        evict();
-        return FILL_OK;
-    }
+    if (!map_or_evict(s->window[view], base, gpa, len, writable, false))
+        return FILL_EMULATE;
+    if (s->kind[k->i] != PDE_LARGE)
+        return FILL_OK; /* the present space had to go as well: begin again */
     s->large_mapped[k->i] |= bit | (writable ? wbit : 0);
     fix_large(s->window[view], base, gpa, len);
     return FILL_OK;
@@ -843,10 +872,10 @@ enum fill shadow_fill(struct bt *bt, gla_t gla, bool write, uint32_t *error)
         writable = false;
     bool already = bit_test(c->mapped[view], k.j);
     unsigned n = already || !(flags == 0 || flags == MEM_PAGE_DECODED) ? 1 : run_length(s, c, &k, view);
-    if (!window_map(s->window[view], gla & PAGE_MASK, k.page, (uint64_t)n << PAGE_SHIFT, writable, true)) {
-        evict();
-        return FILL_OK; /* and the access faults again */
-    }
+    if (!map_or_evict(s->window[view], gla & PAGE_MASK, k.page, (uint64_t)n << PAGE_SHIFT, writable, true))
+        return FILL_EMULATE;
+    if (s->kind[k.i] != PDE_TABLE)
+        return FILL_OK; /* the present space had to go as well: begin again */
     for (unsigned m = 0; m < n; m++) {
         gla_t at = (gla & PAGE_MASK) + m * PAGE_SIZE;
         if (bit_test(c->mapped[view], k.j + m))

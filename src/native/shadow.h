@@ -12,7 +12,8 @@
 
 struct space;
 
-void shadow_init(void);
+/* False: no address space for a single jump table. */
+bool shadow_init(void);
 /* Switches to the space of cpu's present paging state and consumes cpu->changed. Then
  * bt->window, bt->jtable belong to bt->mode, which must be up to date. */
 void shadow_sync(struct bt *bt);

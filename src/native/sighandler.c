@@ -92,6 +92,10 @@ static void on_fault(int sig, siginfo_t *si, void *context)
         r[REG_RSP] = (greg_t)(uintptr_t)bt->ras_base;
         return;
     }
+    if (page_fault && jtable_contains(bt->table, at)) {
+        missed_jump(bt, uc); /* a guarded table: the jump stands just before its load */
+        return;
+    }
     if (!tr_in_code((void *)r[REG_RIP]))
         die(sig, si, context);
     if ((page_fault || sig == SIGBUS) && at >= bt->window && at < bt->window + WINDOW_SIZE) {

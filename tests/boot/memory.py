@@ -6,7 +6,7 @@
 PROGRAMS is the folder of the built memfill and scatter (static i386). Cases:
     large-686, large-686-pae      -m 3072: nearly all of it filled and checked by several processes, and in tmpfs
     scattered-686[-pae]           -m 1536: over 200,000 single pages mapped at once, more than the host grants
-    small-686[-pae]               the least memory, in steps of 4 MiB, in which QEMU boots the same kernel
+    small-686[-pae]               the least memory, to 4 MiB, in which QEMU boots the same kernel
     noproc                        tiny where /proc cannot be read (in a mount namespace of its own)
     tiny                          -m 2, 3 and 16: a multiboot guest of our own finds, fills and checks its memory
 """
@@ -103,11 +103,16 @@ def small(folder, kernel):
         subprocess.run(["qemu-system-i386", "--version"], capture_output=True, check=True)
     except OSError:
         skip("qemu-system-i386 is missing: what the least memory is, only it says")
-    for mib in range(24, 129, 4):
-        if boots(linux_command(qemu, mib, kernel, image), 60):
-            break
-    else:
-        raise GuestError("QEMU does not boot vmlinuz-%s in 128 MiB" % kernel)
+    # Where it does not boot it often hangs without a word: few tries, and not long ones.
+    low, mib = 24, 128
+    if not boots(linux_command(qemu, mib, kernel, image), 120):
+        raise GuestError("QEMU does not boot vmlinuz-%s in %d MiB" % (kernel, mib))
+    while mib - low > 4:
+        middle = (low + mib) // 8 * 4
+        if boots(linux_command(qemu, middle, kernel, image), 30):
+            mib = middle
+        else:
+            low = middle
     print("# QEMU boots vmlinuz-%s from %d MiB on" % (kernel, mib))
     if not boots(linux_command([RINGER, "-accel", ACCEL], mib, kernel, image), 300):
         raise GuestError("vmlinuz-%s does not boot in %d MiB, in which QEMU boots it" % (kernel, mib))

@@ -2,15 +2,25 @@
 
 Used by tests/boot and tests/bench. Nothing here depends on speed but the time limits, which are generous.
 """
+import ctypes
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
 
 
+PR_SET_PDEATHSIG = 1
+
+
 class GuestError(Exception):
     pass
+
+
+def die_with_parent():
+    """A test that is killed for its time takes its guest with it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Guest:
@@ -21,7 +31,7 @@ class Guest:
         self.seen = 0  # how far expect() has read
         self.log = log
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE)
+                                        stderr=subprocess.PIPE, preexec_fn=die_with_parent)
         os.set_blocking(self.process.stdout.fileno(), False)
         os.set_blocking(self.process.stderr.fileno(), False)
         self.errors = b""
