@@ -11,6 +11,11 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${RINGER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ringer}
 
+as_root=
+if [ "$(id -u)" != 0 ]; then
+    as_root=sudo
+fi
+
 say() {
     echo "guests: $*" >&2
 }
@@ -24,11 +29,11 @@ need_apt_lists() {
     [ -e "$cache/.apt-ready" ] && return
     if ! dpkg --print-foreign-architectures | grep -qx i386; then
         say "adding Debian's i386 architecture"
-        dpkg --add-architecture i386
+        $as_root dpkg --add-architecture i386
     fi
     say "updating package lists"
     # One broken mirror index must not stop us: what counts is whether the packages are found below.
-    apt-get update -qq || say "some package lists could not be updated, going on with the others"
+    $as_root apt-get update -qq || say "some package lists could not be updated, going on with the others"
     touch "$cache/.apt-ready"
 }
 
