@@ -594,21 +594,27 @@ static struct space *space_find(const struct cpu *cpu)
     return victim;
 }
 
-/* The host gives no more address space: takes a table from somebody who is not running. */
+static struct user_table *table_slot(unsigned i)
+{
+    return i < SPACES * USER_TABLES ? &spaces[i / USER_TABLES].user[i % USER_TABLES]
+                                    : &sup_table[i - SPACES * USER_TABLES];
+}
+
+/* The host gives no more address space: takes a table from somebody else, who is then without. */
 static struct jtable *steal_table(const struct bt *bt)
 {
     static unsigned turn;
-    for (unsigned n = 0; n < SPACES * USER_TABLES + SUP_TABLES; n++) {
-        unsigned i = turn++ % (SPACES * USER_TABLES + SUP_TABLES);
-        struct user_table *t = i < SPACES * USER_TABLES ? &spaces[i / USER_TABLES].user[i % USER_TABLES]
-                                                        : &sup_table[i - SPACES * USER_TABLES];
-        if (t->table && t->table != bt->table) {
-            struct jtable *table = t->table;
-            t->table = NULL;
-            return table;
-        }
+    unsigned slots = SPACES * USER_TABLES + SUP_TABLES;
+    struct user_table *from = NULL;
+    for (unsigned n = 0; n < slots && (!from || from->table == bt->table); n++) {
+        struct user_table *t = table_slot(turn++ % slots);
+        if (t->table)
+            from = t; /* the running one only if there is no other */
     }
-    return bt->table; /* the only one there is: bt_new made sure of it */
+    assert_always(from); /* shadow_init made one */
+    struct jtable *table = from->table;
+    from->table = NULL;
+    return table;
 }
 
 static struct jtable *table_of(struct user_table *tables, unsigned count, unsigned *next, struct bt *bt)

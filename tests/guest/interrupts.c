@@ -551,6 +551,7 @@ static void test_breakpoints(void)
         s.eflags |= FL_RF;
         run_expect(&s, VEC_DONE, 0, "dr%u: RF lets the instruction pass", n);
         check_equal(s.eax, 2, "dr: code went on");
+        check(!(s.eflags & FL_RF), "dr%u: RF lasts for one instruction", n);
         state_init(&s, 3, code_bp);
         run_expect(&s, EXC_DB, 0, "dr%u: execution, again", n);
 
@@ -575,6 +576,11 @@ static void test_breakpoints(void)
         s.esi = (uint32_t)watched;
         run_expect(&s, VEC_DONE, 0, "dr%u: off", n);
     }
+    SNIPPET(code_nops, "nop\n nop");
+    state_init(&s, 3, code_nops);
+    s.eflags |= FL_RF;
+    run(&s);
+    check(s.vector == VEC_DONE && !(s.eflags & FL_RF), "iret: RF lasts for one instruction");
     /* In code that has run before, and loops. */
     SNIPPET(code_bp_loop, "movl $1000, %ecx\n 1: incl %eax\n bp_in_loop: nop\n loop 1b");
     extern char bp_in_loop[];
@@ -617,7 +623,7 @@ static void test_traps(void)
     static const int32_t bounds[2] = {-5, 10};
     SNIPPET(code_int3, "int3");
     SNIPPET(code_into, "into");
-    SNIPPET(code_bound, "boundl %eax, (%esi)");
+    SNIPPET(code_bound, ".byte 0x62, 0x06"); /* bound (%esi), %eax: assemblers disagree on the order */
     SNIPPET(code_div, "divl %ecx");
     SNIPPET(code_idiv, "idivl %ecx");
     SNIPPET(code_aam, ".byte 0xd4, 0");

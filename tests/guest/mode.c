@@ -73,9 +73,9 @@ __asm__(".pushsection .data.blob,\"aw\"\n.balign 16\nblob:\n"
         "real_div: divw %cx\n R 17, %ebx\n"
         /* 18: LOOP counts CX or ECX */
         " movl $0x10003, %ecx\n xorl %eax, %eax\n"
-        "1: incl %eax\n loopw 1b\n R 18, %eax\n R 19, %ecx\n"
+        "1: incl %eax\n loop 1b\n R 18, %eax\n R 19, %ecx\n"
         " movl $3, %ecx\n xorl %eax, %eax\n"
-        "1: incl %eax\n addr32 loop 1b\n R 20, %eax\n"
+        "1: incl %eax\n .byte 0x67, 0xe2, 1b-.-1\n R 20, %eax\n"
         " movl $0x10000, %ecx\n xorl %eax, %eax\n jcxz 1f\n incl %eax\n 1: R 21, %eax\n"
         /* 22: JMP across the end of the segment: IP wraps */
         " movl $0x9090c390, %cs:(0xfff0)\n movl $1, %eax\n movw $0xfff0, %bx\n call *%bx\n movl $2, %eax\n R 22, %eax\n"

@@ -9,7 +9,7 @@
 #define DEEP_STACK 0x2000000u
 #define DEEP_SIZE  0x1000000u
 
-__attribute__((noinline, noclone)) static uint32_t deep(uint32_t n, uint32_t x)
+__attribute__((noinline)) static uint32_t deep(uint32_t n, uint32_t x)
 {
     if (n == 0)
         return x;
@@ -34,7 +34,7 @@ static uint32_t on_stack(uint32_t (*fn)(uint32_t, uint32_t), uint32_t a, uint32_
     return v;
 }
 
-__attribute__((noinline, noclone)) static uint32_t fib(uint32_t n)
+__attribute__((noinline)) static uint32_t fib(uint32_t n)
 {
     return n < 2 ? n : fib(n - 1) + fib(n - 2);
 }
@@ -68,7 +68,7 @@ __asm__(".pushsection .text.stress,\"ax\"\n"
         ".popsection\n");
 
 static struct jump target;
-__attribute__((noinline, noclone)) static uint32_t dive(uint32_t n, uint32_t v)
+__attribute__((noinline)) static uint32_t dive(uint32_t n, uint32_t v)
 {
     if (n == 0) {
         jump_go(&target, v); /* does not return */
@@ -95,7 +95,7 @@ static uint32_t co_stacks[COROUTINES][512];
 static uint32_t co_sum[COROUTINES];
 static unsigned co_now, co_left;
 
-__attribute__((noinline, noclone)) static void co_yield(unsigned depth)
+__attribute__((noinline)) static void co_yield(unsigned depth)
 {
     if (depth) {
         co_yield(depth - 1);
