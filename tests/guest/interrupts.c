@@ -219,7 +219,8 @@ static bool tick_then_rtc(struct trap *t)
     ticks++;
     in_tick = true;
     sti(); /* IRQ 8 is lower: it must wait for the EOI */
-    for (volatile unsigned i = 0; i < 5000; i++)
+    /* Not in each: a slow machine must come to the EOI before the next tick. */
+    for (volatile unsigned i = ticks % 8 ? 5000 : 0; i < 5000; i++)
         ;
     cli();
     in_tick = false;
@@ -265,7 +266,7 @@ static void test_nested(void)
 
 /* --- Long instructions and tight loops --- */
 
-#define COPY_BYTES (6u << 20)
+#define COPY_BYTES (4u << 20)
 #define COPY_FROM 0x2000000u
 #define COPY_TO   0x3000000u
 extern char copy_insn[], copy_insn_back[];
@@ -297,7 +298,7 @@ static void test_rep(void)
     ticks = 0;
     timer_on(2000, copy_tick);
     sti();
-    for (unsigned round = 0; round < 12; round++) {
+    for (unsigned round = 0; round < 8; round++) {
         uint32_t a = COPY_FROM, b = COPY_TO, c = COPY_BYTES / 4;
         memset(to, 0, COPY_BYTES);
         __asm__ volatile(".pushsection .text.copy,\"ax\"\n"
@@ -306,7 +307,7 @@ static void test_rep(void)
                          "call copy_run" : "+S"(a), "+D"(b), "+c"(c) : : "memory");
         wrong += a != COPY_FROM + COPY_BYTES || b != COPY_TO + COPY_BYTES || c != 0;
         wrong += memcmp(from, to, COPY_BYTES) != 0;
-        if (round % 6 == 5) {
+        if (round % 4 == 3) {
             a = COPY_FROM + COPY_BYTES - 1;
             b = COPY_TO + COPY_BYTES - 1;
             c = COPY_BYTES;
@@ -318,7 +319,7 @@ static void test_rep(void)
     timer_off();
     print("# %u interrupts inside of REP MOVS\n", copy_inside);
     check(copy_bad == 0, "rep movs: registers fit at an interrupt inside");
-    check(wrong == 0, "rep movs: 6 MiB are right after interrupts");
+    check(wrong == 0, "rep movs: 4 MiB are right after interrupts");
     check(ticks > 0, "rep movs: interrupts came");
 }
 

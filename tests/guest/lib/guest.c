@@ -323,6 +323,8 @@ int memcmp(const void *a, const void *b, size_t n)
 {
     const uint8_t *x = a, *y = b;
 
+    for (; n >= 4 && *(const uint32_t *)x == *(const uint32_t *)y; n -= 4)
+        x += 4, y += 4;
     for (; n; n--, x++, y++)
         if (*x != *y)
             return *x - *y;
