@@ -16,6 +16,7 @@ import argparse
 import json
 import math
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -277,6 +278,8 @@ def main():
             print("compare: %s is missing" % path, file=sys.stderr)
             return 2
 
+    # Killed, it leaves nothing in /dev/shm.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     results = Results()
     with tempfile.TemporaryDirectory(prefix="ringer-bench.") as folder:
         image = os.path.join(folder, "initrd")
