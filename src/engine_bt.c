@@ -317,6 +317,9 @@ void bt_stats_print(FILE *out)
             fprintf(out, "exit_%s=%" G_GUINT64_FORMAT "\n", name[i], bt_stats.exits[i]);
     fprintf(out, "interp_steps=%" G_GUINT64_FORMAT " chained=%" G_GUINT64_FORMAT "\n", bt_stats.interp_steps,
             bt_stats.chained);
+    if (bt_stats.lockstep_blocks)
+        fprintf(out, "lockstep_blocks=%" G_GUINT64_FORMAT " lockstep_insns=%" G_GUINT64_FORMAT "\n",
+                bt_stats.lockstep_blocks, bt_stats.lockstep_insns);
     for (unsigned op = 0; op < 512; op++)
         for (unsigned reg = 0; reg < 8; reg++)
             if (bt_stats.interp_opcode[op][reg] > bt_stats.exits[EXIT_INTERP] / 200)

@@ -106,6 +106,16 @@ static bool same_stores(void)
     return true;
 }
 
+/* The x87 instruction and operand pointers are the interpreter's: the host's own are not the guest's. */
+static void share_pointers(struct cpu *cpu, const struct cpu *from)
+{
+    cpu->fpu.fop = from->fpu.fop;
+    cpu->fpu.fip = from->fpu.fip;
+    cpu->fpu.fcs = from->fpu.fcs;
+    cpu->fpu.fdp = from->fpu.fdp;
+    cpu->fpu.fds = from->fpu.fds;
+}
+
 /* Instruction i of the block by the interpreter; a REP instruction to its end. */
 static void step_insn(struct cpu *cpu, const struct tentry *t, unsigned i)
 {
@@ -180,14 +190,16 @@ void lockstep_block(struct bt *bt)
         bt_drop_stale(bt); /* the block was not what memory holds: nothing has happened */
         return;
     }
-    if (reason == EXIT_FAULT) {
-        cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);
-    } else if (reason == EXIT_INTERP) {
-        /* Translated code gave up at instruction k (an exception, or nothing it does itself): what the
-         * interpreter did from there above it does again now. */
-        unsigned k = 0;
+    /* Where translated code gave up at instruction k (an exception, or nothing it does itself), the
+     * interpreter does now what it did from there above. */
+    unsigned k = 0;
+    if (reason == EXIT_FAULT || reason == EXIT_INTERP)
         while (k < done && tentry_insn_eip(t, k) != cpu->eip)
             k++;
+    if (reason == EXIT_FAULT && (k == done || !tr_is_string(t, k))) {
+        cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);
+    } else if (reason == EXIT_FAULT || reason == EXIT_INTERP) {
+        /* Strings too: which of the two operands of CMPS faults first is the host's affair. */
         for (; k < done; k++)
             step_insn(cpu, t, k);
     }
@@ -206,4 +218,5 @@ void lockstep_block(struct bt *bt)
         differ(bt, t, &before, &want, "CR2 or CPL");
     if (!same_stores())
         differ(bt, t, &before, &want, "memory");
+    share_pointers(cpu, &want);
 }

@@ -587,6 +587,8 @@ static bool tr_decode(struct tr *t)
                 return true;
             }
         }
+        if (t->single && t->count && g->gclass == G_INTERP)
+            return true; /* lockstep lets the interpreter have it alone */
         t->count++;
         eip = g->eip + g->len;
         if (!t->code32)
