@@ -278,6 +278,11 @@ def main():
             print("compare: %s is missing" % path, file=sys.stderr)
             return 2
 
+    shm = os.statvfs("/dev/shm")
+    if shm.f_bavail * shm.f_frsize < SHA_BYTES + 2 * GZIP_BYTES:
+        print("compare: /dev/shm has no room for the native runs' %d MiB"
+              % ((SHA_BYTES + 2 * GZIP_BYTES) >> 20), file=sys.stderr)
+        return 2
     # Killed, it leaves nothing in /dev/shm.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     results = Results()

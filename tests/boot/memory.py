@@ -28,6 +28,13 @@ def skip(why):
     sys.exit(77)
 
 
+def need_host_memory(mib):
+    with open("/proc/meminfo", encoding="ascii") as f:
+        available = next(int(line.split()[1]) for line in f if line.startswith("MemAvailable:")) // 1024
+    if available < mib:
+        skip("the host has %d MiB to give, this needs %d" % (available, mib))
+
+
 def linux_command(first, mib, kernel, image):
     return first + ["-m", str(mib), "-kernel", os.path.join(initrd.CACHE, "vmlinuz-" + kernel),
                     "-initrd", image, "-append", "console=ttyS0 panic=-1", "-nographic", "-no-reboot"]
@@ -54,6 +61,7 @@ class Linux:
 
 
 def large(folder, kernel):
+    need_host_memory(3072 + 512)
     linux = Linux(folder, 3072, kernel)
     guest = linux.guest
     total, free = linux.memory("MemTotal"), linux.memory("MemAvailable")
@@ -76,6 +84,7 @@ def large(folder, kernel):
 
 
 def scattered(folder, kernel):
+    need_host_memory(1536 + 512)
     linux = Linux(folder, 1536, kernel)
     text = linux.guest.run("scatter %d %d %d" % (SCATTER_PROCESSES, SCATTER_PAGES, SCATTER_ACTIONS), 1800)
     print("# %s" % text.strip())
