@@ -770,9 +770,8 @@ static void emit_entry_check(struct tr *t)
     uint8_t bytes[TR_MAX_INSNS * 15];
     for (unsigned i = 0; i < t->count; i++)
         memcpy(bytes + (t->g[i].eip - t->eip), t->g[i].bytes, t->g[i].len);
-    bool live = t->live_in[0] != 0;
-    if (live)
-        emit_pushfq(e);
+    /* Should the bytes have changed, nothing is known of which flags the new ones read. */
+    emit_pushfq(e);
     while (done < len) {
         unsigned n = len - done >= 4 ? 4 : len - done >= 2 ? 2 : 1;
         struct hmem m = {.gs = true,
@@ -784,11 +783,13 @@ static void emit_entry_check(struct tr *t)
         memcpy(&want, bytes + done, n);
         emit_cmp_mi(e, n, &m, want);
         tr_pend(t, PEND_STALE, emit_jcc_fwd(e, 5), t->eip);
-        t->pend[t->pend_count - 1].pop_flags = live;
+        t->pend[t->pend_count - 1].pop_flags = true;
         done += n;
     }
-    if (live)
+    if (t->live_in[0])
         tr_popfq(t);
+    else
+        emit_pop(e, R8);
 }
 
 static void tr_emit(struct tr *t)

@@ -69,23 +69,29 @@ static uint8_t rtc_second(void)
 
 static void test_rate(void)
 {
+    uint32_t n = 0;
+    bool right = false, tsc_right = true;
+
     timer_on(1000, tick);
     sti();
     uint8_t s = rtc_second();
     while (rtc_second() == s)
         ;
-    uint32_t from = ticks;
-    uint64_t tsc = rdtsc();
-    s = rtc_second();
-    while (rtc_second() == s)
-        ;
-    uint32_t n = ticks - from;
-    tsc = rdtsc() - tsc;
+    /* A busy host stops us for a while, and its ticks come late or in a burst: one good second will do. */
+    for (unsigned try = 0; try < 8 && !right; try++) {
+        uint32_t from = ticks;
+        uint64_t tsc = rdtsc();
+        s = rtc_second();
+        while (rtc_second() == s)
+            ;
+        n = ticks - from;
+        right = n >= 900 && n <= 1100;
+        tsc_right = tsc_right && rdtsc() - tsc > 1000000;
+    }
     timer_off();
-    /* Ticks are lost where a host is busy, never gained. */
-    if (!check(n > 300 && n < 1100, "timer: ticks of 1 kHz in a second of the RTC"))
+    if (!check(right, "timer: ticks of 1 kHz in a second of the RTC"))
         print("# %u ticks\n", (unsigned)n);
-    check(tsc > 1000000, "timer: TSC runs");
+    check(tsc_right, "timer: TSC runs");
 }
 
 static void test_hlt(void)
