@@ -95,8 +95,11 @@ typedef void tr_protect_fn(gpa_t page);
 void tr_set_protect(tr_protect_fn *fn);
 
 /* Finds or makes the translation of cs_base:eip in the present mode. NULL: the instruction there is
- * for the interpreter (it does not fetch, or its page is not RAM). */
-struct tentry *tr_lookup(struct bt *bt, uint32_t eip);
+ * for the interpreter (it does not fetch, or its page is not RAM).
+ * natural: guest code jumps or falls to it, as opposed to a place where an interrupt or fault happened
+ * to come back. Other blocks end where they meet a natural entry, and only there: else each timer tick
+ * in a loop would cut the loop in two for good. */
+struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural);
 const void *tentry_host(const struct tentry *entry);
 /* Number of guest instructions of the block behind entry, and the EIP of number i (lockstep). */
 unsigned tentry_insn_count(const struct tentry *entry);

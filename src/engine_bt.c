@@ -176,10 +176,15 @@ static void check_epochs(struct bt *bt)
     bt->ras_rsp = bt->ras_base;
 }
 
+/* Whether EIP is where guest code itself goes on (see tr_lookup). */
+static bool natural;
+
 static void step(struct bt *bt)
 {
+    uint32_t eip = bt->cpu.eip;
     bt_stats.interp_steps++;
     interp_step(&bt->cpu);
+    natural = bt->cpu.eip - eip <= 15; /* else IRET and the like */
 }
 
 void bt_drop_stale(struct bt *bt)
@@ -213,7 +218,7 @@ static void sample_opcode(struct bt *bt)
 
 static struct tentry *lookup(struct bt *bt)
 {
-    struct tentry *t = tr_lookup(bt, bt->cpu.eip);
+    struct tentry *t = tr_lookup(bt, bt->cpu.eip, natural);
     if (t)
         tr_publish(bt, t);
     return t;
@@ -223,6 +228,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
 {
     struct cpu *cpu = &bt->cpu;
     bt->single = lockstep;
+    natural = false; /* an interrupt may have come in between */
     for (;;) {
         if (cpu->shutdown)
             return EXIT_SHUTDOWN;
@@ -268,6 +274,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         enum exit_reason reason = world_enter(bt, host);
         bt_merge_flags(bt);
         bt_stats.exits[reason]++;
+        natural = reason == EXIT_CHAIN || reason == EXIT_LOOKUP || reason == EXIT_FPU;
         switch (reason) {
         case EXIT_KICK:
             if (!bt->kick)

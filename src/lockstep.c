@@ -134,7 +134,7 @@ void lockstep_block(struct bt *bt)
         stores.entry = g_new(struct store_log_entry, LOG_MAX);
         new_bytes = g_malloc(LOG_MAX * sizeof *new_bytes);
     }
-    struct tentry *t = tr_lookup(bt, cpu->eip);
+    struct tentry *t = tr_lookup(bt, cpu->eip, true);
     if (!t || tr_leads_to_interp(tentry_host(t))) {
         bt_stats.interp_steps++;
         interp_step(cpu);

@@ -18,6 +18,7 @@ struct tentry {
     gpa_t phys; /* of the instruction at eip */
     uint32_t eip, mode, cs_base;
     uint8_t *host; /* RX address */
+    bool natural;  /* see tr_lookup */
     struct tblock *block;
     struct tentry *hash_next;
     struct texit *in; /* exits that jump here directly */

@@ -297,7 +297,8 @@ static void return_site(struct tr *t, uint32_t ra)
     t->entry[t->entry_count++] =
         (struct tentry){.phys = (t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + (ra & (PAGE_SIZE - 1)),
                         .eip = ra,
-                        .host = emit_rx(e)};
+                        .host = emit_rx(e),
+                        .natural = true};
 }
 
 static bool tr_call(struct tr *t, const struct ginsn *g)

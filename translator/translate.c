@@ -558,9 +558,12 @@ static bool tr_decode(struct tr *t)
         uint32_t off = (t->cs_base + eip) & (PAGE_SIZE - 1);
         unsigned avail = PAGE_SIZE - off;
         struct ginsn *g = &t->g[t->count];
-        if (t->count && !t->single &&
-            tcache_find((t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + off, eip, t->mode, t->cs_base))
-            return true; /* joins a known block */
+        if (t->count && !t->single) {
+            const struct tentry *known =
+                tcache_find((t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + off, eip, t->mode, t->cs_base);
+            if (known && known->natural)
+                return true; /* joins a known block */
+        }
         if (!ginsn_decode(g, t->page + off, avail, eip, t->code32, t->bt->isa)) {
             if (avail >= 15) { /* does not decode: #UD and the like are the interpreter's */
                 memset(g, 0, sizeof *g);
@@ -867,8 +870,10 @@ static void link_known(struct tblock *b)
         uint32_t lin = b->cs_base + x->target;
         gpa_t phys = (b->phys & ~(gpa_t)(PAGE_SIZE - 1)) + (lin & (PAGE_SIZE - 1));
         struct tentry *to = tcache_find(phys, x->target, b->mode, b->cs_base);
-        if (to && !(tentry_crosses(to) && (b->mode & MODE_PAGING)))
+        if (to && !(tentry_crosses(to) && (b->mode & MODE_PAGING))) {
+            to->natural = true;
             tcache_link(x, to);
+        }
     }
 }
 
@@ -975,7 +980,7 @@ void tr_set_protect(tr_protect_fn *fn)
     protect = fn;
 }
 
-struct tentry *tr_lookup(struct bt *bt, uint32_t eip)
+struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
 {
     gla_t gla = bt->cs_base + eip;
     gpa_t page;
@@ -994,10 +999,14 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip)
             t = NULL;
         }
     }
-    if (t)
+    if (t) {
+        t->natural |= natural;
         return t;
+    }
     uint8_t before = mem_page_flags(phys);
     t = tr_translate(bt, eip, phys, global);
+    if (t)
+        t->natural = natural;
     if (t && !(before & MEM_PAGE_CODE) && (mem_page_flags(phys) & MEM_PAGE_CODE))
         protect(phys & ~(gpa_t)(PAGE_SIZE - 1));
     if (t && t->block->phys2 != TBLOCK_NO_PAGE)

@@ -93,7 +93,7 @@ static void one_case(GString *out, struct bt *bt, const char *name, const uint8_
     bt->mode = bt_mode(bt, &ok);
     g_assert_true(ok);
     bt->cs_base = 0;
-    struct tentry *t = tr_lookup(bt, CODE_AT);
+    struct tentry *t = tr_lookup(bt, CODE_AT, true);
     g_string_append_printf(out, "== %s\n", name);
     g_assert_nonnull(t);
     g_assert_true(cs_open(CS_ARCH_X86, code16 ? CS_MODE_16 : CS_MODE_32, &guest) == CS_ERR_OK);
