@@ -19,6 +19,27 @@ void emit_nop(struct emit *e)
     emit8(e, 0x90);
 }
 
+void emit_align(struct emit *e, unsigned alignment)
+{
+    /* The recommended multi-byte NOPs: SDM vol. 2B, NOP, table 4-12. */
+    static const uint8_t nops[9][9] = {{0x90},
+                                       {0x66, 0x90},
+                                       {0x0f, 0x1f, 0x00},
+                                       {0x0f, 0x1f, 0x40, 0x00},
+                                       {0x0f, 0x1f, 0x44, 0x00, 0x00},
+                                       {0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00},
+                                       {0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00},
+                                       {0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
+                                       {0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00}};
+    unsigned n = (unsigned)(-(uintptr_t)emit_rx(e) & (alignment - 1));
+    while (n) {
+        unsigned part = n < 9 ? n : 9;
+        for (unsigned i = 0; i < part; i++)
+            emit8(e, nops[part - 1][i]);
+        n -= part;
+    }
+}
+
 void emit32(struct emit *e, uint32_t value)
 {
     if (unlikely(e->end - e->pos < 4)) {

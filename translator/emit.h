@@ -51,6 +51,7 @@ bool emit_hop_needs_rex(const struct hop *op);
 void emit_hop(struct emit *e, const struct hop *op);
 
 void emit_nop(struct emit *e);
+void emit_align(struct emit *e, unsigned alignment); /* long NOPs up to a multiple of a power of two */
 void emit8(struct emit *e, uint8_t byte);
 void emit32(struct emit *e, uint32_t value);
 static inline uint8_t *emit_rx(const struct emit *e)

@@ -43,6 +43,7 @@ struct tr {
     struct ginsn g[TR_MAX_INSNS];
     unsigned count;
     bool join[TR_MAX_INSNS];      /* jumped to from inside the block */
+    bool loop[TR_MAX_INSNS];      /* and from behind: the head of a loop */
     uint8_t *label[TR_MAX_INSNS]; /* RX address of join points */
     uint32_t live_in[TR_MAX_INSNS + 1]; /* arithmetic flags read later, before instruction i */
     bool interp_first; /* instruction 0 turned out to be the interpreter's */
@@ -79,6 +80,7 @@ void tr_popfq(struct tr *t);
 void tr_flush_delta(struct tr *t);
 void tr_pend(struct tr *t, enum pend_kind kind, uint8_t *rel32, uint32_t target);
 void tr_pend_slow(struct tr *t, uint8_t *rel32, bool pop_flags);
+bool tr_may_chain(const struct tr *t, uint32_t target);
 /* Emits "leave: the interpreter executes this instruction". */
 void tr_interp(struct tr *t);
 

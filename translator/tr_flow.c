@@ -327,29 +327,39 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
             jump_target(t, emit_jmp_fwd(e), g->target);
             return true;
         }
-        tr_pend(t, PEND_EXIT, emit_call_fwd(e), g->target);
+        if (tr_may_chain(t, g->target)) {
+            tr_pend(t, PEND_EXIT, emit_call_fwd(e), g->target);
+        } else {
+            struct hmem slot = {.base = R12, .index = R8, .scale = 2};
+            emit_mov_ri(e, R8, g->target);
+            emit_load32(e, R9, &slot);
+            emit_call_reg(e, R9);
+        }
     } else {
-        /* Target first: the memory operand may be relative to the ESP before the push. */
+        /* Target first: the memory operand may be relative to the ESP before the push, which on a
+         * stack that is not flat needs R8 itself. */
+        uint8_t to = t->fast_stack ? R8 : R10;
         if (g->is_mem) {
             struct hmem m;
             if (!tr_mem(t, g, size, false, false, &m))
                 return false;
             if (size == 4)
-                emit_load32(e, R10, &m);
+                emit_load32(e, to, &m);
             else
-                emit_load16z(e, R10, &m);
+                emit_load16z(e, to, &m);
         } else {
             if (g->rm == ESP)
                 return false;
             if (size == 4)
-                emit_mov_rr(e, R10, g->rm);
+                emit_mov_rr(e, to, g->rm);
             else
-                emit_movzw(e, R10, g->rm);
+                emit_movzw(e, to, g->rm);
         }
         if (!tr_push(t, size, HREG_NONE, ra))
             return false;
         flush_after(t);
-        emit_mov_rr(e, R8, R10);
+        if (to != R8)
+            emit_mov_rr(e, R8, to);
         if (!t->use_table) {
             jump_r8(t);
             return true;
@@ -407,19 +417,18 @@ static bool tr_jmp_ind(struct tr *t, const struct ginsn *g)
         if (!tr_mem(t, g, size, false, false, &m))
             return false;
         if (size == 4)
-            emit_load32(e, R10, &m);
+            emit_load32(e, R8, &m);
         else
-            emit_load16z(e, R10, &m);
+            emit_load16z(e, R8, &m);
     } else {
         if (g->rm == ESP)
             tr_flush_delta(t);
         if (size == 4)
-            emit_mov_rr(e, R10, host_gpr(g->rm));
+            emit_mov_rr(e, R8, host_gpr(g->rm));
         else
-            emit_movzw(e, R10, host_gpr(g->rm));
+            emit_movzw(e, R8, host_gpr(g->rm));
     }
     flush_after(t);
-    emit_mov_rr(e, R8, R10);
     jump_r8(t);
     return true;
 }

@@ -652,6 +652,8 @@ static void tr_analyse(struct tr *t)
             int at = insn_at(t, g->target);
             if (at >= 0)
                 t->join[at] = true;
+            if (at >= 0 && at <= (int)i)
+                t->loop[at] = true;
         }
     }
     t->live_in[t->count] = t->ends ? 0 : t->single ? FL_ARITH : flags_live_at(t, t->g[t->count - 1].eip + t->g[t->count - 1].len);
@@ -697,7 +699,7 @@ static struct hmem slot_of_r8(void)
 
 /* May an exit to target, in the present address space, be patched for good? Within the page the
  * mapping is the block's own; beyond it only if it is the same everywhere. */
-static bool may_chain(const struct tr *t, uint32_t target)
+bool tr_may_chain(const struct tr *t, uint32_t target)
 {
     if (t->single)
         return false;
@@ -737,7 +739,7 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
             continue;
         }
         emit_fix(e, p->rel32);
-        if (may_chain(t, p->target)) {
+        if (tr_may_chain(t, p->target)) {
             struct texit *x = &exits[(*exit_count)++];
             x->rel32 = p->rel32;
             x->stub = emit_rx(e);
@@ -809,6 +811,10 @@ static void tr_emit(struct tr *t)
         tr_row(t, shadow ? ROW_SHADOW : ROW_INSN, 0);
         if (t->join[t->i]) {
             tr_flush_delta(t);
+            if (t->loop[t->i]) {
+                emit_align(&t->e, 32); /* a short loop across two lines of the op cache costs up to 40 % */
+                tr_row(t, ROW_INSN, 0);
+            }
             t->label[t->i] = emit_rx(&t->e);
         }
         /* Before the flag setter of a fused compare and branch, not between the two. */
@@ -883,6 +889,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     size_t keep = offsetof(struct tr, g);
     memset(&t, 0, keep);
     memset(t.join, 0, sizeof t.join);
+    memset(t.loop, 0, sizeof t.loop);
     memset(t.label, 0, sizeof t.label);
     t.count = t.i = t.row_count = t.pend_count = t.entry_count = 0;
     t.ends = t.interp_first = false;
