@@ -147,6 +147,9 @@ int main(int argc, char **argv)
     if (argc > 3 && !strcmp(argv[3], "--accept")) {
         g_assert_true(g_file_set_contents(argv[2], out->str, (gssize)out->len, NULL));
         printf("accepted %u cases\n", cases);
+        g_free(object);
+        g_string_free(out, TRUE);
+        free(bt);
         return 0;
     }
     if (!g_file_get_contents(argv[2], &expected, NULL, NULL))
@@ -164,5 +167,11 @@ int main(int argc, char **argv)
     }
     printf("golden: %u cases, %u differ%s\n", cases, wrong,
            wrong ? " (accept with: golden OBJECT EXPECTED --accept)" : "");
+    g_strfreev(want);
+    g_strfreev(got);
+    g_free(expected);
+    g_free(object);
+    g_string_free(out, TRUE);
+    free(bt);
     return wrong != 0;
 }
