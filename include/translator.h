@@ -137,6 +137,8 @@ enum tr_where tr_where(const void *pc);
  * the host context is in. False: it is in no block. Only to leave translated code for good: what it
  * overwrites (EIP) may have been stored by the block itself on its way out. Async-signal-safe. */
 bool tr_recover(struct bt *bt, const ucontext_t *uc);
+/* The part of it that needs no row: GPRs and arithmetic flags, guest ESP = R13 + delta. */
+void tr_take_registers(struct bt *bt, const ucontext_t *uc, int32_t delta);
 bool tr_in_code(const void *pc); /* pc lies in the code cache */
 
 /* --- tcache.c --- */

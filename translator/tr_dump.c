@@ -17,17 +17,33 @@ static void listing(GString *out, csh cs, const uint8_t *code, size_t len, uint6
         cs_free(insn, n);
 }
 
+/* One disassembler for the guest's side and one for the host's; false if Capstone has none. */
+static bool disassemblers_open(const struct tblock *b, csh *guest, csh *host)
+{
+    if (cs_open(CS_ARCH_X86, b->mode & MODE_CODE32 ? CS_MODE_32 : CS_MODE_16, guest) != CS_ERR_OK)
+        return false;
+    if (cs_open(CS_ARCH_X86, CS_MODE_64, host) != CS_ERR_OK) {
+        cs_close(guest);
+        return false;
+    }
+    cs_option(*guest, CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
+    cs_option(*host, CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
+    return true;
+}
+
+static void print_and_close(GString *out, csh *guest, csh *host)
+{
+    log_printf("%s", out->str);
+    g_string_free(out, TRUE);
+    cs_close(host);
+    cs_close(guest);
+}
+
 void tr_dump(const struct tr *t, const struct tblock *b)
 {
     csh guest, host;
-    if (cs_open(CS_ARCH_X86, t->code32 ? CS_MODE_32 : CS_MODE_16, &guest) != CS_ERR_OK)
+    if (!disassemblers_open(b, &guest, &host))
         return;
-    if (cs_open(CS_ARCH_X86, CS_MODE_64, &host) != CS_ERR_OK) {
-        cs_close(&guest);
-        return;
-    }
-    cs_option(guest, CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
-    cs_option(host, CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
     GString *out = g_string_new(NULL);
     g_string_append_printf(out, "block eip=%08x phys=%09" PRIx64 " mode=%08x guest=%u host=%u bytes\n",
                            b->eip, b->phys, b->mode, b->guest_len, b->host_len);
@@ -46,10 +62,7 @@ void tr_dump(const struct tr *t, const struct tblock *b)
         listing(out, host, b->host + b->row[k].host, b->host_len - b->row[k].host,
                 (uint64_t)(uintptr_t)b->host + b->row[k].host,
                 "                                          ");
-    log_printf("%s", out->str);
-    g_string_free(out, TRUE);
-    cs_close(&host);
-    cs_close(&guest);
+    print_and_close(out, &guest, &host);
 }
 
 bool tr_is_string(const struct tentry *entry, unsigned i)
@@ -74,21 +87,12 @@ void tr_print_block(const struct tentry *entry)
 {
     const struct tblock *b = entry->block;
     csh guest, host;
-    if (cs_open(CS_ARCH_X86, b->mode & MODE_CODE32 ? CS_MODE_32 : CS_MODE_16, &guest) != CS_ERR_OK)
+    if (!disassemblers_open(b, &guest, &host))
         return;
-    if (cs_open(CS_ARCH_X86, CS_MODE_64, &host) != CS_ERR_OK) {
-        cs_close(&guest);
-        return;
-    }
-    cs_option(guest, CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
-    cs_option(host, CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
     GString *out = g_string_new(NULL);
     g_string_append_printf(out, "block eip=%08x phys=%09" PRIx64 " mode=%08x\n", b->eip, b->phys, b->mode);
     uint32_t len = b->phys2 == TBLOCK_NO_PAGE ? b->guest_len : PAGE_SIZE - (b->phys & (PAGE_SIZE - 1));
     listing(out, guest, mem_ptr(b->phys), len, b->eip, "  ");
     listing(out, host, b->host, b->host_len, (uint64_t)(uintptr_t)b->host, "        ");
-    log_printf("%s", out->str);
-    g_string_free(out, TRUE);
-    cs_close(&host);
-    cs_close(&guest);
+    print_and_close(out, &guest, &host);
 }

@@ -1115,27 +1115,32 @@ enum tr_where tr_where(const void *pc)
                                                                : TR_INSIDE;
 }
 
-bool tr_recover(struct bt *bt, const ucontext_t *uc)
+void tr_take_registers(struct bt *bt, const ucontext_t *uc, int32_t delta)
 {
     const greg_t *r = uc->uc_mcontext.gregs;
-    const struct tblock *b;
-    bool exact;
-    const struct trow *row = row_at((const uint8_t *)r[REG_RIP], &b, &exact);
-    if (!row)
-        return false;
     struct cpu *cpu = &bt->cpu;
     cpu->gpr[EAX] = (uint32_t)r[REG_RAX];
     cpu->gpr[ECX] = (uint32_t)r[REG_RCX];
     cpu->gpr[EDX] = (uint32_t)r[REG_RDX];
     cpu->gpr[EBX] = (uint32_t)r[REG_RBX];
-    cpu->gpr[ESP] = (uint32_t)r[REG_R13] + (uint32_t)(int32_t)row->delta;
+    cpu->gpr[ESP] = (uint32_t)r[REG_R13] + (uint32_t)delta;
     cpu->gpr[EBP] = (uint32_t)r[REG_RBP];
     cpu->gpr[ESI] = (uint32_t)r[REG_RSI];
     cpu->gpr[EDI] = (uint32_t)r[REG_RDI];
-    cpu->eip = b->eip + b->insn_off[row->insn];
     bt->host_flags = ((uint32_t)r[REG_EFL] & (FL_ARITH | FL_DF)) | FL_FIXED1 | FL_IF;
+}
+
+bool tr_recover(struct bt *bt, const ucontext_t *uc)
+{
+    const struct tblock *b;
+    bool exact;
+    const struct trow *row = row_at((const uint8_t *)uc->uc_mcontext.gregs[REG_RIP], &b, &exact);
+    if (!row)
+        return false;
+    tr_take_registers(bt, uc, row->delta);
+    bt->cpu.eip = b->eip + b->insn_off[row->insn];
     if (row->kind == ROW_SWAPPED) {
-        uint32_t *v = &cpu->gpr[row->arg];
+        uint32_t *v = &bt->cpu.gpr[row->arg];
         *v = (*v & 0xffff0000) | (*v & 0xff) << 8 | (*v >> 8 & 0xff);
     }
     return true;

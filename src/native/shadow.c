@@ -767,23 +767,24 @@ bool shadow_code_page(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global)
     return true;
 }
 
-/* Puts the protections of single pages into a large mapping: code and ROM read-only, MMIO absent. */
+/* What a page of RAM needs inside a large mapping: MEM_PAGE_MMIO (to be absent), MEM_PAGE_ROM (to be
+ * read-only, also for its translations) or nothing. */
+static uint8_t page_exception(gpa_t gpa)
+{
+    uint8_t flags = mem_page_flags(gpa);
+    return flags & MEM_PAGE_MMIO                      ? MEM_PAGE_MMIO
+           : flags & (MEM_PAGE_CODE | MEM_PAGE_ROM) ? MEM_PAGE_ROM
+                                                    : 0;
+}
+
+/* Puts the protections of single pages into a large mapping. */
 static void fix_large(uint8_t *window, gla_t gla, gpa_t gpa, uint64_t len)
 {
     for (uint64_t off = 0; off < len;) {
-        uint8_t flags = mem_page_flags(gpa + off);
-        uint8_t want = flags & MEM_PAGE_MMIO                      ? MEM_PAGE_MMIO
-                       : flags & (MEM_PAGE_CODE | MEM_PAGE_ROM) ? MEM_PAGE_ROM
-                                                                : 0;
+        uint8_t want = page_exception(gpa + off);
         uint64_t end = off + PAGE_SIZE;
-        for (; want && end < len; end += PAGE_SIZE) {
-            uint8_t f = mem_page_flags(gpa + end);
-            uint8_t w = f & MEM_PAGE_MMIO                      ? MEM_PAGE_MMIO
-                        : f & (MEM_PAGE_CODE | MEM_PAGE_ROM) ? MEM_PAGE_ROM
-                                                             : 0;
-            if (w != want)
-                break;
-        }
+        while (want && end < len && page_exception(gpa + end) == want)
+            end += PAGE_SIZE;
         if (want == MEM_PAGE_MMIO)
             window_unmap(window, gla + (gla_t)off, end - off);
         else if (want)

@@ -56,18 +56,8 @@ static _Noreturn void die(int sig, const siginfo_t *si, const ucontext_t *uc)
 /* An indirect jump found no host address: the host stands at address 0, between blocks. */
 static void missed_jump(struct bt *bt, ucontext_t *uc)
 {
-    greg_t *r = uc->uc_mcontext.gregs;
-    struct cpu *cpu = &bt->cpu;
-    cpu->gpr[EAX] = (uint32_t)r[REG_RAX];
-    cpu->gpr[ECX] = (uint32_t)r[REG_RCX];
-    cpu->gpr[EDX] = (uint32_t)r[REG_RDX];
-    cpu->gpr[EBX] = (uint32_t)r[REG_RBX];
-    cpu->gpr[ESP] = (uint32_t)r[REG_R13];
-    cpu->gpr[EBP] = (uint32_t)r[REG_RBP];
-    cpu->gpr[ESI] = (uint32_t)r[REG_RSI];
-    cpu->gpr[EDI] = (uint32_t)r[REG_RDI];
-    cpu->eip = (uint32_t)r[REG_R8];
-    bt->host_flags = ((uint32_t)r[REG_EFL] & (FL_ARITH | FL_DF)) | FL_FIXED1 | FL_IF;
+    tr_take_registers(bt, uc, 0);
+    bt->cpu.eip = (uint32_t)uc->uc_mcontext.gregs[REG_R8];
     leave(bt, uc, EXIT_LOOKUP);
 }
 
