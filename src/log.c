@@ -62,12 +62,13 @@ bool log_open(const char *path)
 
 static void log_vprintf(const char *prefix, const char *fmt, va_list args)
 {
-    char line[1024];
-    size_t used = (size_t)snprintf(line, sizeof(line), "%s", prefix);
+    FILE *file = log_file ? log_file : stderr;
 
-    /* One write per message: several threads log. */
-    vsnprintf(line + used, sizeof(line) - used, fmt, args);
-    fputs(line, log_file ? log_file : stderr);
+    /* One piece per message: several threads log. A listing of a block may be many lines long. */
+    flockfile(file);
+    fputs(prefix, file);
+    vfprintf(file, fmt, args);
+    funlockfile(file);
 }
 
 void log_printf(const char *fmt, ...)
