@@ -104,7 +104,9 @@ const void *tentry_host(const struct tentry *entry);
 /* Number of guest instructions of the block behind entry, and the EIP of number i (lockstep). */
 unsigned tentry_insn_count(const struct tentry *entry);
 uint32_t tentry_insn_eip(const struct tentry *entry, unsigned i);
-bool tentry_crosses(const struct tentry *entry); /* its bytes extend into the next page */
+/* How many guest instructions, one after the other, instruction i of the block stands for. */
+unsigned tentry_insn_steps(const struct tentry *entry, unsigned i);
+bool tentry_crosses(const struct tentry *entry); /* it has bytes in a second page */
 
 /* The jump table's entry for eip, NULL if none; and making entry the one for its EIP. */
 static inline const void *tr_published(const struct bt *bt, uint32_t eip)
@@ -163,9 +165,12 @@ struct jtable *jtable_new(void); /* NULL: no address space */
 void jtable_free(struct jtable *table);
 uint32_t *jtable_base(struct jtable *table);
 void jtable_set(struct jtable *table, uint32_t eip, const struct tentry *entry);
-/* Forgets the entries of linear page gla (and of the last bytes before it: crossing instructions). */
+/* Forgets the entries of linear page gla, and those of pages that depend on it. */
 void jtable_drop_page(struct jtable *table, gla_t gla);
+/* From now on entries of linear page gla go when linear page `on` goes: some translation of it holds only
+ * while that page is mapped where it was. */
+void jtable_depends(gla_t gla, gla_t on);
 void jtable_clear(struct jtable *table);
-void jtable_clear_all(void);
+void jtable_clear_all(void); /* all entries of all tables, and all dependences */
 /* Forgets one entry point in every table. */
 void jtable_forget(uint32_t eip, const void *host);

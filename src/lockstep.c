@@ -119,10 +119,13 @@ static void share_pointers(struct cpu *cpu, const struct cpu *from)
 /* Instruction i of the block by the interpreter; a REP instruction to its end. */
 static void step_insn(struct cpu *cpu, const struct tentry *t, unsigned i)
 {
-    uint32_t eip = cpu->eip;
+    uint32_t eip = cpu->eip, esp = cpu->gpr[ESP];
     do
         interp_step(cpu);
     while (cpu->eip == eip && !cpu->changed && !stores.device && !stores.overflow && tr_is_string(t, i));
+    /* A call with what it calls, unless it faulted. */
+    for (unsigned n = tentry_insn_steps(t, i); n > 1 && cpu->gpr[ESP] == esp - 4 && !cpu->changed; n--)
+        interp_step(cpu);
 }
 
 void lockstep_block(struct bt *bt)

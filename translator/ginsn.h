@@ -43,6 +43,9 @@ enum gclass {
     G_MOV_FROM_SEG,
     G_MOV_FROM_CR,
     G_RDTSC,
+    /* Made by tr_decode out of others: */
+    G_FOLLOWED, /* a JMP whose target comes next in the block: no code */
+    G_THUNK,    /* a CALL of "mov (%esp), reg; ret", all three as one; reg is in ginsn.reg */
 };
 
 enum goperand { GO_NONE, GO_GPR, GO_GPR8, GO_OTHER /* MMX, XMM, x87, opcode extension */ };

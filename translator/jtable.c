@@ -24,6 +24,26 @@ struct jtable {
 
 static struct jtable *all;
 
+/* Linear page -> linear pages with translations that hold only while that one is mapped as it was. */
+static GHashTable *dependents;
+
+void jtable_depends(gla_t gla, gla_t on)
+{
+    if (!dependents)
+        dependents = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_array_unref);
+    gpointer key = GUINT_TO_POINTER(on >> PAGE_SHIFT);
+    GArray *pages = g_hash_table_lookup(dependents, key);
+    if (!pages) {
+        pages = g_array_new(FALSE, FALSE, sizeof(uint32_t));
+        g_hash_table_insert(dependents, key, pages);
+    }
+    uint32_t page = gla >> PAGE_SHIFT;
+    for (unsigned i = 0; i < pages->len; i++)
+        if (g_array_index(pages, uint32_t, i) == page)
+            return;
+    g_array_append_val(pages, page);
+}
+
 struct jtable *jtable_new(void)
 {
     void *base = mmap(NULL, JTABLE_BYTES, PROT_READ | PROT_WRITE,
@@ -101,8 +121,12 @@ void jtable_drop_page(struct jtable *t, gla_t gla)
         t->used[page >> 3] &= (uint8_t)~(1u << (page & 7));
         t->used_count--;
     }
-    if (page && page_used(t, page - 1))
-        drop_entries(t, (gla & PAGE_MASK) - 14, 14); /* instructions that reach into this page */
+    GArray *pages = dependents ? g_hash_table_lookup(dependents, GUINT_TO_POINTER(page)) : NULL;
+    for (unsigned i = 0; pages && i < pages->len; i++) {
+        uint32_t other = g_array_index(pages, uint32_t, i);
+        if (page_used(t, other))
+            drop_entries(t, other << PAGE_SHIFT, PAGE_SIZE);
+    }
 }
 
 void jtable_clear(struct jtable *t)
@@ -123,6 +147,8 @@ void jtable_clear(struct jtable *t)
 
 void jtable_clear_all(void)
 {
+    if (dependents)
+        g_hash_table_remove_all(dependents); /* the translations are gone too */
     for (struct jtable *t = all; t; t = t->next)
         jtable_clear(t);
 }

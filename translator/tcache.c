@@ -14,6 +14,7 @@
 #define BLOCKS_MAX  (1u << 19)
 #define HASH_BITS   16
 #define FIXED_SIZE  4096 /* trampolines */
+#define EXIT_STUB_SIZE 11  /* mov $id, %r8d; jmp TRAMP_CHAIN */
 
 /* How often a page lost all its translations to a store and got new ones soon after. */
 struct heat {
@@ -273,6 +274,16 @@ void tcache_link(struct texit *exit, struct tentry *entry)
     emit_patch(exit->rel32, tc.rx - tc.rw, entry->host);
 }
 
+void tcache_exit_by_table(struct texit *exit)
+{
+    assert_always(!exit->to);
+    uint8_t *stub = tc.rw + (exit->stub - tc.rx);
+    struct emit e = {.pos = stub, .end = stub + EXIT_STUB_SIZE, .rx_delta = tc.rx - tc.rw};
+    emit_mov_ri(&e, R8, exit->target);
+    emit_jmp(&e, tc.tramp[TRAMP_JUMP]);
+    assert_always(!e.full);
+}
+
 static void unlink_exit(struct texit *x)
 {
     struct texit **p = &x->to->in;
@@ -322,18 +333,12 @@ static void kill_block(struct tblock *b)
     tc.epoch++;
 }
 
-/* True if the block has source bytes in [gpa, gpa + len), which lies in one page. */
+/* True if the block may have source bytes in [gpa, gpa + len), which lies in one page. */
 static bool block_covers(const struct tblock *b, gpa_t gpa, uint32_t len)
 {
-    gpa_t first_end = b->phys + b->guest_len;
-    if (b->phys2 != TBLOCK_NO_PAGE) {
-        gpa_t page_end = (b->phys | (PAGE_SIZE - 1)) + 1;
-        gpa_t rest = first_end - page_end;
-        if (gpa < b->phys2 + rest && gpa + len > b->phys2)
-            return true;
-        first_end = page_end;
-    }
-    return gpa < first_end && gpa + len > b->phys;
+    if (b->phys2 != TBLOCK_NO_PAGE && ((gpa ^ b->phys2) < PAGE_SIZE))
+        return true;
+    return gpa < b->phys + b->guest_len && gpa + len > b->phys + (gpa_t)(int64_t)b->first;
 }
 
 void tcache_invalidate(gpa_t gpa, uint32_t len)
@@ -386,8 +391,7 @@ void tcache_drop_linear(gpa_t gpa, gla_t gla)
     for (struct tblock *b = tc.page[pfn]; b; b = next) {
         next = *page_link(b, pfn);
         gla_t first = b->cs_base + b->eip;
-        gla_t last = first + b->guest_len - 1;
-        if ((first ^ gla) < PAGE_SIZE || (last ^ gla) < PAGE_SIZE)
+        if ((first ^ gla) < PAGE_SIZE || (b->phys2 != TBLOCK_NO_PAGE && b->gla2 == (gla & PAGE_MASK)))
             kill_block(b);
     }
 }

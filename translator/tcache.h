@@ -30,6 +30,7 @@ struct texit {
     const uint8_t *stub; /* RX address it points to while unchained */
     uint32_t target;
     bool cross_page;     /* may be chained only if the target's mapping is global */
+    bool has_table;      /* may go through the jump table instead */
     struct tblock *block;
     struct tentry *to;
     struct texit *next_in;
@@ -55,9 +56,12 @@ struct trow {
 };
 
 struct tblock {
-    gpa_t phys, phys2; /* first byte; page of the bytes beyond the first page (or ~0) */
+    gpa_t phys;  /* of the instruction at eip */
+    gpa_t phys2; /* a second page with bytes of the block, or TBLOCK_NO_PAGE */
+    gla_t gla2;  /* where that page was: the block holds only where it still is */
     uint32_t eip, cs_base, mode;
-    uint32_t guest_len;
+    int16_t first;      /* offset from eip of the lowest source byte in the first page, and of the */
+    uint32_t guest_len; /* one behind the highest */
     uint8_t *host; /* RX */
     uint32_t host_len;
     struct tentry *entry;
@@ -66,7 +70,8 @@ struct tblock {
     unsigned exit_count;
     struct trow *row;
     unsigned row_count;
-    uint16_t *insn_off; /* offset of instruction i from eip */
+    int16_t *insn_off; /* offset of instruction i from eip */
+    uint8_t *insn_steps; /* guest instructions it stands for: more than one for G_THUNK */
     unsigned insn_count;
     struct tblock *page_next, *page2_next;
     bool dead;
@@ -93,6 +98,8 @@ unsigned tcache_exit_id(const struct texit *exit);
 struct texit *tcache_exit_by_id(unsigned id);
 struct texit *tcache_alloc_exits(unsigned count); /* consecutive, numbered */
 void tcache_link(struct texit *exit, struct tentry *entry);
+/* Makes the exit go through the jump table from now on. */
+void tcache_exit_by_table(struct texit *exit);
 
 /* Trampolines at the start of the cache, in reach of a rel32. */
 enum tramp { TRAMP_CHAIN, TRAMP_INTERP, TRAMP_LOOKUP, TRAMP_FPU, TRAMP_STALE, TRAMP_RET_SLOW, TRAMP_JUMP, TRAMP_COUNT };

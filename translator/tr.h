@@ -33,6 +33,7 @@ struct tr {
     struct bt *bt;
     uint32_t mode, cs_base, eip;
     gpa_t phys, phys2;
+    gla_t gla2; /* linear page of phys2 */
     const uint8_t *page; /* host pointer to the source page */
     bool global;         /* the page is mapped alike everywhere */
     bool code32, fast_stack, stack32, use_table, single;

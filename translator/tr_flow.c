@@ -479,6 +479,14 @@ bool tr_flow(struct tr *t, const struct ginsn *g)
         return tr_call(t, g);
     case G_RET:
         return tr_ret(t, g);
+    case G_THUNK: {
+        /* The return address stays below the stack's end, as it would. */
+        struct hmem below = {
+            .gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta - 4};
+        emit_store32_i(e, &below, g->eip + g->len);
+        emit_mov_ri(e, g->reg, g->eip + g->len);
+        return true;
+    }
     case G_JMP:
         tr_flush_delta(t);
         jump_target(t, emit_jmp_fwd(e), g->target);

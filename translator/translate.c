@@ -453,6 +453,7 @@ static bool tr_insn(struct tr *t, const struct ginsn *g)
     case G_INTERP:
         return false;
     case G_NOP:
+    case G_FOLLOWED:
         return true;
     case G_GENERIC:
         return tr_generic(t, g);
@@ -485,6 +486,7 @@ static bool tr_insn(struct tr *t, const struct ginsn *g)
     case G_JCC:
     case G_JCXZ:
     case G_LOOP:
+    case G_THUNK:
         return tr_flow(t, g);
     case G_STRING:
         return tr_string(t, g);
@@ -520,10 +522,134 @@ static bool stores(const struct ginsn *g)
     case G_STRING:
     case G_MOFFS:
     case G_MOV_FROM_SEG:
+    case G_THUNK:
         return true;
     default:
         return g->mem_write;
     }
+}
+
+static bool same_page(const struct tr *t, uint32_t eip)
+{
+    return (((t->cs_base + eip) ^ (t->cs_base + t->eip)) & PAGE_MASK) == 0;
+}
+
+/* --- calls of "mov (%esp), reg; ret" --- */
+
+/* How position-independent 32-bit code learns its address (gcc's __x86.get_pc_thunk.*): as frequent as a
+ * prologue, and a call and a return for what is one move here. */
+#define THUNK_LEN 4
+static bool is_thunk(const uint8_t *code)
+{
+    unsigned reg = code[1] >> 3 & 7;
+    return code[0] == 0x8b && (code[1] & 0xc7) == 0x04 && reg != ESP && code[2] == 0x24 && code[3] == 0xc3;
+}
+
+/* Call sites whose target was not mapped when they were translated: EIP called -> where they are. */
+static GHashTable *undecided;
+#define UNDECIDED_MAX 4096
+
+static void undecided_add(uint32_t target, gpa_t site)
+{
+    if (!undecided)
+        undecided = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_array_unref);
+    if (g_hash_table_size(undecided) >= UNDECIDED_MAX)
+        g_hash_table_remove_all(undecided);
+    GArray *sites = g_hash_table_lookup(undecided, GUINT_TO_POINTER(target));
+    if (!sites) {
+        sites = g_array_new(FALSE, FALSE, sizeof(gpa_t));
+        g_hash_table_insert(undecided, GUINT_TO_POINTER(target), sites);
+    }
+    g_array_append_val(sites, site);
+}
+
+/* Code at eip gets translated: if it is a thunk, its callers are to be translated anew with it inside. */
+static void decide(const struct tr *t)
+{
+    GArray *sites = undecided ? g_hash_table_lookup(undecided, GUINT_TO_POINTER(t->eip)) : NULL;
+    if (!sites)
+        return;
+    unsigned off = (t->cs_base + t->eip) & (PAGE_SIZE - 1);
+    if (off + THUNK_LEN <= PAGE_SIZE && is_thunk(t->page + off))
+        for (unsigned i = 0; i < sites->len; i++)
+            tcache_invalidate(g_array_index(sites, gpa_t, i), 1);
+    g_hash_table_remove(undecided, GUINT_TO_POINTER(t->eip));
+}
+
+/* Makes the CALL g a G_THUNK if it is one and may be: the thunk's page becomes the block's second page
+ * unless it is the block's own. */
+static void try_thunk(struct tr *t, struct ginsn *g)
+{
+    unsigned off = (t->cs_base + g->target) & (PAGE_SIZE - 1);
+    const uint8_t *page = t->page;
+    gpa_t phys = TBLOCK_NO_PAGE;
+    gla_t gla = (t->cs_base + g->target) & PAGE_MASK;
+    if (g->opsize != 32 || !t->code32 || !t->fast_stack || t->mixed || off + THUNK_LEN > PAGE_SIZE ||
+        t->shape[SEG_CS] != SHAPE_FLAT)
+        return;
+    if (!same_page(t, g->target)) {
+        bool global;
+        if (!code_page(t->bt, gla, &phys, &global)) {
+            undecided_add(g->target, (t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + (g->eip & (PAGE_SIZE - 1)));
+            return;
+        }
+        page = mem_ptr(phys);
+        if (!page || tcache_page_is_mixed(phys) || (t->phys2 != TBLOCK_NO_PAGE && t->gla2 != gla) ||
+            (t->cpl != 3 && !(t->global && global)))
+            return;
+    }
+    if (!is_thunk(page + off))
+        return;
+    if (phys != TBLOCK_NO_PAGE) {
+        t->phys2 = phys;
+        t->gla2 = gla;
+    }
+    g->gclass = G_THUNK;
+    g->reg = page[off + 1] >> 3 & 7;
+}
+
+static int insn_at(const struct tr *t, uint32_t eip)
+{
+    for (unsigned i = 0; i < t->count; i++)
+        if (t->g[i].eip == eip)
+            return (int)i;
+    return -1;
+}
+
+/* --- the shared end of many paths --- */
+
+/* Whether a block that comes to "jmp target" should have a copy of what is there: a short way to an
+ * indirect jump or a return. A switch in a loop has one such way behind all its cases; with a copy each,
+ * the host predicts each by itself. Returns the number of instructions to copy. */
+#define TAIL_MAX 16
+static unsigned tail_length(const struct tr *t, uint32_t target)
+{
+    unsigned n = 0;
+    for (uint32_t eip = target; n < TAIL_MAX && same_page(t, eip);) {
+        uint32_t off = (t->cs_base + eip) & (PAGE_SIZE - 1);
+        struct ginsn g;
+        if (!ginsn_decode(&g, t->page + off, PAGE_SIZE - off, eip, t->code32, t->bt->isa))
+            return 0;
+        n++;
+        switch (g.gclass) {
+        case G_JMP_IND:
+            return n;
+        case G_RET:
+            return n <= TAIL_MAX / 2 ? n : 0;
+        case G_INTERP:
+        case G_CALL:
+        case G_CALL_IND:
+        case G_JCXZ:
+        case G_LOOP:
+            return 0;
+        case G_JMP:
+            eip = g.target;
+            break;
+        default:
+            eip = g.eip + g.len;
+        }
+    }
+    return 0;
 }
 
 static bool ends_block(const struct tr *t, const struct ginsn *g)
@@ -544,21 +670,19 @@ static bool ends_block(const struct tr *t, const struct ginsn *g)
     }
 }
 
-static bool same_page(const struct tr *t, uint32_t eip)
-{
-    return (((t->cs_base + eip) ^ (t->cs_base + t->eip)) & PAGE_MASK) == 0;
-}
-
 /* Decodes into t->g from t->eip on. False: not even one instruction. */
 static bool tr_decode(struct tr *t)
 {
     uint32_t eip = t->eip;
+    unsigned tail = 0; /* instructions that are being copied */
     t->phys2 = TBLOCK_NO_PAGE;
     while (t->count < TR_MAX_INSNS) {
         uint32_t off = (t->cs_base + eip) & (PAGE_SIZE - 1);
         unsigned avail = PAGE_SIZE - off;
         struct ginsn *g = &t->g[t->count];
-        if (t->count && !t->single) {
+        if (tail) {
+            tail--;
+        } else if (t->count && !t->single) {
             const struct tentry *known =
                 tcache_find((t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + off, eip, t->mode, t->cs_base);
             if (known && known->natural)
@@ -584,6 +708,7 @@ static bool tr_decode(struct tr *t)
                 if (!ginsn_decode(g, bytes, 15, eip, t->code32, t->bt->isa))
                     return false;
                 t->phys2 = next;
+                t->gla2 = (t->cs_base + eip + avail) & PAGE_MASK;
                 t->global = t->global && global;
                 t->count = 1;
                 t->ends = ends_block(t, g);
@@ -598,11 +723,22 @@ static bool tr_decode(struct tr *t)
             eip &= 0xffff;
         if (t->mixed && stores(g))
             return true; /* it may have changed the instruction that follows */
+        if (g->gclass == G_CALL)
+            try_thunk(t, g);
+        if (g->gclass == G_JMP && t->use_table && insn_at(t, g->target) < 0) {
+            if (!tail && t->count < TR_MAX_INSNS - TAIL_MAX)
+                tail = tail_length(t, g->target);
+            if (tail) {
+                g->gclass = G_FOLLOWED;
+                eip = g->target;
+                continue;
+            }
+        }
         if (ends_block(t, g)) {
             t->ends = true;
             return true;
         }
-        if (!same_page(t, eip) || eip < t->eip)
+        if (!same_page(t, eip) || eip < g->eip)
             return true;
     }
     return true;
@@ -632,16 +768,6 @@ static uint32_t flags_live_at(struct tr *t, uint32_t eip)
             eip = g.eip + g.len;
     }
     return live | unknown;
-}
-
-static int insn_at(const struct tr *t, uint32_t eip)
-{
-    if (eip < t->eip)
-        return -1;
-    for (unsigned i = 0; i < t->count; i++)
-        if (t->g[i].eip == eip)
-            return (int)i;
-    return -1;
 }
 
 static void tr_analyse(struct tr *t)
@@ -745,6 +871,7 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
             x->stub = emit_rx(e);
             x->target = p->target;
             x->cross_page = !same_page(t, p->target);
+            x->has_table = t->use_table;
             emit_mov_ri(e, R8, tcache_exit_id(x));
             emit_jmp(e, tcache_tramp(TRAMP_CHAIN));
         } else if (t->use_table) {
@@ -866,6 +993,13 @@ static void tr_emit(struct tr *t)
         }
 }
 
+/* Whether a block entered from `from` needs no look at its second page. */
+static bool depends_alike(const struct tblock *from, const struct tentry *to)
+{
+    const struct tblock *b = to->block;
+    return b->phys2 == TBLOCK_NO_PAGE || (b->phys2 == from->phys2 && b->gla2 == from->gla2);
+}
+
 /* Links the exits to translations that exist already. */
 static void link_known(struct tblock *b)
 {
@@ -876,7 +1010,7 @@ static void link_known(struct tblock *b)
         uint32_t lin = b->cs_base + x->target;
         gpa_t phys = (b->phys & ~(gpa_t)(PAGE_SIZE - 1)) + (lin & (PAGE_SIZE - 1));
         struct tentry *to = tcache_find(phys, x->target, b->mode, b->cs_base);
-        if (to && !(tentry_crosses(to) && (b->mode & MODE_PAGING))) {
+        if (to && (depends_alike(b, to) || !(b->mode & MODE_PAGING))) {
             to->natural = true;
             tcache_link(x, to);
         }
@@ -911,7 +1045,10 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     t.mixed = tcache_page_is_mixed(phys);
     t.use_table =
         t.shape[SEG_CS] == SHAPE_FLAT && t.code32 && t.fast_stack && !t.single && !t.mixed;
-    if (!t.page || !tr_decode(&t))
+    if (!t.page)
+        return NULL;
+    decide(&t);
+    if (!tr_decode(&t))
         return NULL;
 
     /* Room for the worst case: about 100 bytes an instruction. */
@@ -939,13 +1076,12 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     assert_always(!t.e.full);
 
     struct tblock *b = tcache_alloc(sizeof *b);
-    const struct ginsn *last = &t.g[t.count - 1];
     b->phys = phys;
     b->phys2 = t.phys2;
+    b->gla2 = t.gla2;
     b->eip = eip;
     b->cs_base = t.cs_base;
     b->mode = t.mode;
-    b->guest_len = last->eip + last->len - eip;
     b->host = t.start_rw + t.e.rx_delta;
     b->host_len = (uint32_t)(t.e.pos - t.start_rw);
     b->row_count = t.row_count;
@@ -953,8 +1089,14 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     memcpy(b->row, t.row, t.row_count * sizeof *b->row);
     b->insn_count = t.count;
     b->insn_off = tcache_alloc(t.count * sizeof *b->insn_off);
-    for (unsigned i = 0; i < t.count; i++)
-        b->insn_off[i] = (uint16_t)(t.g[i].eip - eip);
+    b->insn_steps = tcache_alloc(t.count * sizeof *b->insn_steps);
+    for (unsigned i = 0; i < t.count; i++) {
+        int32_t off = (int32_t)(t.g[i].eip - eip), end = off + t.g[i].len;
+        b->insn_off[i] = (int16_t)off;
+        b->insn_steps[i] = t.g[i].gclass == G_THUNK ? 3 : 1;
+        b->first = off < b->first ? (int16_t)off : b->first;
+        b->guest_len = end > (int32_t)b->guest_len ? (uint32_t)end : b->guest_len;
+    }
     b->entry_count = t.entry_count + 1;
     b->entry = tcache_alloc(b->entry_count * sizeof *b->entry);
     b->entry[0] = (struct tentry){.phys = phys, .eip = eip, .host = b->host};
@@ -973,8 +1115,10 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
         link_known(b);
     if (!t.mixed)
         guest_mem.page_flags[phys >> PAGE_SHIFT] |= MEM_PAGE_CODE;
-    if (t.phys2 != TBLOCK_NO_PAGE)
+    if (t.phys2 != TBLOCK_NO_PAGE) {
         guest_mem.page_flags[t.phys2 >> PAGE_SHIFT] |= MEM_PAGE_CODE;
+        jtable_depends(t.cs_base + eip, t.gla2);
+    }
     if (log_on(LOG_TR))
         tr_dump(&t, b);
     return &b->entry[0];
@@ -999,9 +1143,10 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
     if (t && t->block->phys2 != TBLOCK_NO_PAGE) {
         gpa_t next;
         bool g2;
-        if (!code_page(bt, (gla & PAGE_MASK) + PAGE_SIZE, &next, &g2))
-            return NULL;
-        if (next != t->block->phys2) {
+        bool mapped = code_page(bt, t->block->gla2, &next, &g2);
+        if (!mapped && t->block->gla2 == (gla & PAGE_MASK) + PAGE_SIZE && (gla & (PAGE_SIZE - 1)) > PAGE_SIZE - 15)
+            return NULL; /* the instruction at its entry may reach into it: the interpreter finds out */
+        if (!mapped || next != t->block->phys2) {
             tcache_invalidate(phys, 1);
             t = NULL;
         }
@@ -1048,7 +1193,12 @@ unsigned tentry_insn_count(const struct tentry *entry)
 
 uint32_t tentry_insn_eip(const struct tentry *entry, unsigned i)
 {
-    return entry->block->eip + entry->block->insn_off[i];
+    return entry->block->eip + (uint32_t)entry->block->insn_off[i];
+}
+
+unsigned tentry_insn_steps(const struct tentry *entry, unsigned i)
+{
+    return entry->block->insn_steps[i];
 }
 
 bool tentry_crosses(const struct tentry *entry)
@@ -1073,10 +1223,12 @@ void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry)
         if (x->cross_page &&
             !(code_page(bt, (entry->cs_base + entry->eip) & PAGE_MASK, &page, &global) && global))
             return;
-        if (tentry_crosses(entry) &&
-            !(code_page(bt, ((entry->cs_base + entry->eip) & PAGE_MASK) + PAGE_SIZE, &page, &global) &&
-              global))
+        if (!depends_alike(x->block, entry) &&
+            !(code_page(bt, entry->block->gla2, &page, &global) && global)) {
+            if (x->has_table)
+                tcache_exit_by_table(x);
             return;
+        }
     }
     tcache_link(x, entry);
 }
@@ -1138,7 +1290,7 @@ bool tr_recover(struct bt *bt, const ucontext_t *uc)
     if (!row)
         return false;
     tr_take_registers(bt, uc, row->delta);
-    bt->cpu.eip = b->eip + b->insn_off[row->insn];
+    bt->cpu.eip = b->eip + (uint32_t)b->insn_off[row->insn];
     if (row->kind == ROW_SWAPPED) {
         uint32_t *v = &bt->cpu.gpr[row->arg];
         *v = (*v & 0xffff0000) | (*v & 0xff) << 8 | (*v >> 8 & 0xff);
