@@ -12,7 +12,7 @@
 #define META_SIZE   (8 * tc.size) /* address space; pages are touched as needed */
 #define EXITS_MAX   (1u << 20)
 #define BLOCKS_MAX  (1u << 19)
-#define HASH_BITS   16
+#define HASH_BITS   18
 #define FIXED_SIZE  4096 /* trampolines */
 #define EXIT_STUB_SIZE 11  /* mov $id, %r8d; jmp TRAMP_CHAIN */
 

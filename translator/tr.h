@@ -6,7 +6,7 @@
 #include "tcache.h"
 #include "translator.h"
 
-#define TR_MAX_INSNS 64
+#define TR_MAX_INSNS 96
 #define TR_MAX_ROWS  (TR_MAX_INSNS * 8)
 #define TR_MAX_PENDS (TR_MAX_INSNS * 4)
 
@@ -28,6 +28,13 @@ struct pend {
     uint32_t eip;   /* PEND_SLOW */
 };
 
+/* Where execution goes on after an instruction that is not left by its jump. */
+enum after {
+    AFTER_NEXT, /* the next one of the block */
+    AFTER_EXIT, /* what follows it in memory, which is not in the block */
+    AFTER_NONE, /* nowhere: it always jumps */
+};
+
 struct tr {
     struct emit e;
     struct bt *bt;
@@ -46,9 +53,10 @@ struct tr {
     bool join[TR_MAX_INSNS];      /* jumped to from inside the block */
     bool loop[TR_MAX_INSNS];      /* and from behind: the head of a loop */
     uint8_t *label[TR_MAX_INSNS]; /* RX address of join points */
-    uint32_t live_in[TR_MAX_INSNS + 1]; /* arithmetic flags read later, before instruction i */
+    uint32_t live_in[TR_MAX_INSNS]; /* arithmetic flags read later, before instruction i */
+    uint32_t live_out[TR_MAX_INSNS]; /* the same behind it, where it falls through */
+    uint8_t after[TR_MAX_INSNS];     /* enum after */
     bool interp_first; /* instruction 0 turned out to be the interpreter's */
-    bool ends;      /* the last instruction does not fall through */
 
     unsigned i;     /* instruction being emitted */
     int delta;      /* guest ESP - R13 */
@@ -58,7 +66,7 @@ struct tr {
     unsigned row_count;
     struct pend pend[TR_MAX_PENDS];
     unsigned pend_count;
-    struct tentry entry[TR_MAX_INSNS + 1];
+    struct tentry entry[2 * TR_MAX_INSNS]; /* return sites, labels */
     unsigned entry_count;
 };
 
@@ -72,6 +80,16 @@ static inline struct hmem cpu_field(size_t offset)
     return hmem_base(R15, (int32_t)offset);
 }
 #define BT_FIELD(field) cpu_field(offsetof(struct bt, field))
+
+extern code_page_fn *tr_code_page; /* see tr_set_code_page */
+
+/* Fills t->g and what belongs to it. False: not even one instruction. */
+bool tr_decode(struct tr *t);
+/* Joins, loops and live flags of what tr_decode found. */
+void tr_analyse(struct tr *t);
+/* Number of the instruction at eip in the block, -1 if it is not there. */
+int tr_insn_at(const struct tr *t, uint32_t eip);
+bool tr_same_page(const struct tr *t, uint32_t eip);
 
 void tr_row(struct tr *t, enum row_kind kind, uint8_t arg);
 /* POPFQ inside an instruction's translation, known to the kick handler. */
@@ -95,9 +113,18 @@ bool tr_mem_r8(struct tr *t, uint8_t seg, unsigned size, struct hmem *m);
 bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm);
 bool tr_pop(struct tr *t, unsigned size, uint8_t dst); /* zero-extended into dst; adjusts ESP */
 
+/* The effective address (offset) of g into host register dst. */
+void tr_ea(struct tr *t, const struct ginsn *g, uint8_t dst);
+/* R13 + delta into dst: the guest's ESP. */
+void tr_lea_esp(struct tr *t, uint8_t dst, int delta);
+
 /* One instruction of the class. False: it must be left to the interpreter (nothing was emitted that
  * matters). */
 bool tr_generic(struct tr *t, const struct ginsn *g);
+bool tr_lea(struct tr *t, const struct ginsn *g);
+bool tr_moffs(struct tr *t, const struct ginsn *g);
+bool tr_xlat(struct tr *t, const struct ginsn *g);
+bool tr_opreg(struct tr *t, const struct ginsn *g);
 bool tr_flow(struct tr *t, const struct ginsn *g);
 bool tr_stack(struct tr *t, const struct ginsn *g);
 bool tr_sys(struct tr *t, const struct ginsn *g);

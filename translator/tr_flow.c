@@ -82,8 +82,7 @@ static bool tr_pusha(struct tr *t)
     if (!t->fast_stack)
         return false;
     struct hmem m = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE};
-    struct hmem sp = {.base = R13, .index = HREG_NONE, .disp = t->delta};
-    emit_lea32(&t->e, R8, &sp);
+    tr_lea_esp(t, R8, t->delta);
     for (unsigned r = EAX; r <= EDI; r++) {
         m.disp = t->delta - 4 * (int)(r + 1);
         emit_store32(&t->e, &m, r == ESP ? R8 : r);
@@ -124,8 +123,7 @@ bool tr_stack(struct tr *t, const struct ginsn *g)
     switch (g->gclass) {
     case G_PUSH_R:
         if (r == ESP) {
-            struct hmem sp = {.base = R13, .index = HREG_NONE, .disp = t->delta};
-            emit_lea32(e, R10, &sp);
+            tr_lea_esp(t, R10, t->delta);
             return tr_push(t, size, R10, 0);
         }
         return tr_push(t, size, r, 0);
@@ -220,19 +218,11 @@ bool tr_stack(struct tr *t, const struct ginsn *g)
 
 /* --- jumps --- */
 
-static int insn_index(const struct tr *t, uint32_t eip)
-{
-    for (unsigned i = 0; i < t->count; i++)
-        if (t->g[i].eip == eip && t->join[i])
-            return (int)i;
-    return -1;
-}
-
 /* Settles where a jump to guest EIP target (delta 0 there) goes. */
 static void jump_target(struct tr *t, uint8_t *rel32, uint32_t target)
 {
-    int at = t->single ? -1 : insn_index(t, target);
-    if (at >= 0)
+    int at = tr_insn_at(t, target);
+    if (at >= 0 && t->join[at])
         tr_pend(t, PEND_INTERNAL, rel32, (uint32_t)at);
     else
         tr_pend(t, PEND_EXIT, rel32, target);
@@ -257,8 +247,7 @@ static void flush_after(struct tr *t)
 {
     if (!t->delta)
         return;
-    struct hmem m = {.base = R13, .index = HREG_NONE, .disp = t->delta};
-    emit_lea32(&t->e, R13, &m);
+    tr_lea_esp(t, R13, t->delta);
     t->delta = 0;
 }
 
@@ -266,8 +255,8 @@ static void flush_after(struct tr *t)
 static void return_site(struct tr *t, uint32_t ra)
 {
     struct emit *e = &t->e;
-    bool last = t->i + 1 >= t->count;
-    bool dead = t->live_in[t->i + 1] == 0;
+    bool last = t->after[t->i] != AFTER_NEXT;
+    bool dead = t->live_out[t->i] == 0;
     bool interp = !last && t->g[t->i + 1].gclass == G_INTERP; /* parity: see tr_leads_to_interp */
     unsigned call = t->i;
     t->i = last ? call : call + 1;
@@ -368,7 +357,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
         emit_load32(e, R9, &slot);
         emit_call_reg(e, R9);
     }
-    if (t->i + 1 < t->count || !t->ends)
+    if (t->after[t->i] != AFTER_NONE)
         return_site(t, ra);
     return true;
 }

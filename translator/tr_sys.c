@@ -9,7 +9,7 @@ static bool tr_pushf(struct tr *t, const struct ginsn *g)
         return false;
     struct hmem vif = BT_FIELD(vif), sys = BT_FIELD(sysflags);
     struct hmem slot = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta - 4};
-    bool live = t->live_in[t->i + 1] != 0;
+    bool live = t->live_out[t->i] != 0;
     emit_pushfq(e);
     emit_pop(e, R8);
     /* A store that faults must do so while the flags are still the guest's: the instruction is done
@@ -67,11 +67,11 @@ static bool tr_sti(struct tr *t)
     struct emit *e = &t->e;
     /* The instruction after STI runs before any interrupt. If that one is the interpreter's (STI;
      * HLT), the shadow must be in struct cpu, so STI is the interpreter's too. */
-    if (!(t->mode & MODE_IOPL_OK) || t->i + 1 >= t->count || t->g[t->i + 1].gclass == G_INTERP ||
+    if (!(t->mode & MODE_IOPL_OK) || t->after[t->i] != AFTER_NEXT || t->g[t->i + 1].gclass == G_INTERP ||
         t->single)
         return false;
     struct hmem vif = BT_FIELD(vif), pending = BT_FIELD(irq_pending);
-    if (t->live_in[t->i + 1] == 0) {
+    if (t->live_out[t->i] == 0) {
         emit_alu_mi(e, 7, &pending, 0);
         tr_pend_slow(t, emit_jcc_fwd(e, 5), false);
     } else {
@@ -134,7 +134,7 @@ static bool tr_rdtsc(struct tr *t)
     struct emit *e = &t->e;
     if ((t->mode & MODE_TSD) || t->single)
         return false;
-    bool live = t->live_in[t->i + 1] != 0;
+    bool live = t->live_out[t->i] != 0;
     struct hmem offset = BT_FIELD(cpu.tsc_offset);
     if (live)
         emit_pushfq(e);

@@ -36,7 +36,11 @@ CASE(jcc_forward);    test %eax, %eax; je 1f; inc %ebx; 1: inc %ecx; ret; END
 CASE(loop_inside);    xor %eax, %eax; 1: add (%ebx,%ecx,4), %eax; dec %ecx; jne 1b; ret; END
 CASE(fused_flush);    push %eax; cmp %ecx, %edx; jb 1f; pop %eax; 1: ret; END
 CASE(loop_insn);      1: add %ecx, %eax; loop 1b; jecxz 2f; inc %edx; 2: ret; END
-CASE(jmp_near);       jmp 1f; .skip 64; 1: ret; END
+CASE(else_part);      test %eax, %eax; je 1f; inc %ebx; ret; nop; 1: inc %ecx; jmp 2f; nop; 2: ret; END
+CASE(loop_of_two);    1: dec %ecx; je 3f; test $1, %cl; jne 2f; inc %eax; jmp 1b; ud2; 2: inc %edx; jmp 1b; 3: ret; END
+CASE(switch_tail);    add %ecx, %ebx; jmp 1f; ud2; 1: movzbl (%esi), %eax; cmp $9, %al; ja . + 0x100; jmp *8(,%eax,4); END
+CASE(pc_thunk);       push %ebx; call 1f; add $0x100, %ebx; pop %ebx; ret; 1: mov (%esp), %ebx; ret; END
+CASE(jmp_near);       jmp . + 0x100; END
 CASE(jmp_far_page);   jmp . + 0x5000; END
 CASE(jmp_indirect);   jmp *(%eax,%ecx,4); END
 CASE(jmp_register);   jmp *%edx; END

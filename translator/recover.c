@@ -1,0 +1,67 @@
+/* From a place in translated code back to exact guest state, through the rows recorded with each block. */
+#include "log.h"
+#include "tcache.h"
+#include "translator.h"
+
+static const struct trow *row_at(const uint8_t *pc, const struct tblock **block, bool *exact)
+{
+    const struct tblock *b = tcache_block_at(pc);
+    if (!b)
+        return NULL;
+    uint32_t off = (uint32_t)(pc - b->host);
+    unsigned lo = 0, hi = b->row_count;
+    while (lo < hi) {
+        unsigned mid = (lo + hi) / 2;
+        if (b->row[mid].host <= off)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    assert_always(lo);
+    *block = b;
+    *exact = b->row[lo - 1].host == off;
+    return &b->row[lo - 1];
+}
+
+enum tr_where tr_where(const void *pc)
+{
+    const struct tblock *b;
+    bool exact;
+    const struct trow *row = row_at(pc, &b, &exact);
+    if (!row || !exact)
+        return TR_INSIDE;
+    return row->kind == ROW_POPF                               ? TR_POPF
+           : row->kind == ROW_INSN || row->kind == ROW_STRING ? TR_BOUNDARY
+                                                               : TR_INSIDE;
+}
+
+void tr_take_registers(struct bt *bt, const ucontext_t *uc, int32_t delta)
+{
+    const greg_t *r = uc->uc_mcontext.gregs;
+    struct cpu *cpu = &bt->cpu;
+    cpu->gpr[EAX] = (uint32_t)r[REG_RAX];
+    cpu->gpr[ECX] = (uint32_t)r[REG_RCX];
+    cpu->gpr[EDX] = (uint32_t)r[REG_RDX];
+    cpu->gpr[EBX] = (uint32_t)r[REG_RBX];
+    cpu->gpr[ESP] = (uint32_t)r[REG_R13] + (uint32_t)delta;
+    cpu->gpr[EBP] = (uint32_t)r[REG_RBP];
+    cpu->gpr[ESI] = (uint32_t)r[REG_RSI];
+    cpu->gpr[EDI] = (uint32_t)r[REG_RDI];
+    bt->host_flags = ((uint32_t)r[REG_EFL] & (FL_ARITH | FL_DF)) | FL_FIXED1 | FL_IF;
+}
+
+bool tr_recover(struct bt *bt, const ucontext_t *uc)
+{
+    const struct tblock *b;
+    bool exact;
+    const struct trow *row = row_at((const uint8_t *)uc->uc_mcontext.gregs[REG_RIP], &b, &exact);
+    if (!row)
+        return false;
+    tr_take_registers(bt, uc, row->delta);
+    bt->cpu.eip = b->eip + (uint32_t)b->insn_off[row->insn];
+    if (row->kind == ROW_SWAPPED) {
+        uint32_t *v = &bt->cpu.gpr[row->arg];
+        *v = (*v & 0xffff0000) | (*v & 0xff) << 8 | (*v >> 8 & 0xff);
+    }
+    return true;
+}

@@ -1,0 +1,382 @@
+/* Which instructions make a block, and which flags are live between them.
+ *
+ * A block is a region of one page: from its entry past calls and not-taken branches to an unconditional end,
+ * then on at the nearest forward target of its own branches, and so on. Most loops and small functions become
+ * one block, whose inner jumps need no chaining.
+ */
+#include <glib.h>
+#include <string.h>
+
+#include "log.h"
+#include "mem.h"
+#include "tr.h"
+
+static bool is_call(const struct ginsn *g)
+{
+    return g->gclass == G_CALL || g->gclass == G_CALL_IND;
+}
+
+static bool stores(const struct ginsn *g)
+{
+    switch (g->gclass) {
+    case G_PUSH_R:
+    case G_PUSH_I:
+    case G_PUSH_M:
+    case G_PUSH_SEG:
+    case G_POP_M:
+    case G_PUSHA:
+    case G_PUSHF:
+    case G_STRING:
+    case G_MOFFS:
+    case G_MOV_FROM_SEG:
+    case G_THUNK:
+        return true;
+    default:
+        return g->mem_write;
+    }
+}
+
+bool tr_same_page(const struct tr *t, uint32_t eip)
+{
+    return (((t->cs_base + eip) ^ (t->cs_base + t->eip)) & PAGE_MASK) == 0;
+}
+
+/* --- calls of "mov (%esp), reg; ret" --- */
+
+/* How position-independent 32-bit code learns its address (gcc's __x86.get_pc_thunk.*): as frequent as a
+ * prologue, and a call and a return for what is one move here. */
+#define THUNK_LEN 4
+static bool is_thunk(const uint8_t *code)
+{
+    unsigned reg = code[1] >> 3 & 7;
+    return code[0] == 0x8b && (code[1] & 0xc7) == 0x04 && reg != ESP && code[2] == 0x24 && code[3] == 0xc3;
+}
+
+/* Call sites whose target was not mapped when they were translated: EIP called -> where they are. */
+static GHashTable *undecided;
+#define UNDECIDED_MAX 4096
+
+static void undecided_add(uint32_t target, gpa_t site)
+{
+    if (!undecided)
+        undecided = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_array_unref);
+    if (g_hash_table_size(undecided) >= UNDECIDED_MAX)
+        g_hash_table_remove_all(undecided);
+    GArray *sites = g_hash_table_lookup(undecided, GUINT_TO_POINTER(target));
+    if (!sites) {
+        sites = g_array_new(FALSE, FALSE, sizeof(gpa_t));
+        g_hash_table_insert(undecided, GUINT_TO_POINTER(target), sites);
+    }
+    g_array_append_val(sites, site);
+}
+
+/* Code at eip gets translated: if it is a thunk, its callers are to be translated anew with it inside. */
+static void decide(const struct tr *t)
+{
+    GArray *sites = undecided ? g_hash_table_lookup(undecided, GUINT_TO_POINTER(t->eip)) : NULL;
+    if (!sites)
+        return;
+    unsigned off = (t->cs_base + t->eip) & (PAGE_SIZE - 1);
+    if (off + THUNK_LEN <= PAGE_SIZE && is_thunk(t->page + off))
+        for (unsigned i = 0; i < sites->len; i++)
+            tcache_invalidate(g_array_index(sites, gpa_t, i), 1);
+    g_hash_table_remove(undecided, GUINT_TO_POINTER(t->eip));
+}
+
+/* Makes the CALL g a G_THUNK if it is one and may be: the thunk's page becomes the block's second page
+ * unless it is the block's own. */
+static void try_thunk(struct tr *t, struct ginsn *g)
+{
+    unsigned off = (t->cs_base + g->target) & (PAGE_SIZE - 1);
+    const uint8_t *page = t->page;
+    gpa_t phys = TBLOCK_NO_PAGE;
+    gla_t gla = (t->cs_base + g->target) & PAGE_MASK;
+    if (g->opsize != 32 || !t->code32 || !t->fast_stack || t->mixed || off + THUNK_LEN > PAGE_SIZE ||
+        t->shape[SEG_CS] != SHAPE_FLAT)
+        return;
+    if (!tr_same_page(t, g->target)) {
+        bool global;
+        if (!tr_code_page(t->bt, gla, &phys, &global)) {
+            undecided_add(g->target, (t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + (g->eip & (PAGE_SIZE - 1)));
+            return;
+        }
+        page = mem_ptr(phys);
+        if (!page || tcache_page_is_mixed(phys) || (t->phys2 != TBLOCK_NO_PAGE && t->gla2 != gla) ||
+            (t->cpl != 3 && !(t->global && global)))
+            return;
+    }
+    if (!is_thunk(page + off))
+        return;
+    if (phys != TBLOCK_NO_PAGE) {
+        t->phys2 = phys;
+        t->gla2 = gla;
+    }
+    g->gclass = G_THUNK;
+    g->reg = page[off + 1] >> 3 & 7;
+}
+
+int tr_insn_at(const struct tr *t, uint32_t eip)
+{
+    for (unsigned i = 0; i < t->count; i++)
+        if (t->g[i].eip == eip)
+            return (int)i;
+    return -1;
+}
+
+/* --- the shared end of many paths --- */
+
+/* Whether a block that comes to "jmp target" should have a copy of what is there: a short way to an
+ * indirect jump or a return. A switch in a loop has one such way behind all its cases; with a copy each,
+ * the host predicts each by itself. Returns the number of instructions to copy. */
+#define TAIL_MAX 16
+static unsigned tail_length(const struct tr *t, uint32_t target)
+{
+    unsigned n = 0;
+    for (uint32_t eip = target; n < TAIL_MAX && tr_same_page(t, eip);) {
+        uint32_t off = (t->cs_base + eip) & (PAGE_SIZE - 1);
+        struct ginsn g;
+        if (!ginsn_decode(&g, t->page + off, PAGE_SIZE - off, eip, t->code32, t->bt->isa))
+            return 0;
+        n++;
+        switch (g.gclass) {
+        case G_JMP_IND:
+            return n;
+        case G_RET:
+            return n <= TAIL_MAX / 2 ? n : 0;
+        case G_INTERP:
+        case G_CALL:
+        case G_CALL_IND:
+        case G_JCXZ:
+        case G_LOOP:
+            return 0;
+        case G_JMP:
+            eip = g.target;
+            break;
+        default:
+            eip = g.eip + g.len;
+        }
+    }
+    return 0;
+}
+
+static bool ends_block(const struct tr *t, const struct ginsn *g)
+{
+    if (t->mixed && stores(g))
+        return false; /* see decode_run: ends, but falls through */
+    switch (g->gclass) {
+    case G_INTERP:
+    case G_RET:
+    case G_JMP:
+    case G_JMP_IND:
+        return true;
+    case G_CALL:
+    case G_CALL_IND:
+        return !t->use_table; /* no private stack: the return comes as a lookup */
+    default:
+        return false;
+    }
+}
+
+static uint32_t next_eip(const struct tr *t, const struct ginsn *g)
+{
+    uint32_t eip = g->eip + g->len;
+    return t->code32 ? eip : eip & 0xffff;
+}
+
+static bool is_known(const struct tr *t, uint32_t eip)
+{
+    gpa_t phys = (t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + ((t->cs_base + eip) & (PAGE_SIZE - 1));
+    const struct tentry *known = tcache_find(phys, eip, t->mode, t->cs_base);
+    return known && known->natural;
+}
+
+/* The instruction at the page's end that reaches into the next page, as a block of its own. */
+static bool decode_crossing(struct tr *t, uint32_t eip, unsigned avail)
+{
+    struct ginsn *g = &t->g[0];
+    uint8_t bytes[30];
+    gpa_t next;
+    bool global;
+    memcpy(bytes, t->page + PAGE_SIZE - avail, avail);
+    if (!tr_code_page(t->bt, (t->cs_base + eip + avail) & PAGE_MASK, &next, &global) || !mem_ptr(next))
+        return false;
+    memcpy(bytes + avail, mem_ptr(next), 15);
+    if (!ginsn_decode(g, bytes, 15, eip, t->code32, t->bt->isa))
+        return false;
+    t->phys2 = next;
+    t->gla2 = (t->cs_base + eip + avail) & PAGE_MASK;
+    t->global = t->global && global;
+    t->count = 1;
+    t->after[0] = ends_block(t, g) ? AFTER_NONE : AFTER_EXIT;
+    return true;
+}
+
+/* Instructions from eip to an unconditional end, a known block, or a limit. *high: EIP behind the highest
+ * instruction decoded, copies apart. */
+static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
+{
+    unsigned tail = 0; /* instructions that are being copied */
+    unsigned first = t->count;
+    while (t->count < TR_MAX_INSNS) {
+        unsigned off = (t->cs_base + eip) & (PAGE_SIZE - 1), avail = PAGE_SIZE - off;
+        struct ginsn *g = &t->g[t->count];
+        if (!tail && t->count && !t->single && is_known(t, eip))
+            break;
+        if (!ginsn_decode(g, t->page + off, avail, eip, t->code32, t->bt->isa)) {
+            if (avail < 15) {
+                if (!t->count)
+                    decode_crossing(t, eip, avail);
+                break;
+            }
+            /* Does not decode: #UD and the like are the interpreter's. */
+            memset(g, 0, sizeof *g);
+            g->eip = eip;
+            g->len = 1;
+            g->gclass = G_INTERP;
+        }
+        if (t->single && t->count && g->gclass == G_INTERP)
+            break; /* lockstep lets the interpreter have it alone */
+        uint8_t *after = &t->after[t->count++];
+        *after = AFTER_NEXT;
+        eip = next_eip(t, g);
+        if (!tail)
+            *high = g->eip + g->len;
+        if (g->gclass == G_CALL)
+            try_thunk(t, g);
+        if (g->gclass == G_JMP && t->use_table && tr_insn_at(t, g->target) < 0) {
+            if (tail)
+                tail--;
+            else if (t->count < TR_MAX_INSNS - TAIL_MAX)
+                tail = tail_length(t, g->target);
+            if (tail) {
+                g->gclass = G_FOLLOWED;
+                eip = g->target;
+                continue;
+            }
+        } else if (tail) {
+            tail--;
+        }
+        if (ends_block(t, g)) {
+            *after = AFTER_NONE;
+            return;
+        }
+        /* In a mixed page, a store may have changed the instruction that follows. */
+        if ((t->mixed && stores(g)) || !tr_same_page(t, eip) || eip < g->eip)
+            break;
+    }
+    if (t->count > first && t->after[t->count - 1] == AFTER_NEXT)
+        t->after[t->count - 1] = AFTER_EXIT;
+}
+
+/* The lowest target, from EIP `from` on and not far from `high`, of the block's jumps that is not in it. */
+#define REGION_GAP 64
+static bool find_target(const struct tr *t, uint32_t from, uint32_t high, uint32_t *target)
+{
+    bool found = false;
+    for (unsigned i = 0; i < t->count; i++) {
+        const struct ginsn *g = &t->g[i];
+        if (g->gclass != G_JCC && g->gclass != G_JMP && g->gclass != G_JCXZ && g->gclass != G_LOOP)
+            continue;
+        if (g->target < from || g->target - high > REGION_GAP || !tr_same_page(t, g->target) ||
+            tr_insn_at(t, g->target) >= 0 || (found && g->target >= *target))
+            continue;
+        *target = g->target;
+        found = true;
+    }
+    return found;
+}
+
+bool tr_decode(struct tr *t)
+{
+    uint32_t high = t->eip, from, target = 0;
+    t->phys2 = TBLOCK_NO_PAGE;
+    decide(t);
+    decode_run(t, t->eip, &high);
+    if (!t->count)
+        return false;
+    if (t->single || t->mixed || !t->use_table)
+        return true;
+    from = high;
+    while (t->count < TR_MAX_INSNS && find_target(t, from, high, &target)) {
+        unsigned count = t->count;
+        if (!is_known(t, target))
+            decode_run(t, target, &high);
+        from = t->count > count ? high : target + 1;
+    }
+    return true;
+}
+
+/* Flags live at eip, by a short look at the instructions there. */
+static uint32_t flags_live_at(struct tr *t, uint32_t eip)
+{
+    uint32_t live = 0, unknown = FL_ARITH;
+    for (unsigned n = 0; n < 4 && unknown; n++) {
+        if (!tr_same_page(t, eip))
+            break;
+        uint32_t off = (t->cs_base + eip) & (PAGE_SIZE - 1);
+        struct ginsn g;
+        if (!ginsn_decode(&g, t->page + off, PAGE_SIZE - off, eip, t->code32, t->bt->isa))
+            break;
+        if (g.gclass == G_INTERP)
+            break;
+        live |= g.flags_read & unknown;
+        unknown &= ~(g.flags_read | g.flags_kill);
+        if (g.gclass == G_JMP)
+            eip = g.target;
+        else if (is_call(&g) || g.gclass == G_RET || g.gclass == G_JMP_IND || g.gclass == G_JCC ||
+                 g.gclass == G_JCXZ || g.gclass == G_LOOP)
+            break;
+        else
+            eip = g.eip + g.len;
+    }
+    return live | unknown;
+}
+
+void tr_analyse(struct tr *t)
+{
+    for (unsigned i = 0; i < t->count && !t->single && !t->mixed; i++) {
+        const struct ginsn *g = &t->g[i];
+        if (g->gclass == G_JCC || g->gclass == G_JMP || g->gclass == G_JCXZ || g->gclass == G_LOOP) {
+            int at = tr_insn_at(t, g->target);
+            if (at >= 0)
+                t->join[at] = true;
+            if (at >= 0 && at <= (int)i)
+                t->loop[at] = true;
+        }
+    }
+    for (unsigned i = t->count; i-- > 0;) {
+        const struct ginsn *g = &t->g[i];
+        uint32_t out = t->after[i] == AFTER_NEXT   ? t->live_in[i + 1]
+                       : t->after[i] == AFTER_NONE ? 0
+                       : t->single                 ? FL_ARITH
+                                                   : flags_live_at(t, next_eip(t, g));
+        t->live_out[i] = out;
+        switch (g->gclass) {
+        case G_JCC:
+        case G_JCXZ:
+        case G_LOOP: {
+            int at = tr_insn_at(t, g->target);
+            out |= t->single ? FL_ARITH : at > (int)i ? t->live_in[at] : flags_live_at(t, g->target);
+            break;
+        }
+        case G_JMP:
+            out = t->single ? FL_ARITH : flags_live_at(t, g->target);
+            break;
+        case G_CALL:
+            out = t->single ? FL_ARITH : flags_live_at(t, g->target);
+            break;
+        case G_CALL_IND:
+        case G_RET:
+        case G_JMP_IND:
+        case G_INTERP:
+            out = FL_ARITH;
+            break;
+        default:
+            break;
+        }
+        t->live_in[i] = (out & ~g->flags_kill) | g->flags_read;
+        /* In lockstep the flags in the frame of a fault are compared. */
+        if (t->single && (g->is_mem || g->gclass != G_GENERIC))
+            t->live_in[i] = FL_ARITH;
+    }
+}
