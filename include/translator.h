@@ -104,6 +104,9 @@ const void *tentry_host(const struct tentry *entry);
 /* Number of guest instructions of the block behind entry, and the EIP of number i (lockstep). */
 unsigned tentry_insn_count(const struct tentry *entry);
 uint32_t tentry_insn_eip(const struct tentry *entry, unsigned i);
+/* The number of the instruction that the block itself goes to when instruction i has led to eip; -1: it is
+ * left. Only in blocks made for lockstep. */
+int tentry_insn_next(const struct tentry *entry, unsigned i, uint32_t eip);
 /* How many guest instructions, one after the other, instruction i of the block stands for. */
 unsigned tentry_insn_steps(const struct tentry *entry, unsigned i);
 bool tentry_crosses(const struct tentry *entry); /* it has bytes in a second page */

@@ -116,6 +116,22 @@ static void share_pointers(struct cpu *cpu, const struct cpu *from)
     cpu->fpu.fds = from->fpu.fds;
 }
 
+/* A path through a block with loops may be long; beyond this it goes uncompared. */
+#define PATH_MAX_INSNS 100000
+
+static bool same_registers(const struct cpu *a, const struct cpu *b)
+{
+    return a->eip == b->eip && !memcmp(a->gpr, b->gpr, sizeof a->gpr) && a->eflags == b->eflags;
+}
+
+static int insn_number(const struct tentry *t, uint32_t eip)
+{
+    for (unsigned i = 0; i < tentry_insn_count(t); i++)
+        if (tentry_insn_eip(t, i) == eip)
+            return (int)i;
+    return -1;
+}
+
 /* Instruction i of the block by the interpreter; a REP instruction to its end. */
 static void step_insn(struct cpu *cpu, const struct tentry *t, unsigned i)
 {
@@ -150,15 +166,16 @@ void lockstep_block(struct bt *bt)
     stores.overflow = stores.device = false;
     uint32_t epoch = tcache_epoch(); /* grows when translations are dropped */
     interp_set_store_log(cpu, &stores);
-    unsigned n = tentry_insn_count(t), done = 0;
-    while (done < n) {
-        step_insn(cpu, t, done);
+    unsigned done = 0;
+    int at = insn_number(t, cpu->eip); /* not 0 where a label was entered */
+    do {
+        step_insn(cpu, t, (unsigned)at);
         if (stores.device || stores.overflow || cpu->shutdown || cpu->halted)
             break;
         done++;
-        if (cpu->changed || (done < n && cpu->eip != tentry_insn_eip(t, done)))
-            break;
-    }
+        at = tentry_insn_next(t, (unsigned)at, cpu->eip);
+    } while (!cpu->changed && at >= 0 && done < PATH_MAX_INSNS);
+    stores.overflow |= done == PATH_MAX_INSNS;
     interp_set_store_log(cpu, NULL);
     if (stores.overflow || cpu->shutdown || cpu->halted || tcache_epoch() != epoch) {
         /* Too much to undo, or translations (of this very block?) are gone: what the interpreter did
@@ -193,18 +210,17 @@ void lockstep_block(struct bt *bt)
         bt_drop_stale(bt); /* the block was not what memory holds: nothing has happened */
         return;
     }
-    /* Where translated code gave up at instruction k (an exception, or nothing it does itself), the
-     * interpreter does now what it did from there above. */
-    unsigned k = 0;
-    if (reason == EXIT_FAULT || reason == EXIT_INTERP)
-        while (k < done && tentry_insn_eip(t, k) != cpu->eip)
-            k++;
-    if (reason == EXIT_FAULT && (k == done || !tr_is_string(t, k))) {
+    /* Where translated code gave up (an exception, or nothing it does itself), the interpreter does now what
+     * it did from there above. */
+    at = insn_number(t, cpu->eip);
+    if (reason == EXIT_FAULT && (at < 0 || !tr_is_string(t, (unsigned)at))) {
         cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);
     } else if (reason == EXIT_FAULT || reason == EXIT_INTERP) {
         /* Strings too: which of the two operands of CMPS faults first is the host's affair. */
-        for (; k < done; k++)
-            step_insn(cpu, t, k);
+        for (unsigned k = 0; k < done && at >= 0 && !same_registers(cpu, &want); k++) {
+            step_insn(cpu, t, (unsigned)at);
+            at = insn_number(t, cpu->eip);
+        }
     }
     bt_stats.lockstep_blocks++;
     bt_stats.lockstep_insns += done;

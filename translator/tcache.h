@@ -71,6 +71,9 @@ struct tblock {
     struct trow *row;
     unsigned row_count;
     int16_t *insn_off; /* offset of instruction i from eip */
+    /* Lockstep only: the instruction that i falls through to within the block, and the one its jump goes to;
+     * -1: none. */
+    int16_t (*insn_next)[2];
     uint8_t *insn_steps; /* guest instructions it stands for: more than one for G_THUNK */
     unsigned insn_count;
     struct tblock *page_next, *page2_next;

@@ -45,6 +45,7 @@ struct tr {
     bool global;         /* the page is mapped alike everywhere */
     bool code32, fast_stack, stack32, use_table, single;
     bool mixed; /* see tcache_page_is_mixed */
+    bool regions; /* blocks go on behind an unconditional end, see tr_decode.c */
     uint8_t shape[6];
     unsigned cpl;
 
@@ -90,6 +91,7 @@ void tr_analyse(struct tr *t);
 /* Number of the instruction at eip in the block, -1 if it is not there. */
 int tr_insn_at(const struct tr *t, uint32_t eip);
 bool tr_same_page(const struct tr *t, uint32_t eip);
+bool tr_is_branch(const struct ginsn *g); /* a direct jump, conditional or not */
 
 void tr_row(struct tr *t, enum row_kind kind, uint8_t arg);
 /* POPFQ inside an instruction's translation, known to the kick handler. */

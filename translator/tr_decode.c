@@ -16,6 +16,11 @@ static bool is_call(const struct ginsn *g)
     return g->gclass == G_CALL || g->gclass == G_CALL_IND;
 }
 
+bool tr_is_branch(const struct ginsn *g)
+{
+    return g->gclass == G_JCC || g->gclass == G_JMP || g->gclass == G_JCXZ || g->gclass == G_LOOP;
+}
+
 static bool stores(const struct ginsn *g)
 {
     switch (g->gclass) {
@@ -243,7 +248,7 @@ static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
             *high = g->eip + g->len;
         if (g->gclass == G_CALL)
             try_thunk(t, g);
-        if (g->gclass == G_JMP && t->use_table && tr_insn_at(t, g->target) < 0) {
+        if (g->gclass == G_JMP && t->regions && tr_insn_at(t, g->target) < 0) {
             if (tail)
                 tail--;
             else if (t->count < TR_MAX_INSNS - TAIL_MAX)
@@ -275,7 +280,7 @@ static bool find_target(const struct tr *t, uint32_t from, uint32_t high, uint32
     bool found = false;
     for (unsigned i = 0; i < t->count; i++) {
         const struct ginsn *g = &t->g[i];
-        if (g->gclass != G_JCC && g->gclass != G_JMP && g->gclass != G_JCXZ && g->gclass != G_LOOP)
+        if (!tr_is_branch(g))
             continue;
         if (g->target < from || g->target - high > REGION_GAP || !tr_same_page(t, g->target) ||
             tr_insn_at(t, g->target) >= 0 || (found && g->target >= *target))
@@ -294,12 +299,12 @@ bool tr_decode(struct tr *t)
     decode_run(t, t->eip, &high);
     if (!t->count)
         return false;
-    if (t->single || t->mixed || !t->use_table)
+    if (!t->regions)
         return true;
     from = high;
     while (t->count < TR_MAX_INSNS && find_target(t, from, high, &target)) {
         unsigned count = t->count;
-        if (!is_known(t, target))
+        if (t->single || !is_known(t, target))
             decode_run(t, target, &high);
         from = t->count > count ? high : target + 1;
     }
@@ -334,9 +339,9 @@ static uint32_t flags_live_at(struct tr *t, uint32_t eip)
 
 void tr_analyse(struct tr *t)
 {
-    for (unsigned i = 0; i < t->count && !t->single && !t->mixed; i++) {
+    for (unsigned i = 0; i < t->count && !t->mixed; i++) {
         const struct ginsn *g = &t->g[i];
-        if (g->gclass == G_JCC || g->gclass == G_JMP || g->gclass == G_JCXZ || g->gclass == G_LOOP) {
+        if (tr_is_branch(g)) {
             int at = tr_insn_at(t, g->target);
             if (at >= 0)
                 t->join[at] = true;

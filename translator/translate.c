@@ -407,8 +407,8 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
         t.shape[s] = t.mode >> (MODE_SHAPE_SHIFT + 2 * s) & 3;
     t.fast_stack = t.shape[SEG_SS] == SHAPE_FLAT && t.stack32;
     t.mixed = tcache_page_is_mixed(phys);
-    t.use_table =
-        t.shape[SEG_CS] == SHAPE_FLAT && t.code32 && t.fast_stack && !t.single && !t.mixed;
+    t.regions = t.shape[SEG_CS] == SHAPE_FLAT && t.code32 && t.fast_stack && !t.mixed;
+    t.use_table = t.regions && !t.single;
     if (!t.page)
         return NULL;
     if (!tr_decode(&t))
@@ -460,6 +460,15 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
         b->insn_steps[i] = t.g[i].gclass == G_THUNK ? 3 : 1;
         b->first = off < b->first ? (int16_t)off : b->first;
         b->guest_len = end > (int32_t)b->guest_len ? (uint32_t)end : b->guest_len;
+    }
+    if (t.single) {
+        b->insn_next = tcache_alloc(t.count * sizeof *b->insn_next);
+        for (unsigned i = 0; i < t.count; i++) {
+            const struct ginsn *g = &t.g[i];
+            int to = tr_is_branch(g) ? tr_insn_at(&t, g->target) : -1;
+            b->insn_next[i][0] = t.after[i] == AFTER_NEXT ? (int16_t)(i + 1) : -1;
+            b->insn_next[i][1] = to >= 0 && t.label[to] ? (int16_t)to : -1;
+        }
     }
     b->entry_count = t.entry_count + 1;
     b->entry = tcache_alloc(b->entry_count * sizeof *b->entry);
@@ -558,6 +567,17 @@ unsigned tentry_insn_count(const struct tentry *entry)
 uint32_t tentry_insn_eip(const struct tentry *entry, unsigned i)
 {
     return entry->block->eip + (uint32_t)entry->block->insn_off[i];
+}
+
+int tentry_insn_next(const struct tentry *entry, unsigned i, uint32_t eip)
+{
+    const struct tblock *b = entry->block;
+    for (unsigned k = 0; k < 2; k++) {
+        int next = b->insn_next[i][k];
+        if (next >= 0 && tentry_insn_eip(entry, (unsigned)next) == eip)
+            return next;
+    }
+    return -1;
 }
 
 unsigned tentry_insn_steps(const struct tentry *entry, unsigned i)

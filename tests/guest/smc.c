@@ -320,6 +320,101 @@ static void test_strings(void)
 static uint32_t pd[2][1024] __attribute__((aligned(4096)));
 static uint32_t pt[1024] __attribute__((aligned(4096)));
 
+/* --- A callee so short that a translator may take it into its caller --- */
+
+#define CALLER ((uint8_t *)0x40000000u + 20 * PAGE)
+#define THUNK  ((uint8_t *)0x40000000u + 21 * PAGE)
+
+/* mov (%esp), %ebx; ret */
+static void put_thunk(uint8_t *p)
+{
+    put_bytes(p, (uint8_t[]){0x8b, 0x1c, 0x24, 0xc3}, 4);
+}
+/* lea 7(%ebx), %ebx; ret */
+static void put_other(uint8_t *p)
+{
+    put_bytes(p, (uint8_t[]){0x8d, 0x5b, 0x07, 0xc3}, 4);
+}
+
+/* Runs the caller at privilege level cpl with EBX = 1 and says what EBX is then. */
+static uint32_t run_caller(unsigned cpl, struct state *s)
+{
+    barrier();
+    state_init(s, cpl, CALLER);
+    s->ebx = 1;
+    run(s);
+    return s->ebx;
+}
+
+static void test_thunk(unsigned cpl, uint32_t flags, const char *names[5])
+{
+    uint8_t *frame = area + 40 * PAGE;
+    uint32_t ra = (uint32_t)CALLER + 5;
+    unsigned wrong = 0;
+    struct state s;
+
+    for (unsigned i = 0; i < 3; i++)
+        pt[20 + i] = (AREA + (40 + i) * PAGE) | 7 | flags;
+    uint8_t *p = put_bytes(frame, (uint8_t[]){0xe8}, 1); /* call THUNK; inc %eax; int VEC_DONE */
+    p = put32(p, (uint32_t)THUNK - ra);
+    put_bytes(p, (uint8_t[]){0x40, 0xcd, VEC_DONE}, 3);
+    put_thunk(frame + PAGE);
+    put_other(frame + 2 * PAGE);
+    write_cr3((uint32_t)pd[0]);
+    invlpg(20 * PAGE + 0x40000000u);
+    invlpg(21 * PAGE + 0x40000000u);
+    for (unsigned i = 0; i < 50; i++)
+        wrong += run_caller(cpl, &s) != ra || s.vector != VEC_DONE;
+    check_equal(wrong, 0, names[0]);
+
+    wrong = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        if (i & 1)
+            put_other(frame + PAGE);
+        else
+            put_thunk(frame + PAGE);
+        wrong += run_caller(cpl, &s) != (i & 1 ? 8 : ra);
+    }
+    put_thunk(frame + PAGE);
+    check_equal(wrong, 0, names[1]);
+
+    wrong = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        pt[21] = (AREA + (41 + (i & 1)) * PAGE) | 7 | flags;
+        invlpg(21 * PAGE + 0x40000000u);
+        wrong += run_caller(cpl, &s) != (i & 1 ? 8 : ra);
+    }
+    check_equal(wrong, 0, names[2]);
+
+    wrong = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        pt[21] = i & 1 ? 0 : (AREA + 41 * PAGE) | 7 | flags;
+        invlpg(21 * PAGE + 0x40000000u);
+        uint32_t v = run_caller(cpl, &s);
+        wrong += i & 1 ? s.vector != 14 || s.eip != (uint32_t)THUNK || v != 1 : v != ra;
+    }
+    check_equal(wrong, 0, names[3]);
+
+    /* The same caller in two address spaces, with another callee in each. */
+    static uint32_t pt2[1024] __attribute__((aligned(4096)));
+    memcpy(pt2, pt, sizeof pt2);
+    pt[21] = (AREA + 41 * PAGE) | 7;
+    pt2[21] = (AREA + 42 * PAGE) | 7;
+    pt[20] &= ~0x100u;
+    pt2[20] &= ~0x100u;
+    invlpg(20 * PAGE + 0x40000000u);
+    invlpg(21 * PAGE + 0x40000000u);
+    pd[1][0x40000000u >> 22] = (uint32_t)pt2 | 7;
+    wrong = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        write_cr3((uint32_t)pd[i & 1]);
+        wrong += run_caller(cpl, &s) != (i & 1 ? 8 : ra);
+    }
+    write_cr3((uint32_t)pd[0]);
+    pd[1][0x40000000u >> 22] = 0;
+    check_equal(wrong, 0, names[4]);
+}
+
 static void test_alias(void)
 {
     unsigned wrong = 0;
@@ -383,6 +478,14 @@ static void test_alias(void)
         wrong += call((uint8_t *)0x40000000u + 10 * PAGE) != i;
     }
     check_equal(wrong, 0, "remap: the frame and its code change together");
+    test_thunk(3, 0, (const char *[]){"thunk, ring 3: reads its return address", "thunk, ring 3: rewritten",
+                                      "thunk, ring 3: remapped", "thunk, ring 3: its page absent by turns",
+                                      "thunk, ring 3: another one in another address space"});
+    write_cr4(read_cr4() | CR4_PGE);
+    test_thunk(0, 0x100, (const char *[]){"thunk, ring 0, global: reads its return address",
+                                          "thunk, ring 0, global: rewritten", "thunk, ring 0, global: remapped",
+                                          "thunk, ring 0, global: its page absent by turns",
+                                          "thunk, ring 0: another one in another address space"});
     write_cr0(read_cr0() & ~CR0_PG);
 }
 
