@@ -1,8 +1,10 @@
-/* Guest physical memory: RAM in a memfd, ROM, MMIO; and which pages hold translated or decoded code.
+/* Guest physical memory: RAM in a memfd, video RAM, ROM, MMIO; and which pages hold translated or decoded
+ * code.
  *
- * mem.c owns every pointer into guest RAM. RAM is [0, ram_size), at most 3 GiB, at file offset = gpa in
+ * mem.c owns every pointer into guest memory. RAM is [0, ram_size), at most 3 GiB, at file offset = gpa in
  * the memfd; what a device or ROM covers (0xA0000 up, when somebody registers it) hides the RAM below.
- * Unmapped space reads as all ones and ignores writes (open bus).
+ * Blocks (video RAM, ROM) lie behind RAM in the same file and can be put at any address, also parts of one
+ * at several. Unmapped space reads as all ones and ignores writes (open bus).
  */
 #pragma once
 
@@ -22,7 +24,8 @@ struct mem {
     int fd;            /* the RAM memfd */
     uint8_t *ram;      /* all of RAM, host mapping, file order */
     uint64_t ram_size; /* bytes, multiple of 4 KiB, 1 MiB to MEM_BELOW_4G_MAX */
-    uint8_t *page_flags; /* one byte per RAM page (file order): MEM_PAGE_* */
+    uint64_t file_size;  /* RAM and blocks */
+    uint8_t *page_flags; /* one byte per page of the first 4 GiB (by gpa): MEM_PAGE_* */
     struct mem_region *regions;
     unsigned region_count;
     uint32_t generation; /* grows with every change of the map: windows and TLBs flush on it */
@@ -38,7 +41,8 @@ struct mem {
 #define MEM_PAGE_CODE    0x01u /* translated blocks came from this page */
 #define MEM_PAGE_DECODED 0x02u /* the interpreter caches decoded instructions of this page */
 #define MEM_PAGE_ROM     0x04u /* writes are dropped */
-#define MEM_PAGE_MMIO    0x08u /* RAM hidden behind an MMIO region */
+#define MEM_PAGE_MMIO    0x08u /* covered by a region: what RAM is there is hidden */
+#define MEM_PAGES        (1u << 20) /* pages that have flags */
 
 extern struct mem guest_mem; /* one machine per process */
 
@@ -50,26 +54,53 @@ void mem_add_mmio(gpa_t base, uint32_t size, const struct mmio_ops *ops, void *o
 void mem_remove_mmio(gpa_t base);
 /* Neither RAM nor a region in [base, base + size): for ranges that a guest places (PCI BARs). */
 bool mem_is_free(gpa_t base, uint32_t size);
-/* Copies a ROM image to base (page-aligned) and write-protects it. Above the end of RAM it becomes a
- * region of its own, for which mem_ptr is NULL (the reset vector, option ROMs in PCI space). */
+/* A piece of memory that is not main memory: video RAM, a ROM. size is a multiple of 4 KiB. It lives until
+ * mem_destroy. Failing that (no memory): NULL with *error set. */
+struct mem_block {
+    uint8_t *host;
+    uint64_t offset; /* in the memfd */
+    uint32_t size;
+};
+const struct mem_block *mem_block_new(uint32_t size, GError **error);
+/* Puts [offset, offset + size) of a block at base, all page-aligned, over RAM or where nothing is; guests reach
+ * it at full speed. rom: writes are dropped. mem_remove_mmio takes it away again. */
+void mem_map_block(gpa_t base, uint32_t size, const struct mem_block *block, uint32_t offset, bool rom,
+                   const char *name);
+/* Copies a ROM image to base (page-aligned) and write-protects it; above the end of RAM as a block. */
 void mem_add_rom(gpa_t base, const void *image, uint32_t size);
 
-/* Makes RAM in [base, base + size), page-aligned, read-only or writable again (the chipset's PAM). */
+/* Makes RAM in [base, base + size), page-aligned, read-only or writable again. */
 void mem_set_rom(gpa_t base, uint32_t size, bool rom);
 
-/* Host pointer to the RAM or ROM page that holds gpa, or NULL for MMIO and unmapped space.
+/* --- C0000h to FFFFFh: ROM on the bus over DRAM that the chipset can shadow it with --- */
+#define MEM_ISA_ROM      0xc0000u
+#define MEM_ISA_ROM_SIZE 0x40000u
+/* What the bus has there, for reads that do not go to DRAM (all ones where nothing is put). */
+void mem_set_isa_rom(gpa_t base, const void *image, uint32_t size);
+/* The chipset's PAM for [base, base + size), multiples of 16 KiB: whether reads and writes go to DRAM. */
+void mem_set_pam(gpa_t base, uint32_t size, bool read_dram, bool write_dram);
+
+/* Host pointer to the RAM, block or ROM page that holds gpa, or NULL for MMIO and unmapped space.
  * Valid to the end of that page. Stores through it must respect page_flags: use mem_write. */
+uint8_t *mem_block_ptr(gpa_t gpa); /* the part of mem_ptr that is not plain RAM */
 static inline uint8_t *mem_ptr(gpa_t gpa)
 {
     if (unlikely(gpa >= guest_mem.ram_size) ||
         unlikely(guest_mem.page_flags[gpa >> PAGE_SHIFT] & MEM_PAGE_MMIO))
-        return NULL;
+        return mem_block_ptr(gpa);
     return guest_mem.ram + gpa;
 }
-static inline uint8_t mem_page_flags(gpa_t gpa) /* 0 for what is not RAM */
+/* Plain RAM: not covered by anything. */
+static inline bool mem_is_ram(gpa_t gpa)
 {
-    return gpa < guest_mem.ram_size ? guest_mem.page_flags[gpa >> PAGE_SHIFT] : 0;
+    return gpa < guest_mem.ram_size && !(guest_mem.page_flags[gpa >> PAGE_SHIFT] & MEM_PAGE_MMIO);
 }
+static inline uint8_t mem_page_flags(gpa_t gpa)
+{
+    return gpa >> PAGE_SHIFT < MEM_PAGES ? guest_mem.page_flags[gpa >> PAGE_SHIFT] : 0;
+}
+/* Offset in the memfd of a page for which mem_ptr is not NULL. */
+uint64_t mem_file_offset(gpa_t gpa);
 
 /* Any length, any memory: RAM, ROM, MMIO (split into naturally sized accesses), open bus. mem_write
  * honours page_flags (code invalidation, ROM). For the interpreter's slow path and DMA. */

@@ -111,6 +111,11 @@ static void wire_soft_off(void *opaque, int line, bool level)
         machine_quit(machine, 0);
 }
 
+static void wire_pam(void *opaque, gpa_t base, uint32_t size, bool readable, bool writable)
+{
+    mem_set_pam(base, size, readable, writable);
+}
+
 static bool irq0_is_requested(void *opaque)
 {
     struct machine *machine = opaque;
@@ -187,7 +192,7 @@ static void board_build(struct machine *machine)
     machine->pic = pic_new(&intr);
     part_add(machine, &pic_ops, machine->pic);
 
-    struct pci_wiring pci_wiring = {.reset = reset};
+    struct pci_wiring pci_wiring = {.reset = reset, .pam_changed = wire_pam};
     for (int i = 0; i < 16; i++)
         pci_wiring.irq[i] = pic_line(machine, PIC_LINE_PCI + i);
     machine->pci = pci_new(&pci_wiring);

@@ -16,8 +16,28 @@ struct mem_region {
     const struct mmio_ops *ops;
     void *opaque;
     const char *name;
-    uint8_t *rom; /* ROM above the end of RAM: its bytes; ops is rom_ops */
+    const struct mem_block *block; /* ops is NULL then */
+    uint32_t offset;               /* in the block */
+    bool rom;
 };
+
+/* C0000h to FFFFFh: what is not seen at the moment, DRAM where reads go to the bus, and the bus (ROM) where
+ * they go to DRAM. guest_mem.ram holds what is seen, so that nobody else needs to know. */
+#define PAM_UNIT  0x4000u
+#define PAM_UNITS (MEM_ISA_ROM_SIZE / PAM_UNIT)
+static struct {
+    uint8_t hidden[MEM_ISA_ROM_SIZE];
+    bool read_dram[PAM_UNITS], write_dram[PAM_UNITS];
+    bool ready; /* somebody has a ROM or a chipset */
+} pam;
+static GPtrArray *blocks;
+
+static void block_free(gpointer opaque)
+{
+    struct mem_block *block = opaque;
+    munmap(block->host, block->size);
+    g_free(block);
+}
 
 bool mem_init(uint64_t size, GError **error)
 {
@@ -49,8 +69,11 @@ bool mem_init(uint64_t size, GError **error)
     guest_mem.fd = fd;
     guest_mem.ram = ram;
     guest_mem.ram_size = size;
-    guest_mem.page_flags = g_malloc0(size >> PAGE_SHIFT);
+    guest_mem.file_size = size;
+    guest_mem.page_flags = g_malloc0(MEM_PAGES);
     guest_mem.generation++;
+    blocks = g_ptr_array_new_with_free_func(block_free);
+    memset(&pam, 0, sizeof pam);
     return true;
 }
 
@@ -58,9 +81,8 @@ void mem_destroy(void)
 {
     if (!guest_mem.ram)
         return;
-    for (unsigned i = 0; i < guest_mem.region_count; i++)
-        g_free(guest_mem.regions[i].rom);
     g_free(guest_mem.regions);
+    g_ptr_array_free(blocks, TRUE);
     g_free(guest_mem.page_flags);
     munmap(guest_mem.ram, guest_mem.ram_size);
     close(guest_mem.fd);
@@ -87,7 +109,7 @@ static struct mem_region *mem_find(gpa_t gpa)
 
 static void mem_flag(gpa_t base, uint32_t size, uint8_t flag, bool on)
 {
-    for (gpa_t gpa = base; gpa < base + size && gpa < guest_mem.ram_size; gpa += PAGE_SIZE) {
+    for (gpa_t gpa = base; gpa < base + size && gpa >> PAGE_SHIFT < MEM_PAGES; gpa += PAGE_SIZE) {
         uint8_t *flags = &guest_mem.page_flags[gpa >> PAGE_SHIFT];
         *flags = (uint8_t)(on ? *flags | flag : *flags & ~flag);
     }
@@ -96,7 +118,7 @@ static void mem_flag(gpa_t base, uint32_t size, uint8_t flag, bool on)
 /* What was translated or decoded from these pages is about to vanish. */
 static void mem_forget_code(gpa_t base, uint32_t size)
 {
-    for (gpa_t gpa = base; gpa < base + size && gpa < guest_mem.ram_size; gpa += PAGE_SIZE) {
+    for (gpa_t gpa = base; gpa < base + size && gpa >> PAGE_SHIFT < MEM_PAGES; gpa += PAGE_SIZE) {
         uint8_t flags = mem_page_flags(gpa);
         if ((flags & MEM_PAGE_CODE) && guest_mem.code_written)
             guest_mem.code_written(guest_mem.code_opaque, gpa, PAGE_SIZE);
@@ -130,9 +152,55 @@ static void mem_insert(const struct mem_region *region)
 void mem_add_mmio(gpa_t base, uint32_t size, const struct mmio_ops *ops, void *opaque,
                   const char *name)
 {
-    struct mem_region region = {base, size, ops, opaque, name, NULL};
+    struct mem_region region = {.base = base, .size = size, .ops = ops, .opaque = opaque, .name = name};
 
     mem_insert(&region);
+}
+
+const struct mem_block *mem_block_new(uint32_t size, GError **error)
+{
+    assert_always(size && size % PAGE_SIZE == 0);
+    uint64_t offset = guest_mem.file_size;
+    void *host = MAP_FAILED;
+    if (ftruncate(guest_mem.fd, (off_t)(offset + size)) == 0)
+        host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, guest_mem.fd, (off_t)offset);
+    if (host == MAP_FAILED) {
+        g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno),
+                    "cannot create %u KiB of video memory or ROM: %s; raise the memory limit (ulimit -v)",
+                    size / 1024, g_strerror(errno));
+        return NULL;
+    }
+    guest_mem.file_size += size;
+    struct mem_block *block = g_new(struct mem_block, 1);
+    *block = (struct mem_block){host, offset, size};
+    g_ptr_array_add(blocks, block);
+    return block;
+}
+
+void mem_map_block(gpa_t base, uint32_t size, const struct mem_block *block, uint32_t offset, bool rom,
+                   const char *name)
+{
+    assert_always(offset % PAGE_SIZE == 0 && offset + (uint64_t)size <= block->size);
+    struct mem_region region = {
+        .base = base, .size = size, .name = name, .block = block, .offset = offset, .rom = rom};
+    mem_insert(&region);
+    if (rom)
+        mem_flag(base, size, MEM_PAGE_ROM, true);
+}
+
+uint8_t *mem_block_ptr(gpa_t gpa)
+{
+    const struct mem_region *region = mem_find(gpa);
+    return region && region->block ? region->block->host + region->offset + (gpa - region->base) : NULL;
+}
+
+uint64_t mem_file_offset(gpa_t gpa)
+{
+    if (mem_is_ram(gpa))
+        return gpa;
+    const struct mem_region *region = mem_find(gpa);
+    assert_always(region && region->block);
+    return region->block->offset + region->offset + (gpa - region->base);
 }
 
 bool mem_is_free(gpa_t base, uint32_t size)
@@ -152,28 +220,15 @@ void mem_remove_mmio(gpa_t base)
     struct mem_region *region = mem_find(base);
 
     assert_always(region && region->base == base);
+    mem_forget_code(base, region->size);
     mem_flag(base, region->size, MEM_PAGE_MMIO, false);
-    g_free(region->rom);
+    if (region->rom)
+        mem_flag(base, region->size, MEM_PAGE_ROM, false);
     unsigned at = (unsigned)(region - guest_mem.regions);
     memmove(region, region + 1, (guest_mem.region_count - at - 1) * sizeof(*region));
     guest_mem.region_count--;
     guest_mem.generation++;
 }
-
-static uint64_t rom_read(void *opaque, uint32_t offset, unsigned size)
-{
-    uint64_t value = 0;
-
-    memcpy(&value, (uint8_t *)opaque + offset, size);
-    return value;
-}
-
-static void rom_write(void *opaque, uint32_t offset, unsigned size, uint64_t value)
-{
-    log_guest("write of %u bytes to ROM, offset %x", size, offset);
-}
-
-static const struct mmio_ops rom_ops = {rom_read, rom_write};
 
 void mem_add_rom(gpa_t base, const void *image, uint32_t size)
 {
@@ -188,17 +243,76 @@ void mem_add_rom(gpa_t base, const void *image, uint32_t size)
         return;
     }
     assert_always(base >= guest_mem.ram_size);
-    struct mem_region region = {base, whole, &rom_ops, NULL, "rom", g_malloc(whole)};
-    memset(region.rom, 0xff, whole);
-    memcpy(region.rom, image, size);
-    region.opaque = region.rom;
-    mem_insert(&region);
+    const struct mem_block *block = mem_block_new(whole, NULL);
+    assert_always(block);
+    memset(block->host, 0xff, whole);
+    memcpy(block->host, image, size);
+    mem_map_block(base, whole, block, 0, true, "rom");
 }
 
 void mem_set_rom(gpa_t base, uint32_t size, bool rom)
 {
     mem_flag(base, size, MEM_PAGE_ROM, rom);
     guest_mem.generation++;
+}
+
+/* From here on the area is the chipset's: all reads go to the bus, where nothing is yet. */
+static void pam_begin(void)
+{
+    if (pam.ready || guest_mem.ram_size < MiB)
+        return;
+    pam.ready = true;
+    memcpy(pam.hidden, guest_mem.ram + MEM_ISA_ROM, MEM_ISA_ROM_SIZE);
+    memset(guest_mem.ram + MEM_ISA_ROM, 0xff, MEM_ISA_ROM_SIZE);
+    mem_set_rom(MEM_ISA_ROM, MEM_ISA_ROM_SIZE, true);
+}
+
+void mem_set_isa_rom(gpa_t base, const void *image, uint32_t size)
+{
+    assert_always(base >= MEM_ISA_ROM && base + size <= MEM_ISA_ROM + MEM_ISA_ROM_SIZE);
+    pam_begin();
+    for (uint32_t done = 0; done < size;) {
+        uint32_t at = (uint32_t)base - MEM_ISA_ROM + done, unit = at / PAM_UNIT;
+        uint32_t piece = MIN(size - done, (unit + 1) * PAM_UNIT - at);
+        uint8_t *bus = pam.read_dram[unit] ? pam.hidden : guest_mem.ram + MEM_ISA_ROM;
+        if (!pam.read_dram[unit])
+            mem_forget_code(MEM_ISA_ROM + unit * PAM_UNIT, PAM_UNIT);
+        memcpy(bus + at, (const uint8_t *)image + done, piece);
+        done += piece;
+    }
+}
+
+void mem_set_pam(gpa_t base, uint32_t size, bool read_dram, bool write_dram)
+{
+    assert_always(base >= MEM_ISA_ROM && base + size <= MEM_ISA_ROM + MEM_ISA_ROM_SIZE &&
+                  base % PAM_UNIT == 0 && size % PAM_UNIT == 0);
+    pam_begin();
+    for (unsigned unit = (unsigned)(base - MEM_ISA_ROM) / PAM_UNIT; size; unit++, size -= PAM_UNIT) {
+        gpa_t gpa = MEM_ISA_ROM + unit * PAM_UNIT;
+        if (pam.read_dram[unit] != read_dram) {
+            uint8_t *seen = guest_mem.ram + gpa, *hidden = pam.hidden + unit * PAM_UNIT;
+            uint8_t swap[PAM_UNIT];
+            mem_forget_code(gpa, PAM_UNIT);
+            memcpy(swap, seen, PAM_UNIT);
+            memcpy(seen, hidden, PAM_UNIT);
+            memcpy(hidden, swap, PAM_UNIT);
+            pam.read_dram[unit] = read_dram;
+        }
+        pam.write_dram[unit] = write_dram;
+        bool rom = !(read_dram && write_dram);
+        if (rom != !!(mem_page_flags(gpa) & MEM_PAGE_ROM))
+            mem_set_rom(gpa, PAM_UNIT, rom);
+    }
+}
+
+/* A write to a page with MEM_PAGE_ROM: dropped, but for DRAM that takes writes while reads go to the bus. */
+static void rom_write(gpa_t gpa, const uint8_t *bytes, uint32_t len)
+{
+    if (!pam.ready || gpa < MEM_ISA_ROM || gpa >= MEM_ISA_ROM + MEM_ISA_ROM_SIZE)
+        return;
+    unsigned unit = (unsigned)(gpa - MEM_ISA_ROM) / PAM_UNIT;
+    if (pam.write_dram[unit] && !pam.read_dram[unit])
+        memcpy(pam.hidden + (gpa - MEM_ISA_ROM), bytes, len);
 }
 
 bool mem_is_mmio(gpa_t gpa)
@@ -222,7 +336,7 @@ static void mmio_read(gpa_t gpa, uint8_t *buffer, uint32_t len)
 {
     struct mem_region *region = mem_find(gpa);
 
-    if (!region || !region->ops->read) {
+    if (!region || !region->ops || !region->ops->read) {
         log_at(LOG_IO, "io: read of %u bytes at %llx: nobody\n", len, (unsigned long long)gpa);
         memset(buffer, 0xff, len);
         return;
@@ -242,7 +356,7 @@ static void mmio_write(gpa_t gpa, const uint8_t *buffer, uint32_t len)
 {
     struct mem_region *region = mem_find(gpa);
 
-    if (!region || !region->ops->write) {
+    if (!region || !region->ops || !region->ops->write) {
         log_at(LOG_IO, "io: write of %u bytes at %llx: nobody\n", len, (unsigned long long)gpa);
         return;
     }
@@ -297,6 +411,8 @@ void mem_write(gpa_t gpa, const void *buffer, uint32_t len)
                 if ((flags & MEM_PAGE_DECODED) && guest_mem.decoded_written)
                     guest_mem.decoded_written(guest_mem.decoded_opaque, gpa, piece);
                 memcpy(to, from, piece);
+            } else {
+                rom_write(gpa, from, piece);
             }
         } else {
             mmio_write(gpa, from, piece);

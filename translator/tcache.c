@@ -96,8 +96,8 @@ bool tcache_init(size_t size, GError **error)
     tc.meta = reserve(META_SIZE);
     tc.exits = reserve(EXITS_MAX * sizeof *tc.exits);
     tc.blocks = reserve(BLOCKS_MAX * sizeof *tc.blocks);
-    tc.page = reserve((guest_mem.ram_size >> PAGE_SHIFT) * sizeof *tc.page);
-    tc.heat = reserve((guest_mem.ram_size >> PAGE_SHIFT) * sizeof *tc.heat);
+    tc.page = reserve(MEM_PAGES * sizeof *tc.page);
+    tc.heat = reserve(MEM_PAGES * sizeof *tc.heat);
     if (!tc.meta || !tc.exits || !tc.blocks || !tc.page || !tc.heat)
         goto fail;
     write_trampolines();
@@ -348,7 +348,7 @@ void tcache_invalidate(gpa_t gpa, uint32_t len)
         if (part > len)
             part = len;
         gpa_t pfn = gpa >> PAGE_SHIFT;
-        if (gpa < guest_mem.ram_size) {
+        if (pfn < MEM_PAGES) {
             struct tblock *next;
             for (struct tblock *b = tc.page[pfn]; b; b = next) {
                 next = *page_link(b, pfn);

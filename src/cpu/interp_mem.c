@@ -70,7 +70,7 @@ void interp_sync(struct cpu *cpu)
         for (unsigned i = 0; i < DCACHE_SIZE; i++)
             ip->dcache[i].key = DKEY_INVALID;
         g_free(ip->decoded_count);
-        ip->decoded_count = g_new0(uint16_t, guest_mem.ram_size >> PAGE_SHIFT);
+        ip->decoded_count = g_new0(uint16_t, MEM_PAGES);
         ip->seen_flags = guest_mem.page_flags;
         ip->seen_ram_size = guest_mem.ram_size;
     } else if (ip->seen_generation != guest_mem.generation) {

@@ -114,7 +114,7 @@ bool shadow_init(void)
     sup_table[0].mode = UINT32_MAX; /* nobody's yet */
     rmap_pool = reserve(RMAP_MAX * sizeof *rmap_pool);
     rmap_used = 1;
-    rmap_head = reserve((guest_mem.ram_size >> PAGE_SHIFT) * sizeof *rmap_head);
+    rmap_head = reserve(MEM_PAGES * sizeof *rmap_head);
     for (unsigned g = 0; g < 2; g++)
         sup_code[g] = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     for (unsigned i = 0; i < SPACES; i++)
@@ -152,7 +152,7 @@ static void rmap_add(const struct space *s, unsigned view, gla_t gla, gpa_t gpa)
 
 static void rmap_remove(const struct space *s, unsigned view, gla_t gla, gpa_t gpa)
 {
-    if (gpa >= guest_mem.ram_size)
+    if (gpa >> PAGE_SHIFT >= MEM_PAGES)
         return;
     uint32_t where = gla >> PAGE_SHIFT | view << 20 | (uint32_t)(s - spaces) << 21;
     for (uint32_t *p = &rmap_head[gpa >> PAGE_SHIFT]; *p; p = &rmap_pool[*p].next)
@@ -411,10 +411,11 @@ static void make_room(void)
 
 /* Maps, dropping other spaces while the host refuses (too many mappings, address-space limit). False
  * when it refuses even so: the access must be emulated. May have dropped the current space too. */
-static bool map_or_evict(uint8_t *window, gla_t gla, gpa_t gpa, uint64_t len, bool writable, bool populate)
+static bool map_or_evict(uint8_t *window, gla_t gla, uint64_t offset, uint64_t len, bool writable,
+                         bool populate)
 {
     for (unsigned n = 0; n <= SPACES; n++) {
-        if (window_map(window, gla, gpa, len, writable, populate))
+        if (window_map(window, gla, offset, len, writable, populate))
             return true;
         evict();
     }
@@ -793,6 +794,13 @@ static void fix_large(uint8_t *window, gla_t gla, gpa_t gpa, uint64_t len)
     }
 }
 
+/* One page of what a large page covers. */
+static enum fill fill_page(const struct space *s, const struct walk *k, unsigned view, gla_t gla, bool write)
+{
+    bool ok = map_or_evict(s->window[view], gla & PAGE_MASK, mem_file_offset(k->page), PAGE_SIZE, write, true);
+    return ok ? FILL_OK : FILL_EMULATE;
+}
+
 static enum fill fill_large(struct space *s, struct walk *k, unsigned view, gla_t gla, bool write,
                             bool writable)
 {
@@ -807,14 +815,14 @@ static enum fill fill_large(struct space *s, struct walk *k, unsigned view, gla_
         if (write && window_protect(s->window[view], gla & PAGE_MASK, PAGE_SIZE, true))
             return FILL_OK;
         /* Or a page is missing that is RAM by now, or the host refused part of it: map that page. */
-        return map_or_evict(s->window[view], gla & PAGE_MASK, k->page, PAGE_SIZE, write, true)
-                   ? FILL_OK
-                   : FILL_EMULATE;
+        return fill_page(s, k, view, gla, write);
     }
     if (gpa + len > guest_mem.ram_size)
         len = gpa < guest_mem.ram_size ? guest_mem.ram_size - gpa : 0;
-    if (!len)
-        return FILL_EMULATE;
+    if (!mem_is_ram(k->page)) { /* video RAM, ROM: page by page */
+        s->large_mapped[k->i] |= bit | (writable ? wbit : 0);
+        return fill_page(s, k, view, gla, write);
+    }
     if (!map_or_evict(s->window[view], base, gpa, len, writable, false))
         return FILL_EMULATE;
     if (s->kind[k->i] != PDE_LARGE)
@@ -879,7 +887,8 @@ enum fill shadow_fill(struct bt *bt, gla_t gla, bool write, uint32_t *error)
         writable = false;
     bool already = bit_test(c->mapped[view], k.j);
     unsigned n = already || !(flags == 0 || flags == MEM_PAGE_DECODED) ? 1 : run_length(s, c, &k, view);
-    if (!map_or_evict(s->window[view], gla & PAGE_MASK, k.page, (uint64_t)n << PAGE_SHIFT, writable, true))
+    if (!map_or_evict(s->window[view], gla & PAGE_MASK, mem_file_offset(k.page), (uint64_t)n << PAGE_SHIFT,
+                      writable, true))
         return FILL_EMULATE;
     if (s->kind[k.i] != PDE_TABLE)
         return FILL_OK; /* the present space had to go as well: begin again */

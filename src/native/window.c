@@ -34,12 +34,12 @@ void window_init(void)
         limit = (uint32_t)value / 2;
 }
 
-bool window_map(uint8_t *base, gla_t gla, gpa_t gpa, uint64_t len, bool writable, bool populate)
+bool window_map(uint8_t *base, gla_t gla, uint64_t offset, uint64_t len, bool writable, bool populate)
 {
     estimate++;
     return mmap(base + gla, len, PROT_READ | (writable ? PROT_WRITE : 0),
                 MAP_SHARED | MAP_FIXED | (populate ? MAP_POPULATE : 0), guest_mem.fd,
-                (off_t)gpa) != MAP_FAILED;
+                (off_t)offset) != MAP_FAILED;
 }
 
 void window_unmap(uint8_t *base, gla_t gla, uint64_t len)

@@ -16,9 +16,9 @@ static inline uint8_t *window_base(unsigned n)
 /* Reads vm.max_map_count; where /proc cannot be read the kernel's default is assumed. */
 void window_init(void);
 
-/* Maps len bytes of RAM at gpa to base + gla. populate: fault all pages in now. False when the kernel
+/* Maps len bytes at offset of the memory file to base + gla. populate: fault all pages in now. False when the kernel
  * refuses (too many mappings, no memory): the caller drops windows and tries again. */
-bool window_map(uint8_t *base, gla_t gla, gpa_t gpa, uint64_t len, bool writable, bool populate);
+bool window_map(uint8_t *base, gla_t gla, uint64_t offset, uint64_t len, bool writable, bool populate);
 void window_unmap(uint8_t *base, gla_t gla, uint64_t len);
 bool window_protect(uint8_t *base, gla_t gla, uint64_t len, bool writable);
 
