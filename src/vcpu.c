@@ -16,6 +16,7 @@
 #define REQUEST_STOP  0x1
 #define REQUEST_PAUSE 0x2
 #define REQUEST_RESET 0x4
+#define REQUEST_BUS   0x8
 
 /* Instructions between two looks at the loop, kick or not: only the statistics need them. */
 #define BUDGET (1ull << 24)
@@ -139,6 +140,12 @@ void vcpu_request_reset(struct vcpu *vcpu)
     vcpu_kick(vcpu);
 }
 
+void vcpu_request_bus(struct vcpu *vcpu)
+{
+    atomic_fetch_or(&vcpu->requests, REQUEST_BUS);
+    vcpu_kick(vcpu);
+}
+
 void vcpu_pause(struct vcpu *vcpu)
 {
     atomic_fetch_or(&vcpu->requests, REQUEST_PAUSE);
@@ -206,6 +213,13 @@ static bool vcpu_serve_requests(struct vcpu *vcpu)
         vcpu->hooks.reset(vcpu->hooks.opaque);
         machine_unlock();
         interp_flush_tlb(vcpu->cpu);
+    }
+    if (requests & REQUEST_BUS) {
+        atomic_fetch_and(&vcpu->requests, ~REQUEST_BUS);
+        machine_lock();
+        if (vcpu->hooks.bus)
+            vcpu->hooks.bus(vcpu->hooks.opaque);
+        machine_unlock();
     }
     if (requests & REQUEST_PAUSE)
         vcpu_sleep(vcpu);

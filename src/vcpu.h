@@ -25,6 +25,9 @@ struct vcpu_hooks {
     void (*triple_fault)(void *opaque);    /* machine lock held; usually asks for a reset */
     void (*set_ferr)(void *opaque, bool level); /* FERR# pin changed; machine lock held */
     void *opaque;
+    /* After vcpu_request_bus, between two instructions: bus masters may move data; machine lock held. RAM with
+     * code in it is written by this thread only. May be NULL. */
+    void (*bus)(void *opaque);
 };
 
 struct vcpu;
@@ -49,6 +52,7 @@ bool vcpu_stop(struct vcpu *vcpu);
 /* Look at interrupt, stop and reset now. */
 void vcpu_kick(struct vcpu *vcpu);
 void vcpu_request_reset(struct vcpu *vcpu);
+void vcpu_request_bus(struct vcpu *vcpu); /* see hooks.bus */
 /* Stops executing at the next instruction boundary; does not wait. */
 void vcpu_pause(struct vcpu *vcpu);
 void vcpu_resume(struct vcpu *vcpu);

@@ -1,0 +1,36 @@
+/* A drive's view of its medium: asynchronous, in order, without file descriptors.
+ *
+ * Requests of one block are carried out one after the other, in the order in which they were made; a flush
+ * ends when everything written before it is on the host's disk. All calls are made with the machine lock
+ * held, and so are the completions, which come on some thread, never from within the call that asked.
+ */
+#pragma once
+
+#include "types.h"
+
+struct block;
+
+/* error: 0 or an errno value. */
+typedef void block_done_fn(void *opaque, int error);
+
+struct block_ops {
+    /* offset and len are in bytes; the request lies within the medium. buffer stays untouched by the caller
+     * until done. */
+    void (*read)(struct block *block, uint64_t offset, void *buffer, uint32_t len, block_done_fn *done,
+                 void *opaque);
+    void (*write)(struct block *block, uint64_t offset, const void *buffer, uint32_t len,
+                  block_done_fn *done, void *opaque);
+    void (*flush)(struct block *block, block_done_fn *done, void *opaque);
+};
+
+/* Embedded as the first member of each back. */
+struct block {
+    const struct block_ops *ops;
+    uint64_t size; /* bytes, a multiple of 512; meaningless without a medium */
+    bool has_medium, read_only;
+};
+
+static inline uint64_t block_sectors(const struct block *block)
+{
+    return block->size / 512;
+}

@@ -1,0 +1,87 @@
+/* Disk images: a format (raw, qcow2) over a host file, an overlay for -snapshot, and how they are opened.
+ *
+ * An image is used by one thread at a time. Functions return 0 or an errno value.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "types.h"
+
+enum image_cache {
+    IMAGE_WRITEBACK,    /* the host's page cache; a guest's flush is an fdatasync */
+    IMAGE_WRITETHROUGH, /* each write is followed by a flush */
+    IMAGE_UNSAFE,       /* flushes are ignored */
+};
+
+struct image_options {
+    const char *path;
+    const char *format; /* NULL: by its first bytes */
+    bool read_only;
+    bool snapshot; /* writes go to a temporary file */
+    enum image_cache cache;
+};
+
+struct image;
+
+struct image_ops {
+    const char *format;
+    int (*read)(struct image *image, uint64_t offset, uint8_t *buffer, uint32_t len);
+    int (*write)(struct image *image, uint64_t offset, const uint8_t *buffer, uint32_t len);
+    int (*flush)(struct image *image);
+    void (*close)(struct image *image); /* frees what the format added, flushes nothing */
+};
+
+/* A host file, locked against other users. */
+struct image_file {
+    int fd;
+    char *path;
+    uint64_t size;
+    bool writable;
+};
+
+/* Embedded as the first member of each format's own. */
+struct image {
+    const struct image_ops *ops;
+    struct image_file file;
+    uint64_t size; /* bytes as the guest sees them, a multiple of 512 */
+    enum image_cache cache;
+};
+
+struct image *image_open(const struct image_options *options, GError **error);
+/* Flushes and closes; the error of the flush. */
+int image_close(struct image *image);
+
+/* Within size. */
+int image_read(struct image *image, uint64_t offset, uint8_t *buffer, uint32_t len);
+int image_write(struct image *image, uint64_t offset, const uint8_t *buffer, uint32_t len);
+int image_flush(struct image *image);
+
+/* --- for the formats --- */
+
+#define IMAGE_DEPTH_MAX 64 /* of a chain of backing files */
+
+GQuark image_error(void);
+#define IMAGE_FAIL(error, file, ...) image_fail(error, (file)->path, __VA_ARGS__)
+/* Sets *error to "disk image 'path' ..." and returns NULL. */
+void *image_fail(GError **error, const char *path, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
+
+/* Exactly len bytes; what lies behind the end of the file reads as zeros, or is EIO with strict. */
+int image_file_read(const struct image_file *file, uint64_t offset, void *buffer, uint64_t len, bool strict);
+int image_file_write(struct image_file *file, uint64_t offset, const void *buffer, uint64_t len);
+int image_file_sync(struct image_file *file);
+int image_file_extend(struct image_file *file, uint64_t size);
+
+/* A backing file named in an image: relative names are relative to that image's folder. */
+struct image *image_open_backing(const struct image *top, const char *name, const char *format,
+                                 const struct image_file *const *chain, unsigned depth, GError **error);
+
+/* Take over file, also when they fail. chain: the files above, against loops. */
+struct image *image_raw_open(struct image_file *file, GError **error);
+bool image_qcow2_probe(const uint8_t *head, size_t len);
+struct image *image_qcow2_open(struct image_file *file, const struct image_file *const *chain, unsigned depth,
+                               GError **error);
+/* Takes over base. */
+struct image *image_snapshot_new(struct image *base, GError **error);
+
+void image_file_close(struct image_file *file);

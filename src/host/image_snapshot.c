@@ -1,0 +1,123 @@
+/* What -snapshot writes to: an unlinked temporary file that holds the clusters that were written, and a table
+ * in memory that says where each lies. The image below is only read.
+ */
+#include "image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CLUSTER 65536u
+
+struct snapshot {
+    struct image image; /* first; its file is the temporary one */
+    struct image *base;
+    GHashTable *slots; /* cluster number -> place in the file, in clusters, plus 1 */
+    uint8_t *scratch;
+    uint64_t next;
+};
+
+static uint64_t slot_find(struct snapshot *snap, uint64_t cluster)
+{
+    return (uint64_t)(uintptr_t)g_hash_table_lookup(snap->slots, (gpointer)(uintptr_t)cluster);
+}
+
+static int snapshot_read(struct image *image, uint64_t offset, uint8_t *buffer, uint32_t len)
+{
+    struct snapshot *snap = (struct snapshot *)image;
+    while (len > 0) {
+        uint32_t within = offset % CLUSTER, piece = MIN(len, CLUSTER - within);
+        uint64_t slot = slot_find(snap, offset / CLUSTER);
+        int code = slot ? image_file_read(&image->file, (slot - 1) * CLUSTER + within, buffer, piece, false)
+                        : image_read(snap->base, offset, buffer, piece);
+        if (code)
+            return code;
+        offset += piece;
+        buffer += piece;
+        len -= piece;
+    }
+    return 0;
+}
+
+static int snapshot_write(struct image *image, uint64_t offset, const uint8_t *buffer, uint32_t len)
+{
+    struct snapshot *snap = (struct snapshot *)image;
+    while (len > 0) {
+        uint32_t within = offset % CLUSTER, piece = MIN(len, CLUSTER - within);
+        uint64_t cluster = offset / CLUSTER, slot = slot_find(snap, cluster);
+        int code;
+        if (slot) {
+            code = image_file_write(&image->file, (slot - 1) * CLUSTER + within, buffer, piece);
+        } else {
+            uint64_t start = cluster * CLUSTER;
+            uint32_t whole = (uint32_t)MIN(CLUSTER, image->size - start);
+            code = piece == whole ? 0 : image_read(snap->base, start, snap->scratch, whole);
+            if (!code) {
+                memcpy(snap->scratch + within, buffer, piece);
+                code = image_file_write(&image->file, snap->next * CLUSTER, snap->scratch, whole);
+            }
+            if (!code)
+                g_hash_table_insert(snap->slots, (gpointer)(uintptr_t)cluster,
+                                    (gpointer)(uintptr_t)++snap->next);
+        }
+        if (code)
+            return code;
+        offset += piece;
+        buffer += piece;
+        len -= piece;
+    }
+    return 0;
+}
+
+static int snapshot_flush(struct image *image)
+{
+    return 0; /* nothing of it outlives us */
+}
+
+static void snapshot_close(struct image *image)
+{
+    struct snapshot *snap = (struct snapshot *)image;
+    image_close(snap->base);
+    g_hash_table_destroy(snap->slots);
+    g_free(snap->scratch);
+}
+
+static const struct image_ops snapshot_ops = {"snapshot", snapshot_read, snapshot_write, snapshot_flush,
+                                              snapshot_close};
+
+static int temporary_file(const char *folder)
+{
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+    if (fd >= 0)
+        return fd;
+    char *path = g_build_filename(folder, "ringer.XXXXXX", NULL);
+    fd = g_mkstemp_full(path, O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        unlink(path);
+    g_free(path);
+    return fd;
+}
+
+struct image *image_snapshot_new(struct image *base, GError **error)
+{
+    /* /tmp is often memory: what a guest writes in a day has its place in /var/tmp. */
+    const char *folder = g_getenv("TMPDIR");
+    int fd = temporary_file(folder ? folder : "/var/tmp");
+    if (fd < 0 && !folder)
+        fd = temporary_file("/tmp");
+    if (fd < 0) {
+        IMAGE_FAIL(error, &base->file, "cannot be used with -snapshot: no temporary file in '%s' (%s); set TMPDIR",
+                   folder ? folder : "/var/tmp", g_strerror(errno));
+        image_close(base);
+        return NULL;
+    }
+    struct snapshot *snap = g_new0(struct snapshot, 1);
+    snap->image.ops = &snapshot_ops;
+    snap->image.file = (struct image_file){.fd = fd, .path = g_strdup(base->file.path), .writable = true};
+    snap->image.size = base->size;
+    snap->base = base;
+    snap->slots = g_hash_table_new(g_direct_hash, g_direct_equal);
+    snap->scratch = g_malloc(CLUSTER);
+    return &snap->image;
+}
