@@ -295,6 +295,7 @@ struct acpi_pm *acpi_pm_new(struct pci_bus *bus, const struct irq *sci, const st
     dev->writable[PMREGMISC] = 0x01;
     for (unsigned reg = 0x44; reg < 0x80; reg++)
         dev->writable[reg] = 0xff; /* device activity and resources: kept, without effect */
+    dev->config[0x5b] = 0x02; /* APMC_EN: tells firmware that SMM is taken care of, for there is none */
     dev->config_written = acpi_pm_config_written;
     pci_plug(bus, dev, PCI_DEVFN(1, 3));
 

@@ -188,6 +188,8 @@ void pci_device_init(struct pci_device *dev, const char *name, uint16_t vendor, 
     dev->config[PCI_CLASS] = class_code;
     dev->config[PCI_CLASS + 1] = class_code >> 8;
     dev->config[PCI_CLASS + 2] = class_code >> 16;
+    /* The subsystem by which firmware knows QEMU's board, which this one is modelled on. */
+    memcpy(&dev->config[0x2c], "\xf4\x1a\x00\x11", 4);
     dev->config[PCI_STATUS + 1] = 0x02; /* medium DEVSEL */
     dev->writable[PCI_COMMAND] = 0x47;  /* I/O, memory, master, parity response */
     dev->writable[PCI_COMMAND + 1] = 0x05; /* SERR#, interrupt disable */

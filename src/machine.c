@@ -9,6 +9,7 @@
 
 #include "../devices/acpi_pm.h"
 #include "../devices/debugexit.h"
+#include "../devices/fw_cfg.h"
 #include "../devices/kbd8042.h"
 #include "../devices/pci.h"
 #include "../devices/pic.h"
@@ -17,6 +18,7 @@
 #include "../devices/rtc.h"
 #include "../devices/uart.h"
 #include "cpu/cpuid.h"
+#include "bios.h"
 #include "firmware.h"
 #include "host/chardev.h"
 #include "ioport.h"
@@ -38,6 +40,7 @@ struct machine {
     struct cpu_model *model;
     struct vcpu *vcpu;
     struct boot_image *boot;
+    struct bios bios;
     GMainLoop *loop;
     _Atomic int exit_status; /* -1 while running */
 
@@ -48,6 +51,7 @@ struct machine {
     struct port92 *port92;
     struct pci_bus *pci;
     struct acpi_pm *acpi_pm;
+    struct fw_cfg *fw_cfg;
     struct uart *uart[OPTIONS_SERIAL_MAX];
     struct debugexit *debugexit;
     struct debugcon *debugcon;
@@ -182,6 +186,22 @@ static void part_add(struct machine *machine, const struct device_ops *ops, void
     machine->part[machine->part_count++] = (struct part){ops, dev};
 }
 
+static void fw_cfg_fill(struct machine *machine)
+{
+    struct fw_cfg *fw = machine->fw_cfg;
+    fw_cfg_add_u64(fw, FW_CFG_RAM_SIZE, machine->options.ram_size);
+    fw_cfg_add_u16(fw, FW_CFG_NOGRAPHIC, machine->options.nographic);
+    fw_cfg_add_u16(fw, FW_CFG_NB_CPUS, 1);
+    fw_cfg_add_u16(fw, FW_CFG_MAX_CPUS, 1);
+    fw_cfg_add_u16(fw, FW_CFG_BOOT_MENU, 0);
+    /* Address, length, type as E820 has them. */
+    struct {
+        uint64_t base, len;
+        uint32_t type;
+    } __attribute__((packed)) e820[] = {{0, machine->options.ram_size, 1}};
+    fw_cfg_add_file(fw, "etc/e820", e820, sizeof e820);
+}
+
 static void board_build(struct machine *machine)
 {
     const struct irq intr = {wire_intr, machine, 0};
@@ -219,6 +239,10 @@ static void board_build(struct machine *machine)
     machine->acpi_pm = acpi_pm_new(machine->pci, &irq9, &soft_off);
     part_add(machine, &acpi_pm_ops, machine->acpi_pm);
 
+    machine->fw_cfg = fw_cfg_new();
+    fw_cfg_fill(machine);
+    part_add(machine, &fw_cfg_ops, machine->fw_cfg);
+
     ioport_register(0xf0, 1, &fpu_port_io, machine, "fpu-clear");
 
     /* Where a graphics card would be, the bus is open: no RAM shines through. */
@@ -250,7 +274,7 @@ static bool backends_build(struct machine *machine, GError **error)
         struct chardev *backend = chardev_open(machine->options.debugcon, "debugcon", error);
         if (!backend)
             return false;
-        machine->debugcon = debugcon_new(0xe9, backend);
+        machine->debugcon = debugcon_new(machine->options.debugcon_port, backend);
     }
     if (machine->options.debug_exit) {
         uint16_t base = machine->options.debug_exit_base, count = machine->options.debug_exit_count;
@@ -311,6 +335,8 @@ struct machine *machine_new(const struct options *options, GError **error)
         if (!machine->boot)
             goto fail;
     }
+    if (options->bios && !bios_open(&machine->bios, options->bios, error))
+        goto fail;
     machine->model = cpu_model_parse(options->cpu, error);
     if (!machine->model)
         goto fail;
@@ -318,6 +344,8 @@ struct machine *machine_new(const struct options *options, GError **error)
         goto fail;
 
     clock_build(options);
+    if (machine->bios.image)
+        bios_install(&machine->bios);
     board_build(machine);
     struct vcpu_hooks hooks = {hook_ack, machine_reset, hook_triple_fault, hook_ferr, machine};
     machine->vcpu = vcpu_new(options->accel, options->tb_size, machine->model, &hooks, error);
@@ -350,6 +378,7 @@ void machine_free(struct machine *machine)
     if (machine->pic) {
         ioport_unregister(0xf0, 1);
         acpi_pm_free(machine->acpi_pm);
+        fw_cfg_free(machine->fw_cfg);
         port92_free(machine->port92);
         kbd8042_free(machine->kbd);
         rtc_free(machine->rtc);
@@ -359,6 +388,7 @@ void machine_free(struct machine *machine)
     }
     mem_destroy();
     boot_image_free(machine->boot);
+    bios_close(&machine->bios);
     g_free(machine->model);
     g_main_loop_unref(machine->loop);
     g_free(machine);

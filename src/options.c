@@ -406,6 +406,26 @@ static bool set_device(struct parse *parse, const char *arg, GError **error)
     return list_parse(arg, device_item, parse, error);
 }
 
+static bool set_bios(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->bios = arg;
+    return true;
+}
+
+static bool global_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
+{
+    uint64_t number;
+    if (strcmp(key, "isa-debugcon.iobase") != 0 || !value || !number_parse(value, 0xffff, &number))
+        return FAIL("-global: '%s' is not understood; known is isa-debugcon.iobase=PORT", key);
+    parse->options->debugcon_port = (uint16_t)number;
+    return true;
+}
+
+static bool set_global(struct parse *parse, const char *arg, GError **error)
+{
+    return list_parse(arg, global_item, parse, error);
+}
+
 static bool set_name(struct parse *parse, const char *arg, GError **error)
 {
     parse->options->name = arg;
@@ -433,6 +453,7 @@ static const struct flag flags[] = {
     {"kernel", "FILE", set_kernel, "start this Linux bzImage or multiboot kernel"},
     {"initrd", "FILE", set_initrd, "initial RAM disk; multiboot: modules \"FILE args,FILE2\""},
     {"append", "STRING", set_append, "kernel command line"},
+    {"bios", "FILE", set_bios, "this BIOS instead of ours"},
     {"m", "SIZE", set_memory, "memory in MiB, or with suffix K, M, G (default 128, at most 3072)"},
     {"cpu", "MODEL", set_cpu, "processor model and features, as in 486 or pentium3,-sse"},
     {"accel", "ENGINE", set_accel, "bt, interp, lockstep or direct; tcg and kvm mean the default"},
@@ -443,13 +464,14 @@ static const struct flag flags[] = {
     {"nographic", NULL, set_nographic, "no window; serial port on this terminal (Ctrl-A x ends)"},
     {"display", "none", set_display, "no window"},
     {"serial", "DEV", set_serial, "stdio, mon:stdio, file:PATH, pty, null or none; repeat for COM2 up"},
-    {"debugcon", "DEV", set_debugcon, "where bytes written to port E9h go"},
+    {"debugcon", "DEV", set_debugcon, "where bytes written to port E9h (or what -global says) go"},
     {"monitor", "none", set_monitor, "no monitor console"},
     {"vga", "none", set_none_only, "no graphics card"},
     {"net", "none", set_none_only, "no network card"},
     {"nic", "none", set_none_only, "no network card"},
     {"parallel", "none", set_none_only, NULL},
     {"device", "NAME", set_device, "isa-debug-exit,iobase=0xf4,iosize=0x04"},
+    {"global", "NAME=VALUE", set_global, "isa-debugcon.iobase=PORT: another port for -debugcon"},
     {"rtc", "base=WHEN", set_rtc, "utc, localtime, or a date as in 2006-06-17T16:01:21"},
     {"no-reboot", NULL, set_no_reboot, "end instead of rebooting"},
     {"no-shutdown", NULL, set_no_shutdown, "stop instead of ending when the guest powers off"},
@@ -477,7 +499,6 @@ static const struct {
     {"fda", "there is no floppy drive yet"},
     {"fdb", "there is no floppy drive yet"},
     {"boot", "there are no drives to boot from yet; use -kernel"},
-    {"bios", "there is no BIOS yet; use -kernel"},
     {"netdev", "there is no network card yet"},
     {"qmp", "there is no control socket yet"},
     {"snapshot", "there are no disks yet"},
@@ -536,7 +557,8 @@ static bool options_settle(struct parse *parse, GError **error)
     if (!options->kernel) {
         if (options->initrd || options->append)
             return FAIL("%s needs -kernel", options->initrd ? "-initrd" : "-append");
-        return FAIL("there is nothing to start; give -kernel FILE");
+        if (!options->bios)
+            return FAIL("there is nothing to start; give -kernel FILE or -bios FILE");
     }
     if (options->nographic && parse->serial_count == 0)
         options->serial[0] = "mon:stdio";
@@ -553,7 +575,7 @@ bool options_parse(int argc, char **argv, struct options *options, GError **erro
 {
     struct parse parse = {.options = options};
 
-    *options = (struct options){.ram_size = RAM_DEFAULT, .debug_exit_base = 0x501, .debug_exit_count = 2};
+    *options = (struct options){.ram_size = RAM_DEFAULT, .debugcon_port = 0xe9, .debug_exit_base = 0x501, .debug_exit_count = 2};
     choose_engine(&parse, "the default");
     for (int i = 1; i < argc; i++) {
         const char *given = argv[i];

@@ -15,7 +15,9 @@ struct options {
     uint64_t ram_size;
     const char *kernel, *initrd, *append;
     const char *serial[OPTIONS_SERIAL_MAX]; /* COM1 to COM4; NULL = none */
-    const char *debugcon;                   /* back of port E9h, or NULL */
+    const char *bios;                       /* ROM image, NULL: our own */
+    const char *debugcon;                   /* back of a debug console port, or NULL */
+    uint16_t debugcon_port;
     const char *name, *cpu;
     const char *log_items, *log_file;
     enum accel_kind accel;

@@ -1,0 +1,253 @@
+/* QEMU's firmware configuration device: a selector, a byte stream, and a DMA interface.
+ *
+ *   510h  selector, 16 bits, write only
+ *   511h  the selected item, byte by byte; all zeroes behind its end
+ *   514h  DMA: address of a descriptor, big endian; the low half (518h) starts it
+ *
+ * docs/specs/fw_cfg.rst of QEMU. Items are read-only.
+ */
+#include "fw_cfg.h"
+
+#include <string.h>
+
+#include "ioport.h"
+#include "mem.h"
+#include "state.h"
+
+#define FILES_MAX 64
+
+#define ID_TRADITIONAL 1u
+#define ID_DMA         2u
+
+#define DMA_ERROR  0x01u
+#define DMA_READ   0x02u
+#define DMA_SKIP   0x04u
+#define DMA_SELECT 0x08u
+#define DMA_WRITE  0x10u
+
+struct file {
+    char name[56];
+    GByteArray *bytes;
+};
+
+struct fw_cfg_regs {
+    uint16_t selector;
+    uint32_t offset;
+    uint32_t dma_high;
+};
+
+struct fw_cfg {
+    GByteArray *item[FW_CFG_FILE_FIRST];
+    struct file file[FILES_MAX];
+    unsigned file_count;
+    struct fw_cfg_regs regs;
+};
+
+static const GByteArray *selected(const struct fw_cfg *fw)
+{
+    unsigned s = fw->regs.selector & 0x3fff; /* bit 14: write, bit 15: of the architecture */
+    if (fw->regs.selector & 0x8000)
+        return NULL;
+    if (s < FW_CFG_FILE_FIRST)
+        return fw->item[s];
+    s -= FW_CFG_FILE_FIRST;
+    return s < fw->file_count ? fw->file[s].bytes : NULL;
+}
+
+static void fw_cfg_select(struct fw_cfg *fw, uint16_t selector)
+{
+    fw->regs.selector = selector;
+    fw->regs.offset = 0;
+}
+
+static uint8_t next_byte(struct fw_cfg *fw)
+{
+    const GByteArray *item = selected(fw);
+    return item && fw->regs.offset < item->len ? item->data[fw->regs.offset++] : 0;
+}
+
+static void put_be32(uint8_t *p, uint32_t v)
+{
+    v = GUINT32_TO_BE(v);
+    memcpy(p, &v, 4);
+}
+static uint32_t get_be32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return GUINT32_FROM_BE(v);
+}
+
+/* Descriptor: control, length (32 bits each), address (64), all big endian. */
+static void dma_run(struct fw_cfg *fw, gpa_t at)
+{
+    uint8_t d[16];
+    mem_read(at, d, sizeof d);
+    uint32_t control = get_be32(d), len = get_be32(d + 4);
+    gpa_t to = (gpa_t)get_be32(d + 8) << 32 | get_be32(d + 12);
+    if (control & DMA_SELECT)
+        fw_cfg_select(fw, (uint16_t)(control >> 16));
+    uint32_t result = 0;
+    if (control & DMA_READ) {
+        const GByteArray *item = selected(fw);
+        uint32_t have = item && fw->regs.offset < item->len ? item->len - fw->regs.offset : 0;
+        uint32_t n = MIN(len, have);
+        static const uint8_t zero[256];
+        if (n)
+            mem_write(to, item->data + fw->regs.offset, n);
+        fw->regs.offset += n;
+        for (uint32_t done = n; done < len && to + done < guest_mem.ram_size; done += sizeof zero)
+            mem_write(to + done, zero, MIN(len - done, (uint32_t)sizeof zero));
+    } else if (control & DMA_SKIP) {
+        fw->regs.offset = len > UINT32_MAX - fw->regs.offset ? UINT32_MAX : fw->regs.offset + len;
+    } else if (control & DMA_WRITE) {
+        result = DMA_ERROR;
+    }
+    uint8_t done[4];
+    put_be32(done, result);
+    mem_write(at, done, sizeof done);
+}
+
+static uint32_t fw_cfg_read(void *opaque, uint16_t port, unsigned size)
+{
+    return port == 0x511 ? next_byte(opaque) : 0;
+}
+
+static void fw_cfg_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
+{
+    if (size == 2 && port == 0x510)
+        fw_cfg_select(opaque, (uint16_t)value);
+}
+
+static uint32_t dma_read(void *opaque, uint16_t port, unsigned size)
+{
+    /* "QEMU CFG", big endian */
+    return GUINT32_SWAP_LE_BE(port == 0x514 ? 0x51454d55u : 0x20434647u);
+}
+
+static void dma_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
+{
+    struct fw_cfg *fw = opaque;
+    value = GUINT32_SWAP_LE_BE(value);
+    if (port == 0x514) {
+        fw->regs.dma_high = value;
+    } else if (port == 0x518) {
+        gpa_t at = (gpa_t)fw->regs.dma_high << 32 | value;
+        fw->regs.dma_high = 0;
+        dma_run(fw, at);
+    }
+}
+
+static const struct io_ops port_io = {.widths = 1 | 2, .read = fw_cfg_read, .write = fw_cfg_write};
+static const struct io_ops dma_io = {.widths = 4, .read = dma_read, .write = dma_write};
+
+struct fw_cfg *fw_cfg_new(void)
+{
+    struct fw_cfg *fw = g_new0(struct fw_cfg, 1);
+    ioport_register(0x510, 2, &port_io, fw, "fw_cfg");
+    ioport_register(0x514, 8, &dma_io, fw, "fw_cfg-dma");
+    fw_cfg_add(fw, FW_CFG_SIGNATURE, "QEMU", 4);
+    const uint8_t id[4] = {ID_TRADITIONAL | ID_DMA};
+    fw_cfg_add(fw, FW_CFG_ID, id, sizeof id);
+    fw_cfg_add(fw, FW_CFG_FILE_DIR, "\0\0\0\0", 4);
+    return fw;
+}
+
+void fw_cfg_free(struct fw_cfg *fw)
+{
+    ioport_unregister(0x510, 2);
+    ioport_unregister(0x514, 8);
+    for (unsigned i = 0; i < FW_CFG_FILE_FIRST; i++)
+        if (fw->item[i])
+            g_byte_array_unref(fw->item[i]);
+    for (unsigned i = 0; i < fw->file_count; i++)
+        g_byte_array_unref(fw->file[i].bytes);
+    g_free(fw);
+}
+
+static GByteArray *copy_of(const void *bytes, size_t len)
+{
+    return g_byte_array_append(g_byte_array_new(), bytes, (guint)len);
+}
+
+void fw_cfg_add(struct fw_cfg *fw, uint16_t selector, const void *bytes, size_t len)
+{
+    if (fw->item[selector])
+        g_byte_array_unref(fw->item[selector]);
+    fw->item[selector] = copy_of(bytes, len);
+}
+
+void fw_cfg_add_u16(struct fw_cfg *fw, uint16_t selector, uint16_t value)
+{
+    value = GUINT16_TO_LE(value);
+    fw_cfg_add(fw, selector, &value, sizeof value);
+}
+
+void fw_cfg_add_u64(struct fw_cfg *fw, uint16_t selector, uint64_t value)
+{
+    value = GUINT64_TO_LE(value);
+    fw_cfg_add(fw, selector, &value, sizeof value);
+}
+
+/* Count, then per file: size, selector, reserved, name[56]; numbers big endian. */
+static void make_directory(struct fw_cfg *fw)
+{
+    uint8_t dir[4 + FILES_MAX * 64] = {0};
+    put_be32(dir, fw->file_count);
+    for (unsigned i = 0; i < fw->file_count; i++) {
+        uint8_t *p = dir + 4 + i * 64;
+        unsigned selector = FW_CFG_FILE_FIRST + i;
+        put_be32(p, fw->file[i].bytes->len);
+        p[4] = (uint8_t)(selector >> 8);
+        p[5] = (uint8_t)selector;
+        memcpy(p + 8, fw->file[i].name, sizeof fw->file[i].name);
+    }
+    fw_cfg_add(fw, FW_CFG_FILE_DIR, dir, 4 + fw->file_count * 64);
+}
+
+void fw_cfg_add_file(struct fw_cfg *fw, const char *name, const void *bytes, size_t len)
+{
+    unsigned at = 0;
+    g_assert(fw->file_count < FILES_MAX && strlen(name) < sizeof fw->file[0].name);
+    while (at < fw->file_count && strcmp(fw->file[at].name, name) < 0)
+        at++;
+    memmove(&fw->file[at + 1], &fw->file[at], (fw->file_count - at) * sizeof fw->file[0]);
+    fw->file_count++;
+    fw->file[at] = (struct file){.bytes = copy_of(bytes, len)};
+    g_strlcpy(fw->file[at].name, name, sizeof fw->file[at].name);
+    make_directory(fw);
+}
+
+static void fw_cfg_reset(void *dev)
+{
+    struct fw_cfg *fw = dev;
+    memset(&fw->regs, 0, sizeof fw->regs);
+}
+
+static const struct state_field fw_cfg_fields[] = {
+    STATE_FIELD(fw_cfg_regs, selector),
+    STATE_FIELD(fw_cfg_regs, offset),
+    STATE_FIELD(fw_cfg_regs, dma_high),
+};
+static const struct state_layout fw_cfg_layout = {1, G_N_ELEMENTS(fw_cfg_fields), fw_cfg_fields};
+
+static void fw_cfg_save(void *dev, GByteArray *out)
+{
+    struct fw_cfg *fw = dev;
+    state_save(&fw_cfg_layout, &fw->regs, out);
+}
+
+static bool fw_cfg_load(void *dev, const uint8_t *bytes, size_t len)
+{
+    struct fw_cfg *fw = dev;
+    return state_load(&fw_cfg_layout, &fw->regs, sizeof fw->regs, bytes, len);
+}
+
+static void fw_cfg_dump(void *dev, GString *out)
+{
+    struct fw_cfg *fw = dev;
+    g_string_append_printf(out, "fw_cfg: selector %04x offset %u, %u files\n", fw->regs.selector,
+                           fw->regs.offset, fw->file_count);
+}
+
+const struct device_ops fw_cfg_ops = {"fw_cfg", fw_cfg_reset, fw_cfg_save, fw_cfg_load, fw_cfg_dump};
