@@ -1,0 +1,23 @@
+/* VGA with the Bochs display interface (DISPI), as a PCI card: 1234:1111, as QEMU's "std" card.
+ *
+ * IBM PS/2 Hardware Technical Reference, Video Subsystem (1992); Bochs VBE DISPI interface B0C5h.
+ */
+#pragma once
+
+#include "device.h"
+#include "display.h"
+#include "pci.h"
+
+#define VGA_DEVFN  PCI_DEVFN(2, 0)
+#define VGA_MEMORY (16 * MiB)
+
+struct vga;
+
+/* rom: the video BIOS behind the expansion ROM BAR; may be NULL. pci may be NULL: an ISA card without the
+ * linear frame buffer. NULL with *error set when the host has no memory. */
+struct vga *vga_new(struct pci_bus *pci, const uint8_t *rom, uint32_t rom_size, GError **error);
+void vga_free(struct vga *vga);
+/* For the host side; valid as long as the card. */
+const struct display *vga_display(struct vga *vga);
+
+extern const struct device_ops vga_ops;

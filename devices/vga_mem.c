@@ -1,0 +1,230 @@
+/* VGA memory at A0000h to BFFFFh: planes, latches, write and read modes, chain-4, odd/even.
+ *
+ * IBM PS/2 Hardware Technical Reference, Video Subsystem: "Display buffer", graphics controller. Where the
+ * registers make the window plain memory (256-colour and text modes, the two that programs fill by the
+ * byte), it is mapped as such and no access comes here: see vga_window_update.
+ */
+#include <string.h>
+
+#include "vga_regs.h"
+
+#define WINDOW_BASE 0xa0000u
+#define WINDOW_SIZE 0x20000u
+
+/* Memory map select, GC6 bits 3:2. */
+static const struct {
+    uint32_t first, size;
+} map_select[4] = {{0, 0x20000}, {0, 0x10000}, {0x10000, 0x8000}, {0x18000, 0x8000}};
+
+static inline unsigned map_of(const struct vga *vga)
+{
+    return vga->regs.gc[GC_MISC] >> 2 & 3;
+}
+
+/* Turns an offset from A0000h into an address within the selected window; false: not ours. */
+static inline bool window_address(const struct vga *vga, uint32_t offset, uint32_t *address)
+{
+    unsigned map = map_of(vga);
+    uint32_t a = offset - map_select[map].first;
+
+    if (a >= map_select[map].size || !(vga->regs.misc & 0x02))
+        return false;
+    if (vga_dispi_on(vga))
+        a += vga->regs.dispi[DISPI_BANK] * 0x10000u;
+    *address = a;
+    return true;
+}
+
+/* Which four bytes (planes 0 to 3) an address means. */
+static inline uint32_t quad_of(const struct vga *vga, uint32_t a)
+{
+    if (vga->regs.seq[SEQ_MEMORY] & SEQ_MEMORY_CHAIN4)
+        return a & ~3u & (VGA_MEMORY - 1);
+    if (vga->regs.gc[GC_MISC] & GC_MISC_CHAIN) /* A0 chooses the plane; A16, where there is one, replaces it */
+        a = (a & ~1u) | (map_of(vga) == 0 ? a >> 16 & 1 : 0);
+    if (!vga_dispi_on(vga))
+        a &= 0xffff;
+    return a * 4 & (VGA_MEMORY - 1);
+}
+
+static uint8_t byte_read(struct vga *vga, uint32_t offset)
+{
+    struct vga_regs *r = &vga->regs;
+    uint32_t a;
+
+    if (!window_address(vga, offset, &a))
+        return 0xff;
+    memcpy(r->latch, &vga->vram[quad_of(vga, a)], 4);
+    if (r->gc[GC_MODE] & GC_MODE_READ1) {
+        uint8_t equal = 0xff;
+        for (unsigned p = 0; p < 4; p++) {
+            if (r->gc[GC_DONT_CARE] >> p & 1)
+                equal &= (uint8_t) ~(r->latch[p] ^ (r->gc[GC_COMPARE] >> p & 1 ? 0xff : 0));
+        }
+        return equal;
+    }
+    unsigned plane = r->gc[GC_READ_MAP];
+    if (r->seq[SEQ_MEMORY] & SEQ_MEMORY_CHAIN4)
+        plane = a & 3;
+    else if (r->gc[GC_MODE] & GC_MODE_ODD_EVEN)
+        plane = (plane & 2) | (a & 1);
+    return r->latch[plane];
+}
+
+static inline uint8_t alu(unsigned function, uint8_t value, uint8_t latch)
+{
+    switch (function) {
+    case 1:
+        return value & latch;
+    case 2:
+        return value | latch;
+    case 3:
+        return value ^ latch;
+    }
+    return value;
+}
+
+static void byte_write(struct vga *vga, uint32_t offset, uint8_t value)
+{
+    const struct vga_regs *r = &vga->regs;
+    uint32_t a;
+
+    if (!window_address(vga, offset, &a))
+        return;
+    unsigned planes = r->seq[SEQ_MAP_MASK];
+    if (r->seq[SEQ_MEMORY] & SEQ_MEMORY_CHAIN4)
+        planes &= 1u << (a & 3);
+    else if (!(r->seq[SEQ_MEMORY] & SEQ_MEMORY_SEQ))
+        planes &= a & 1 ? 0x0a : 0x05;
+
+    uint8_t *quad = &vga->vram[quad_of(vga, a)];
+    unsigned mode = r->gc[GC_MODE] & GC_MODE_WRITE;
+    if (mode == 1) {
+        for (unsigned p = 0; p < 4; p++) {
+            if (planes >> p & 1)
+                quad[p] = r->latch[p];
+        }
+        return;
+    }
+    unsigned rotate = r->gc[GC_ROTATE] & 7, function = r->gc[GC_ROTATE] >> 3;
+    uint8_t rotated = (uint8_t)(value >> rotate | value << (8 - rotate));
+    uint8_t mask = r->gc[GC_BIT_MASK];
+    if (mode == 3)
+        mask &= rotated;
+    for (unsigned p = 0; p < 4; p++) {
+        if (!(planes >> p & 1))
+            continue;
+        bool set_reset = mode == 3 || (mode == 0 && (r->gc[GC_ENABLE_SR] >> p & 1));
+        uint8_t source = rotated;
+        if (set_reset)
+            source = r->gc[GC_SET_RESET] >> p & 1 ? 0xff : 0;
+        else if (mode == 2)
+            source = value >> p & 1 ? 0xff : 0;
+        source = alu(function, source, r->latch[p]);
+        quad[p] = (source & mask) | (r->latch[p] & ~mask);
+    }
+}
+
+static uint64_t window_read(void *opaque, uint32_t offset, unsigned size)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < size; i++)
+        value |= (uint64_t)byte_read(opaque, offset + i) << (8 * i);
+    return value;
+}
+
+static void window_write(void *opaque, uint32_t offset, unsigned size, uint64_t value)
+{
+    for (unsigned i = 0; i < size; i++)
+        byte_write(opaque, offset + i, (uint8_t)(value >> (8 * i)));
+}
+
+const struct mmio_ops vga_window_ops = {window_read, window_write};
+
+/* --- The window as plain memory --- */
+
+/* No part of the data path changes a byte on its way. */
+static bool path_is_plain(const struct vga_regs *r, unsigned planes)
+{
+    return (r->misc & 0x02) && (r->seq[SEQ_MAP_MASK] & planes) == planes &&
+           !(r->gc[GC_ENABLE_SR] & planes) && !r->gc[GC_ROTATE] && r->gc[GC_BIT_MASK] == 0xff &&
+           !(r->gc[GC_MODE] & (GC_MODE_WRITE | GC_MODE_READ1));
+}
+
+static enum vga_window window_kind(const struct vga *vga)
+{
+    const struct vga_regs *r = &vga->regs;
+
+    if (r->seq[SEQ_MEMORY] & SEQ_MEMORY_CHAIN4)
+        return path_is_plain(r, 0x0f) ? VGA_WINDOW_LINEAR : VGA_WINDOW_MMIO;
+    if (!(r->seq[SEQ_MEMORY] & SEQ_MEMORY_SEQ) && (r->gc[GC_MODE] & GC_MODE_ODD_EVEN) &&
+        (r->gc[GC_MISC] & GC_MISC_CHAIN) && map_of(vga) >= 2 && r->seq[SEQ_MAP_MASK] == 0x03 &&
+        !(r->gc[GC_READ_MAP] & 2) && path_is_plain(r, 0x03) && !vga_dispi_on(vga))
+        return VGA_WINDOW_TEXT;
+    return VGA_WINDOW_MMIO;
+}
+
+void vga_sync(struct vga *vga)
+{
+    if (vga->window != VGA_WINDOW_TEXT)
+        return;
+    for (unsigned a = 0; a < VGA_TEXT_SIZE; a++)
+        vga->vram[(a & ~1u) * 4 + (a & 1)] = vga->text[a];
+}
+
+static void text_from_planes(struct vga *vga)
+{
+    for (unsigned a = 0; a < VGA_TEXT_SIZE; a++)
+        vga->text[a] = vga->vram[(a & ~1u) * 4 + (a & 1)];
+}
+
+static const struct mmio_ops nothing;
+
+void vga_window_remove(struct vga *vga)
+{
+    vga_sync(vga);
+    for (uint32_t at = WINDOW_BASE; at < WINDOW_BASE + WINDOW_SIZE && vga->window_base;) {
+        /* Either one region, or what is before the window, the window, and what is behind it. */
+        uint32_t first = vga->window_base, size = vga->window_size;
+        uint32_t end = at < first ? first : at < first + size ? first + size : WINDOW_BASE + WINDOW_SIZE;
+        mem_remove_mmio(at);
+        at = end;
+    }
+    vga->window_base = 0;
+    vga->window = VGA_WINDOW_MMIO;
+}
+
+void vga_window_update(struct vga *vga)
+{
+    enum vga_window kind = window_kind(vga);
+    uint32_t base = WINDOW_BASE, size = WINDOW_SIZE, offset = 0;
+
+    if (kind != VGA_WINDOW_MMIO) {
+        base += map_select[map_of(vga)].first;
+        size = map_select[map_of(vga)].size;
+        offset = kind == VGA_WINDOW_TEXT ? VGA_MEMORY
+                                         : (vga_dispi_on(vga) ? vga->regs.dispi[DISPI_BANK] * 0x10000u : 0);
+        if (offset + size > VGA_MEMORY + VGA_TEXT_SIZE || (kind == VGA_WINDOW_LINEAR && offset + size > VGA_MEMORY))
+            kind = VGA_WINDOW_MMIO, base = WINDOW_BASE, size = WINDOW_SIZE, offset = 0;
+    }
+    if (kind == vga->window && base == vga->window_base && size == vga->window_size &&
+        offset == vga->window_offset)
+        return;
+
+    vga_window_remove(vga);
+    vga->window = kind;
+    vga->window_base = base;
+    vga->window_size = size;
+    vga->window_offset = offset;
+    if (kind == VGA_WINDOW_MMIO) {
+        mem_add_mmio(base, size, &vga_window_ops, vga, "vga");
+        return;
+    }
+    if (kind == VGA_WINDOW_TEXT)
+        text_from_planes(vga);
+    if (base > WINDOW_BASE)
+        mem_add_mmio(WINDOW_BASE, base - WINDOW_BASE, &nothing, NULL, "vga-below");
+    mem_map_block(base, size, vga->memory, offset, false, "vga-window");
+    if (base + size < WINDOW_BASE + WINDOW_SIZE)
+        mem_add_mmio(base + size, WINDOW_BASE + WINDOW_SIZE - base - size, &nothing, NULL, "vga-above");
+}

@@ -1,0 +1,133 @@
+/* VGA: what its files share: registers by their names in the manual, memory layout.
+ *
+ * Video memory is kept interleaved: byte 4 * a + p is byte a of plane p. A 256-colour program that sees
+ * memory as linear (chain-4, DISPI) then finds it linear here as well, so those windows are plain memory:
+ * chain-4 stores address A in plane A & 3 at A >> 2, where the chip has A & ~3 and the CRTC's doubleword
+ * mode multiplies addresses by 4; the renderer leaves both out. Odd/even is as the chip has it.
+ */
+#pragma once
+
+#include "mem.h"
+#include "vga.h"
+
+#define SEQ_COUNT  8
+#define CRTC_COUNT 0x19
+#define GC_COUNT   9
+#define ATTR_COUNT 0x15
+
+enum { SEQ_RESET, SEQ_CLOCKING, SEQ_MAP_MASK, SEQ_FONT, SEQ_MEMORY };
+#define SEQ_CLOCKING_8DOT  0x01u
+#define SEQ_CLOCKING_HALF  0x08u
+#define SEQ_CLOCKING_OFF   0x20u
+#define SEQ_MEMORY_EXT     0x02u
+#define SEQ_MEMORY_SEQ     0x04u /* 0: odd/even */
+#define SEQ_MEMORY_CHAIN4  0x08u
+
+enum { GC_SET_RESET, GC_ENABLE_SR, GC_COMPARE, GC_ROTATE, GC_READ_MAP, GC_MODE, GC_MISC, GC_DONT_CARE,
+       GC_BIT_MASK };
+#define GC_MODE_WRITE    0x03u
+#define GC_MODE_READ1    0x08u
+#define GC_MODE_ODD_EVEN 0x10u
+#define GC_MODE_CGA      0x20u
+#define GC_MODE_256      0x40u
+#define GC_MISC_GRAPHICS 0x01u
+#define GC_MISC_CHAIN    0x02u
+
+enum { CRTC_HTOTAL, CRTC_HDISP_END, CRTC_HBLANK_START, CRTC_HBLANK_END, CRTC_HSYNC_START, CRTC_HSYNC_END,
+       CRTC_VTOTAL, CRTC_OVERFLOW, CRTC_PRESET_ROW, CRTC_MAX_SCAN, CRTC_CURSOR_START, CRTC_CURSOR_END,
+       CRTC_START_HIGH, CRTC_START_LOW, CRTC_CURSOR_HIGH, CRTC_CURSOR_LOW, CRTC_VSYNC_START,
+       CRTC_VSYNC_END, CRTC_VDISP_END, CRTC_OFFSET, CRTC_UNDERLINE, CRTC_VBLANK_START, CRTC_VBLANK_END,
+       CRTC_MODE, CRTC_LINE_COMPARE };
+#define CRTC_MODE_CMS     0x01u /* 0: row scan bit 0 replaces address bit 13 */
+#define CRTC_MODE_SRS     0x02u /* 0: row scan bit 1 replaces address bit 14 */
+#define CRTC_MODE_SLOW    0x04u /* vertical counters count every second line */
+#define CRTC_MODE_COUNT2  0x08u
+#define CRTC_MODE_WRAP    0x20u /* word mode: bit 15 rather than 13 goes to bit 0 */
+#define CRTC_MODE_BYTE    0x40u
+
+#define ATTR_MODE     0x10
+#define ATTR_OVERSCAN 0x11
+#define ATTR_PLANES   0x12
+#define ATTR_PAN      0x13
+#define ATTR_SELECT   0x14
+#define ATTR_MODE_GRAPHICS 0x01u
+#define ATTR_MODE_LINE_GFX 0x04u
+#define ATTR_MODE_BLINK    0x08u
+#define ATTR_MODE_PAN_SPLIT 0x20u /* panning does not apply below the split */
+#define ATTR_MODE_P54S     0x80u
+#define ATTR_INDEX_PAS     0x20u
+
+enum { DISPI_ID, DISPI_XRES, DISPI_YRES, DISPI_BPP, DISPI_ENABLE, DISPI_BANK, DISPI_VIRT_WIDTH,
+       DISPI_VIRT_HEIGHT, DISPI_X_OFFSET, DISPI_Y_OFFSET, DISPI_MEMORY, DISPI_COUNT };
+#define DISPI_ID_LOWEST  0xb0c0u
+#define DISPI_ID_HIGHEST 0xb0c5u
+#define DISPI_ENABLED    0x01u
+#define DISPI_GETCAPS    0x02u
+#define DISPI_8BIT_DAC   0x20u
+#define DISPI_LFB        0x40u
+#define DISPI_NOCLEAR    0x80u
+#define DISPI_MAX_XRES   16000u
+#define DISPI_MAX_YRES   12000u
+#define DISPI_MAX_BPP    32u
+
+struct vga_regs {
+    uint8_t misc;    /* miscellaneous output 3C2h */
+    uint8_t feature; /* feature control 3DAh */
+    uint8_t seq_index, seq[SEQ_COUNT];
+    uint8_t crtc_index, crtc[CRTC_COUNT];
+    uint8_t gc_index, gc[GC_COUNT];
+    uint8_t attr_index; /* with PAS */
+    uint8_t attr_data;  /* flip-flop: the next write to 3C0h is data */
+    uint8_t attr[ATTR_COUNT];
+    uint8_t dac_mask, dac_state; /* state: 3 after 3C7h, 0 after 3C8h */
+    uint8_t dac_read, dac_write, dac_phase, dac_pending[2];
+    uint8_t palette[768]; /* as written: 6 bits, or 8 where DISPI says so */
+    uint8_t latch[4];
+    uint16_t dispi_index, dispi[DISPI_COUNT];
+    int64_t vsync_cleared; /* when the vertical interrupt was last cleared: vclock */
+};
+
+/* What is at A0000h to BFFFFh for the guest: plain memory where the registers allow it. */
+enum vga_window { VGA_WINDOW_MMIO, VGA_WINDOW_LINEAR, VGA_WINDOW_TEXT };
+
+struct vga {
+    struct vga_regs regs;
+    const struct mem_block *memory; /* VGA_MEMORY and behind it the 32 KiB of the text window */
+    uint8_t *vram;                  /* memory->host */
+    uint8_t *text;                  /* odd/even text as the CPU sees it, while the window is VGA_WINDOW_TEXT */
+    enum vga_window window;
+    uint32_t window_base, window_size; /* base 0: none yet */
+    uint32_t window_offset;            /* in memory */
+    struct pci_bus *pci;
+    struct pci_device dev;
+    const struct mem_block *rom;
+    uint32_t rom_base; /* 0: not mapped */
+    struct display display;
+};
+
+#define VGA_PLANAR (256 * KiB) /* what the VGA proper reaches */
+#define VGA_TEXT_SIZE 0x8000u
+
+static inline bool vga_dispi_on(const struct vga *vga)
+{
+    return vga->regs.dispi[DISPI_ENABLE] & DISPI_ENABLED;
+}
+
+/* vga_mem.c */
+extern const struct mmio_ops vga_window_ops; /* A0000h, 128 KiB */
+/* Must be called when a register that decides how memory is seen may have changed. */
+void vga_window_update(struct vga *vga);
+void vga_window_remove(struct vga *vga);
+/* Brings the planes up to date with what the guest wrote to the text window. */
+void vga_sync(struct vga *vga);
+
+/* vga_render.c */
+bool vga_render_text(void *opaque, struct display_text *out);
+bool vga_render_pixels(void *opaque, struct display_pixels *out);
+/* Timing from the CRTC's registers: dots and lines. */
+struct vga_timing {
+    unsigned dot_clock;             /* Hz */
+    unsigned htotal, hdisp, hsync_start, hsync_end; /* dots */
+    unsigned vtotal, vdisp, vsync_start, vsync_end; /* lines */
+};
+void vga_timing(const struct vga *vga, struct vga_timing *timing);

@@ -1,0 +1,54 @@
+/* What a display device shows, as the host side (window, curses, screen dumps, monitor) sees it.
+ *
+ * The host side asks; the device never calls. All calls are made with the machine lock held. A picture is
+ * always the whole screen: who wants to know what changed compares `serial`, or the old cells with the new.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "types.h"
+
+struct display_cell {
+    uint8_t ch;         /* code in the card's character set (code page 437 unless a font was loaded) */
+    uint8_t foreground; /* attribute colours 0 to 15, before the palette */
+    uint8_t background;
+    uint8_t flags; /* DISPLAY_* */
+};
+
+#define DISPLAY_BLINK     0x01u
+#define DISPLAY_UNDERLINE 0x02u
+
+struct display_text {
+    unsigned columns, rows;
+    struct display_cell *cells; /* rows * columns; display_text_clear frees it */
+    bool cursor_visible;
+    unsigned cursor_column, cursor_row;
+    uint32_t palette[16]; /* 0x00RRGGBB of the attribute colours */
+};
+
+struct display_pixels {
+    unsigned width, height;
+    uint32_t *pixels; /* 0x00RRGGBB, width * height, no padding; display_pixels_clear frees it */
+};
+
+struct display {
+    /* False when the screen is not a text screen (out is then untouched). Reuses out->cells. */
+    bool (*text)(void *opaque, struct display_text *out);
+    /* Reuses out->pixels. Resizes as the guest's mode demands. False: nothing changed since out was filled
+     * by the last call. */
+    bool (*pixels)(void *opaque, struct display_pixels *out);
+    void *opaque;
+};
+
+static inline void display_text_clear(struct display_text *text)
+{
+    g_free(text->cells);
+    *text = (struct display_text){0};
+}
+
+static inline void display_pixels_clear(struct display_pixels *pixels)
+{
+    g_free(pixels->pixels);
+    *pixels = (struct display_pixels){0};
+}
