@@ -17,6 +17,7 @@
 #include "../devices/port92.h"
 #include "../devices/rtc.h"
 #include "../devices/uart.h"
+#include "../devices/vga.h"
 #include "cpu/cpuid.h"
 #include "bios.h"
 #include "firmware.h"
@@ -53,6 +54,7 @@ struct machine {
     struct acpi_pm *acpi_pm;
     struct fw_cfg *fw_cfg;
     struct uart *uart[OPTIONS_SERIAL_MAX];
+    struct vga *vga; /* NULL: -vga none */
     struct debugexit *debugexit;
     struct debugcon *debugcon;
     struct part part[PART_MAX]; /* in the order of their reset */
@@ -244,10 +246,20 @@ static void board_build(struct machine *machine)
     part_add(machine, &fw_cfg_ops, machine->fw_cfg);
 
     ioport_register(0xf0, 1, &fpu_port_io, machine, "fpu-clear");
+}
 
-    /* Where a graphics card would be, the bus is open: no RAM shines through. */
-    static const struct mmio_ops nothing;
-    mem_add_mmio(0xa0000, 0x20000, &nothing, NULL, "no-vga");
+static bool vga_build(struct machine *machine, GError **error)
+{
+    if (machine->options.no_vga) { /* the bus is open there: no RAM shines through */
+        static const struct mmio_ops nothing;
+        mem_add_mmio(0xa0000, 0x20000, &nothing, NULL, "no-vga");
+        return true;
+    }
+    machine->vga = vga_new(machine->pci, NULL, 0, error);
+    if (!machine->vga)
+        return false;
+    part_add(machine, &vga_ops, machine->vga);
+    return true;
 }
 
 static bool backends_build(struct machine *machine, GError **error)
@@ -349,7 +361,7 @@ struct machine *machine_new(const struct options *options, GError **error)
     board_build(machine);
     struct vcpu_hooks hooks = {hook_ack, machine_reset, hook_triple_fault, hook_ferr, machine};
     machine->vcpu = vcpu_new(options->accel, options->tb_size, machine->model, &hooks, error);
-    if (!machine->vcpu || !backends_build(machine, error))
+    if (!machine->vcpu || !vga_build(machine, error) || !backends_build(machine, error))
         goto fail;
     machine_lock();
     machine_reset(machine);
@@ -377,6 +389,8 @@ void machine_free(struct machine *machine)
         vcpu_free(machine->vcpu);
     if (machine->pic) {
         ioport_unregister(0xf0, 1);
+        if (machine->vga)
+            vga_free(machine->vga);
         acpi_pm_free(machine->acpi_pm);
         fw_cfg_free(machine->fw_cfg);
         port92_free(machine->port92);

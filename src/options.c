@@ -187,6 +187,14 @@ static bool set_monitor(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
+static bool set_vga(struct parse *parse, const char *arg, GError **error)
+{
+    if (strcmp(arg, "std") != 0 && strcmp(arg, "none") != 0)
+        return FAIL("-vga: there is no '%s' card; choose std or none", arg);
+    parse->options->no_vga = strcmp(arg, "none") == 0;
+    return true;
+}
+
 static bool set_none_only(struct parse *parse, const char *arg, GError **error)
 {
     if (strcmp(arg, "none") != 0)
@@ -466,7 +474,7 @@ static const struct flag flags[] = {
     {"serial", "DEV", set_serial, "stdio, mon:stdio, file:PATH, pty, null or none; repeat for COM2 up"},
     {"debugcon", "DEV", set_debugcon, "where bytes written to port E9h (or what -global says) go"},
     {"monitor", "none", set_monitor, "no monitor console"},
-    {"vga", "none", set_none_only, "no graphics card"},
+    {"vga", "CARD", set_vga, "std (VGA with VBE up to 16 MiB, the default) or none"},
     {"net", "none", set_none_only, "no network card"},
     {"nic", "none", set_none_only, "no network card"},
     {"parallel", "none", set_none_only, NULL},
