@@ -14,7 +14,10 @@
 
 #include "log.h"
 
-G_DEFINE_QUARK(ringer-image, image_error)
+GQuark image_error(void)
+{
+    return g_quark_from_static_string("ringer-image");
+}
 
 void *image_fail(GError **error, const char *path, const char *fmt, ...)
 {

@@ -1,0 +1,889 @@
+/* IDE channels: registers, drive selection, resets, the transfers between a drive's buffer and the host.
+ *
+ * ATA-4 (X3T13 1153D), chapters 7 and 9; Intel 290550 (PIIX3), 2.7. A channel without drives floats: 7Fh, as
+ * the pull-down on DD7 makes it. Drive 0 answers with status 0 for a drive 1 that is not there.
+ */
+#include "ide.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "ide_dma.h"
+#include "ide_drive.h"
+#include "ioport.h"
+#include "log.h"
+#include "state.h"
+
+#define CTL_NIEN 0x02u
+#define CTL_SRST 0x04u
+#define CTL_HOB  0x80u
+
+#define FLOATING 0x7fu
+
+#define IDETIM 0x40 /* config: timing, bit 15 = decode enable, one word per channel */
+
+struct ide_channel_regs {
+    uint8_t control;
+    uint8_t unit; /* the selected drive */
+    bool irq_level;
+};
+
+struct ide_channel {
+    struct ide_channel_regs regs;
+    struct ide_dma_regs dma;
+    struct ide_drive drive[2];
+    struct irq irq;
+    struct irq bus_request;
+    uint16_t base;
+};
+
+struct ide {
+    struct pci_device pci; /* first */
+    struct ide_channel channel[2];
+};
+
+/* A buffer that a request may still be using when its drive has been reset and has gone on with another. */
+struct ide_io {
+    struct ide_drive *drive; /* NULL: orphaned */
+    bool in_flight;
+    uint8_t buffer[IDE_BUFFER];
+};
+
+static ide_step_fn end_step, done_step;
+
+static ide_step_fn *const ide_steps[STEP_COUNT] = {
+    [STEP_END] = end_step,
+    [STEP_DONE] = done_step,
+    [STEP_READ] = ata_read_step,
+    [STEP_READ_TAKEN] = ata_read_taken_step,
+    [STEP_WRITE_GIVEN] = ata_write_given_step,
+    [STEP_WRITTEN] = ata_written_step,
+    [STEP_PACKET] = atapi_packet_step,
+    [STEP_REPLY_TAKEN] = atapi_reply_taken_step,
+    [STEP_CD_READ] = atapi_read_step,
+    [STEP_PARAMETERS] = atapi_parameters_step,
+};
+
+#define DISK (1u << IDE_DISK)
+#define CD   (1u << IDE_CD)
+
+static void device_reset(struct ide_drive *drive);
+static void diagnose(struct ide_drive *drive);
+
+/* What is not here is aborted: NOP, read long, format track, security, ... */
+const struct ide_command ide_commands[256] = {
+    [0x08] = {device_reset, CD},
+    [0x10 ... 0x1f] = {ata_recalibrate, DISK},
+    [0x20] = {ata_read_sectors, DISK | CD}, /* a CD drive aborts it, and shows its signature */
+    [0x21] = {ata_read_sectors, DISK},
+    [0x24] = {ata_read_sectors, DISK}, /* EXT */
+    [0x25] = {ata_read_dma, DISK},     /* EXT */
+    [0x27] = {ata_native_max, DISK},   /* EXT */
+    [0x29] = {ata_read_multiple, DISK}, /* EXT */
+    [0x30] = {ata_write_sectors, DISK},
+    [0x31] = {ata_write_sectors, DISK},
+    [0x34] = {ata_write_sectors, DISK}, /* EXT */
+    [0x35] = {ata_write_dma, DISK},     /* EXT */
+    [0x39] = {ata_write_multiple, DISK}, /* EXT */
+    [0x3c] = {ata_write_sectors, DISK}, /* WRITE VERIFY */
+    [0x3d] = {ata_write_dma, DISK},     /* FUA EXT */
+    [0x40] = {ata_verify, DISK},
+    [0x41] = {ata_verify, DISK},
+    [0x42] = {ata_verify, DISK}, /* EXT */
+    [0x70 ... 0x7f] = {ata_seek, DISK},
+    [0x90] = {diagnose, DISK | CD},
+    [0x91] = {ata_set_parameters, DISK},
+    [0x94 ... 0x97] = {ata_power, DISK | CD},
+    [0x98] = {ata_check_power, DISK | CD},
+    [0x99] = {ata_power, DISK | CD},
+    [0xa0] = {atapi_packet, CD},
+    [0xa1] = {atapi_identify, CD},
+    [0xb0] = {ata_smart, DISK},
+    [0xc4] = {ata_read_multiple, DISK},
+    [0xc5] = {ata_write_multiple, DISK},
+    [0xc6] = {ata_set_multiple, DISK},
+    [0xc8 ... 0xc9] = {ata_read_dma, DISK},
+    [0xca ... 0xcb] = {ata_write_dma, DISK},
+    [0xce] = {ata_write_multiple, DISK}, /* FUA EXT */
+    [0xe0 ... 0xe3] = {ata_power, DISK | CD},
+    [0xe5] = {ata_check_power, DISK | CD},
+    [0xe6] = {ata_power, DISK | CD},
+    [0xe7] = {ata_flush, DISK | CD},
+    [0xea] = {ata_flush, DISK}, /* EXT */
+    [0xec] = {ata_identify, DISK | CD},
+    [0xef] = {ata_set_features, DISK | CD},
+    [0xf8] = {ata_native_max, DISK},
+};
+
+/* --- Interrupt and end of a command --- */
+
+static bool is_present(const struct ide_drive *drive)
+{
+    return drive->kind != IDE_NONE;
+}
+
+static struct ide_drive *selected(struct ide_channel *channel)
+{
+    return &channel->drive[channel->regs.unit];
+}
+
+struct ide_drive *ide_other_drive(struct ide_drive *drive)
+{
+    return &drive->channel->drive[!(drive->number & 1)];
+}
+
+/* Must be called when INTRQ, the selection or nIEN may have changed. */
+static void channel_update_irq(struct ide_channel *channel)
+{
+    const struct ide_drive *drive = selected(channel);
+    bool level = is_present(drive) && drive->regs.intrq && !(channel->regs.control & CTL_NIEN);
+    if (level && !channel->regs.irq_level)
+        ide_dma_interrupt(&channel->dma);
+    channel->regs.irq_level = level;
+    irq_set(&channel->irq, level);
+}
+
+void ide_raise(struct ide_drive *drive)
+{
+    drive->regs.intrq = true;
+    channel_update_irq(drive->channel);
+}
+
+/* Off the bus master, if the command was at it. */
+static void leave_transfer(struct ide_drive *drive)
+{
+    if (drive->regs.dma)
+        ide_dma_end(&drive->channel->dma);
+    drive->regs.dma = false;
+    drive->regs.phase = PHASE_IDLE;
+}
+
+void ide_done(struct ide_drive *drive)
+{
+    leave_transfer(drive);
+    drive->regs.status = STS_DRDY | STS_DSC;
+    drive->regs.error = 0;
+    ide_raise(drive);
+}
+
+void ide_fail(struct ide_drive *drive, uint8_t error)
+{
+    leave_transfer(drive);
+    drive->regs.status = STS_DRDY | STS_DSC | STS_ERR;
+    drive->regs.error = error;
+    ide_raise(drive);
+}
+
+void ide_abort(struct ide_drive *drive)
+{
+    ide_fail(drive, ERR_ABRT);
+}
+
+static void end_step(struct ide_drive *drive, int error)
+{
+    leave_transfer(drive);
+    drive->regs.status = STS_DRDY | STS_DSC;
+}
+
+static void done_step(struct ide_drive *drive, int error)
+{
+    if (error)
+        ide_fail(drive, ERR_ABRT);
+    else
+        ide_done(drive);
+}
+
+static void next_step(struct ide_drive *drive, int error)
+{
+    drive->regs.phase = PHASE_IDLE;
+    ide_steps[drive->regs.step](drive, error);
+}
+
+/* --- Transfers --- */
+
+void ide_start_in(struct ide_drive *drive, uint32_t pos, uint32_t len, enum ide_step step)
+{
+    assert_always(len && pos + len <= IDE_BUFFER);
+    drive->regs.phase = PHASE_IN;
+    drive->regs.step = step;
+    drive->regs.pos = pos;
+    drive->regs.end = pos + len;
+    drive->regs.status = STS_DRDY | STS_DSC | STS_DRQ;
+}
+
+void ide_start_out(struct ide_drive *drive, uint32_t pos, uint32_t len, enum ide_step step)
+{
+    ide_start_in(drive, pos, len, step);
+    drive->regs.phase = PHASE_OUT;
+}
+
+static void request_done(void *opaque, int error)
+{
+    struct ide_io *io = opaque;
+    io->in_flight = false;
+    if (!io->drive) {
+        g_free(io);
+        return;
+    }
+    io->drive->regs.request = REQUEST_NONE;
+    next_step(io->drive, error);
+}
+
+static void request_send(struct ide_drive *drive)
+{
+    struct ide_drive_regs *regs = &drive->regs;
+    const struct block_ops *ops = drive->block->ops;
+
+    drive->io->in_flight = true;
+    if (regs->request == REQUEST_READ)
+        ops->read(drive->block, regs->request_offset, drive->buffer, regs->request_len, request_done, drive->io);
+    else if (regs->request == REQUEST_WRITE)
+        ops->write(drive->block, regs->request_offset, drive->buffer, regs->request_len, request_done,
+                   drive->io);
+    else
+        ops->flush(drive->block, request_done, drive->io);
+}
+
+static void request_start(struct ide_drive *drive, enum ide_request request, uint64_t offset, uint32_t len,
+                          enum ide_step step)
+{
+    struct ide_drive_regs *regs = &drive->regs;
+    assert_always(len <= IDE_BUFFER && !drive->io->in_flight);
+    regs->status = STS_BSY | STS_DRDY | STS_DSC;
+    regs->phase = PHASE_BLOCK;
+    regs->step = step;
+    regs->request = request;
+    regs->request_offset = offset;
+    regs->request_len = len;
+    request_send(drive);
+}
+
+void ide_start_read(struct ide_drive *drive, uint64_t offset, uint32_t len, enum ide_step step)
+{
+    request_start(drive, REQUEST_READ, offset, len, step);
+}
+
+void ide_start_write(struct ide_drive *drive, uint64_t offset, uint32_t len, enum ide_step step)
+{
+    request_start(drive, REQUEST_WRITE, offset, len, step);
+}
+
+void ide_start_flush(struct ide_drive *drive, enum ide_step step)
+{
+    request_start(drive, REQUEST_FLUSH, 0, 0, step);
+}
+
+/* Must be called when a drive has come to its DMA phase or the guest has started the bus master. */
+static void channel_request_bus(struct ide_channel *channel)
+{
+    for (unsigned unit = 0; unit < 2; unit++) {
+        if (channel->drive[unit].regs.phase == PHASE_DMA && ide_dma_is_started(&channel->dma))
+            irq_set(&channel->bus_request, true);
+    }
+}
+
+void ide_start_dma(struct ide_drive *drive, bool in, uint32_t len, enum ide_step step)
+{
+    assert_always(len && len <= IDE_BUFFER);
+    drive->regs.status = STS_BSY | STS_DRDY | STS_DSC;
+    drive->regs.phase = PHASE_DMA;
+    drive->regs.step = step;
+    drive->regs.dma = true;
+    drive->regs.dma_in = in;
+    drive->regs.pos = 0;
+    drive->regs.end = len;
+    channel_request_bus(drive->channel);
+}
+
+static void channel_move(struct ide_channel *channel)
+{
+    for (unsigned unit = 0; unit < 2; unit++) {
+        struct ide_drive *drive = &channel->drive[unit];
+        struct ide_drive_regs *regs = &drive->regs;
+        if (regs->phase != PHASE_DMA || !ide_dma_is_started(&channel->dma))
+            continue;
+        uint32_t len = regs->end - regs->pos;
+        regs->pos += ide_dma_move(&channel->dma, drive->buffer + regs->pos, len, regs->dma_in);
+        if (regs->pos == regs->end) {
+            next_step(drive, 0);
+        } else {
+            /* The host has no room or no data for the rest: the drive waits for what will not come, as
+             * one whose DMACK- stays away, but a reset or another command takes it out of there. */
+            regs->phase = PHASE_IDLE;
+            regs->dma = false;
+            regs->status = STS_DRDY | STS_DSC;
+        }
+    }
+}
+
+void ide_bus_granted(struct ide *ide)
+{
+    if (!(ide->pci.config[PCI_COMMAND] & PCI_COMMAND_MASTER))
+        return;
+    for (unsigned i = 0; i < 2; i++)
+        channel_move(&ide->channel[i]);
+}
+
+/* --- Resets --- */
+
+static void drive_stop(struct ide_drive *drive)
+{
+    struct ide_drive_regs *regs = &drive->regs;
+    if (drive->io && drive->io->in_flight) {
+        drive->io->drive = NULL;
+        drive->io = NULL;
+    }
+    if (!drive->io && is_present(drive)) {
+        drive->io = g_new0(struct ide_io, 1);
+        drive->io->drive = drive;
+        drive->buffer = drive->io->buffer;
+    }
+    regs->phase = PHASE_IDLE;
+    regs->request = REQUEST_NONE;
+    regs->dma = false;
+    regs->pos = regs->end = regs->filled = regs->left = regs->reply_left = 0;
+}
+
+void ide_set_signature(struct ide_drive *drive)
+{
+    struct ide_drive_regs *regs = &drive->regs;
+    regs->nsector = regs->sector = 1;
+    regs->lcyl = drive->kind == IDE_CD ? 0x14 : 0;
+    regs->hcyl = drive->kind == IDE_CD ? 0xeb : 0;
+    regs->select &= SEL_UNIT;
+}
+
+/* As after SRST or EXECUTE DEVICE DIAGNOSTIC: the signature, "no error found". Settings stay. */
+static void drive_soft_reset(struct ide_drive *drive)
+{
+    drive_stop(drive);
+    ide_set_signature(drive);
+    drive->regs.error = 0x01;
+    drive->regs.status = drive->kind == IDE_CD ? 0 : STS_DRDY | STS_DSC;
+    drive->regs.intrq = false;
+    drive->regs.power = 0xff;
+    if (drive->kind == IDE_CD)
+        atapi_reset(drive);
+}
+
+static void drive_hard_reset(struct ide_drive *drive)
+{
+    struct ide_drive_regs *regs = &drive->regs;
+    drive_stop(drive);
+    bool tray_open = regs->tray_open;
+    memset(regs, 0, sizeof(*regs));
+    regs->tray_open = tray_open;
+    regs->cylinders = drive->cylinders;
+    regs->heads = drive->heads;
+    regs->track_sectors = drive->track_sectors;
+    regs->multiple = 16;
+    regs->pio_mode = 4;
+    regs->mwdma_mode = 2;
+    regs->udma_mode = 0xff;
+    regs->write_cache = regs->look_ahead = true;
+    drive_soft_reset(drive);
+}
+
+static void device_reset(struct ide_drive *drive)
+{
+    drive_soft_reset(drive); /* no interrupt */
+}
+
+static void diagnose(struct ide_drive *drive)
+{
+    struct ide_channel *channel = drive->channel;
+    for (unsigned unit = 0; unit < 2; unit++)
+        drive_soft_reset(&channel->drive[unit]);
+    channel->regs.unit = 0;
+    ide_raise(selected(channel));
+}
+
+/* --- Registers --- */
+
+static uint32_t data_read(struct ide_drive *drive, unsigned size)
+{
+    struct ide_drive_regs *regs = &drive->regs;
+    uint32_t value = 0;
+    unsigned bus = size < 2 ? 2 : size; /* the register is 16 bits wide; two accesses are one of 32 */
+
+    if (regs->phase != PHASE_IN)
+        return 0xffffffffu;
+    unsigned here = MIN(bus, regs->end - regs->pos);
+    memcpy(&value, drive->buffer + regs->pos, here);
+    regs->pos += here;
+    if (regs->pos == regs->end)
+        next_step(drive, 0);
+    return value;
+}
+
+static void data_write(struct ide_drive *drive, unsigned size, uint32_t value)
+{
+    struct ide_drive_regs *regs = &drive->regs;
+    unsigned bus = size < 2 ? 2 : size;
+
+    if (regs->phase != PHASE_OUT)
+        return;
+    unsigned here = MIN(bus, regs->end - regs->pos);
+    memcpy(drive->buffer + regs->pos, &value, here);
+    regs->pos += here;
+    if (regs->pos == regs->end)
+        next_step(drive, 0);
+}
+
+static uint8_t status_read(struct ide_channel *channel)
+{
+    const struct ide_drive *drive = selected(channel);
+    if (is_present(drive))
+        return drive->regs.status;
+    return is_present(&channel->drive[!channel->regs.unit]) ? 0 : FLOATING;
+}
+
+static uint8_t register_read(struct ide_channel *channel, unsigned reg)
+{
+    struct ide_drive *drive = selected(channel);
+    const struct ide_drive_regs *regs = &drive->regs;
+    bool hob = channel->regs.control & CTL_HOB;
+
+    if (!is_present(drive) && reg != 7) {
+        if (!is_present(&channel->drive[!channel->regs.unit]))
+            return FLOATING;
+        if (reg != 6)
+            return 0;
+    }
+    switch (reg) {
+    case 1:
+        return regs->error;
+    case 2:
+        return hob ? regs->hob_nsector : regs->nsector;
+    case 3:
+        return hob ? regs->hob_sector : regs->sector;
+    case 4:
+        return hob ? regs->hob_lcyl : regs->lcyl;
+    case 5:
+        return hob ? regs->hob_hcyl : regs->hcyl;
+    case 6:
+        return (regs->select & ~SEL_UNIT) | 0xa0 | (channel->regs.unit ? SEL_UNIT : 0);
+    default:
+        drive->regs.intrq = false;
+        channel_update_irq(channel);
+        return status_read(channel);
+    }
+}
+
+static void command_write(struct ide_channel *channel, uint8_t value)
+{
+    struct ide_drive *drive = selected(channel);
+    struct ide_drive_regs *regs = &drive->regs;
+    const struct ide_command *command = &ide_commands[value];
+
+    if (value == 0x90) { /* for both drives, whichever is selected */
+        drive = &channel->drive[is_present(&channel->drive[0]) ? 0 : 1];
+        if (is_present(drive))
+            diagnose(drive);
+        return;
+    }
+    if (!is_present(drive))
+        return;
+    if ((regs->status & STS_BSY) && !(value == 0x08 && drive->kind == IDE_CD)) {
+        log_guest("ide%u: command %02x while busy with %02x", drive->number, value, regs->command);
+        return;
+    }
+    regs->intrq = false;
+    channel_update_irq(channel);
+    drive_stop(drive); /* a command in the middle of a data transfer gives it up */
+    regs->command = value;
+    if (regs->power == 0x00 && command->run != ata_check_power && command->run != ata_power)
+        regs->power = 0xff; /* it spins up again */
+    if (!command->run || !(command->kinds & 1u << drive->kind)) {
+        log_guest("ide%u: command %02x is not there", drive->number, value);
+        ide_abort(drive);
+        return;
+    }
+    regs->status = STS_BSY | STS_DRDY | STS_DSC;
+    regs->error = 0;
+    command->run(drive);
+}
+
+/* Both drives hear every write. */
+static void register_write(struct ide_channel *channel, unsigned reg, uint8_t value)
+{
+    channel->regs.control &= ~CTL_HOB;
+    if (reg == 7) {
+        command_write(channel, value);
+        return;
+    }
+    if (reg == 6) {
+        channel->regs.unit = !!(value & SEL_UNIT);
+        channel->drive[0].regs.select = channel->drive[1].regs.select = value;
+        channel_update_irq(channel);
+        return;
+    }
+    for (unsigned unit = 0; unit < 2; unit++) {
+        struct ide_drive_regs *regs = &channel->drive[unit].regs;
+        if (regs->status & STS_BSY)
+            continue;
+        switch (reg) {
+        case 1:
+            regs->hob_feature = regs->feature;
+            regs->feature = value;
+            break;
+        case 2:
+            regs->hob_nsector = regs->nsector;
+            regs->nsector = value;
+            break;
+        case 3:
+            regs->hob_sector = regs->sector;
+            regs->sector = value;
+            break;
+        case 4:
+            regs->hob_lcyl = regs->lcyl;
+            regs->lcyl = value;
+            break;
+        case 5:
+            regs->hob_hcyl = regs->hcyl;
+            regs->hcyl = value;
+            break;
+        }
+    }
+}
+
+static uint32_t command_block_read(void *opaque, uint16_t port, unsigned size)
+{
+    struct ide_channel *channel = opaque;
+    unsigned reg = port - channel->base;
+
+    if (reg == 0) {
+        struct ide_drive *drive = selected(channel);
+        return is_present(drive) ? data_read(drive, size) : 0xff00u | FLOATING | 0xffff0000u;
+    }
+    uint32_t value = 0;
+    for (unsigned i = 0; i < size; i++)
+        value |= (uint32_t)register_read(channel, (reg + i) & 7) << (8 * i);
+    return value;
+}
+
+static void command_block_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
+{
+    struct ide_channel *channel = opaque;
+    unsigned reg = port - channel->base;
+
+    if (reg == 0) {
+        if (is_present(selected(channel)))
+            data_write(selected(channel), size, value);
+        return;
+    }
+    for (unsigned i = 0; i < size; i++)
+        register_write(channel, (reg + i) & 7, (uint8_t)(value >> (8 * i)));
+}
+
+static const struct io_ops command_block_io = {
+    .widths = 1 | 2 | 4, .read = command_block_read, .write = command_block_write};
+
+static uint32_t control_read(void *opaque, uint16_t port, unsigned size)
+{
+    return status_read(opaque); /* the alternate status: the interrupt stays */
+}
+
+static void control_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
+{
+    struct ide_channel *channel = opaque;
+    bool rises = value & ~channel->regs.control & CTL_SRST;
+    bool falls = ~value & channel->regs.control & CTL_SRST;
+
+    channel->regs.control = (uint8_t)value & (CTL_NIEN | CTL_SRST | CTL_HOB);
+    for (unsigned unit = 0; unit < 2; unit++) {
+        struct ide_drive *drive = &channel->drive[unit];
+        if (rises) {
+            drive_stop(drive);
+            drive->regs.intrq = false;
+            drive->regs.status = is_present(drive) ? STS_BSY : 0;
+        }
+        if (falls)
+            drive_soft_reset(drive);
+    }
+    if (rises || falls)
+        channel->regs.unit = 0;
+    channel_update_irq(channel);
+}
+
+static const struct io_ops control_io = {.widths = 1, .read = control_read, .write = control_write};
+
+static uint32_t bus_master_read(void *opaque, uint16_t port, unsigned size)
+{
+    struct ide *ide = opaque;
+    unsigned offset = (port - ide->pci.bar[4].base) & 15;
+    return ide_dma_read(&ide->channel[offset / 8].dma, offset % 8, size);
+}
+
+static void bus_master_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
+{
+    struct ide *ide = opaque;
+    unsigned offset = (port - ide->pci.bar[4].base) & 15;
+    struct ide_channel *channel = &ide->channel[offset / 8];
+    if (ide_dma_write(&channel->dma, offset % 8, size, value))
+        channel_request_bus(channel);
+}
+
+static const struct io_ops bus_master_io = {
+    .widths = 1 | 2 | 4, .read = bus_master_read, .write = bus_master_write};
+
+/* --- The PCI function --- */
+
+static void ide_config_written(struct pci_device *dev, uint8_t offset, unsigned size)
+{
+    struct ide *ide = (struct ide *)dev;
+    /* Bus mastering may have been allowed just now. */
+    for (unsigned i = 0; i < 2; i++)
+        channel_request_bus(&ide->channel[i]);
+}
+
+static void ide_reset(void *dev)
+{
+    struct ide *ide = dev;
+    pci_device_reset(&ide->pci);
+    for (unsigned i = 0; i < 2; i++) {
+        struct ide_channel *channel = &ide->channel[i];
+        memset(&channel->regs, 0, sizeof(channel->regs));
+        ide_dma_reset(&channel->dma);
+        for (unsigned unit = 0; unit < 2; unit++)
+            drive_hard_reset(&channel->drive[unit]);
+        channel_update_irq(channel);
+    }
+}
+
+#define F(member) STATE_FIELD(ide_drive_regs, member)
+static const struct state_field drive_fields[] = {
+    F(feature), F(nsector), F(sector), F(lcyl), F(hcyl), F(select), F(hob_feature), F(hob_nsector),
+    F(hob_sector), F(hob_lcyl), F(hob_hcyl), F(status), F(error), F(command), F(intrq), F(cylinders),
+    F(heads), F(track_sectors), F(multiple), F(pio_mode), F(mwdma_mode), F(udma_mode), F(power),
+    F(write_cache), F(look_ahead), F(smart), F(phase), F(step), F(request), F(dma), F(dma_in), F(lba48),
+    F(force_unit_access), F(no_data), F(pos), F(end), F(filled), F(lba), F(left), F(request_len),
+    F(request_offset), F(packet), F(sense_key), F(asc), F(ascq), F(tray_open), F(tray_locked),
+    F(unit_attention), F(event), F(reply_left), F(byte_limit), F(cd_bytes),
+};
+#undef F
+static const struct state_layout drive_layout = {1, G_N_ELEMENTS(drive_fields), drive_fields};
+static const struct state_field channel_fields[] = {
+    STATE_FIELD(ide_channel_regs, control), STATE_FIELD(ide_channel_regs, unit),
+    STATE_FIELD(ide_channel_regs, irq_level)};
+static const struct state_layout channel_layout = {1, G_N_ELEMENTS(channel_fields), channel_fields};
+#define F(member) STATE_FIELD(ide_dma_regs, member)
+static const struct state_field dma_fields[] = {F(command), F(status), F(table),    F(next),
+                                                F(address), F(left),   F(last), F(exhausted)};
+#undef F
+static const struct state_layout dma_layout = {1, G_N_ELEMENTS(dma_fields), dma_fields};
+
+/* A row of pieces, each with its length before it: per channel its own, the bus master's, and per drive the
+ * registers and the whole buffer. */
+static void piece_save(GByteArray *out, const struct state_layout *layout, const void *regs)
+{
+    guint at = out->len;
+    uint32_t len = 0;
+    g_byte_array_append(out, (const uint8_t *)&len, 4);
+    state_save(layout, regs, out);
+    len = out->len - at - 4;
+    memcpy(out->data + at, &len, 4);
+}
+
+static void ide_save(void *dev, GByteArray *out)
+{
+    struct ide *ide = dev;
+    for (unsigned i = 0; i < 2; i++) {
+        struct ide_channel *channel = &ide->channel[i];
+        piece_save(out, &channel_layout, &channel->regs);
+        piece_save(out, &dma_layout, &channel->dma);
+        for (unsigned unit = 0; unit < 2; unit++) {
+            struct ide_drive *drive = &channel->drive[unit];
+            piece_save(out, &drive_layout, &drive->regs);
+            /* A read under way is asked for again, so that only the other phases need the buffer. */
+            bool wants_buffer = drive->regs.phase != PHASE_IDLE && drive->regs.request != REQUEST_READ;
+            uint32_t len = wants_buffer ? IDE_BUFFER : 0;
+            g_byte_array_append(out, (const uint8_t *)&len, 4);
+            g_byte_array_append(out, drive->buffer, len);
+        }
+    }
+}
+
+struct reader {
+    const uint8_t *at, *end;
+};
+
+static bool piece_next(struct reader *reader, const uint8_t **piece, uint32_t *len)
+{
+    if (reader->end - reader->at < 4)
+        return false;
+    memcpy(len, reader->at, 4);
+    reader->at += 4;
+    if ((size_t)(reader->end - reader->at) < *len)
+        return false;
+    *piece = reader->at;
+    reader->at += *len;
+    return true;
+}
+
+/* What a request and a transfer need to stay within the buffer and the medium. */
+static bool drive_regs_fit(const struct ide_drive *drive, const struct ide_drive_regs *regs)
+{
+    if (regs->phase > PHASE_DMA || regs->step >= STEP_COUNT || regs->request > REQUEST_FLUSH)
+        return false;
+    if (regs->pos > regs->end || regs->end > IDE_BUFFER || regs->filled > IDE_BUFFER ||
+        (uint64_t)regs->pos + regs->reply_left > IDE_BUFFER || regs->request_len > IDE_BUFFER)
+        return false;
+    if (regs->phase != PHASE_BLOCK || regs->request == REQUEST_FLUSH)
+        return regs->phase == PHASE_IDLE || drive->kind != IDE_NONE;
+    return drive->block && drive->block->has_medium && regs->request_offset <= drive->block->size &&
+           regs->request_len <= drive->block->size - regs->request_offset;
+}
+
+static bool ide_load(void *dev, const uint8_t *bytes, size_t len)
+{
+    struct ide *ide = dev;
+    struct reader reader = {bytes, bytes + len};
+    struct ide_channel_regs channel_regs[2];
+    struct ide_dma_regs dma[2];
+    struct ide_drive_regs drive_regs[4];
+    const uint8_t *piece, *buffer[4];
+    uint32_t piece_len, buffer_len[4];
+
+    for (unsigned n = 0; n < 4; n++) {
+        unsigned i = n / 2;
+        if (n % 2 == 0) {
+            channel_regs[i] = ide->channel[i].regs;
+            dma[i] = ide->channel[i].dma;
+            if (!piece_next(&reader, &piece, &piece_len) ||
+                !state_load(&channel_layout, &channel_regs[i], sizeof(channel_regs[i]), piece, piece_len) ||
+                !piece_next(&reader, &piece, &piece_len) ||
+                !state_load(&dma_layout, &dma[i], sizeof(dma[i]), piece, piece_len) ||
+                channel_regs[i].unit > 1)
+                return false;
+        }
+        const struct ide_drive *drive = &ide->channel[i].drive[n % 2];
+        drive_regs[n] = drive->regs;
+        if (!piece_next(&reader, &piece, &piece_len) ||
+            !state_load(&drive_layout, &drive_regs[n], sizeof(drive_regs[n]), piece, piece_len) ||
+            !drive_regs_fit(drive, &drive_regs[n]) || !piece_next(&reader, &buffer[n], &buffer_len[n]) ||
+            (buffer_len[n] && (buffer_len[n] != IDE_BUFFER || drive->kind == IDE_NONE)))
+            return false;
+    }
+    if (reader.at != reader.end)
+        return false;
+    for (unsigned n = 0; n < 4; n++) {
+        struct ide_channel *channel = &ide->channel[n / 2];
+        struct ide_drive *drive = &channel->drive[n % 2];
+        channel->regs = channel_regs[n / 2];
+        channel->dma = dma[n / 2];
+        drive_stop(drive);
+        drive->regs = drive_regs[n];
+        if (buffer_len[n])
+            memcpy(drive->buffer, buffer[n], buffer_len[n]);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        struct ide_channel *channel = &ide->channel[i];
+        irq_set(&channel->irq, channel->regs.irq_level);
+        for (unsigned unit = 0; unit < 2; unit++) {
+            if (channel->drive[unit].regs.phase == PHASE_BLOCK)
+                request_send(&channel->drive[unit]);
+        }
+        channel_request_bus(channel);
+    }
+    return true;
+}
+
+static void ide_dump(void *dev, GString *out)
+{
+    struct ide *ide = dev;
+    for (unsigned n = 0; n < 4; n++) {
+        const struct ide_drive *drive = &ide->channel[n / 2].drive[n % 2];
+        const struct ide_drive_regs *regs = &drive->regs;
+        if (is_present(drive))
+            g_string_append_printf(out, "ide%u: status=%02x error=%02x command=%02x phase=%u step=%u pos=%u/%u "
+                                   "lba=%llu left=%u intrq=%d bm=%02x/%02x\n", n, regs->status, regs->error,
+                                   regs->command, regs->phase, regs->step, regs->pos, regs->end,
+                                   (unsigned long long)regs->lba, regs->left, regs->intrq,
+                                   ide->channel[n / 2].dma.command, ide->channel[n / 2].dma.status);
+    }
+}
+
+const struct device_ops ide_ops = {"ide", ide_reset, ide_save, ide_load, ide_dump};
+
+void ide_default_geometry(uint64_t sectors, uint16_t *cylinders, uint16_t *heads, uint16_t *track_sectors)
+{
+    uint64_t count = sectors / (16 * 63);
+    *cylinders = (uint16_t)(count < 2 ? 2 : count > 16383 ? 16383 : count);
+    *heads = 16;
+    *track_sectors = 63;
+}
+
+/* Text in an IDENTIFY block: padded with blanks, each word's first character in its high byte. */
+void ide_put_string(uint8_t *words, unsigned bytes, const char *text)
+{
+    for (unsigned i = 0; i < bytes; i++)
+        words[i ^ 1] = (uint8_t)(*text ? *text++ : ' ');
+}
+
+void ide_medium_changed(struct ide *ide, unsigned n)
+{
+    struct ide_drive *drive = &ide->channel[n / 2].drive[n % 2];
+    if (drive->kind == IDE_CD)
+        atapi_medium_changed(drive);
+}
+
+struct ide *ide_new(struct pci_bus *bus, const struct ide_wiring *wiring, const struct ide_drive_config drive[4])
+{
+    static const uint16_t base[2] = {0x1f0, 0x170};
+    struct ide *ide = g_new0(struct ide, 1);
+
+    for (unsigned n = 0; n < 4; n++) {
+        struct ide_channel *channel = &ide->channel[n / 2];
+        struct ide_drive *d = &channel->drive[n % 2];
+        d->kind = drive[n].kind;
+        d->number = n;
+        d->channel = channel;
+        d->block = drive[n].block;
+        d->cylinders = drive[n].cylinders;
+        d->heads = drive[n].heads;
+        d->track_sectors = drive[n].sectors;
+        if (drive[n].serial)
+            g_strlcpy(d->serial, drive[n].serial, sizeof(d->serial));
+        else
+            snprintf(d->serial, sizeof(d->serial), "RG%05u", n + 1);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        struct ide_channel *channel = &ide->channel[i];
+        channel->base = base[i];
+        channel->irq = wiring->irq[i];
+        channel->bus_request = wiring->bus_request;
+        ioport_register(base[i], 8, &command_block_io, channel, i ? "ide1" : "ide0");
+        ioport_register(base[i] + 0x206, 1, &control_io, channel, i ? "ide1-control" : "ide0-control");
+    }
+
+    struct pci_device *dev = &ide->pci;
+    pci_device_init(dev, "piix3-ide", 0x8086, 0x7010, 0x010180, 0);
+    dev->config[PCI_STATUS] = 0x80;
+    dev->writable[PCI_COMMAND] = PCI_COMMAND_IO | PCI_COMMAND_MASTER;
+    for (unsigned i = 0; i < 4; i++)
+        dev->writable[IDETIM + i] = 0xff;
+    dev->writable[0x44] = 0xff; /* slave timing */
+    pci_add_io_bar(dev, 4, 16, &bus_master_io, ide);
+    dev->config_written = ide_config_written;
+    pci_plug(bus, dev, PCI_DEVFN(1, 1));
+    ide_reset(ide);
+    return ide;
+}
+
+void ide_free(struct ide *ide)
+{
+    pci_unplug(&ide->pci);
+    for (unsigned i = 0; i < 2; i++) {
+        ioport_unregister(ide->channel[i].base, 8);
+        ioport_unregister(ide->channel[i].base + 0x206, 1);
+        for (unsigned unit = 0; unit < 2; unit++) {
+            struct ide_io *io = ide->channel[i].drive[unit].io;
+            if (io && io->in_flight)
+                io->drive = NULL;
+            else
+                g_free(io);
+        }
+    }
+    g_free(ide);
+}
