@@ -4,6 +4,7 @@
 #include <glib-unix.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +23,8 @@
 #include "bios.h"
 #include "firmware.h"
 #include "host/chardev.h"
+#include "host/keys.h"
+#include "host/monitor.h"
 #include "ioport.h"
 #include "loader.h"
 #include "log.h"
@@ -55,6 +58,8 @@ struct machine {
     struct fw_cfg *fw_cfg;
     struct uart *uart[OPTIONS_SERIAL_MAX];
     struct vga *vga; /* NULL: -vga none */
+    struct monitor *monitor;
+    bool running; /* not stopped by -S or the monitor; main thread */
     struct debugexit *debugexit;
     struct debugcon *debugcon;
     struct part part[PART_MAX]; /* in the order of their reset */
@@ -255,7 +260,18 @@ static bool vga_build(struct machine *machine, GError **error)
         mem_add_mmio(0xa0000, 0x20000, &nothing, NULL, "no-vga");
         return true;
     }
-    machine->vga = vga_new(machine->pci, NULL, 0, error);
+    char *rom = NULL;
+    gsize rom_size = 0;
+    if (machine->options.vga_rom && !g_file_get_contents(machine->options.vga_rom, &rom, &rom_size, error))
+        return false;
+    if (rom && (rom_size < 512 || rom_size > 256 * KiB)) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "VGA.romfile: '%s' is not a video BIOS (%zu bytes)",
+                    machine->options.vga_rom, (size_t)rom_size);
+        g_free(rom);
+        return false;
+    }
+    machine->vga = vga_new(machine->pci, (uint8_t *)rom, (uint32_t)rom_size, error);
+    g_free(rom);
     if (!machine->vga)
         return false;
     part_add(machine, &vga_ops, machine->vga);
@@ -296,6 +312,105 @@ static bool backends_build(struct machine *machine, GError **error)
             return false;
         }
         machine->debugexit = debugexit_new(base, count, debug_exit, machine);
+    }
+    return true;
+}
+
+/* --- What the monitor asks for --- */
+
+static void monitor_quit(void *opaque)
+{
+    machine_quit(opaque, 0);
+}
+
+static void monitor_reset(void *opaque)
+{
+    struct machine *machine = opaque;
+    vcpu_request_reset(machine->vcpu);
+}
+
+static void monitor_stop(void *opaque)
+{
+    struct machine *machine = opaque;
+    vcpu_pause(machine->vcpu);
+    vclock_stop();
+    machine->running = false;
+}
+
+static void monitor_cont(void *opaque)
+{
+    struct machine *machine = opaque;
+    vclock_start();
+    vcpu_resume(machine->vcpu);
+    machine->running = true;
+}
+
+static bool monitor_is_running(void *opaque)
+{
+    struct machine *machine = opaque;
+    return machine->running;
+}
+
+/* Registers are in memory only while the CPU stands still. */
+static void monitor_registers(void *opaque, GString *out)
+{
+    static const char *const gpr[8] = {"EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"};
+    static const char *const seg[SEG_COUNT] = {"ES", "CS", "SS", "DS", "FS", "GS"};
+    struct machine *machine = opaque;
+    const struct cpu *cpu = vcpu_cpu(machine->vcpu);
+
+    vcpu_pause(machine->vcpu);
+    g_usleep(20000);
+    for (unsigned i = 0; i < 8; i++)
+        g_string_append_printf(out, "%s=%08x%c", gpr[i], cpu->gpr[i], i % 4 == 3 ? '\n' : ' ');
+    g_string_append_printf(out, "EIP=%08x EFL=%08x CPL=%u HLT=%d A20=%d\n", cpu->eip, cpu->eflags, cpu->cpl,
+                           cpu->halted, !cpu->a20_masked);
+    for (unsigned i = 0; i < 6; i++)
+        g_string_append_printf(out, "%s =%04x %08x %08x\n", seg[i], cpu->seg[i].sel, cpu->seg[i].base,
+                               cpu->seg[i].limit);
+    g_string_append_printf(out, "GDT=     %08x %08x\nIDT=     %08x %08x\n", cpu->gdtr.base, cpu->gdtr.limit,
+                           cpu->idtr.base, cpu->idtr.limit);
+    g_string_append_printf(out, "CR0=%08x CR2=%08x CR3=%08x CR4=%08x\n", cpu->cr0, cpu->cr2, cpu->cr3, cpu->cr4);
+    if (machine->running)
+        vcpu_resume(machine->vcpu);
+}
+
+static bool monitor_device(void *opaque, const char *name, GString *out)
+{
+    struct machine *machine = opaque;
+    bool found = false;
+    for (unsigned i = 0; i < machine->part_count; i++) {
+        const struct part *part = &machine->part[i];
+        if (!part->ops->dump)
+            continue;
+        if (!name) {
+            g_string_append_printf(out, " %s", part->ops->name);
+        } else if (strcmp(name, part->ops->name) == 0) {
+            machine_lock();
+            part->ops->dump(part->dev, out);
+            machine_unlock();
+            found = true;
+        }
+    }
+    return found;
+}
+
+static void key_to_guest(void *opaque, uint16_t code, bool down)
+{
+    struct machine *machine = opaque;
+    kbd8042_key(machine->kbd, code, down);
+}
+
+static bool host_build(struct machine *machine, GError **error)
+{
+    const struct monitor_hooks hooks = {
+        monitor_quit, monitor_reset, monitor_stop, monitor_cont, monitor_is_running, monitor_registers,
+        monitor_device, machine->vga ? vga_display(machine->vga) : NULL, machine};
+
+    keys_set_sink(key_to_guest, machine);
+    if (machine->options.monitor) {
+        machine->monitor = monitor_new(machine->options.monitor, &hooks, error);
+        return machine->monitor;
     }
     return true;
 }
@@ -361,7 +476,8 @@ struct machine *machine_new(const struct options *options, GError **error)
     board_build(machine);
     struct vcpu_hooks hooks = {hook_ack, machine_reset, hook_triple_fault, hook_ferr, machine};
     machine->vcpu = vcpu_new(options->accel, options->tb_size, machine->model, &hooks, error);
-    if (!machine->vcpu || !vga_build(machine, error) || !backends_build(machine, error))
+    if (!machine->vcpu || !vga_build(machine, error) || !backends_build(machine, error) ||
+        !host_build(machine, error))
         goto fail;
     machine_lock();
     machine_reset(machine);
@@ -376,6 +492,8 @@ fail:
 
 void machine_free(struct machine *machine)
 {
+    if (machine->monitor)
+        monitor_free(machine->monitor);
     for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++) {
         if (machine->uart[i])
             uart_free(machine->uart[i]);
@@ -418,6 +536,7 @@ int machine_run(struct machine *machine)
     g_unix_signal_add(SIGHUP, quit_by_signal, machine);
     g_unix_signal_add(SIGUSR2, stats_by_signal, machine);
     vclock_attach();
+    machine->running = !paused;
     if (!paused)
         vclock_start();
     vcpu_start(machine->vcpu, paused);

@@ -182,8 +182,9 @@ static bool set_display(struct parse *parse, const char *arg, GError **error)
 
 static bool set_monitor(struct parse *parse, const char *arg, GError **error)
 {
-    if (strcmp(arg, "none") != 0)
-        return FAIL("-monitor: there is no monitor console yet; use -monitor none");
+    if (strcmp(arg, "none") != 0 && strcmp(arg, "stdio") != 0 && strncmp(arg, "unix:", 5) != 0)
+        return FAIL("-monitor: '%s' is none of stdio, unix:PATH,server=on,wait=off, none", arg);
+    parse->options->monitor = strcmp(arg, "none") == 0 ? NULL : arg;
     return true;
 }
 
@@ -424,13 +425,17 @@ static bool global_item(struct parse *parse, const char *key, const char *value,
 {
     uint64_t number;
     if (strcmp(key, "isa-debugcon.iobase") != 0 || !value || !number_parse(value, 0xffff, &number))
-        return FAIL("-global: '%s' is not understood; known is isa-debugcon.iobase=PORT", key);
+        return FAIL("-global: '%s' is not understood; known are isa-debugcon.iobase=PORT, VGA.romfile=FILE", key);
     parse->options->debugcon_port = (uint16_t)number;
     return true;
 }
 
 static bool set_global(struct parse *parse, const char *arg, GError **error)
 {
+    if (g_str_has_prefix(arg, "VGA.romfile=")) {
+        parse->options->vga_rom = strchr(arg, '=') + 1;
+        return true;
+    }
     return list_parse(arg, global_item, parse, error);
 }
 
@@ -473,13 +478,13 @@ static const struct flag flags[] = {
     {"display", "none", set_display, "no window"},
     {"serial", "DEV", set_serial, "stdio, mon:stdio, file:PATH, pty, null or none; repeat for COM2 up"},
     {"debugcon", "DEV", set_debugcon, "where bytes written to port E9h (or what -global says) go"},
-    {"monitor", "none", set_monitor, "no monitor console"},
+    {"monitor", "DEV", set_monitor, "commands to the running machine: stdio, unix:PATH,server=on,wait=off, none"},
     {"vga", "CARD", set_vga, "std (VGA with VBE up to 16 MiB, the default) or none"},
     {"net", "none", set_none_only, "no network card"},
     {"nic", "none", set_none_only, "no network card"},
     {"parallel", "none", set_none_only, NULL},
     {"device", "NAME", set_device, "isa-debug-exit,iobase=0xf4,iosize=0x04"},
-    {"global", "NAME=VALUE", set_global, "isa-debugcon.iobase=PORT: another port for -debugcon"},
+    {"global", "NAME=VALUE", set_global, "isa-debugcon.iobase=PORT: -debugcon's port; VGA.romfile=FILE: video BIOS"},
     {"rtc", "base=WHEN", set_rtc, "utc, localtime, or a date as in 2006-06-17T16:01:21"},
     {"no-reboot", NULL, set_no_reboot, "end instead of rebooting"},
     {"no-shutdown", NULL, set_no_shutdown, "stop instead of ending when the guest powers off"},
@@ -573,6 +578,7 @@ static bool options_settle(struct parse *parse, GError **error)
     unsigned on_terminal = 0;
     for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++)
         on_terminal += options->serial[i] && g_str_has_suffix(options->serial[i], "stdio");
+    on_terminal += options->monitor && strcmp(options->monitor, "stdio") == 0;
     on_terminal += options->debugcon && g_str_has_suffix(options->debugcon, "stdio");
     if (on_terminal > 1)
         return FAIL("stdio is given twice; only one device can be on the terminal");

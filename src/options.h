@@ -24,6 +24,8 @@ struct options {
     unsigned tb_size; /* MiB of translated code, 0 = default */
     char accel_why[96]; /* why this engine, for the line that is always printed */
     bool no_vga; /* no graphics card */
+    const char *vga_rom; /* video BIOS in a file, NULL: our own */
+    const char *monitor; /* stdio or unix:..., NULL: none */
     bool nographic, no_reboot, no_shutdown, start_stopped;
     bool rtc_base_set, rtc_localtime;
     int64_t rtc_base; /* seconds since 1970, where a date was given */
