@@ -33,14 +33,22 @@
 #define MODE_TSD      0x00000100u /* RDTSC is privileged and CPL > 0 */
 #define MODE_IOPL_OK  0x00000200u /* CPL <= IOPL: CLI, STI, POPF change IF */
 #define MODE_FPU_OFF  0x00000400u /* the guest's FPU state is in memory: see bt->fpu_on */
-#define MODE_SHAPE_SHIFT 12       /* two bits each for ES CS SS DS FS GS */
+#define MODE_CS_READ  0x00000800u /* data may be read through CS */
+#define MODE_SHAPE_SHIFT 12       /* MODE_SHAPE_BITS each for ES CS SS DS FS GS */
+#define MODE_SHAPE_BITS  3
+static inline unsigned mode_shape(uint32_t mode, unsigned seg)
+{
+    return mode >> (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * seg) & ((1u << MODE_SHAPE_BITS) - 1);
+}
 
-/* Segment shapes. CS: FLAT or BASED (its limit is checked on branches by nobody yet unless SLOW). */
+/* Segment shapes. CS: FLAT or BASED when its limit is 4 GiB, else CHECKED: its limit is in the key of each
+ * translation (bt->cs_limit), so that direct branches are checked when they are translated. */
 enum seg_shape {
     SHAPE_FLAT,    /* writable data (CS: code), base 0, limit 4 GiB */
     SHAPE_BASED,   /* the same with any base */
     SHAPE_CHECKED, /* writable expand-up data of any limit: every access is checked */
     SHAPE_SLOW,    /* anything else: accesses are left to the interpreter */
+    SHAPE_64K,     /* as CHECKED, limit FFFFh: a 16-bit offset can only be wrong at its very end */
 };
 
 struct jtable;
@@ -71,7 +79,7 @@ struct bt {
     uint32_t host_mxcsr;
     uint32_t fpu_on; /* world_enter and world_exit load and save the FPU */
     /* --- monitor only --- */
-    uint32_t mode, cs_base;
+    uint32_t mode, cs_base, cs_limit;
     struct jtable *table; /* whose base jtable is */
     uint32_t isa;         /* GISA_* */
     uint32_t mem_generation; /* of the memory map this was last brought in line with */

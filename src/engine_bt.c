@@ -19,7 +19,7 @@ struct bt_stats bt_stats;
 /* Which private return stack is in use, and for what. */
 static struct {
     uint8_t *base[2], *rsp[2]; /* supervisor, user */
-    uint32_t mode[2], cs_base[2];
+    uint32_t mode[2], cs_base[2], cs_limit[2];
     unsigned space; /* of the user stack */
     uint32_t tcache_epoch, code_epoch;
     unsigned cls;
@@ -114,10 +114,12 @@ static void ras_select(struct bt *bt)
     unsigned cls = bt->cpu.cpl == 3;
     ras.cls = cls;
     if (ras.mode[cls] != bt->mode || ras.cs_base[cls] != bt->cs_base ||
+        ras.cs_limit[cls] != bt->cs_limit ||
         (cls && ras.space != shadow_space_id()))
         ras.rsp[cls] = ras.base[cls];
     ras.mode[cls] = bt->mode;
     ras.cs_base[cls] = bt->cs_base;
+    ras.cs_limit[cls] = bt->cs_limit;
     if (cls)
         ras.space = shadow_space_id();
     bt->ras_base = ras.base[cls];
@@ -130,14 +132,16 @@ static void bt_sync(struct bt *bt)
     struct cpu *cpu = &bt->cpu;
     bt->fpu_on = fpu_wanted(bt);
     uint32_t mode = bt_mode(bt, &mode_ok), cs_base = cpu->seg[SEG_CS].base;
+    uint32_t cs_limit = cpu->seg[SEG_CS].limit;
     if (cpu->changed & CHANGED_A20)
         cpu->changed |= CHANGED_TLB;
     if (!(cpu->changed & ~(CHANGED_MODE | CHANGED_DR)) && bt->window) {
         cpu->changed = 0;
-        if (mode == bt->mode && cs_base == bt->cs_base)
+        if (mode == bt->mode && cs_base == bt->cs_base && cs_limit == bt->cs_limit)
             return;
         bt->mode = mode;
         bt->cs_base = cs_base;
+        bt->cs_limit = cs_limit;
         shadow_select(bt);
     } else {
         if (cpu->changed & CHANGED_CR3) {
@@ -148,6 +152,7 @@ static void bt_sync(struct bt *bt)
         }
         bt->mode = mode;
         bt->cs_base = cs_base;
+        bt->cs_limit = cs_limit;
         shadow_sync(bt);
     }
     set_gs_base(bt->window);

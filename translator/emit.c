@@ -170,6 +170,11 @@ void emit_mov_ri(struct emit *e, uint8_t dst, uint32_t imm)
     emit_hop(e, &(struct hop){.opcode = 0xb8, .rm = dst, .imm_size = 4, .imm = imm});
 }
 
+void emit_not(struct emit *e, uint8_t reg)
+{
+    emit_hop(e, &(struct hop){.opcode = 0xf7, .modrm = true, .reg = 2, .rm = reg});
+}
+
 void emit_load32(struct emit *e, uint8_t dst, const struct hmem *src)
 {
     emit_rm(e, 0, 0x8b, false, dst, src);

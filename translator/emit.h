@@ -73,6 +73,7 @@ void emit_store32_i(struct emit *e, const struct hmem *dst, uint32_t imm); /* no
 void emit_store16_i(struct emit *e, const struct hmem *dst, uint16_t imm); /* no flags */
 void emit_lea32(struct emit *e, uint8_t dst, const struct hmem *src);    /* no flags; gs ignored */
 void emit_lea64(struct emit *e, uint8_t dst, const struct hmem *src);    /* no flags; gs ignored */
+void emit_not(struct emit *e, uint8_t reg);                              /* 32 bits; no flags */
 void emit_movzw(struct emit *e, uint8_t dst, uint8_t src);               /* movzwl r, r; no flags */
 void emit_movzb(struct emit *e, uint8_t dst, uint8_t src);               /* movzbl low byte; no flags */
 /* op: 0 add 1 or 2 adc 3 sbb 4 and 5 sub 6 xor 7 cmp; changes flags */

@@ -6,19 +6,19 @@
 static enum seg_shape seg_shape_of(const struct cpu *cpu, unsigned s)
 {
     const struct seg *seg = &cpu->seg[s];
+    bool real = !cpu_is_protected(cpu); /* or V86: rights are what they are not in protected mode */
     if (!(seg->access & ACC_P) || !(seg->access & ACC_S))
         return SHAPE_SLOW;
     if (s == SEG_CS) {
         if (seg->limit == UINT32_MAX)
             return seg->base ? SHAPE_BASED : SHAPE_FLAT;
-        /* Real and V86 mode, 16-bit segments: EIP wraps or faults only at the very end. */
-        return seg->limit >= 0xffff && !(seg->access & ACC_DB) ? SHAPE_BASED : SHAPE_SLOW;
+        return SHAPE_CHECKED;
     }
-    if ((seg->access & ACC_CODE) || !(seg->access & ACC_WRITE) || (seg->access & ACC_EXPDOWN))
-        return cpu_is_protected(cpu) ? SHAPE_SLOW : SHAPE_CHECKED;
+    if (!real && ((seg->access & ACC_CODE) || !(seg->access & ACC_WRITE) || (seg->access & ACC_EXPDOWN)))
+        return SHAPE_SLOW;
     if (seg->limit == UINT32_MAX)
         return seg->base ? SHAPE_BASED : SHAPE_FLAT;
-    return SHAPE_CHECKED;
+    return seg->limit == 0xffff ? SHAPE_64K : SHAPE_CHECKED;
 }
 
 uint32_t bt_mode(const struct bt *bt, bool *ok)
@@ -43,9 +43,11 @@ uint32_t bt_mode(const struct bt *bt, bool *ok)
         mode |= MODE_TSD;
     if (!cpu_is_v86(cpu) && cpu->cpl <= (cpu->eflags & FL_IOPL) >> FL_IOPL_SHIFT)
         mode |= MODE_IOPL_OK;
+    if (!cpu_is_protected(cpu) || (cpu->seg[SEG_CS].access & ACC_READ))
+        mode |= MODE_CS_READ;
     for (unsigned s = SEG_ES; s <= SEG_GS; s++)
-        mode |= (uint32_t)seg_shape_of(cpu, s) << (MODE_SHAPE_SHIFT + 2 * s);
-    *ok = (mode >> (MODE_SHAPE_SHIFT + 2 * SEG_CS) & 3) != SHAPE_SLOW && !(cpu->eflags & FL_TF) &&
+        mode |= (uint32_t)seg_shape_of(cpu, s) << (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * s);
+    *ok = mode_shape(mode, SEG_CS) != SHAPE_SLOW && !(cpu->eflags & FL_TF) &&
           !((cpu->eflags & FL_AC) && (cpu->cr0 & CR0_AM) && cpu->cpl == 3) &&
           !(cpu->dr[7] & 0xff) && !cpu->a20_masked;
     return mode;

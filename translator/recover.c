@@ -31,7 +31,8 @@ enum tr_where tr_where(const void *pc)
     if (!row || !exact)
         return TR_INSIDE;
     return row->kind == ROW_POPF                               ? TR_POPF
-           : row->kind == ROW_INSN || row->kind == ROW_STRING ? TR_BOUNDARY
+           : row->kind == ROW_INSN || row->kind == ROW_STRING ||
+                   row->kind == ROW_STRING_SEG          ? TR_BOUNDARY
                                                                : TR_INSIDE;
 }
 
@@ -50,6 +51,23 @@ void tr_take_registers(struct bt *bt, const ucontext_t *uc, int32_t delta)
     bt->host_flags = ((uint32_t)r[REG_EFL] & (FL_ARITH | FL_DF)) | FL_FIXED1 | FL_IF;
 }
 
+/* A register of which `low` bits (16 or 32) are new. */
+static uint32_t merge(uint32_t old, uint32_t value, bool low16)
+{
+    return low16 ? (old & 0xffff0000u) | (value & 0xffff) : value;
+}
+
+static void recover_string(struct cpu *cpu, const greg_t *r, unsigned arg)
+{
+    bool low16 = arg & STRING_16;
+    if (arg & STRING_SI)
+        cpu->gpr[ESI] = merge((uint32_t)r[REG_R10], cpu->gpr[ESI] - cpu->seg[arg & STRING_SEG].base, low16);
+    if (arg & STRING_DI)
+        cpu->gpr[EDI] = merge((uint32_t)r[REG_R11], cpu->gpr[EDI] - cpu->seg[SEG_ES].base, low16);
+    if (arg & STRING_REP)
+        cpu->gpr[ECX] = merge((uint32_t)r[REG_R9], cpu->gpr[ECX], low16);
+}
+
 bool tr_recover(struct bt *bt, const ucontext_t *uc)
 {
     const struct tblock *b;
@@ -59,6 +77,8 @@ bool tr_recover(struct bt *bt, const ucontext_t *uc)
         return false;
     tr_take_registers(bt, uc, row->delta);
     bt->cpu.eip = b->eip + (uint32_t)b->insn_off[row->insn];
+    if (row->kind == ROW_STRING_SEG)
+        recover_string(&bt->cpu, uc->uc_mcontext.gregs, row->arg);
     if (row->kind == ROW_SWAPPED) {
         uint32_t *v = &bt->cpu.gpr[row->arg];
         *v = (*v & 0xffff0000) | (*v & 0xff) << 8 | (*v >> 8 & 0xff);

@@ -40,12 +40,36 @@ static struct {
     struct heat *heat;      /* by page of RAM */
     uint32_t epoch, flushes, mixed_pages;
     const uint8_t *tramp[TRAMP_COUNT];
+    uint32_t probe;
 } tc;
 
 static void *reserve(size_t size)
 {
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p == MAP_FAILED ? NULL : p;
+}
+
+/* All its pages are one: it costs a line of cache and no memory. */
+static bool map_probe(void)
+{
+    int fd = memfd_create("ringer-probe", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, PAGE_SIZE) < 0)
+        return false;
+    uint8_t *at = MAP_FAILED;
+    for (uintptr_t want = 0x10000000; want < 0x20000000 && at == MAP_FAILED; want += MiB)
+        at = mmap((void *)want, 64 * KiB + PAGE_SIZE, PROT_NONE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    bool ok = at != MAP_FAILED;
+    for (unsigned page = 0; ok && page < 16; page++)
+        ok = mmap(at + page * PAGE_SIZE, PAGE_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED;
+    close(fd);
+    tc.probe = (uint32_t)(uintptr_t)at;
+    return ok;
+}
+
+uint32_t tcache_probe(void)
+{
+    return tc.probe;
 }
 
 static void write_trampolines(void)
@@ -93,6 +117,8 @@ bool tcache_init(size_t size, GError **error)
         goto fail;
     close(fd);
     fd = -1;
+    if (!map_probe())
+        goto fail;
     tc.meta = reserve(META_SIZE);
     tc.exits = reserve(EXITS_MAX * sizeof *tc.exits);
     tc.blocks = reserve(BLOCKS_MAX * sizeof *tc.blocks);
@@ -213,10 +239,11 @@ static unsigned hash_of(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_bas
     return (unsigned)(h >> (64 - HASH_BITS));
 }
 
-struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base)
+struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit)
 {
     for (struct tentry *t = tc.hash[hash_of(phys, eip, mode, cs_base)]; t; t = t->hash_next)
-        if (t->phys == phys && t->eip == eip && t->mode == mode && t->cs_base == cs_base)
+        if (t->phys == phys && t->eip == eip && t->mode == mode && t->cs_base == cs_base &&
+            t->cs_limit == cs_limit)
             return t;
     return NULL;
 }

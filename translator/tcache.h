@@ -16,7 +16,7 @@ struct tblock;
 /* A place where a block can be entered: its start, or the return site of a call in it. */
 struct tentry {
     gpa_t phys; /* of the instruction at eip */
-    uint32_t eip, mode, cs_base;
+    uint32_t eip, mode, cs_base, cs_limit;
     uint8_t *host; /* RX address */
     bool natural;  /* see tr_lookup */
     struct tblock *block;
@@ -40,11 +40,19 @@ enum row_kind {
     ROW_INSN,    /* first host byte of a guest instruction: an instruction boundary */
     ROW_SHADOW,  /* the same in the interrupt shadow of STI: no boundary */
     ROW_STRING,  /* RSI and RDI hold host pointers; stopping at the row's first byte is a boundary */
+    ROW_STRING_SEG, /* the same through segments: R9 R10 R11 hold the guest's ECX ESI EDI, arg is STRING_* */
     ROW_SWAPPED, /* the low two bytes of register `arg` are swapped */
     ROW_POPF,    /* as ROW_GLUE; the row's first host instruction is a POPFQ */
     ROW_GLUE,    /* between instructions, as ROW_INSN, but not a boundary: the guest state is that of
                     the start of insn, flags may be lost (they are dead or saved) */
 };
+
+/* arg of ROW_STRING_SEG: the source's segment in the low bits, and which registers take part. */
+#define STRING_SEG 0x07u
+#define STRING_SI  0x08u
+#define STRING_DI  0x10u
+#define STRING_16  0x20u /* 16-bit offsets */
+#define STRING_REP 0x40u
 
 /* From host offset host on (up to the next row), guest state is that of the start of insn number
  * insn, with guest ESP = R13 + delta, and the displacement kind says. */
@@ -59,7 +67,7 @@ struct tblock {
     gpa_t phys;  /* of the instruction at eip */
     gpa_t phys2; /* a second page with bytes of the block, or TBLOCK_NO_PAGE */
     gla_t gla2;  /* where that page was: the block holds only where it still is */
-    uint32_t eip, cs_base, mode;
+    uint32_t eip, cs_base, cs_limit, mode;
     int16_t first;      /* offset from eip of the lowest source byte in the first page, and of the */
     uint32_t guest_len; /* one behind the highest */
     uint8_t *host; /* RX */
@@ -91,7 +99,7 @@ void *tcache_alloc(size_t bytes);
 /* Enters a finished block (all fields set, code up to e->pos) into the indexes. */
 void tcache_commit(struct tblock *block, const struct emit *e);
 
-struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base);
+struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit);
 struct tblock *tcache_block_at(const void *pc_rx); /* NULL if in no block; async-signal-safe */
 /* Pages whose code and data lie so close that protecting them costs more than it saves. Blocks from
  * such a page compare their own source bytes on entry, and the page stays writable. */
@@ -103,6 +111,9 @@ struct texit *tcache_alloc_exits(unsigned count); /* consecutive, numbered */
 void tcache_link(struct texit *exit, struct tentry *entry);
 /* Makes the exit go through the jump table from now on. */
 void tcache_exit_by_table(struct texit *exit);
+
+/* Address of 64 KiB that can be read, with 4 KiB behind them that cannot. Fits into a displacement. */
+uint32_t tcache_probe(void);
 
 /* Trampolines at the start of the cache, in reach of a rel32. */
 enum tramp { TRAMP_CHAIN, TRAMP_INTERP, TRAMP_LOOKUP, TRAMP_FPU, TRAMP_STALE, TRAMP_RET_SLOW, TRAMP_JUMP, TRAMP_COUNT };

@@ -38,7 +38,7 @@ enum after {
 struct tr {
     struct emit e;
     struct bt *bt;
-    uint32_t mode, cs_base, eip;
+    uint32_t mode, cs_base, cs_limit, eip;
     gpa_t phys, phys2;
     gla_t gla2; /* linear page of phys2 */
     const uint8_t *page; /* host pointer to the source page */
@@ -108,8 +108,8 @@ void tr_interp(struct tr *t);
 /* Memory operand of the present instruction (or of explicit parts). Emits what is needed to form and
  * check it, in R8, R9, R11. size: bytes accessed. False: leave it to the interpreter. */
 bool tr_mem(struct tr *t, const struct ginsn *g, unsigned size, bool write, bool no_rex, struct hmem *m);
-/* R8 = offset in seg: limit check as the segment's shape asks; *m = operand. */
-bool tr_mem_r8(struct tr *t, uint8_t seg, unsigned size, struct hmem *m);
+/* R8 = offset in seg, of adsize bits: limit check as the segment's shape asks; *m = operand. R10 survives. */
+bool tr_mem_r8(struct tr *t, uint8_t seg, unsigned adsize, unsigned size, struct hmem *m);
 
 /* Stack accesses of 2 or 4 bytes. push: src = host register, or HREG_NONE for imm. R10 survives. */
 bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm);

@@ -138,11 +138,11 @@ bool tr_moffs(struct tr *t, const struct ginsn *g)
 bool tr_xlat(struct tr *t, const struct ginsn *g)
 {
     struct hmem m, ea = {.base = RBX, .index = R8};
-    if (g->adsize != 32)
-        return false;
     emit_movzb(&t->e, R8, RAX);
     emit_lea32(&t->e, R8, &ea);
-    if (!tr_mem_r8(t, g->seg == SEG_CS ? SEG_CS : g->seg, 1, &m) || g->seg == SEG_CS)
+    if (g->adsize == 16)
+        emit_movzw(&t->e, R8, R8);
+    if ((g->seg == SEG_CS && !(t->mode & MODE_CS_READ)) || !tr_mem_r8(t, g->seg, g->adsize, 1, &m))
         return false;
     emit_hop(&t->e, &(struct hop){.opcode = 0x8a, .modrm = true, .reg = RAX, .mem = &m});
     return true;

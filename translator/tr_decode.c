@@ -191,7 +191,7 @@ static uint32_t next_eip(const struct tr *t, const struct ginsn *g)
 static bool is_known(const struct tr *t, uint32_t eip)
 {
     gpa_t phys = (t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + ((t->cs_base + eip) & (PAGE_SIZE - 1));
-    const struct tentry *known = tcache_find(phys, eip, t->mode, t->cs_base);
+    const struct tentry *known = tcache_find(phys, eip, t->mode, t->cs_base, t->cs_limit);
     return known && known->natural;
 }
 
@@ -206,7 +206,7 @@ static bool decode_crossing(struct tr *t, uint32_t eip, unsigned avail)
     if (!tr_code_page(t->bt, (t->cs_base + eip + avail) & PAGE_MASK, &next, &global) || !mem_ptr(next))
         return false;
     memcpy(bytes + avail, mem_ptr(next), 15);
-    if (!ginsn_decode(g, bytes, 15, eip, t->code32, t->bt->isa))
+    if (!ginsn_decode(g, bytes, 15, eip, t->code32, t->bt->isa) || g->eip + g->len - 1 > t->cs_limit)
         return false;
     t->phys2 = next;
     t->gla2 = (t->cs_base + eip + avail) & PAGE_MASK;
@@ -239,6 +239,9 @@ static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
             g->len = 1;
             g->gclass = G_INTERP;
         }
+        uint32_t last = g->eip + g->len - 1;
+        if (last > t->cs_limit || last < g->eip)
+            break; /* #GP: not even fetched */
         if (t->single && t->count && g->gclass == G_INTERP)
             break; /* lockstep lets the interpreter have it alone */
         uint8_t *after = &t->after[t->count++];

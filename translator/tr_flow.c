@@ -11,6 +11,20 @@
 
 /* --- stack accesses --- */
 
+static unsigned stack_bits(const struct tr *t)
+{
+    return t->stack32 ? 32 : 16;
+}
+
+/* R8 becomes SP or ESP. */
+static void set_sp(struct tr *t)
+{
+    if (t->stack32)
+        emit_mov_rr(&t->e, R13, R8);
+    else
+        emit_hop(&t->e, &(struct hop){.p66 = 1, .opcode = 0x89, .modrm = true, .reg = R8, .rm = R13});
+}
+
 bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm)
 {
     struct emit *e = &t->e;
@@ -24,7 +38,7 @@ bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm)
         emit_lea32(e, R8, &next);
         if (!t->stack32)
             emit_movzw(e, R8, R8);
-        if (!tr_mem_r8(t, SEG_SS, size, &m))
+        if (!tr_mem_r8(t, SEG_SS, stack_bits(t), size, &m))
             return false;
     }
     if (src == HREG_NONE && size == 4)
@@ -37,10 +51,27 @@ bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm)
         emit_store16(e, &m, src);
     if (t->fast_stack)
         t->delta -= (int)size;
-    else if (t->stack32)
-        emit_mov_rr(e, R13, R8);
     else
-        emit_hop(e, &(struct hop){.p66 = 1, .opcode = 0x89, .modrm = true, .reg = R8, .rm = R13});
+        set_sp(t);
+    return true;
+}
+
+/* Loads what is on top of a stack that is not flat into dst, zero-extended; R8 is then its offset. */
+static bool load_top(struct tr *t, unsigned size, uint8_t dst)
+{
+    struct emit *e = &t->e;
+    struct hmem m;
+    assert_always(!t->delta && dst != R8);
+    if (t->stack32)
+        emit_mov_rr(e, R8, R13);
+    else
+        emit_movzw(e, R8, R13);
+    if (!tr_mem_r8(t, SEG_SS, stack_bits(t), size, &m))
+        return false;
+    if (size == 4)
+        emit_load32(e, dst, &m);
+    else
+        emit_load16z(e, dst, &m);
     return true;
 }
 
@@ -57,23 +88,11 @@ bool tr_pop(struct tr *t, unsigned size, uint8_t dst)
         t->delta += (int)size;
         return true;
     }
-    assert_always(!t->delta && dst != R8);
-    if (t->stack32)
-        emit_mov_rr(e, R8, R13);
-    else
-        emit_movzw(e, R8, R13);
-    if (!tr_mem_r8(t, SEG_SS, size, &m))
+    if (!load_top(t, size, dst))
         return false;
-    if (size == 4)
-        emit_load32(e, dst, &m);
-    else
-        emit_load16z(e, dst, &m);
     struct hmem next = {.base = R8, .index = HREG_NONE, .disp = (int)size};
     emit_lea32(e, R8, &next);
-    if (t->stack32)
-        emit_mov_rr(e, R13, R8);
-    else
-        emit_hop(e, &(struct hop){.p66 = 1, .opcode = 0x89, .modrm = true, .reg = R8, .rm = R13});
+    set_sp(t);
     return true;
 }
 
@@ -243,6 +262,33 @@ static void jump_r8(struct tr *t)
     }
 }
 
+/* The EIP in r, from an operand of size bytes, may lie beyond the CS limit: leaves to the interpreter then, which
+ * raises #GP before the jump has done anything. Uses R9 and R11. */
+static void check_target(struct tr *t, uint8_t r, unsigned size)
+{
+    struct emit *e = &t->e;
+    if (t->cs_limit == UINT32_MAX || (size == 2 && t->cs_limit >= 0xffff))
+        return;
+    if (t->cs_limit == 0xffff) { /* is the upper half zero? No flags. */
+        struct hmem upper = {.base = r, .index = R9, .disp = 1};
+        emit_mov_rr(e, R11, RCX);
+        emit_movzw(e, R9, r);
+        emit_not(e, R9);
+        emit_lea32(e, RCX, &upper);
+        uint8_t *ok = emit_jecxz_fwd(e);
+        emit_mov_rr(e, RCX, R11);
+        tr_pend_slow(t, emit_jmp_fwd(e), false);
+        emit_fix8(e, ok);
+        emit_mov_rr(e, RCX, R11);
+        return;
+    }
+    emit_pushfq(e);
+    tr_row(t, ROW_GLUE, 0);
+    emit_alu_ri(e, 7, r, (int32_t)t->cs_limit);
+    tr_pend_slow(t, emit_jcc_fwd(e, 7 /* above */), true);
+    tr_popfq(t);
+}
+
 static void flush_after(struct tr *t)
 {
     if (!t->delta)
@@ -295,7 +341,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
     struct emit *e = &t->e;
     unsigned size = g->opsize / 8;
     uint32_t ra = g->eip + g->len;
-    if (size != 4 && t->use_table)
+    if (size != 4 && t->code32)
         return false;
     if (size == 2)
         ra &= 0xffff;
@@ -344,6 +390,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
             else
                 emit_movzw(e, to, g->rm);
         }
+        check_target(t, to, size);
         if (!tr_push(t, size, HREG_NONE, ra))
             return false;
         flush_after(t);
@@ -367,7 +414,7 @@ static bool tr_ret(struct tr *t, const struct ginsn *g)
     struct emit *e = &t->e;
     unsigned size = g->opsize / 8;
     uint32_t extra = g->opcode == 0xc2 ? g->imm & 0xffff : 0;
-    if (size == 2 && t->use_table)
+    if (size == 2 && t->code32)
         return false;
     if (t->fast_stack) {
         struct hmem top = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta};
@@ -375,19 +422,16 @@ static bool tr_ret(struct tr *t, const struct ginsn *g)
             emit_load32(e, R8, &top);
         else
             emit_load16z(e, R8, &top);
+        check_target(t, R8, size);
         t->delta += (int)(size + extra);
         flush_after(t);
     } else {
-        if (!tr_pop(t, size, R10))
+        if (!load_top(t, size, R10))
             return false;
-        if (extra && t->stack32) {
-            struct hmem sp = {.base = R13, .index = HREG_NONE, .disp = (int32_t)extra};
-            emit_lea32(e, R13, &sp);
-        } else if (extra) {
-            struct hmem sp = {.base = R13, .index = HREG_NONE, .disp = (int32_t)extra};
-            emit_lea32(e, R8, &sp);
-            emit_hop(e, &(struct hop){.p66 = 1, .opcode = 0x89, .modrm = true, .reg = R8, .rm = R13});
-        }
+        check_target(t, R10, size);
+        struct hmem sp = {.base = R8, .index = HREG_NONE, .disp = (int32_t)(size + extra)};
+        emit_lea32(e, R8, &sp);
+        set_sp(t);
         emit_mov_rr(e, R8, R10);
     }
     if (t->use_table)
@@ -417,6 +461,7 @@ static bool tr_jmp_ind(struct tr *t, const struct ginsn *g)
         else
             emit_movzw(e, R8, host_gpr(g->rm));
     }
+    check_target(t, R8, size);
     flush_after(t);
     jump_r8(t);
     return true;
@@ -462,6 +507,8 @@ bool tr_flow(struct tr *t, const struct ginsn *g)
                    g->target == g->eip + g->len;
     if (to_next) /* a patched-out branch (Linux's jump labels): nothing, but for LOOP's counter */
         return g->gclass != G_LOOP;
+    if ((tr_is_branch(g) || g->gclass == G_CALL) && g->target > t->cs_limit)
+        return false; /* #GP, if it is taken */
     switch (g->gclass) {
     case G_CALL:
     case G_CALL_IND:

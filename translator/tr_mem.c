@@ -1,17 +1,32 @@
 /* Memory operands: the guest's address in a form of the host's, checked as the segment's shape asks. */
 #include "tr.h"
 
-bool tr_mem_r8(struct tr *t, uint8_t seg, unsigned size, struct hmem *m)
+/* R8 is a 16-bit offset: leaves to the interpreter if an access of size bytes there goes beyond FFFFh. A load
+ * from a mapping that ends there finds out without touching flags or a second register. */
+static void tr_probe_64k(struct tr *t, unsigned size)
+{
+    if (size < 2)
+        return;
+    struct hmem last = {.base = R8, .index = HREG_NONE, .disp = (int32_t)(tcache_probe() + size - 1)};
+    emit_hop(&t->e, &(struct hop){.map = 1, .opcode = 0xb6, .modrm = true, .reg = R9, .mem = &last});
+}
+
+bool tr_mem_r8(struct tr *t, uint8_t seg, unsigned adsize, unsigned size, struct hmem *m)
 {
     struct emit *e = &t->e;
     uint8_t shape = t->shape[seg];
-    if (shape == SHAPE_SLOW || (shape == SHAPE_CHECKED && !size))
+    if (seg == SEG_CS) /* only reads come here but in real mode; see tr_mem */
+        shape = shape == SHAPE_CHECKED && t->cs_limit == 0xffff ? SHAPE_64K : shape;
+    bool checked = shape == SHAPE_CHECKED || shape == SHAPE_64K;
+    if (shape == SHAPE_SLOW || (checked && !size))
         return false;
     if (shape == SHAPE_FLAT) {
         *m = (struct hmem){.base = R14, .index = R8}; /* R8 is zero-extended: no wrap possible */
         return true;
     }
-    if (shape == SHAPE_CHECKED) {
+    if (shape == SHAPE_64K && adsize == 16) {
+        tr_probe_64k(t, size);
+    } else if (checked) {
         bool live = t->live_in[t->i] != 0;
         if (live) {
             emit_pushfq(e);
@@ -57,16 +72,16 @@ void tr_ea(struct tr *t, const struct ginsn *g, uint8_t dst)
 
 bool tr_mem(struct tr *t, const struct ginsn *g, unsigned size, bool write, bool no_rex, struct hmem *m)
 {
-    uint8_t shape = g->seg == SEG_CS ? SHAPE_SLOW : t->shape[g->seg];
-    if (g->seg == SEG_CS && t->shape[SEG_CS] == SHAPE_FLAT && !write)
-        shape = SHAPE_FLAT; /* readability of CS is checked at load for flat kernels: see below */
-    if (g->seg == SEG_CS && !(t->bt->cpu.seg[SEG_CS].access & ACC_READ))
-        shape = SHAPE_SLOW;
-    if (shape == SHAPE_SLOW || (shape == SHAPE_CHECKED && !size))
+    uint8_t shape = t->shape[g->seg];
+    /* Through CS: reads if it is readable, writes only outside protected mode. */
+    if (g->seg == SEG_CS && (!(t->mode & MODE_CS_READ) || (write && (t->mode & MODE_PROT))))
         return false;
-    if (g->adsize == 16 || shape == SHAPE_CHECKED) {
+    bool checked = shape == SHAPE_CHECKED || shape == SHAPE_64K;
+    if (shape == SHAPE_SLOW || (checked && !size))
+        return false;
+    if (g->adsize == 16 || checked) {
         tr_ea(t, g, R8);
-        return tr_mem_r8(t, g->seg, size, m);
+        return tr_mem_r8(t, g->seg, g->adsize, size, m);
     }
     *m = (struct hmem){
         .gs = true, .a32 = true, .base = HREG_NONE, .index = HREG_NONE, .disp = (int32_t)g->disp};

@@ -373,7 +373,7 @@ static void link_known(struct tblock *b)
             continue;
         uint32_t lin = b->cs_base + x->target;
         gpa_t phys = (b->phys & ~(gpa_t)(PAGE_SIZE - 1)) + (lin & (PAGE_SIZE - 1));
-        struct tentry *to = tcache_find(phys, x->target, b->mode, b->cs_base);
+        struct tentry *to = tcache_find(phys, x->target, b->mode, b->cs_base, b->cs_limit);
         if (to && (depends_alike(b, to) || !(b->mode & MODE_PAGING))) {
             to->natural = true;
             tcache_link(x, to);
@@ -395,6 +395,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     t.bt = bt;
     t.mode = bt->mode;
     t.cs_base = bt->cs_base;
+    t.cs_limit = bt->cs_limit;
     t.eip = eip;
     t.phys = phys;
     t.page = mem_ptr(phys & ~(gpa_t)(PAGE_SIZE - 1));
@@ -404,10 +405,10 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     t.cpl = (t.mode & MODE_CPL) >> MODE_CPL_SHIFT;
     t.single = bt->single;
     for (unsigned s = 0; s < 6; s++)
-        t.shape[s] = t.mode >> (MODE_SHAPE_SHIFT + 2 * s) & 3;
+        t.shape[s] = (uint8_t)mode_shape(t.mode, s);
     t.fast_stack = t.shape[SEG_SS] == SHAPE_FLAT && t.stack32;
     t.mixed = tcache_page_is_mixed(phys);
-    t.regions = t.shape[SEG_CS] == SHAPE_FLAT && t.code32 && t.fast_stack && !t.mixed;
+    t.regions = !t.mixed;
     t.use_table = t.regions && !t.single;
     if (!t.page)
         return NULL;
@@ -445,6 +446,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     b->gla2 = t.gla2;
     b->eip = eip;
     b->cs_base = t.cs_base;
+    b->cs_limit = t.cs_limit;
     b->mode = t.mode;
     b->host = t.start_rw + t.e.rx_delta;
     b->host_len = (uint32_t)(t.e.pos - t.start_rw);
@@ -478,6 +480,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
         b->entry[i].block = b;
         b->entry[i].mode = t.mode;
         b->entry[i].cs_base = t.cs_base;
+        b->entry[i].cs_limit = t.cs_limit;
     }
     b->exit = exits;
     b->exit_count = exit_count;
@@ -508,11 +511,13 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
 {
     gla_t gla = bt->cs_base + eip;
     gpa_t page;
+    if (eip > bt->cs_limit)
+        return NULL; /* the interpreter raises #GP */
     bool global;
     if (!tr_code_page(bt, gla & PAGE_MASK, &page, &global))
         return NULL;
     gpa_t phys = page + (gla & (PAGE_SIZE - 1));
-    struct tentry *t = tcache_find(phys, eip, bt->mode, bt->cs_base);
+    struct tentry *t = tcache_find(phys, eip, bt->mode, bt->cs_base, bt->cs_limit);
     if (t && t->block->phys2 != TBLOCK_NO_PAGE) {
         gpa_t next;
         bool g2;
@@ -598,7 +603,8 @@ uint32_t tr_exit_target(uint32_t arg)
 void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry)
 {
     struct texit *x = tcache_exit_by_id(arg);
-    if (x->to || x->block->dead || x->block->mode != entry->mode || x->target != entry->eip)
+    if (x->to || x->block->dead || x->block->mode != entry->mode || x->target != entry->eip ||
+        x->block->cs_limit != entry->cs_limit)
         return;
     bool paging = entry->mode & MODE_PAGING;
     if (paging) {

@@ -27,10 +27,10 @@ struct ptcopy {
 enum pde_kind { PDE_UNUSED, PDE_TABLE, PDE_LARGE };
 
 struct user_table {
-    uint32_t mode, cs_base;
+    uint32_t mode, cs_base, cs_limit;
     struct jtable *table;
 };
-#define USER_TABLES 2
+#define USER_TABLES 6
 
 struct space {
     bool live;
@@ -621,7 +621,8 @@ static struct jtable *steal_table(const struct bt *bt)
 static struct jtable *table_of(struct user_table *tables, unsigned count, unsigned *next, struct bt *bt)
 {
     for (unsigned n = 0; n < count; n++)
-        if (tables[n].table && tables[n].mode == bt->mode && tables[n].cs_base == bt->cs_base)
+        if (tables[n].table && tables[n].mode == bt->mode && tables[n].cs_base == bt->cs_base &&
+            tables[n].cs_limit == bt->cs_limit)
             return tables[n].table;
     struct user_table *t = &tables[(*next)++ % count];
     if (!t->table)
@@ -631,6 +632,7 @@ static struct jtable *table_of(struct user_table *tables, unsigned count, unsign
     jtable_clear(t->table);
     t->mode = bt->mode;
     t->cs_base = bt->cs_base;
+    t->cs_limit = bt->cs_limit;
     return t->table;
 }
 

@@ -93,6 +93,7 @@ static void one_case(GString *out, struct bt *bt, const char *name, const uint8_
     bt->mode = bt_mode(bt, &ok);
     g_assert_true(ok);
     bt->cs_base = 0;
+    bt->cs_limit = cpu->seg[SEG_CS].limit;
     struct tentry *t = tr_lookup(bt, CODE_AT, true);
     g_string_append_printf(out, "== %s\n", name);
     g_assert_nonnull(t);
