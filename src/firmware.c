@@ -74,7 +74,7 @@ static void pci_assign(struct pci_bus *pci, uint32_t *next_io, uint32_t *next_mm
 
 static void pci_init(struct pci_bus *pci)
 {
-    const uint8_t host = PCI_DEVFN(0, 0), isa = PCI_DEVFN(1, 0), pm = PCI_DEVFN(1, 3);
+    const uint8_t host = PCI_DEVFN(0, 0), isa = PCI_DEVFN(1, 0), ide = PCI_DEVFN(1, 1), pm = PCI_DEVFN(1, 3);
     uint32_t next_io = IO_FIRST, next_mmio = MMIO_FIRST;
 
     pci_config_write(pci, host, 0x59, 1, 0x30); /* C0000h to FFFFFh is RAM */
@@ -88,6 +88,10 @@ static void pci_init(struct pci_bus *pci)
     pci_config_write(pci, isa, 0x60, 4, 0x0b0b0a0a);
     outb(0x4d1, 0x0e); /* IRQs 9 (SCI), 10 and 11 are level triggered */
 
+    if (pci_find(pci, ide)) {
+        pci_config_write(pci, ide, 0x40, 4, 0x80008000); /* both channels are decoded */
+        pci_config_write(pci, ide, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MASTER);
+    }
     if (pci_find(pci, pm)) {
         pci_config_write(pci, pm, 0x40, 4, ACPI_PM_BASE | 1);
         pci_config_write(pci, pm, 0x80, 1, 1);

@@ -29,6 +29,7 @@
 #include "loader.h"
 #include "log.h"
 #include "mem.h"
+#include "storage.h"
 #include "vclock.h"
 #include "vcpu.h"
 
@@ -56,6 +57,8 @@ struct machine {
     struct pci_bus *pci;
     struct acpi_pm *acpi_pm;
     struct fw_cfg *fw_cfg;
+    struct storage storage;
+    bool was_reset; /* since power-on */
     struct uart *uart[OPTIONS_SERIAL_MAX];
     struct vga *vga; /* NULL: -vga none */
     struct monitor *monitor;
@@ -122,6 +125,12 @@ static void wire_soft_off(void *opaque, int line, bool level)
         machine_quit(machine, 0);
 }
 
+static void wire_bus_request(void *opaque, int line, bool level)
+{
+    struct machine *machine = opaque;
+    vcpu_request_bus(machine->vcpu);
+}
+
 static void wire_pam(void *opaque, gpa_t base, uint32_t size, bool readable, bool writable)
 {
     mem_set_pam(base, size, readable, writable);
@@ -142,6 +151,12 @@ static void debug_exit(void *opaque, int status)
 
 /* --- What the run loop asks for --- */
 
+static void hook_bus(void *opaque)
+{
+    struct machine *machine = opaque;
+    storage_bus_granted(&machine->storage);
+}
+
 static uint8_t hook_ack(void *opaque)
 {
     struct machine *machine = opaque;
@@ -152,6 +167,9 @@ static uint8_t hook_ack(void *opaque)
 static void machine_reset(void *opaque)
 {
     struct machine *machine = opaque;
+    if (machine->was_reset)
+        storage_end_boot_once(&machine->storage);
+    machine->was_reset = true;
     for (unsigned i = 0; i < machine->part_count; i++)
         machine->part[i].ops->reset(machine->part[i].dev);
     cpu_reset(vcpu_cpu(machine->vcpu));
@@ -200,7 +218,7 @@ static void fw_cfg_fill(struct machine *machine)
     fw_cfg_add_u16(fw, FW_CFG_NOGRAPHIC, machine->options.nographic);
     fw_cfg_add_u16(fw, FW_CFG_NB_CPUS, 1);
     fw_cfg_add_u16(fw, FW_CFG_MAX_CPUS, 1);
-    fw_cfg_add_u16(fw, FW_CFG_BOOT_MENU, 0);
+    fw_cfg_add_u16(fw, FW_CFG_BOOT_MENU, machine->options.drives.boot_menu);
     /* Address, length, type as E820 has them. */
     struct {
         uint64_t base, len;
@@ -251,6 +269,17 @@ static void board_build(struct machine *machine)
     part_add(machine, &fw_cfg_ops, machine->fw_cfg);
 
     ioport_register(0xf0, 1, &fpu_port_io, machine, "fpu-clear");
+}
+
+static bool drives_build(struct machine *machine, GError **error)
+{
+    const struct storage_wiring wiring = {.ide_irq = {pic_line(machine, 14), pic_line(machine, 15)},
+                                          .bus_request = {wire_bus_request, machine, 0}};
+    if (!storage_build(&machine->storage, &machine->options.drives, machine->pci, machine->rtc, &wiring, error))
+        return false;
+    part_add(machine, &ide_ops, machine->storage.ide);
+    rtc_set_memory_size(machine->rtc, machine->options.ram_size); /* the checksum anew */
+    return true;
 }
 
 static bool vga_build(struct machine *machine, GError **error)
@@ -474,9 +503,10 @@ struct machine *machine_new(const struct options *options, GError **error)
     if (machine->bios.image)
         bios_install(&machine->bios);
     board_build(machine);
-    struct vcpu_hooks hooks = {hook_ack, machine_reset, hook_triple_fault, hook_ferr, machine};
+    struct vcpu_hooks hooks = {hook_ack, machine_reset, hook_triple_fault, hook_ferr, machine,
+                                hook_bus};
     machine->vcpu = vcpu_new(options->accel, options->tb_size, machine->model, &hooks, error);
-    if (!machine->vcpu || !vga_build(machine, error) || !backends_build(machine, error) ||
+    if (!machine->vcpu || !drives_build(machine, error) || !vga_build(machine, error) || !backends_build(machine, error) ||
         !host_build(machine, error))
         goto fail;
     machine_lock();
@@ -492,6 +522,7 @@ fail:
 
 void machine_free(struct machine *machine)
 {
+    storage_close(&machine->storage);
     if (machine->monitor)
         monitor_free(machine->monitor);
     for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++) {
@@ -511,6 +542,7 @@ void machine_free(struct machine *machine)
             vga_free(machine->vga);
         acpi_pm_free(machine->acpi_pm);
         fw_cfg_free(machine->fw_cfg);
+        storage_free(&machine->storage);
         port92_free(machine->port92);
         kbd8042_free(machine->kbd);
         rtc_free(machine->rtc);

@@ -439,6 +439,42 @@ static bool set_global(struct parse *parse, const char *arg, GError **error)
     return list_parse(arg, global_item, parse, error);
 }
 
+static bool set_snapshot(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->drives.snapshot = true;
+    return true;
+}
+
+static bool set_nodefaults(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->drives.no_defaults = true;
+    return true;
+}
+
+static bool set_drive(struct parse *parse, const char *arg, GError **error)
+{
+    return drives_set_drive(&parse->options->drives, arg, error);
+}
+
+static bool set_boot(struct parse *parse, const char *arg, GError **error)
+{
+    return drives_set_boot(&parse->options->drives, arg, error);
+}
+
+/* -hda and its like: the flag's own name says which drive. */
+#define SET_FILE(flag)                                                                             \
+    static bool set_##flag(struct parse *parse, const char *arg, GError **error)                   \
+    {                                                                                              \
+        return drives_set_file(&parse->options->drives, #flag, arg, error);                        \
+    }
+SET_FILE(hda)
+SET_FILE(hdb)
+SET_FILE(hdc)
+SET_FILE(hdd)
+SET_FILE(cdrom)
+SET_FILE(fda)
+SET_FILE(fdb)
+
 static bool set_name(struct parse *parse, const char *arg, GError **error)
 {
     parse->options->name = arg;
@@ -466,6 +502,17 @@ static const struct flag flags[] = {
     {"kernel", "FILE", set_kernel, "start this Linux bzImage or multiboot kernel"},
     {"initrd", "FILE", set_initrd, "initial RAM disk; multiboot: modules \"FILE args,FILE2\""},
     {"append", "STRING", set_append, "kernel command line"},
+    {"hda", "FILE", set_hda, "disk image for the first IDE drive; -hdb, -hdc, -hdd for the others"},
+    {"hdb", "FILE", set_hdb, NULL},
+    {"hdc", "FILE", set_hdc, NULL},
+    {"hdd", "FILE", set_hdd, NULL},
+    {"cdrom", "FILE", set_cdrom, "CD image, as the third IDE drive"},
+    {"fda", "FILE", set_fda, "floppy image for drive A; -fdb for drive B"},
+    {"fdb", "FILE", set_fdb, NULL},
+    {"drive", "KEY=VALUE,...", set_drive, "file=, if=ide|floppy, index=, bus=, unit=, media=disk|cdrom, "
+                                          "format=raw|qcow2, snapshot=, readonly=, cache=, serial="},
+    {"boot", "ORDER", set_boot, "letters a (floppy), c (disk), d (CD), n (network); once=ORDER, menu=on"},
+    {"snapshot", NULL, set_snapshot, "write to temporary files instead of the disk images"},
     {"bios", "FILE", set_bios, "this BIOS instead of ours"},
     {"m", "SIZE", set_memory, "memory in MiB, or with suffix K, M, G (default 128, at most 3072)"},
     {"cpu", "MODEL", set_cpu, "processor model and features, as in 486 or pentium3,-sse"},
@@ -490,7 +537,7 @@ static const struct flag flags[] = {
     {"no-shutdown", NULL, set_no_shutdown, "stop instead of ending when the guest powers off"},
     {"S", NULL, set_start_stopped, "do not start the processor"},
     {"name", "STRING", set_name, "a name for this machine"},
-    {"nodefaults", NULL, set_nothing, "understood; there are no default devices to leave out"},
+    {"nodefaults", NULL, set_nodefaults, "no empty CD and floppy drive"},
     {"no-hpet", NULL, set_nothing, NULL},
     {"d", "ITEMS", set_log_items, "log: guest_errors,tr,int,exec,mmu,io,cpu"},
     {"D", "FILE", set_log_file, "write the log to this file"},
@@ -503,18 +550,8 @@ static const struct flag flags[] = {
 static const struct {
     const char *name, *why;
 } refused[] = {
-    {"hda", "there are no disks yet"},
-    {"hdb", "there are no disks yet"},
-    {"hdc", "there are no disks yet"},
-    {"hdd", "there are no disks yet"},
-    {"drive", "there are no disks yet"},
-    {"cdrom", "there is no CD drive yet"},
-    {"fda", "there is no floppy drive yet"},
-    {"fdb", "there is no floppy drive yet"},
-    {"boot", "there are no drives to boot from yet; use -kernel"},
     {"netdev", "there is no network card yet"},
     {"qmp", "there is no control socket yet"},
-    {"snapshot", "there are no disks yet"},
     {"s", "there is no debugger stub yet"},
     {"gdb", "there is no debugger stub yet"},
     {"usb", "there is no USB"},
@@ -567,6 +604,8 @@ static bool options_settle(struct parse *parse, GError **error)
     struct options *options = parse->options;
     if (options->action != OPTIONS_RUN)
         return true;
+    if (!drives_settle(&options->drives, error))
+        return false;
     if (!options->kernel) {
         if (options->initrd || options->append)
             return FAIL("%s needs -kernel", options->initrd ? "-initrd" : "-append");

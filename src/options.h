@@ -3,6 +3,7 @@
 
 #include <glib.h>
 
+#include "drives.h"
 #include "types.h"
 #include "vcpu.h"
 
@@ -23,6 +24,7 @@ struct options {
     enum accel_kind accel;
     unsigned tb_size; /* MiB of translated code, 0 = default */
     char accel_why[96]; /* why this engine, for the line that is always printed */
+    struct drive_options drives;
     bool no_vga; /* no graphics card */
     const char *vga_rom; /* video BIOS in a file, NULL: our own */
     const char *monitor; /* stdio or unix:..., NULL: none */

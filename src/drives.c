@@ -1,0 +1,259 @@
+/* The drive flags of the command line; their language is QEMU's. See drives.h. */
+#include "drives.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static GQuark drives_error(void)
+{
+    return g_quark_from_static_string("ringer-options");
+}
+
+#define FAIL(...) (g_set_error(error, drives_error(), 0, __VA_ARGS__), false)
+
+static bool slot_take(struct drive_option *slots, unsigned n, const struct drive_option *drive, const char *flag,
+                      const char *kind, GError **error)
+{
+    if (slots[n].present)
+        return FAIL("%s: %s drive %u is given twice", flag, kind, n);
+    slots[n] = *drive;
+    slots[n].present = true;
+    return true;
+}
+
+bool drives_set_file(struct drive_options *drives, const char *flag, const char *path, GError **error)
+{
+    struct drive_option drive = {.image.path = path};
+    char given[16];
+
+    g_snprintf(given, sizeof(given), "-%s", flag);
+    if (strcmp(flag, "cdrom") == 0) {
+        drive.is_cd = true;
+        return slot_take(drives->ide, 2, &drive, given, "IDE", error);
+    }
+    if (flag[0] == 'f')
+        return slot_take(drives->floppy, (unsigned)(flag[2] - 'a'), &drive, given, "floppy", error);
+    return slot_take(drives->ide, (unsigned)(flag[2] - 'a'), &drive, given, "IDE", error);
+}
+
+/* Items between commas; two commas are one in a value. */
+static char **items_split(const char *list)
+{
+    GPtrArray *items = g_ptr_array_new();
+    GString *item = g_string_new(NULL);
+    for (const char *at = list;; at++) {
+        if (*at == ',' && at[1] == ',') {
+            g_string_append_c(item, *at++);
+        } else if (*at == ',' || *at == 0) {
+            g_ptr_array_add(items, g_string_free(item, FALSE));
+            if (*at == 0)
+                break;
+            item = g_string_new(NULL);
+        } else {
+            g_string_append_c(item, *at);
+        }
+    }
+    g_ptr_array_add(items, NULL);
+    return (char **)g_ptr_array_free(items, FALSE);
+}
+
+struct drive_keys {
+    struct drive_option drive;
+    bool is_floppy, has_media;
+    int index, bus, unit;
+};
+
+static bool switch_parse(const char *value, bool *on)
+{
+    if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+        return false;
+    *on = strcmp(value, "on") == 0;
+    return true;
+}
+
+static bool place_parse(const char *value, int *place)
+{
+    if (value[0] < '0' || value[0] > '3' || value[1])
+        return false;
+    *place = value[0] - '0';
+    return true;
+}
+
+/* False: the value is not one of the key's. */
+static bool drive_key_set(struct drive_keys *keys, const char *key, const char *value, bool *known)
+{
+    struct drive_option *drive = &keys->drive;
+    bool ignored;
+
+    *known = true;
+    if (strcmp(key, "file") == 0) {
+        drive->image.path = *value ? g_intern_string(value) : NULL;
+        return true;
+    }
+    if (strcmp(key, "if") == 0) {
+        keys->is_floppy = strcmp(value, "floppy") == 0;
+        return keys->is_floppy || strcmp(value, "ide") == 0;
+    }
+    if (strcmp(key, "index") == 0)
+        return place_parse(value, &keys->index);
+    if (strcmp(key, "bus") == 0)
+        return place_parse(value, &keys->bus);
+    if (strcmp(key, "unit") == 0)
+        return place_parse(value, &keys->unit);
+    if (strcmp(key, "media") == 0) {
+        drive->is_cd = strcmp(value, "cdrom") == 0;
+        keys->has_media = true;
+        return drive->is_cd || strcmp(value, "disk") == 0;
+    }
+    if (strcmp(key, "format") == 0) {
+        drive->image.format = g_intern_string(value);
+        return strcmp(value, "raw") == 0 || strcmp(value, "qcow2") == 0;
+    }
+    if (strcmp(key, "snapshot") == 0)
+        return switch_parse(value, &drive->image.snapshot);
+    if (strcmp(key, "readonly") == 0 || strcmp(key, "read-only") == 0)
+        return switch_parse(value, &drive->image.read_only);
+    if (strcmp(key, "cache") == 0) {
+        /* "none" and "directsync" bypass the host's page cache in QEMU; what they promise is the same. */
+        if (strcmp(value, "writethrough") == 0 || strcmp(value, "directsync") == 0)
+            drive->image.cache = IMAGE_WRITETHROUGH;
+        else if (strcmp(value, "unsafe") == 0)
+            drive->image.cache = IMAGE_UNSAFE;
+        else
+            return strcmp(value, "writeback") == 0 || strcmp(value, "none") == 0;
+        return true;
+    }
+    if (strcmp(key, "serial") == 0) {
+        drive->serial = g_intern_string(value);
+        return strlen(value) <= 20;
+    }
+    if (strcmp(key, "id") == 0)
+        return *value != 0;
+    if (strcmp(key, "aio") == 0)
+        return strcmp(value, "threads") == 0 || strcmp(value, "native") == 0 || strcmp(value, "io_uring") == 0;
+    if (strcmp(key, "discard") == 0) /* these drives have no TRIM */
+        return strcmp(value, "ignore") == 0 || strcmp(value, "off") == 0 || strcmp(value, "unmap") == 0 ||
+               strcmp(value, "on") == 0;
+    if (strcmp(key, "werror") == 0 || strcmp(key, "rerror") == 0)
+        return strcmp(value, "report") == 0;
+    if (strcmp(key, "copy-on-read") == 0)
+        return switch_parse(value, &ignored) && !ignored;
+    *known = false;
+    return false;
+}
+
+bool drives_set_drive(struct drive_options *drives, const char *arg, GError **error)
+{
+    struct drive_keys keys = {.index = -1, .bus = -1, .unit = -1};
+    char **items = items_split(arg);
+    bool ok = true;
+
+    for (unsigned i = 0; items[i] && ok; i++) {
+        char *value = strchr(items[i], '=');
+        bool known;
+        if (!value) {
+            ok = FAIL("-drive: '%s' needs a value, as in -drive file=disk.img,if=ide", items[i]);
+            break;
+        }
+        *value++ = 0;
+        if (!drive_key_set(&keys, items[i], value, &known))
+            ok = known ? FAIL("-drive: '%s=%s' is not possible here", items[i], value)
+                       : FAIL("-drive: option '%s' is not known", items[i]);
+    }
+    g_strfreev(items);
+    if (!ok)
+        return false;
+    if (!keys.drive.image.path && !keys.drive.is_cd && !keys.is_floppy)
+        return FAIL("-drive: a disk needs file=");
+    if (keys.is_floppy) {
+        int n = keys.index >= 0 ? keys.index : keys.unit >= 0 ? keys.unit : 0;
+        if (keys.index < 0 && keys.unit < 0 && drives->floppy[0].present)
+            n = 1;
+        if (n >= DRIVES_FLOPPY || keys.bus > 0)
+            return FAIL("-drive: this PC has two floppy drives, index 0 and 1");
+        return slot_take(drives->floppy, (unsigned)n, &keys.drive, "-drive", "floppy", error);
+    }
+    int n = keys.index;
+    if (keys.index >= 0 && (keys.bus >= 0 || keys.unit >= 0))
+        return FAIL("-drive: index= and bus=,unit= say the same; give one of them");
+    if (n < 0 && (keys.bus >= 0 || keys.unit >= 0)) {
+        if (keys.bus > 1 || keys.unit > 1)
+            return FAIL("-drive: IDE has bus 0 and 1, each with unit 0 and 1");
+        n = 2 * MAX(keys.bus, 0) + MAX(keys.unit, 0);
+    }
+    for (int i = 0; i < DRIVES_IDE && n < 0; i++) {
+        if (!drives->ide[i].present)
+            n = i;
+    }
+    if (n < 0)
+        return FAIL("-drive: this PC has four IDE drives at most");
+    return slot_take(drives->ide, (unsigned)n, &keys.drive, "-drive", "IDE", error);
+}
+
+static bool order_set(char *order, size_t size, const char *value, GError **error)
+{
+    bool ok = *value && strlen(value) < size && strspn(value, "acdn") == strlen(value);
+    for (const char *at = value; *at && ok; at++)
+        ok = !strchr(at + 1, *at);
+    if (!ok)
+        return FAIL("-boot: order '%s' is not made of a (floppy), c (disk), d (CD) and n (network), each once",
+                    value);
+    g_strlcpy(order, value, size);
+    return true;
+}
+
+bool drives_set_boot(struct drive_options *drives, const char *arg, GError **error)
+{
+    char **items = items_split(arg);
+    bool ok = true, ignored;
+
+    for (unsigned i = 0; items[i] && ok; i++) {
+        char *value = strchr(items[i], '=');
+        if (!value) {
+            ok = i == 0 ? order_set(drives->boot_order, sizeof(drives->boot_order), items[i], error)
+                        : FAIL("-boot: '%s' needs a value, as in -boot order=dc", items[i]);
+            continue;
+        }
+        *value++ = 0;
+        if (strcmp(items[i], "order") == 0)
+            ok = order_set(drives->boot_order, sizeof(drives->boot_order), value, error);
+        else if (strcmp(items[i], "once") == 0)
+            ok = order_set(drives->boot_once, sizeof(drives->boot_once), value, error);
+        else if (strcmp(items[i], "menu") == 0)
+            ok = switch_parse(value, &drives->boot_menu) || FAIL("-boot: menu is on or off, not '%s'", value);
+        else if (strcmp(items[i], "strict") == 0)
+            ok = switch_parse(value, &ignored) || FAIL("-boot: strict is on or off, not '%s'", value);
+        else
+            ok = FAIL("-boot: option '%s' is not known", items[i]);
+    }
+    g_strfreev(items);
+    return ok;
+}
+
+bool drives_settle(struct drive_options *drives, GError **error)
+{
+    if (!drives->no_defaults) {
+        if (!drives->ide[2].present)
+            drives->ide[2] = (struct drive_option){.present = true, .is_cd = true};
+        if (!drives->floppy[0].present)
+            drives->floppy[0].present = true;
+    }
+    for (unsigned n = 0; n < DRIVES_IDE + DRIVES_FLOPPY; n++) {
+        struct drive_option *drive = n < DRIVES_IDE ? &drives->ide[n] : &drives->floppy[n - DRIVES_IDE];
+        if (drives->snapshot)
+            drive->image.snapshot = true;
+        if (drive->is_cd)
+            drive->image.read_only = true;
+        /* The same file twice is two drivers of one file system, if one of them writes. */
+        for (unsigned m = 0; m < n && drive->image.path; m++) {
+            const struct drive_option *other = m < DRIVES_IDE ? &drives->ide[m] : &drives->floppy[m - DRIVES_IDE];
+            bool writes = !(drive->image.read_only || drive->image.snapshot) ||
+                          !(other->image.read_only || other->image.snapshot);
+            if (other->image.path && strcmp(other->image.path, drive->image.path) == 0 && writes)
+                return FAIL("'%s' is given for two drives; one file can be in one drive only", drive->image.path);
+        }
+    }
+    if (!drives->boot_order[0])
+        g_strlcpy(drives->boot_order, "cad", sizeof(drives->boot_order));
+    return true;
+}

@@ -1,0 +1,32 @@
+/* What the command line says of drives: -hda to -hdd, -cdrom, -fda, -fdb, -drive, -boot, -snapshot. */
+#pragma once
+
+#include <glib.h>
+
+#include "host/image.h"
+#include "types.h"
+
+#define DRIVES_IDE    4 /* primary master, primary slave, secondary master, secondary slave */
+#define DRIVES_FLOPPY 2
+
+struct drive_option {
+    bool present; /* there is such a drive */
+    bool is_cd;
+    struct image_options image; /* path NULL: no medium */
+    const char *serial;
+};
+
+struct drive_options {
+    struct drive_option ide[DRIVES_IDE], floppy[DRIVES_FLOPPY];
+    bool snapshot;    /* for all of them */
+    bool no_defaults; /* no empty CD and floppy drives */
+    char boot_order[8], boot_once[8]; /* letters of -boot, "" = not given */
+    bool boot_menu;
+};
+
+/* One flag with its argument, without dashes. False with a sentence in *error. Strings stay referred to. */
+bool drives_set_file(struct drive_options *drives, const char *flag, const char *path, GError **error);
+bool drives_set_drive(struct drive_options *drives, const char *arg, GError **error);
+bool drives_set_boot(struct drive_options *drives, const char *arg, GError **error);
+/* What follows from all flags together. */
+bool drives_settle(struct drive_options *drives, GError **error);
