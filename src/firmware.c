@@ -26,6 +26,8 @@ static void legacy_init(void)
             outb(port + 1, icw[chip][i]);
         outb(port + 1, 0xff);
     }
+    outb(0xd6, 0xc0); /* the first DMA controller behind channel 4 */
+    outb(0xd4, 0x00);
     outb(0x43, 0x34); /* counter 0: mode 2, 65536 */
     outb(0x40, 0);
     outb(0x40, 0);

@@ -274,10 +274,13 @@ static void board_build(struct machine *machine)
 static bool drives_build(struct machine *machine, GError **error)
 {
     const struct storage_wiring wiring = {.ide_irq = {pic_line(machine, 14), pic_line(machine, 15)},
+                                          .fdc_irq = pic_line(machine, 6),
                                           .bus_request = {wire_bus_request, machine, 0}};
     if (!storage_build(&machine->storage, &machine->options.drives, machine->pci, machine->rtc, &wiring, error))
         return false;
     part_add(machine, &ide_ops, machine->storage.ide);
+    part_add(machine, &dma8237_ops, machine->storage.dma);
+    part_add(machine, &fdc_ops, machine->storage.fdc);
     rtc_set_memory_size(machine->rtc, machine->options.ram_size); /* the checksum anew */
     return true;
 }

@@ -125,13 +125,48 @@ static bool ide_build(struct storage *storage, const struct drive_options *drive
     return true;
 }
 
+static bool floppy_build(struct storage *storage, const struct drive_options *drives,
+                         const struct storage_wiring *wiring, GError **error)
+{
+    static const char *const label[DRIVES_FLOPPY] = {"floppy0", "floppy1"};
+    struct block *block[DRIVES_FLOPPY] = {NULL, NULL};
+    uint8_t types = 0;
+    unsigned count = 0;
+
+    for (unsigned n = 0; n < DRIVES_FLOPPY; n++) {
+        const struct drive_option *drive = &drives->floppy[n];
+        if (!drive->present)
+            continue;
+        block[n] = blockdev_open(drive->image.path ? &drive->image : NULL, label[n], error);
+        if (!block[n])
+            return false;
+        if (block[n]->has_medium && !fdc_fits(block[n]->size)) {
+            g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                        "disk image '%s' is larger than any floppy (%llu KiB, 2880 at most)", drive->image.path,
+                        (unsigned long long)(block[n]->size / KiB));
+            return false;
+        }
+        types |= (uint8_t)((unsigned)fdc_type_of(block[n]) << (n ? 0 : 4));
+        count++;
+    }
+    rtc_set_cmos(storage->rtc, CMOS_FLOPPY_TYPES, types);
+    uint8_t equipment = rtc_get_cmos(storage->rtc, CMOS_EQUIPMENT) & 0x3e;
+    if (count)
+        equipment |= (uint8_t)(0x01 | (count - 1) << 6);
+    rtc_set_cmos(storage->rtc, CMOS_EQUIPMENT, equipment);
+    storage->dma = dma8237_new();
+    const struct fdc_wiring fdc_wiring = {wiring->fdc_irq, wiring->bus_request, storage->dma};
+    storage->fdc = fdc_new(&fdc_wiring, block);
+    return true;
+}
+
 bool storage_build(struct storage *storage, const struct drive_options *drives, struct pci_bus *pci,
                    struct rtc *rtc, const struct storage_wiring *wiring, GError **error)
 {
     memset(storage, 0, sizeof(*storage));
     storage->rtc = rtc;
     g_strlcpy(storage->boot_order, drives->boot_order, sizeof(storage->boot_order));
-    if (!ide_build(storage, drives, pci, wiring, error))
+    if (!ide_build(storage, drives, pci, wiring, error) || !floppy_build(storage, drives, wiring, error))
         return false;
     cmos_boot_order(rtc, drives->boot_once[0] ? drives->boot_once : drives->boot_order);
     return true;
@@ -140,6 +175,7 @@ bool storage_build(struct storage *storage, const struct drive_options *drives, 
 void storage_bus_granted(struct storage *storage)
 {
     ide_bus_granted(storage->ide);
+    fdc_bus_granted(storage->fdc);
 }
 
 void storage_end_boot_once(struct storage *storage)
@@ -156,4 +192,8 @@ void storage_free(struct storage *storage)
 {
     if (storage->ide)
         ide_free(storage->ide);
+    if (storage->fdc) {
+        fdc_free(storage->fdc);
+        dma8237_free(storage->dma);
+    }
 }

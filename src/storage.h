@@ -1,18 +1,21 @@
 /* Drives, controllers and what CMOS RAM says of them, put together from the command line. */
 #pragma once
 
+#include "../devices/fdc.h"
 #include "../devices/ide.h"
 #include "../devices/pci.h"
 #include "../devices/rtc.h"
 #include "drives.h"
 
 struct storage_wiring {
-    struct irq ide_irq[2];
+    struct irq ide_irq[2], fdc_irq;
     struct irq bus_request; /* storage_bus_granted() is to be called between two guest instructions */
 };
 
 struct storage {
     struct ide *ide;
+    struct dma8237 *dma;
+    struct fdc *fdc;
     struct rtc *rtc;
     char boot_order[8];
 };
