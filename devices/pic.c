@@ -180,6 +180,11 @@ bool pic_is_requested(const struct pic *pic, int irq)
     return pic->regs.chip[irq >> 3].irr & (1u << (irq & 7));
 }
 
+bool pic_is_masked(const struct pic *pic, int irq)
+{
+    return pic->regs.chip[irq >> 3].imr & (1u << (irq & 7));
+}
+
 void pic_set_eoi_hook(struct pic *pic, int irq, const struct irq *hook)
 {
     pic->eoi_hook[irq] = *hook;

@@ -21,6 +21,7 @@ bool pic_intr(const struct pic *pic);
 
 /* IRQ irq is requested and not yet acknowledged. */
 bool pic_is_requested(const struct pic *pic, int irq);
+bool pic_is_masked(const struct pic *pic, int irq);
 
 /* Hears (as a pulse) whenever IRQ irq leaves service: how a tick source learns that the guest took
  * its tick and can be given one it missed. */

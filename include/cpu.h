@@ -140,6 +140,9 @@ static inline bool cpu_stack32(const struct cpu *cpu)
 /* Guest RDTSC value now. */
 uint64_t cpu_tsc(const struct cpu *cpu);
 
+/* Hears of writes to IA32_APIC_BASE, on the vCPU thread, without the machine lock. */
+void cpu_set_apicbase_hook(void (*hook)(void *opaque, uint64_t value), void *opaque);
+
 /* Delivers an external interrupt (already acknowledged at the PIC) or NMI through the IDT; wakes a
  * halted CPU. May end in a fault delivered in its place or in shutdown. Call only between
  * instructions, with EFLAGS.IF set (not required for NMI) and no interrupt shadow. */

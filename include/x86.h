@@ -116,6 +116,7 @@ enum vector {
 /* MSRs */
 #define MSR_TSC            0x010u
 #define MSR_APICBASE       0x01bu
+#define APICBASE_ENABLE    0x800u
 #define MSR_BIOS_SIGN_ID   0x08bu
 #define MSR_MTRRCAP        0x0feu
 #define MSR_SYSENTER_CS    0x174u

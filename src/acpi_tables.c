@@ -1,6 +1,6 @@
 /* RSDP, RSDT, FADT, FACS and the compiled DSDT, in the segment F0000h where operating systems look.
  *
- * ACPI 1.0b, chapter 5. The machine has neither APIC nor HPET: no MADT, PIC mode.
+ * ACPI 1.0b, chapter 5. No MADT: a kernel started without BIOS runs in PIC mode, its local APIC a virtual wire.
  */
 #include "acpi_tables.h"
 

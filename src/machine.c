@@ -11,7 +11,9 @@
 #include "../devices/acpi_pm.h"
 #include "../devices/debugexit.h"
 #include "../devices/fw_cfg.h"
+#include "../devices/ioapic.h"
 #include "../devices/kbd8042.h"
+#include "../devices/lapic.h"
 #include "../devices/pci.h"
 #include "../devices/pic.h"
 #include "../devices/pit.h"
@@ -50,6 +52,8 @@ struct machine {
     _Atomic int exit_status; /* -1 while running */
 
     struct pic *pic;
+    struct lapic *lapic; /* NULL where the CPU model has none; then neither is the I/O APIC */
+    struct ioapic *ioapic;
     struct pit *pit;
     struct rtc *rtc;
     struct kbd8042 *kbd;
@@ -86,9 +90,47 @@ void machine_quit(struct machine *machine, int status)
 
 /* --- Wires --- */
 
+/* Each interrupt line goes to both kinds of controller; the timer's is pin 2 of the I/O APIC. */
+static void wire_line(void *opaque, int line, bool level)
+{
+    struct machine *machine = opaque;
+    pic_set_line(machine->pic, line, level);
+    if (!machine->ioapic)
+        return;
+    int pin = line & 15;
+    ioapic_set_line(machine->ioapic, (pin ? pin : 2) + (line >= PIC_LINE_PCI ? IOAPIC_LINE_PCI : 0), level);
+}
+
 static struct irq pic_line(struct machine *machine, int line)
 {
-    return (struct irq){pic_set_line, machine->pic, line};
+    return (struct irq){wire_line, machine, line};
+}
+
+static void wire_nmi(void *opaque, int line, bool level)
+{
+    struct machine *machine = opaque;
+    if (machine->vcpu && level)
+        vcpu_request_nmi(machine->vcpu);
+}
+
+static uint8_t wire_pic_ack(void *opaque)
+{
+    struct machine *machine = opaque;
+    return pic_ack(machine->pic);
+}
+
+static void wire_apic_eoi(void *opaque, uint8_t vector)
+{
+    struct machine *machine = opaque;
+    ioapic_eoi(machine->ioapic, vector);
+}
+
+static void wire_apicbase(void *opaque, uint64_t value)
+{
+    struct machine *machine = opaque;
+    machine_lock();
+    lapic_set_enabled(machine->lapic, value & APICBASE_ENABLE);
+    machine_unlock();
 }
 
 static void wire_intr(void *opaque, int line, bool level)
@@ -139,7 +181,8 @@ static void wire_pam(void *opaque, gpa_t base, uint32_t size, bool readable, boo
 static bool irq0_is_requested(void *opaque)
 {
     struct machine *machine = opaque;
-    return pic_is_requested(machine->pic, 0);
+    /* A tick that the 8259A masks is nobody's: the I/O APIC may have had it. */
+    return pic_is_requested(machine->pic, 0) && !pic_is_masked(machine->pic, 0);
 }
 
 static void debug_exit(void *opaque, int status)
@@ -160,7 +203,7 @@ static void hook_bus(void *opaque)
 static uint8_t hook_ack(void *opaque)
 {
     struct machine *machine = opaque;
-    return pic_ack(machine->pic);
+    return machine->lapic ? lapic_ack(machine->lapic) : pic_ack(machine->pic);
 }
 
 /* Full reset, as the RESET# pin does it: every chip, then the CPU, then what stands in for the BIOS. */
@@ -234,7 +277,23 @@ static void board_build(struct machine *machine)
     const struct irq reset = {wire_reset, machine, 0};
     const struct irq soft_off = {wire_soft_off, machine, 0};
 
-    machine->pic = pic_new(&intr);
+    if (machine->model->edx & CPUID_APIC) {
+        const struct lapic_wiring wiring = {.intr = intr,
+                                            .nmi = {wire_nmi, machine, 0},
+                                            .eoi = wire_apic_eoi,
+                                            .eoi_opaque = machine,
+                                            .pic_ack = wire_pic_ack,
+                                            .pic_opaque = machine};
+        machine->lapic = lapic_new(&wiring);
+        machine->ioapic = ioapic_new(machine->lapic);
+        cpu_set_apicbase_hook(wire_apicbase, machine);
+        const struct irq lint0 = {lapic_set_lint0, machine->lapic, 0};
+        machine->pic = pic_new(&lint0);
+        part_add(machine, &lapic_ops, machine->lapic);
+        part_add(machine, &ioapic_ops, machine->ioapic);
+    } else {
+        machine->pic = pic_new(&intr);
+    }
     part_add(machine, &pic_ops, machine->pic);
 
     struct pci_wiring pci_wiring = {.reset = reset, .pam_changed = wire_pam};
@@ -552,6 +611,11 @@ void machine_free(struct machine *machine)
         pit_free(machine->pit);
         pci_free(machine->pci);
         pic_free(machine->pic);
+        if (machine->lapic) {
+            cpu_set_apicbase_hook(NULL, NULL);
+            ioapic_free(machine->ioapic);
+            lapic_free(machine->lapic);
+        }
     }
     mem_destroy();
     boot_image_free(machine->boot);

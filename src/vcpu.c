@@ -36,6 +36,7 @@ struct vcpu {
     volatile int *intr;     /* level of the INTR pin */
     volatile int own_kick, own_intr; /* what these point to without bt */
     _Atomic int requests;   /* REQUEST_* */
+    _Atomic bool nmi;       /* one waits to be taken */
     _Atomic bool asleep;    /* waiting for kick, on wake */
     pthread_mutex_t wait_lock;
     pthread_cond_t wake;
@@ -146,6 +147,12 @@ void vcpu_request_bus(struct vcpu *vcpu)
     vcpu_kick(vcpu);
 }
 
+void vcpu_request_nmi(struct vcpu *vcpu)
+{
+    atomic_store(&vcpu->nmi, true);
+    vcpu_kick(vcpu);
+}
+
 void vcpu_pause(struct vcpu *vcpu)
 {
     atomic_fetch_or(&vcpu->requests, REQUEST_PAUSE);
@@ -201,6 +208,21 @@ static void vcpu_take_interrupt(struct vcpu *vcpu)
     }
 }
 
+/* An NMI waits while another is handled and in an interrupt shadow. True: it waits, and the CPU is to go on
+ * instruction by instruction until it may come (such handlers are short). */
+static bool vcpu_take_nmi(struct vcpu *vcpu)
+{
+    struct cpu *cpu = vcpu->cpu;
+    if (!atomic_load(&vcpu->nmi) || cpu->shutdown)
+        return false;
+    if (cpu->nmi_blocked || cpu->inhibit_irq)
+        return true;
+    atomic_store(&vcpu->nmi, false);
+    log_at(LOG_INT, "int: NMI eip=%08x\n", cpu->eip);
+    cpu_interrupt(cpu, EXC_NMI);
+    return false;
+}
+
 /* False: the thread is to end. */
 static bool vcpu_serve_requests(struct vcpu *vcpu)
 {
@@ -251,6 +273,7 @@ static void *vcpu_thread(void *opaque)
                 break;
             continue;
         }
+        bool waiting = vcpu_take_nmi(vcpu);
         bool deliverable = *vcpu->intr && (cpu->eflags & FL_IF);
         if (deliverable && !cpu->inhibit_irq)
             vcpu_take_interrupt(vcpu);
@@ -267,7 +290,10 @@ static void *vcpu_thread(void *opaque)
             continue;
         }
         uint64_t done = 0;
-        if (vcpu->bt) {
+        if (waiting) {
+            interp_step(cpu);
+            done = 1;
+        } else if (vcpu->bt) {
             bt_run(vcpu->bt, vcpu->kind == ACCEL_LOCKSTEP);
         } else if (deliverable && cpu->inhibit_irq) {
             interp_step(cpu); /* the one instruction of the interrupt shadow */

@@ -53,6 +53,7 @@ bool vcpu_stop(struct vcpu *vcpu);
 void vcpu_kick(struct vcpu *vcpu);
 void vcpu_request_reset(struct vcpu *vcpu);
 void vcpu_request_bus(struct vcpu *vcpu); /* see hooks.bus */
+void vcpu_request_nmi(struct vcpu *vcpu); /* one is remembered while another is being handled */
 /* Stops executing at the next instruction boundary; does not wait. */
 void vcpu_pause(struct vcpu *vcpu);
 void vcpu_resume(struct vcpu *vcpu);

@@ -37,7 +37,8 @@ void cpu_reset(struct cpu *cpu)
     cpu->dr[7] = 0x400;
     cpu->tsc_offset = 0 - __rdtsc();
     cpu->msr_pat = 0x0007040600070406ull;
-    cpu->msr_apicbase = 0xfee00100; /* boot processor; the local APIC is disabled */
+    /* Boot processor; enabled where there is a local APIC. */
+    cpu->msr_apicbase = 0xfee00100 | (cpu->model && (cpu->model->edx & CPUID_APIC) ? APICBASE_ENABLE : 0);
     cpu->msr_misc_enable = 1;       /* fast strings */
     cpu->fpu.fcw = 0x40;
     cpu->fpu.ftw = 0xff;            /* power-on: all registers hold +0.0 */

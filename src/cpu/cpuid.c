@@ -8,7 +8,8 @@
 #include <string.h>
 
 #define EDX_486     CPUID_FPU
-#define EDX_PENTIUM (CPUID_FPU | CPUID_DE | CPUID_PSE | CPUID_TSC | CPUID_MSR | CPUID_CX8 | CPUID_MMX)
+#define EDX_PENTIUM                                                                                \
+    (CPUID_FPU | CPUID_DE | CPUID_PSE | CPUID_TSC | CPUID_MSR | CPUID_CX8 | CPUID_MMX | CPUID_APIC)
 #define EDX_P6                                                                                     \
     (EDX_PENTIUM | CPUID_PAE | CPUID_SEP | CPUID_MTRR | CPUID_PGE | CPUID_CMOV | CPUID_PAT |        \
      CPUID_FXSR | CPUID_SSE)
@@ -45,6 +46,7 @@ static const struct {
     {"msr", WORD_EDX, CPUID_MSR, false, 1u << FEAT_MSR},
     {"pae", WORD_EDX, CPUID_PAE, false, 0},
     {"cx8", WORD_EDX, CPUID_CX8, false, 1u << FEAT_CX8},
+    {"apic", WORD_EDX, CPUID_APIC, false, 0},
     {"sep", WORD_EDX, CPUID_SEP, false, 1u << FEAT_SEP},
     {"mtrr", WORD_EDX, CPUID_MTRR, false, 0},
     {"pge", WORD_EDX, CPUID_PGE, false, 0},

@@ -28,6 +28,7 @@ struct cpu_model {
 #define CPUID_MSR   (1u << 5)
 #define CPUID_PAE   (1u << 6)
 #define CPUID_CX8   (1u << 8)
+#define CPUID_APIC  (1u << 9)
 #define CPUID_SEP   (1u << 11)
 #define CPUID_MTRR  (1u << 12)
 #define CPUID_PGE   (1u << 13)

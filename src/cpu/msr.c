@@ -15,6 +15,15 @@
 #define MTRR_PAIRS      8u
 
 /* The eleven fixed MTRRs follow the sixteen variable registers in cpu->msr_mtrr. */
+static void (*apicbase_hook)(void *opaque, uint64_t value);
+static void *apicbase_opaque;
+
+void cpu_set_apicbase_hook(void (*hook)(void *opaque, uint64_t value), void *opaque)
+{
+    apicbase_hook = hook;
+    apicbase_opaque = opaque;
+}
+
 static const uint32_t mtrr_fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
                                       0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
 
@@ -161,7 +170,11 @@ bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value)
     case MSR_APICBASE:
         if (!p6)
             break;
+        if (value & ~((1ull << model->phys_bits) - 1) || (value & 0x6ff))
+            return false; /* reserved; BSP is read-only but written back by everybody */
         cpu->msr_apicbase = value;
+        if (apicbase_hook)
+            apicbase_hook(apicbase_opaque, value);
         return true;
     case MSR_PAT:
         if (!(model->edx & CPUID_PAT))
