@@ -322,8 +322,9 @@ yield:
     movl %esp, stack_free
     sti
     nop
-    nop
+    rep; nop                    /* where emulators look for interrupts */
     cli
+    cld
     popl stack_free
     retl
 
@@ -404,6 +405,11 @@ pm_copy:
 1:  movw $0x10, %dx
     movw %dx, %ds
     movw %dx, %es
+    movl %ecx, %edx             /* device registers take dwords only */
+    shrl $2, %ecx
+    rep movsl (%esi), (%edi)
+    movl %edx, %ecx
+    andl $3, %ecx
     rep movsb (%esi), (%edi)
     movw $0x18, %dx
     movw %dx, %ds

@@ -46,7 +46,6 @@ static const struct floppy_type types[] = {
 
 static uint8_t drive_type[2];
 static uint8_t known_rate[2];    /* of the medium, 0xff: not known */
-static uint8_t media_sectors[2]; /* in a track, as far as reading told; 0: not known */
 static uint8_t result[7];
 
 static void fail_log(const char *what, uint8_t code)
@@ -256,7 +255,6 @@ static void set_rate(uint8_t drive, uint8_t rate)
 static void forget_medium(uint8_t drive)
 {
     known_rate[drive] = 0xff;
-    media_sectors[drive] = 0;
     poke8(BDA_SEG, (uint16_t)(BDA_FD_MEDIA + drive), 0);
     poke8(BDA_SEG, BDA_FD_RECAL, (uint8_t)(peek8(BDA_SEG, BDA_FD_RECAL) & ~(1u << drive)));
 }
@@ -343,6 +341,15 @@ static uint8_t track_transfer(const struct request *r, uint8_t head, uint8_t sec
     return result_code();
 }
 
+/* Where a transfer goes on to the other side: INT 1Eh's table says it, unless it is still ours, which fits 1.44M. */
+static unsigned track_sectors(uint8_t drive)
+{
+    static const uint8_t by_rate[] = {18, 9, 9, 36};
+    if (table_byte(4) != 18)
+        return table_byte(4);
+    return drive_type[drive] == 2 && known_rate[drive] == 0 ? 15 : by_rate[known_rate[drive] & 3];
+}
+
 /* 02 read, 03 write, 04 verify; *done sectors went well. */
 static uint8_t transfer(const struct request *r, uint8_t *done)
 {
@@ -354,9 +361,7 @@ static uint8_t transfer(const struct request *r, uint8_t *done)
         return FD_DMA_BOUNDARY;
     if (r->function == 0x04)
         at = 0; /* nothing moves */
-    unsigned track_end = table_byte(4);
-    if (media_sectors[r->drive] > track_end)
-        track_end = media_sectors[r->drive];
+    unsigned track_end = track_sectors(r->drive);
     while (*done < r->count) {
         uint32_t n = r->count - *done;
         if (sector + n - 1 > track_end) /* what does not fit is on the other side */
@@ -370,8 +375,6 @@ static uint8_t transfer(const struct request *r, uint8_t *done)
         }
         if (code)
             return code;
-        if (sector + n - 1 > media_sectors[r->drive])
-            media_sectors[r->drive] = (uint8_t)(sector + n - 1);
         *done = (uint8_t)(*done + n);
         if (r->function != 0x04)
             at += n * 512;

@@ -122,6 +122,10 @@ void post(void)
     outb(0x80, 0x03);
     tables_build();
     rom_run_video();
+    struct bregs mode;
+    memset(&mode, 0, sizeof(mode));
+    mode.ax = 0x0003;
+    call_int(0x10, &mode);
     font_init();
     banner();
     outb(0x80, 0x04);

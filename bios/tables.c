@@ -263,7 +263,7 @@ static void find_apics(void)
     uint32_t features;
     cpuid_signature(&features);
     uint32_t version = read_physical(LAPIC + 0x30);
-    has_apics = (features & (1u << 9)) && version != 0xffffffff && (version & 0xff) >= 0x10 && version != 0;
+    has_apics = (features & (1u << 9)) && (version & 0xf0) == 0x10;
     if (has_apics) {
         /* Virtual wire: LINT0 is the 8259's output, LINT1 is NMI. */
         static const uint32_t svr = 0x1ff, lint0 = 0x700, lint1 = 0x400;
