@@ -5,7 +5,7 @@
 set -eu
 
 build="gcc pkg-config meson ninja-build python3 acpica-tools libc6-dev libglib2.0-dev libzydis-dev
-       libcapstone-dev libpng-dev libncurses-dev cpio"
+       libcapstone-dev zlib1g-dev libzstd-dev libpng-dev libncurses-dev cpio"
 test="clang gcc-multilib libclang-rt-14-dev qemu-system-x86 linux-libc-dev procps"
 
 case ${1:-build} in
