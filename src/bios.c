@@ -6,8 +6,16 @@
 #define BIOS_MAX  (16 * MiB)
 #define BIOS_UNIT (64 * KiB)
 
+extern const uint8_t bios_rom[];
+extern const uint32_t bios_rom_size;
+
 bool bios_open(struct bios *bios, const char *path, GError **error)
 {
+    if (!path) {
+        *bios = (struct bios){g_memdup2(bios_rom, bios_rom_size), bios_rom_size};
+        return true;
+    }
+
     char *bytes;
     gsize len;
     if (!g_file_get_contents(path, &bytes, &len, error)) {

@@ -35,6 +35,10 @@
 #include "vclock.h"
 #include "vcpu.h"
 
+/* bios/vga, by bin2c.py */
+extern const uint8_t vgabios_rom[];
+extern const uint32_t vgabios_rom_size;
+
 struct part {
     const struct device_ops *ops;
     void *dev;
@@ -361,7 +365,8 @@ static bool vga_build(struct machine *machine, GError **error)
         g_free(rom);
         return false;
     }
-    machine->vga = vga_new(machine->pci, (uint8_t *)rom, (uint32_t)rom_size, error);
+    machine->vga = rom ? vga_new(machine->pci, (uint8_t *)rom, (uint32_t)rom_size, error)
+                       : vga_new(machine->pci, vgabios_rom, vgabios_rom_size, error);
     g_free(rom);
     if (!machine->vga)
         return false;
@@ -553,7 +558,7 @@ struct machine *machine_new(const struct options *options, GError **error)
         if (!machine->boot)
             goto fail;
     }
-    if (options->bios && !bios_open(&machine->bios, options->bios, error))
+    if ((options->bios || !options->kernel) && !bios_open(&machine->bios, options->bios, error))
         goto fail;
     machine->model = cpu_model_parse(options->cpu, error);
     if (!machine->model)

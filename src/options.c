@@ -606,12 +606,8 @@ static bool options_settle(struct parse *parse, GError **error)
         return true;
     if (!drives_settle(&options->drives, error))
         return false;
-    if (!options->kernel) {
-        if (options->initrd || options->append)
-            return FAIL("%s needs -kernel", options->initrd ? "-initrd" : "-append");
-        if (!options->bios)
-            return FAIL("there is nothing to start; give -kernel FILE or -bios FILE");
-    }
+    if (!options->kernel && (options->initrd || options->append))
+        return FAIL("%s needs -kernel", options->initrd ? "-initrd" : "-append");
     if (options->nographic && parse->serial_count == 0)
         options->serial[0] = "mon:stdio";
     unsigned on_terminal = 0;
