@@ -1,0 +1,461 @@
+/* VESA BIOS Extension 3.0 on the Bochs display interface (DISPI).
+ *
+ * VBE Core Functions Standard 3.0. Mode numbers from 140h up are those of the Bochs VBE BIOS.
+ */
+#include "vga.h"
+
+#define DISPI_INDEX 0x1ce
+#define DISPI_DATA  0x1cf
+enum { DISPI_ID, DISPI_XRES, DISPI_YRES, DISPI_BPP, DISPI_ENABLE, DISPI_BANK, DISPI_VIRT_WIDTH, DISPI_VIRT_HEIGHT,
+       DISPI_X_OFFSET, DISPI_Y_OFFSET, DISPI_MEMORY };
+#define ENABLE_ON      0x01
+#define ENABLE_8BIT    0x20
+#define ENABLE_LFB     0x40
+#define ENABLE_NOCLEAR 0x80
+
+#define MODE_LFB     0x4000
+#define MODE_NOCLEAR 0x8000
+
+#define VBE_OK     0x004f
+#define VBE_FAILED 0x014f
+#define VBE_NOT_NOW 0x034f
+
+uint16_t dispi_get(uint16_t index)
+{
+    outw(DISPI_INDEX, index);
+    return inw(DISPI_DATA);
+}
+
+void dispi_set(uint16_t index, uint16_t value)
+{
+    outw(DISPI_INDEX, index);
+    outw(DISPI_DATA, value);
+}
+
+bool dispi_present(void)
+{
+    return (dispi_get(DISPI_ID) & 0xfff0) == 0xb0c0;
+}
+
+void dispi_off(void)
+{
+    if (dispi_present())
+        dispi_set(DISPI_ENABLE, 0);
+}
+
+/* --- Modes --- */
+
+struct vbe_mode {
+    uint16_t number, width, height;
+    uint8_t bpp;
+} __attribute__((packed));
+
+static ROM struct vbe_mode vbe_modes[] ROM_SECTION = {
+    {0x100, 640, 400, 8},    {0x101, 640, 480, 8},    {0x102, 800, 600, 4},    {0x103, 800, 600, 8},
+    {0x104, 1024, 768, 4},   {0x105, 1024, 768, 8},   {0x106, 1280, 1024, 4},  {0x107, 1280, 1024, 8},
+    {0x10d, 320, 200, 15},   {0x10e, 320, 200, 16},   {0x10f, 320, 200, 24},   {0x110, 640, 480, 15},
+    {0x111, 640, 480, 16},   {0x112, 640, 480, 24},   {0x113, 800, 600, 15},   {0x114, 800, 600, 16},
+    {0x115, 800, 600, 24},   {0x116, 1024, 768, 15},  {0x117, 1024, 768, 16},  {0x118, 1024, 768, 24},
+    {0x119, 1280, 1024, 15}, {0x11a, 1280, 1024, 16}, {0x11b, 1280, 1024, 24}, {0x11c, 1600, 1200, 8},
+    {0x11d, 1600, 1200, 15}, {0x11e, 1600, 1200, 16}, {0x11f, 1600, 1200, 24}, {0x140, 320, 200, 32},
+    {0x141, 640, 400, 32},   {0x142, 640, 480, 32},   {0x143, 800, 600, 32},   {0x144, 1024, 768, 32},
+    {0x145, 1280, 1024, 32}, {0x146, 320, 200, 8},    {0x147, 1600, 1200, 32}, {0x148, 1152, 864, 8},
+    {0x149, 1152, 864, 15},  {0x14a, 1152, 864, 16},  {0x14b, 1152, 864, 24},  {0x14c, 1152, 864, 32},
+    {0x175, 1280, 768, 16},  {0x176, 1280, 768, 24},  {0x177, 1280, 768, 32},  {0x178, 1280, 800, 16},
+    {0x179, 1280, 800, 24},  {0x17a, 1280, 800, 32},  {0x17b, 1280, 960, 16},  {0x17c, 1280, 960, 24},
+    {0x17d, 1280, 960, 32},  {0x17e, 1440, 900, 16},  {0x17f, 1440, 900, 24},  {0x180, 1440, 900, 32},
+    {0x181, 1400, 1050, 16}, {0x182, 1400, 1050, 24}, {0x183, 1400, 1050, 32}, {0x184, 1680, 1050, 16},
+    {0x185, 1680, 1050, 24}, {0x186, 1680, 1050, 32}, {0x187, 1920, 1200, 16}, {0x188, 1920, 1200, 24},
+    {0x189, 1920, 1200, 32}, {0x18d, 1280, 720, 16},  {0x18e, 1280, 720, 24},  {0x18f, 1280, 720, 32},
+    {0x190, 1920, 1080, 16}, {0x191, 1920, 1080, 24}, {0x192, 1920, 1080, 32},
+};
+#define VBE_MODES (sizeof(vbe_modes) / sizeof(vbe_modes[0]))
+
+static uint32_t bytes_of(uint16_t pixels, uint8_t bpp)
+{
+    return bpp == 4 ? pixels / 8 : (uint32_t)pixels * ((bpp + 7) / 8);
+}
+
+/* 4 bpp: bytes of one plane, so four times as many are needed. */
+static uint32_t memory_of(ROM struct vbe_mode *mode)
+{
+    return bytes_of(mode->width, mode->bpp) * mode->height * (mode->bpp == 4 ? 4 : 1);
+}
+
+static uint32_t memory_size(void)
+{
+    return (uint32_t)dispi_get(DISPI_MEMORY) << 16;
+}
+
+static ROM struct vbe_mode *vbe_mode_find(uint16_t number)
+{
+    for (uint16_t i = 0; i < VBE_MODES; i++) {
+        if (vbe_modes[i].number == number && memory_of(&vbe_modes[i]) <= memory_size())
+            return &vbe_modes[i];
+    }
+    return 0;
+}
+
+/* --- Where the frame buffer is: BAR 0 of the card --- */
+
+static uint32_t pci_read(uint32_t devfn, uint8_t offset)
+{
+    outl(0xcf8, 0x80000000u | devfn << 8 | offset);
+    return inl(0xcfc);
+}
+
+static uint32_t frame_buffer(void)
+{
+    uint32_t address = inl(0xcf8), found = 0;
+
+    for (uint32_t devfn = 0; devfn < 256 && !found; devfn += 8) {
+        if (pci_read(devfn, 0) == 0x11111234)
+            found = pci_read(devfn, 0x10) & ~15u;
+    }
+    outl(0xcf8, address);
+    return found;
+}
+
+/* --- Functions --- */
+
+static ROM char oem_string[] ROM_SECTION = "Ringer VBE";
+static ROM char vendor_string[] ROM_SECTION = "Ringer";
+static ROM char product_string[] ROM_SECTION = "Ringer standard VGA";
+static ROM char revision_string[] ROM_SECTION = "1";
+
+static void poke_pointer(uint16_t seg, uint16_t off, ROM void *object)
+{
+    poke16(seg, off, rom_off(object));
+    poke16(seg, off + 2, code_seg());
+}
+
+static uint16_t controller_4f00(struct bregs *regs)
+{
+    uint16_t seg = regs->es, at = regs->di;
+    bool vbe2 = peek32(seg, at) == 0x32454256; /* "VBE2": 512 bytes */
+
+    for (uint16_t i = 0; i < (vbe2 ? 512 : 256); i++)
+        poke8(seg, at + i, 0);
+    poke32(seg, at, 0x41534556); /* "VESA" */
+    poke16(seg, at + 4, 0x0300);
+    poke_pointer(seg, at + 6, oem_string);
+    poke32(seg, at + 10, 1); /* the DAC's width can be switched */
+    poke16(seg, at + 14, at + 34);
+    poke16(seg, at + 16, seg);
+    poke16(seg, at + 18, dispi_get(DISPI_MEMORY));
+    if (vbe2) {
+        poke16(seg, at + 20, 0x0100);
+        poke_pointer(seg, at + 22, vendor_string);
+        poke_pointer(seg, at + 26, product_string);
+        poke_pointer(seg, at + 30, revision_string);
+    }
+    uint16_t list = at + 34;
+    for (uint16_t i = 0; i < VBE_MODES; i++) {
+        if (memory_of(&vbe_modes[i]) <= memory_size()) {
+            poke16(seg, list, vbe_modes[i].number);
+            list += 2;
+        }
+    }
+    poke16(seg, list, 0xffff);
+    return VBE_OK;
+}
+
+/* Sizes and positions of red, green, blue, reserved. */
+static ROM uint8_t masks15[8] ROM_SECTION = {5, 10, 5, 5, 5, 0, 1, 15};
+static ROM uint8_t masks16[8] ROM_SECTION = {5, 11, 6, 5, 5, 0, 0, 0};
+static ROM uint8_t masks24[8] ROM_SECTION = {8, 16, 8, 8, 8, 0, 0, 0};
+static ROM uint8_t masks32[8] ROM_SECTION = {8, 16, 8, 8, 8, 0, 8, 24};
+
+void vbe_window_entry(void);
+
+static uint16_t mode_4f01(struct bregs *regs)
+{
+    uint16_t seg = regs->es, at = regs->di;
+    ROM struct vbe_mode *mode = vbe_mode_find(regs->cx & 0x3fff);
+
+    if (!mode)
+        return VBE_FAILED;
+    for (uint16_t i = 0; i < 256; i++)
+        poke8(seg, at + i, 0);
+    uint8_t bpp = mode->bpp;
+    uint16_t line = (uint16_t)bytes_of(mode->width, bpp);
+    uint32_t pages = memory_size() / memory_of(mode) - 1;
+    uint8_t images = pages > 255 ? 255 : (uint8_t)pages;
+    poke16(seg, at, bpp == 4 ? 0x003b : 0x00bb); /* colour graphics, not VGA compatible; linear frame buffer */
+    poke8(seg, at + 2, 0x07); /* window A: there, readable, writable */
+    poke16(seg, at + 4, 64);
+    poke16(seg, at + 6, 64);
+    poke16(seg, at + 8, 0xa000);
+    poke16(seg, at + 12, (uint16_t)(uint32_t)vbe_window_entry);
+    poke16(seg, at + 14, code_seg());
+    poke16(seg, at + 16, line);
+    poke16(seg, at + 18, mode->width);
+    poke16(seg, at + 20, mode->height);
+    poke8(seg, at + 22, 8);
+    poke8(seg, at + 23, 16);
+    poke8(seg, at + 24, bpp == 4 ? 4 : 1);
+    poke8(seg, at + 25, bpp);
+    poke8(seg, at + 26, 1);
+    poke8(seg, at + 27, bpp == 4 ? 3 : bpp == 8 ? 4 : 6); /* planar, packed, direct colour */
+    poke8(seg, at + 29, images);
+    poke8(seg, at + 30, 1);
+    if (bpp > 8) {
+        uint16_t masks = bpp == 15   ? rom_off(masks15)
+                         : bpp == 16 ? rom_off(masks16)
+                         : bpp == 24 ? rom_off(masks24)
+                                     : rom_off(masks32);
+        far_copy(seg, at + 31, code_seg(), masks, 8);
+        far_copy(seg, at + 54, code_seg(), masks, 8);
+        poke8(seg, at + 39, bpp == 32 || bpp == 15 ? 2 : 0); /* reserved bits are free */
+    }
+    if (bpp != 4)
+        poke32(seg, at + 40, frame_buffer());
+    poke16(seg, at + 50, line);
+    poke8(seg, at + 52, images);
+    poke8(seg, at + 53, images);
+    poke32(seg, at + 62, 200000000);
+    return VBE_OK;
+}
+
+static uint16_t set_4f02(struct bregs *regs)
+{
+    uint16_t number = regs->bx & 0x1ff;
+
+    if (number < 0x100) {
+        if (!mode_find((uint8_t)number))
+            return VBE_FAILED;
+        mode_set((uint8_t)(number | (regs->bx & MODE_NOCLEAR ? 0x80 : 0)));
+        return VBE_OK;
+    }
+    ROM struct vbe_mode *mode = vbe_mode_find(number);
+    if (!mode || (mode->bpp == 4 && (regs->bx & MODE_LFB)))
+        return VBE_FAILED;
+    dispi_set(DISPI_ENABLE, 0);
+    mode_program(&mode_params[mode->bpp == 4 ? 10 : 11], MODESET_400);
+    dac_load(mode->bpp == 4 ? PALETTE_EGA : PALETTE_256);
+    dispi_set(DISPI_XRES, mode->width);
+    dispi_set(DISPI_YRES, mode->height);
+    dispi_set(DISPI_BPP, mode->bpp);
+    dispi_set(DISPI_BANK, 0);
+    dispi_set(DISPI_ENABLE, ENABLE_ON | (regs->bx & MODE_LFB ? ENABLE_LFB : 0) |
+                                (regs->bx & MODE_NOCLEAR ? ENABLE_NOCLEAR : 0));
+    attr_video_on();
+    bda8_set(BDA_MODE, 0xff);
+    bda16_set(BDA_COLUMNS, mode->width / 8);
+    bda8_set(BDA_ROWS, mode->height / 16 - 1);
+    bda16_set(BDA_CHAR_HEIGHT, 16);
+    bda16_set(BDA_PAGE_START, 0);
+    bda8_set(BDA_PAGE, 0);
+    bda16_set(BDA_CURSOR, 0);
+    bda16_set(BDA_CURSOR_SHAPE, 0);
+    bda8_set(BDA_CONTROL, (bda8(BDA_CONTROL) & 0x7f) | (regs->bx & MODE_NOCLEAR ? 0x80 : 0));
+    bda16_set(BDA_VBE_MODE, number | (regs->bx & (MODE_LFB | MODE_NOCLEAR)));
+    vectors_set(VECTOR_43, rom_off(font_8x16), code_seg());
+    return VBE_OK;
+}
+
+static bool dispi_is_on(void)
+{
+    return dispi_get(DISPI_ENABLE) & ENABLE_ON;
+}
+
+static uint16_t state_4f04(struct bregs *regs)
+{
+    switch (regs->dl) {
+    case 0:
+        regs->bx = state_blocks(regs->cx);
+        return VBE_OK;
+    case 1:
+        state_save(regs->cx, regs->es, regs->bx);
+        return VBE_OK;
+    case 2:
+        state_restore(regs->cx, regs->es, regs->bx);
+        return VBE_OK;
+    }
+    return VBE_FAILED;
+}
+
+static uint16_t window_4f05(struct bregs *regs)
+{
+    if (regs->bl != 0)
+        return VBE_FAILED;
+    if (!dispi_is_on() || (dispi_get(DISPI_ENABLE) & ENABLE_LFB))
+        return VBE_NOT_NOW;
+    if (regs->bh == 0) {
+        if (regs->dx >= dispi_get(DISPI_MEMORY))
+            return VBE_FAILED;
+        dispi_set(DISPI_BANK, regs->dx);
+    } else if (regs->bh == 1) {
+        regs->dx = dispi_get(DISPI_BANK);
+    } else {
+        return VBE_FAILED;
+    }
+    return VBE_OK;
+}
+
+static uint16_t line_4f06(struct bregs *regs)
+{
+    if (!dispi_is_on())
+        return VBE_NOT_NOW;
+    uint8_t bpp = (uint8_t)dispi_get(DISPI_BPP);
+    uint8_t bytes = bpp == 4 ? 1 : (bpp + 7) / 8;
+    uint32_t lines_bytes = memory_size() / (bpp == 4 ? 4 : 1);
+    uint16_t pixels = regs->cx;
+
+    switch (regs->bl) {
+    case 2:
+        pixels = bpp == 4 ? regs->cx * 8 : (regs->cx + bytes - 1) / bytes;
+        /* fall through */
+    case 0:
+        pixels = (pixels + 7) & ~7;
+        if (pixels < dispi_get(DISPI_XRES) || bytes_of(pixels, bpp) * dispi_get(DISPI_YRES) > lines_bytes)
+            return VBE_FAILED;
+        dispi_set(DISPI_VIRT_WIDTH, pixels);
+        /* fall through */
+    case 1:
+        pixels = dispi_get(DISPI_VIRT_WIDTH);
+        break;
+    case 3: {
+        uint32_t most = lines_bytes / dispi_get(DISPI_YRES);
+        most = bpp == 4 ? most * 8 : most / bytes;
+        pixels = most > 16000 ? 16000 : (uint16_t)(most & ~7u);
+        break;
+    }
+    default:
+        return VBE_FAILED;
+    }
+    regs->bx = (uint16_t)bytes_of(pixels, bpp);
+    regs->cx = pixels;
+    uint32_t lines = lines_bytes / bytes_of(pixels, bpp);
+    regs->dx = lines > 0xffff ? 0xffff : (uint16_t)lines;
+    return VBE_OK;
+}
+
+static uint16_t start_4f07(struct bregs *regs)
+{
+    if (!dispi_is_on())
+        return VBE_NOT_NOW;
+    switch (regs->bl & 0x7f) {
+    case 0x02: { /* ECX: address in bytes */
+        uint8_t bpp = (uint8_t)dispi_get(DISPI_BPP);
+        uint32_t pixel = bpp == 4 ? regs->ecx * 8 : regs->ecx / ((bpp + 7) / 8);
+        uint16_t width = dispi_get(DISPI_VIRT_WIDTH);
+        dispi_set(DISPI_X_OFFSET, (uint16_t)(pixel % width));
+        dispi_set(DISPI_Y_OFFSET, (uint16_t)(pixel / width));
+        return VBE_OK;
+    }
+    case 0x00:
+        dispi_set(DISPI_X_OFFSET, regs->cx);
+        dispi_set(DISPI_Y_OFFSET, regs->dx);
+        return dispi_get(DISPI_X_OFFSET) == regs->cx && dispi_get(DISPI_Y_OFFSET) == regs->dx ? VBE_OK : VBE_FAILED;
+    case 0x01:
+        regs->bh = 0;
+        regs->cx = dispi_get(DISPI_X_OFFSET);
+        regs->dx = dispi_get(DISPI_Y_OFFSET);
+        return VBE_OK;
+    case 0x04: /* is a scheduled flip done? they are at once */
+        regs->cx = 1;
+        return VBE_OK;
+    }
+    return VBE_FAILED;
+}
+
+static uint16_t dac_4f08(struct bregs *regs)
+{
+    uint16_t enable = dispi_get(DISPI_ENABLE);
+
+    if (!(enable & ENABLE_ON))
+        return VBE_NOT_NOW;
+    if (dispi_get(DISPI_BPP) > 8) /* direct colour */
+        return VBE_NOT_NOW;
+    if (regs->bl == 0) {
+        enable = (enable & ~ENABLE_8BIT) | (regs->bh >= 8 ? ENABLE_8BIT : 0);
+        dispi_set(DISPI_ENABLE, enable | ENABLE_NOCLEAR);
+    } else if (regs->bl != 1) {
+        return VBE_FAILED;
+    }
+    regs->bh = enable & ENABLE_8BIT ? 8 : 6;
+    return VBE_OK;
+}
+
+static uint16_t palette_4f09(struct bregs *regs)
+{
+    uint16_t at = regs->di;
+
+    switch (regs->bl & 0x7f) {
+    case 0:
+        outb(0x3c8, regs->dl);
+        for (uint16_t i = 0; i < regs->cx; i++, at += 4) {
+            outb(0x3c9, peek8(regs->es, at + 2));
+            outb(0x3c9, peek8(regs->es, at + 1));
+            outb(0x3c9, peek8(regs->es, at));
+        }
+        return VBE_OK;
+    case 1:
+        outb(0x3c7, regs->dl);
+        for (uint16_t i = 0; i < regs->cx; i++, at += 4) {
+            poke8(regs->es, at + 2, inb(0x3c9));
+            poke8(regs->es, at + 1, inb(0x3c9));
+            poke8(regs->es, at, inb(0x3c9));
+            poke8(regs->es, at + 3, 0);
+        }
+        return VBE_OK;
+    }
+    return VBE_FAILED;
+}
+
+extern ROM uint8_t vbe_pm[], vbe_pm_end[];
+
+static uint16_t protected_4f0a(struct bregs *regs)
+{
+    if (regs->bl != 0)
+        return VBE_FAILED;
+    regs->es = code_seg();
+    regs->di = rom_off(vbe_pm);
+    regs->cx = rom_off(vbe_pm_end) - rom_off(vbe_pm);
+    return VBE_OK;
+}
+
+void vbe_4f(struct bregs *regs)
+{
+    if (!dispi_present())
+        return;
+    switch (regs->al) {
+    case 0x00:
+        regs->ax = controller_4f00(regs);
+        break;
+    case 0x01:
+        regs->ax = mode_4f01(regs);
+        break;
+    case 0x02:
+        regs->ax = set_4f02(regs);
+        break;
+    case 0x03:
+        regs->bx = bda16(BDA_VBE_MODE);
+        regs->ax = VBE_OK;
+        break;
+    case 0x04:
+        regs->ax = state_4f04(regs);
+        break;
+    case 0x05:
+        regs->ax = window_4f05(regs);
+        break;
+    case 0x06:
+        regs->ax = line_4f06(regs);
+        break;
+    case 0x07:
+        regs->ax = start_4f07(regs);
+        break;
+    case 0x08:
+        regs->ax = dac_4f08(regs);
+        break;
+    case 0x09:
+        regs->ax = palette_4f09(regs);
+        break;
+    case 0x0a:
+        regs->ax = protected_4f0a(regs);
+        break;
+    default:
+        regs->ax = 0x0100; /* not supported */
+    }
+}
