@@ -11,6 +11,7 @@
 #include "../devices/acpi_pm.h"
 #include "../devices/debugexit.h"
 #include "../devices/fw_cfg.h"
+#include "../devices/hpet.h"
 #include "../devices/ioapic.h"
 #include "../devices/kbd8042.h"
 #include "../devices/lapic.h"
@@ -19,12 +20,14 @@
 #include "../devices/pit.h"
 #include "../devices/port92.h"
 #include "../devices/rtc.h"
+#include "../devices/testdev.h"
 #include "../devices/uart.h"
 #include "../devices/vga.h"
 #include "cpu/cpuid.h"
 #include "bios.h"
 #include "firmware.h"
 #include "host/chardev.h"
+#include "host/display_curses.h"
 #include "host/keys.h"
 #include "host/monitor.h"
 #include "ioport.h"
@@ -58,6 +61,9 @@ struct machine {
     struct pic *pic;
     struct lapic *lapic; /* NULL where the CPU model has none; then neither is the I/O APIC */
     struct ioapic *ioapic;
+    struct hpet *hpet;
+    bool hpet_legacy; /* it stands in for the PIT's and the RTC's interrupts */
+    struct testdev *testdev;
     struct pit *pit;
     struct rtc *rtc;
     struct kbd8042 *kbd;
@@ -108,6 +114,22 @@ static void wire_line(void *opaque, int line, bool level)
 static struct irq pic_line(struct machine *machine, int line)
 {
     return (struct irq){wire_line, machine, line};
+}
+
+/* The PIT's (line 0) and the RTC's (line 8) own interrupts. */
+static void wire_legacy_timer(void *opaque, int line, bool level)
+{
+    struct machine *machine = opaque;
+    if (!machine->hpet_legacy)
+        wire_line(machine, line, level);
+}
+
+static void wire_hpet_replaces(void *opaque, int line, bool level)
+{
+    struct machine *machine = opaque;
+    machine->hpet_legacy = level;
+    wire_line(machine, 0, false);
+    wire_line(machine, 8, false);
 }
 
 static void wire_nmi(void *opaque, int line, bool level)
@@ -306,7 +328,8 @@ static void board_build(struct machine *machine)
     machine->pci = pci_new(&pci_wiring);
     part_add(machine, &pci_ops, machine->pci);
 
-    struct irq irq0 = pic_line(machine, 0), irq8 = pic_line(machine, 8), irq9 = pic_line(machine, 9);
+    struct irq irq0 = {wire_legacy_timer, machine, 0}, irq8 = {wire_legacy_timer, machine, 8};
+    struct irq irq9 = pic_line(machine, 9);
     machine->pit = pit_new(&irq0);
     pit_set_requested_hook(machine->pit, irq0_is_requested, machine);
     pic_set_eoi_hook(machine->pic, 0, &(struct irq){pit_tick_taken, machine->pit, 0});
@@ -323,6 +346,15 @@ static void board_build(struct machine *machine)
     part_add(machine, &kbd8042_ops, machine->kbd);
     machine->port92 = port92_new(&a20, &reset);
     part_add(machine, &port92_ops, machine->port92);
+
+    if (machine->ioapic) {
+        struct hpet_wiring hpet_wiring = {.legacy = {pic_line(machine, 0), pic_line(machine, 8)},
+                                          .replaces = {wire_hpet_replaces, machine, 0}};
+        for (int pin = 0; pin < IOAPIC_PINS; pin++)
+            hpet_wiring.pin[pin] = (struct irq){ioapic_set_line, machine->ioapic, pin};
+        machine->hpet = hpet_new(&hpet_wiring);
+        part_add(machine, &hpet_ops, machine->hpet);
+    }
 
     machine->acpi_pm = acpi_pm_new(machine->pci, &irq9, &soft_off);
     part_add(machine, &acpi_pm_ops, machine->acpi_pm);
@@ -399,6 +431,13 @@ static bool backends_build(struct machine *machine, GError **error)
         if (!backend)
             return false;
         machine->debugcon = debugcon_new(machine->options.debugcon_port, backend);
+    }
+    if (machine->options.testdev) {
+        struct irq lines[24] = {{0}};
+        for (int n = 0; n < 24; n++)
+            lines[n] = n < 16 || !machine->ioapic ? pic_line(machine, n & 15)
+                                                  : (struct irq){ioapic_set_line, machine->ioapic, n};
+        machine->testdev = testdev_new(lines);
     }
     if (machine->options.debug_exit) {
         uint16_t base = machine->options.debug_exit_base, count = machine->options.debug_exit_count;
@@ -504,6 +543,12 @@ static bool host_build(struct machine *machine, GError **error)
         monitor_device, machine->vga ? vga_display(machine->vga) : NULL, machine};
 
     keys_set_sink(key_to_guest, machine);
+    if (machine->options.curses && !machine->vga) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "-display curses needs a graphics card, not -vga none");
+        return false;
+    }
+    if (machine->options.curses && !curses_open(hooks.display, monitor_quit, machine, error))
+        return false;
     if (machine->options.monitor) {
         machine->monitor = monitor_new(machine->options.monitor, &hooks, error);
         return machine->monitor;
@@ -590,6 +635,7 @@ fail:
 void machine_free(struct machine *machine)
 {
     storage_close(&machine->storage);
+    curses_close();
     if (machine->monitor)
         monitor_free(machine->monitor);
     for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++) {
@@ -599,6 +645,8 @@ void machine_free(struct machine *machine)
     chardev_close_all();
     if (machine->debugcon)
         debugcon_free(machine->debugcon);
+    if (machine->testdev)
+        testdev_free(machine->testdev);
     if (machine->debugexit)
         debugexit_free(machine->debugexit);
     if (machine->vcpu)
@@ -616,6 +664,8 @@ void machine_free(struct machine *machine)
         pit_free(machine->pit);
         pci_free(machine->pci);
         pic_free(machine->pic);
+        if (machine->hpet)
+            hpet_free(machine->hpet);
         if (machine->lapic) {
             cpu_set_apicbase_hook(NULL, NULL);
             ioapic_free(machine->ioapic);

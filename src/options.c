@@ -20,6 +20,7 @@ static GQuark options_error(void)
 struct parse {
     struct options *options;
     unsigned serial_count;
+    const char *device; /* that -device is about */
     bool no_display;
 };
 
@@ -174,10 +175,22 @@ static bool set_debugcon(struct parse *parse, const char *arg, GError **error)
 
 static bool set_display(struct parse *parse, const char *arg, GError **error)
 {
-    if (strcmp(arg, "none") != 0)
-        return FAIL("-display: '%s' is not there yet; use -display none or -nographic", arg);
-    parse->no_display = true;
-    return true;
+    static const char *const windows[] = {"sdl", "gtk", "vnc", "spice-app", "egl-headless", "dbus"};
+    parse->options->curses = strcmp(arg, "curses") == 0;
+    parse->no_display = strcmp(arg, "none") == 0;
+    if (parse->options->curses || parse->no_display)
+        return true;
+    for (unsigned i = 0; i < G_N_ELEMENTS(windows); i++) {
+        if (g_str_has_prefix(arg, windows[i]))
+            return FAIL("-display: there is no %s window yet; use -display curses for text, or -display none and "
+                        "screendump in -monitor", windows[i]);
+    }
+    return FAIL("-display: '%s' is not known; choose curses or none", arg);
+}
+
+static bool set_curses(struct parse *parse, const char *arg, GError **error)
+{
+    return set_display(parse, "curses", error);
 }
 
 static bool set_monitor(struct parse *parse, const char *arg, GError **error)
@@ -393,11 +406,17 @@ static bool device_item(struct parse *parse, const char *key, const char *value,
     struct options *options = parse->options;
     uint64_t number;
     if (first) {
-        if (strcmp(key, "isa-debug-exit") != 0 || value)
-            return FAIL("-device: there is no '%s' yet; known is isa-debug-exit", key);
-        options->debug_exit = true;
+        parse->device = key;
+        if (strcmp(key, "isa-debug-exit") == 0 && !value)
+            options->debug_exit = true;
+        else if (strcmp(key, "pc-testdev") == 0 && !value)
+            options->testdev = true;
+        else
+            return FAIL("-device: there is no '%s' yet; known are isa-debug-exit and pc-testdev", key);
         return true;
     }
+    if (strcmp(parse->device, "isa-debug-exit") != 0)
+        return FAIL("-device %s: there is nothing to set", parse->device);
     if (strcmp(key, "iobase") == 0 && value && number_parse(value, 0xffff, &number)) {
         options->debug_exit_base = (uint16_t)number;
         return true;
@@ -522,7 +541,8 @@ static const struct flag flags[] = {
     {"enable-kvm", NULL, set_enable_kvm, "understood; no KVM is needed or used"},
     {"smp", "N", set_smp, "processors: 1"},
     {"nographic", NULL, set_nographic, "no window; serial port on this terminal (Ctrl-A x ends)"},
-    {"display", "none", set_display, "no window"},
+    {"display", "TYPE", set_display, "curses (text screens on this terminal) or none"},
+    {"curses", NULL, set_curses, NULL},
     {"serial", "DEV", set_serial, "stdio, mon:stdio, file:PATH, pty, null or none; repeat for COM2 up"},
     {"debugcon", "DEV", set_debugcon, "where bytes written to port E9h (or what -global says) go"},
     {"monitor", "DEV", set_monitor, "commands to the running machine: stdio, unix:PATH,server=on,wait=off, none"},
@@ -613,6 +633,7 @@ static bool options_settle(struct parse *parse, GError **error)
     unsigned on_terminal = 0;
     for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++)
         on_terminal += options->serial[i] && g_str_has_suffix(options->serial[i], "stdio");
+    on_terminal += options->curses;
     on_terminal += options->monitor && strcmp(options->monitor, "stdio") == 0;
     on_terminal += options->debugcon && g_str_has_suffix(options->debugcon, "stdio");
     if (on_terminal > 1)

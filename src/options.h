@@ -26,12 +26,13 @@ struct options {
     char accel_why[96]; /* why this engine, for the line that is always printed */
     struct drive_options drives;
     bool no_vga; /* no graphics card */
+    bool curses; /* the screen on the terminal */
     const char *vga_rom; /* video BIOS in a file, NULL: our own */
     const char *monitor; /* stdio or unix:..., NULL: none */
     bool nographic, no_reboot, no_shutdown, start_stopped;
     bool rtc_base_set, rtc_localtime;
     int64_t rtc_base; /* seconds since 1970, where a date was given */
-    bool debug_exit;
+    bool debug_exit, testdev;
     uint16_t debug_exit_base, debug_exit_count;
 };
 
