@@ -72,6 +72,7 @@ void yield_halt(void);
 void mouse_call(uint32_t seg_off, uint32_t status_x, uint32_t y);
 void boot_jump(uint32_t seg_off, uint32_t edx) __attribute__((noreturn));
 void pm_copy(uint32_t dest, uint32_t source, uint32_t len);
+void big_real(bool big);
 void block_move(uint32_t gdt, uint32_t words);
 struct table_register {
     uint16_t limit;

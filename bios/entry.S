@@ -424,6 +424,33 @@ pm_copy:
     popl %esi
     retl
 
+/* void big_real(bool big): 4 GiB limits of DS, ES, FS and GS in real mode, as option ROMs expect while they initialise
+ * (PCI Firmware Specification 3.0, 5.2.1.1), or 64 KiB again. */
+    .globl big_real
+big_real:
+    movw $0x18, %dx
+    testb %al, %al
+    jz 1f
+    movw $0x10, %dx
+1:  lgdtl %cs:low_gdtr
+    movl %cr0, %eax
+    orb $1, %al
+    movl %eax, %cr0
+    jmp 1f
+1:  movw %dx, %ds
+    movw %dx, %es
+    movw %dx, %fs
+    movw %dx, %gs
+    andb $0xfe, %al
+    movl %eax, %cr0
+    ljmpw $CODE_SEG, $2f
+2:  movw $DATA_SEG, %ax
+    movw %ax, %ds
+    movw %ax, %es
+    movw %ax, %fs
+    movw %ax, %gs
+    retl
+
     .balign 8
 low_gdt:
     .quad 0

@@ -37,7 +37,9 @@ static void rom_call(uint16_t seg, uint16_t off, uint16_t bdf)
     regs.dx = 0xffff;
     regs.es = DATA_SEG;
     regs.di = (uint16_t)(uint32_t)pnp_header;
+    big_real(true);
     call_far(&regs, (uint32_t)seg << 16 | off, 0);
+    big_real(false);
 }
 
 /* Runs the ROM at rom_end and moves rom_end behind what it keeps. */
