@@ -5,6 +5,8 @@ import os
 CACHE = os.environ.get("RINGER_CACHE") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ringer")
 
+MODULES = os.path.join(CACHE, "modules-686")
+
 
 def cpio(files):
     """A newc archive (Linux, Documentation/driver-api/early-userspace/buffer-format) of {path: content}."""
@@ -18,10 +20,25 @@ def cpio(files):
         archive += bytes(-len(archive) % 4) + content
         archive += bytes(-len(archive) % 4)
 
+    for folder in sorted({os.path.dirname(path[:i] + "/") for path in files for i, c in enumerate(path) if c == "/"}):
+        add(folder, 0o40755, b"")
     for path, content in files.items():
         add(path, 0o100755, content)
     add("TRAILER!!!", 0, b"")
     return archive
+
+
+def write_with_modules(destination, programs=()):
+    """As write, and with drivers of disks in /lib/drivers; "for m in /lib/drivers/*; do insmod $m; done" loads them."""
+    files = {"lib/drivers/" + name: open(os.path.join(MODULES, name), "rb").read()
+             for name in sorted(os.listdir(MODULES)) if name.endswith(".ko")}
+    for program in programs:
+        with open(program, "rb") as f:
+            files["bin/" + os.path.basename(program)] = f.read()
+    with open(os.path.join(CACHE, "initrd.gz"), "rb") as f:
+        base = f.read()
+    with open(destination, "wb") as f:
+        f.write(base + gzip.compress(cpio(files), 1))
 
 
 def write(destination, programs):

@@ -5,7 +5,7 @@
 #   guests.sh dir       print the cache directory
 #
 # The cache is $RINGER_CACHE, default ~/.cache/ringer. It holds:
-#   vmlinuz-686  vmlinuz-686-pae  busybox  initrd.gz
+#   vmlinuz-686  vmlinuz-686-pae  busybox  initrd.gz  modules-686/*.ko (drivers of disks, in the order of loading)
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -56,6 +56,34 @@ fetch_file() {
     rm -rf "$tmp"
 }
 
+# What vmlinuz-686 needs for IDE and floppy drives; 00-, 01-, ... is an order in which insmod succeeds.
+fetch_modules() {
+    dest="$cache/modules-686"
+    [ -s "$dest/.complete" ] && return
+    need_apt_lists
+    tmp=$(mktemp -d "$cache/fetch.XXXXXX")
+    chmod 755 "$tmp"
+    package=$(real_kernel linux-image-686)
+    say "downloading $package (drivers)"
+    (cd "$tmp" && apt-get download -qq "$package:i386") || {
+        rm -rf "$tmp" "$cache/.apt-ready"
+        say "cannot download $package (i386): check the network and 'apt-get update'"
+        exit 1
+    }
+    dpkg-deb -x "$tmp"/*.deb "$tmp/x"
+    cp "$tmp"/x/boot/vmlinuz-* "$cache/vmlinuz-686.part" # of the same version
+    mkdir -p "$dest"
+    number=10
+    for module in crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi scsi_common scsi_mod sd_mod cdrom sr_mod \
+        libata ata_piix floppy; do
+        cp "$(find "$tmp/x/lib/modules" -name "$module.ko")" "$dest/$number-$module.ko"
+        number=$((number + 1))
+    done
+    mv "$cache/vmlinuz-686.part" "$cache/vmlinuz-686"
+    echo "$package" >"$dest/.complete"
+    rm -rf "$tmp"
+}
+
 build_initrd() {
     [ "$cache/initrd.gz" -nt "$here/guest-init.sh" ] && [ "$cache/initrd.gz" -nt "$cache/busybox" ] && return
     say "building initrd.gz"
@@ -85,6 +113,7 @@ fetch)
     fetch_file "$([ -s "$cache/vmlinuz-686" ] || real_kernel linux-image-686)" "boot/vmlinuz-*" "$cache/vmlinuz-686"
     fetch_file "$([ -s "$cache/vmlinuz-686-pae" ] || real_kernel linux-image-686-pae)" "boot/vmlinuz-*" \
         "$cache/vmlinuz-686-pae"
+    fetch_modules
     fetch_file busybox-static "bin/busybox" "$cache/busybox"
     build_initrd
     ;;
