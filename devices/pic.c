@@ -77,13 +77,16 @@ static int chip_request(const struct pic *pic, int which)
     return ir;
 }
 
-static void chip_set_pin(struct pic_chip *chip, int ir, bool level)
+/* latched: an edge stays requested when the pin falls again before its INTA. The data sheet asks for a spurious
+ * IR7 then; the controllers that guests know from KVM and QEMU remember the edge, and tests count on it. The
+ * cascade input, which falls when the slave's request is masked or withdrawn, does follow its pin. */
+static void chip_set_pin(struct pic_chip *chip, int ir, bool level, bool latched)
 {
     uint8_t bit = 1u << ir;
     if (!level) {
-        /* The data sheet wants the pin high until the first INTA: a request withdrawn before is lost. */
         chip->pins &= ~bit;
-        chip->irr &= ~bit;
+        if (!latched || (chip->elcr & bit))
+            chip->irr &= ~bit;
     } else if ((chip->elcr & bit) || !(chip->pins & bit)) {
         chip->pins |= bit;
         chip->irr |= bit;
@@ -93,7 +96,7 @@ static void chip_set_pin(struct pic_chip *chip, int ir, bool level)
 /* Must be called every time a request, a mask or the service state may have changed. */
 static void pic_update_irq(struct pic *pic)
 {
-    chip_set_pin(&pic->regs.chip[MASTER], CASCADE_IR, chip_request(pic, SLAVE) >= 0);
+    chip_set_pin(&pic->regs.chip[MASTER], CASCADE_IR, chip_request(pic, SLAVE) >= 0, false);
     bool level = chip_request(pic, MASTER) >= 0;
     if (level != pic->level) {
         pic->level = level;
@@ -119,7 +122,7 @@ void pic_set_line(void *opaque, int line, bool level)
     if (irq == CASCADE_IR)
         return; /* not a pin on a PC */
     bool pin = (pic->regs.wires >> irq | pic->regs.wires >> (irq + PIC_LINE_PCI)) & 1;
-    chip_set_pin(&pic->regs.chip[irq >> 3], irq & 7, pin);
+    chip_set_pin(&pic->regs.chip[irq >> 3], irq & 7, pin, true);
     pic_update_irq(pic);
 }
 
@@ -160,7 +163,7 @@ uint8_t pic_ack(struct pic *pic)
         chip_ack(pic, MASTER, CASCADE_IR);
         chip_ack(pic, SLAVE, slave_ir);
         /* The acknowledged slave drops its INT output between requests: give IR2 its next edge. */
-        chip_set_pin(master, CASCADE_IR, false);
+        chip_set_pin(master, CASCADE_IR, false, false);
         vector = slave->icw2 | (slave_ir < 0 ? 7 : slave_ir);
     } else {
         chip_ack(pic, MASTER, ir);

@@ -126,11 +126,21 @@ static void test_special_fully_nested(void)
     g_assert_cmphex(pic_ack(pic), ==, 0x29);
 }
 
-static void test_withdrawn_request_is_spurious_ir7(void)
+static void test_short_edge_is_remembered(void)
 {
     setup();
     line(4, true);
     line(4, false);
+    g_assert_true(intr.level);
+    g_assert_cmphex(pic_ack(pic), ==, 0x24);
+}
+
+static void test_withdrawn_level_is_spurious_ir7(void)
+{
+    setup();
+    outb(0x4d0, 0x20); /* IRQ 5 */
+    line(5, true);
+    line(5, false);
     g_assert_false(intr.level);
     g_assert_cmphex(pic_ack(pic), ==, 0x27);
     outb(0x20, 0x0b);
@@ -307,7 +317,8 @@ int main(int argc, char **argv)
     g_test_add_func("/pic/slave_by_cascade", test_slave_by_cascade);
     g_test_add_func("/pic/second_slave_request_follows", test_second_slave_request_follows);
     g_test_add_func("/pic/special_fully_nested", test_special_fully_nested);
-    g_test_add_func("/pic/withdrawn_request_is_spurious_ir7", test_withdrawn_request_is_spurious_ir7);
+    g_test_add_func("/pic/short_edge_is_remembered", test_short_edge_is_remembered);
+    g_test_add_func("/pic/withdrawn_level_is_spurious_ir7", test_withdrawn_level_is_spurious_ir7);
     g_test_add_func("/pic/level_trigger_by_elcr", test_level_trigger_by_elcr);
     g_test_add_func("/pic/elcr_fixed_bits", test_elcr_fixed_bits);
     g_test_add_func("/pic/isa_and_pci_share_a_pin", test_isa_and_pci_share_a_pin);
