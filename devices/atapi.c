@@ -237,12 +237,12 @@ static void cmd_read_capacity(struct ide_drive *drive, const uint8_t *packet)
 /* Sync, header, data, and for what is behind zeros: mode 1 without error correction bytes. */
 static void make_raw(uint8_t *out, uint32_t lba, const uint8_t *sector)
 {
+    memmove(out + 16, sector, CD_SECTOR); /* first of all: out may be where the sector is */
     out[0] = 0;
     memset(out + 1, 0xff, 10);
     out[11] = 0;
     put_msf(out + 12, lba);
     out[15] = 1;
-    memmove(out + 16, sector, CD_SECTOR);
     memset(out + 16 + CD_SECTOR, 0, RAW_SECTOR - 16 - CD_SECTOR);
 }
 
