@@ -85,17 +85,31 @@ static void test_double_dash_is_the_same(void)
 
 static void test_missing_devices_are_refused(void)
 {
-    bad("-hda disk", "no disks yet");
-    bad("-cdrom x", "no CD drive yet");
-    bad("-fda x", "no floppy drive yet");
-    bad("-bios x", "no BIOS yet");
     bad("-net user", "not there yet");
     bad("-nic user", "not there yet");
-    bad("-vga std", "not there yet");
-    bad("-monitor stdio", "no monitor console yet");
-    bad("-display gtk", "not there yet");
+    bad("-vga cirrus", "no 'cirrus' card");
+    bad("-display gtk", "no gtk window yet");
+    bad("-display sdl,gl=on", "no sdl window yet");
+    bad("-display none2", "not known");
+    bad("-monitor pty", "none of stdio, unix:PATH");
     bad("-device e1000", "there is no 'e1000' yet");
     good("-kernel k -net none -nic none -vga none -monitor none -display none -nodefaults");
+}
+
+static void test_display_and_monitor(void)
+{
+    g_assert_false(good("").no_vga);
+    g_assert_true(good("-vga none").no_vga);
+    g_assert_false(good("-vga std").no_vga);
+    g_assert_true(good("-display curses").curses);
+    g_assert_true(good("-curses").curses);
+    g_assert_false(good("-display none").curses);
+    g_assert_cmpstr(good("-monitor stdio").monitor, ==, "stdio");
+    g_assert_cmpstr(good("-monitor unix:m,server=on,wait=off").monitor, ==, "unix:m,server=on,wait=off");
+    g_assert_null(good("-monitor none").monitor);
+    g_assert_cmpstr(good("-global VGA.romfile=x.rom").vga_rom, ==, "x.rom");
+    bad("-display curses -serial stdio", "stdio is given twice");
+    bad("-monitor stdio -serial mon:stdio", "stdio is given twice");
 }
 
 static void test_nothing_to_start(void)
@@ -199,6 +213,7 @@ int main(int argc, char **argv)
     g_test_add_func("/options/unknown_flag_names_the_nearest", test_unknown_flag_names_the_nearest);
     g_test_add_func("/options/double_dash_is_the_same", test_double_dash_is_the_same);
     g_test_add_func("/options/missing_devices_are_refused", test_missing_devices_are_refused);
+    g_test_add_func("/options/display_and_monitor", test_display_and_monitor);
     g_test_add_func("/options/nothing_to_start", test_nothing_to_start);
     g_test_add_func("/options/engines", test_engines);
     g_test_add_func("/options/machines", test_machines);
