@@ -94,7 +94,7 @@ static uint8_t status0_read(struct vga *vga)
         vga_timing(vga, &t);
         int64_t frame = frame_ns(&t);
         int64_t sync = (int64_t)t.vdisp * frame / t.vtotal;
-        if ((vclock_now() - sync) / frame != (r->vsync_cleared - sync) / frame)
+        if ((vclock_now() + frame - sync) / frame != (r->vsync_cleared + frame - sync) / frame)
             status |= 0x80;
     }
     return status;
