@@ -1,0 +1,320 @@
+/* Boot sector of the BIOS tests, and what C cannot do: calls into the BIOS, interrupt hooks.
+ *
+ * Boots from a 1.44M floppy; loads the rest to 1000:0, where code, data and stack share one segment.
+ */
+#define SEG 0x1000
+#define LOAD_SECTORS 80
+
+    .code16
+    .section .boot, "ax"
+    .globl _start
+_start:
+    ljmpw $0x7c0, $1f - _start
+1:  cli
+    movw $0x7c0, %ax
+    movw %ax, %ds
+    xorw %ax, %ax
+    movw %ax, %ss
+    movw $0x7c00, %sp
+    sti
+    movb %dl, drive - _start
+    movw $SEG, %ax
+    movw %ax, %es
+    xorw %bx, %bx               /* destination */
+    movw $1, %si                /* sector to load, from 0 */
+    movw $LOAD_SECTORS, %di
+2:  movw %si, %ax               /* one sector at a time: no BIOS gets that wrong */
+    movb $18, %cl
+    divb %cl
+    movb %ah, %cl
+    incb %cl
+    movb $0, %dh
+    shrb $1, %al
+    adcb $0, %dh
+    movb %al, %ch
+    movb drive - _start, %dl
+    movw $0x0201, %ax
+    int $0x13
+    jnc 3f
+    decb tries - _start
+    jnz 2b
+    movb $'!', %al
+    outb %al, $0xe9
+    movb $2, %al
+    movw $0x501, %dx
+    outb %al, %dx
+3:  addw $512, %bx
+    incw %si
+    decw %di
+    jnz 2b
+    movb drive - _start, %dl
+    ljmpw $SEG, $start2
+drive:
+    .byte 0
+tries:
+    .byte 9
+    .org 510
+    .word 0xaa55
+
+    .text
+    .globl start2
+start2:
+    cli
+    movw $SEG, %ax
+    movw %ax, %ds
+    movw %ax, %es
+    movw %ax, %ss
+    movl $0xfff0, %esp
+    cld
+    sti
+    movzbl %dl, %eax
+    pushl %eax
+    calll guest_main
+    hlt
+
+/* void bios_int(unsigned vector, struct bregs *regs): INT n with all registers from *regs and back to it. flags:
+ * what the caller's image says afterwards. */
+    .globl bios_int
+bios_int:
+    pushal
+    movl 36(%esp), %eax
+    movb %al, vector
+    movl 40(%esp), %ebp
+    movl %ebp, regs_at
+    movl 12(%ebp), %esi         /* struct bregs, bios/lib/regs.h */
+    movl 8(%ebp), %edi
+    movl 20(%ebp), %ebx
+    movl 24(%ebp), %edx
+    movl 28(%ebp), %ecx
+    movw 4(%ebp), %es
+    movw 2(%ebp), %fs
+    movw 0(%ebp), %gs
+    pushl 32(%ebp)
+    pushw 6(%ebp)
+    movl 16(%ebp), %ebp
+    popw %ds
+    popl %eax
+    sti
+    .byte 0xcd
+vector:
+    .byte 0
+    pushfw
+    pushw %ds
+    pushl %ebp
+    movw %cs, %bp
+    movw %bp, %ds
+    movl regs_at, %ebp
+    movl %eax, 32(%ebp)
+    movl %esi, 12(%ebp)
+    movl %edi, 8(%ebp)
+    movl %ebx, 20(%ebp)
+    movl %edx, 24(%ebp)
+    movl %ecx, 28(%ebp)
+    movw %es, 4(%ebp)
+    movw %fs, 2(%ebp)
+    movw %gs, 0(%ebp)
+    popl 16(%ebp)
+    popw 6(%ebp)
+    popw 40(%ebp)
+    movw %cs, %ax
+    movw %ax, %es
+    cld
+    popal
+    retl
+
+/* uint32_t int_on_small_stack(unsigned vector, uint32_t eax, uint32_t ebx, uint32_t ecx, uint32_t edx): the same on a
+ * stack of 64 bytes between guards at 3000:0, with ESP's upper half full; EAX, or FFFFFFFFh if a guard was hit. */
+    .globl int_on_small_stack
+int_on_small_stack:
+    pushl %ebp
+    pushl %ebx
+    pushl %esi
+    movl 16(%esp), %eax
+    movb %al, 2f + 1
+    movl 20(%esp), %eax
+    movl 24(%esp), %ebx
+    movl 28(%esp), %ecx
+    movl 32(%esp), %edx
+    movl %esp, saved_esp
+    movw $0x3000, %bp
+    movw %bp, %fs
+    movl $0x600dcafe, %fs:0x100
+    movl $0x600dcafe, %fs:0x144
+    movw $0x4000, %bp           /* BUFFER */
+    movw %bp, %es
+    cli
+    movw $0x3000, %bp
+    movw %bp, %ss
+    movl $0x12340144, %esp
+    sti
+    jmp 2f
+2:  int $0
+    cli
+    movl %esp, %esi
+    movw %cs, %bp
+    movw %bp, %ss
+    movl saved_esp, %esp
+    sti
+    cmpl $0x12340144, %esi
+    jne 3f
+    movw $0x3000, %bp
+    movw %bp, %fs
+    cmpl $0x600dcafe, %fs:0x100
+    jne 3f
+    cmpl $0x600dcafe, %fs:0x144
+    je 4f
+3:  movl $0xffffffff, %eax
+4:  movw %cs, %bp
+    movw %bp, %ds
+    movw %bp, %es
+    popl %esi
+    popl %ebx
+    popl %ebp
+    retl
+
+/* Hooks that count. */
+    .macro COUNTER name
+    .globl hook_\name, count_\name
+hook_\name:
+    incl %cs:count_\name
+    iretw
+    .data
+count_\name:
+    .long 0
+    .text
+    .endm
+    COUNTER 1b
+    COUNTER 1c
+    COUNTER 4a
+    COUNTER 02
+
+/* INT 15h: 4Fh turns scan code 1Eh (A) into 30h (B), the rest goes on. */
+    .globl hook_15, old_15
+hook_15:
+    cmpw $0x4f1e, %ax
+    jne 1f
+    movb $0x30, %al
+    incl %cs:count_15
+    pushw %bp
+    movw %sp, %bp
+    orw $1, 6(%bp)              /* carry */
+    popw %bp
+    iretw
+1:  ljmpw *%cs:old_15
+    .data
+    .globl count_15
+count_15:
+    .long 0
+old_15:
+    .long 0
+    .text
+
+/* The mouse handler of INT 15h function C207h: status, X, Y, 0 on the stack. */
+    .globl mouse_handler
+mouse_handler:
+    pushw %bp
+    movw %sp, %bp
+    pushl %eax
+    movw 12(%bp), %ax
+    movw %ax, %cs:mouse_seen
+    movw 10(%bp), %ax
+    movw %ax, %cs:mouse_seen + 2
+    movw 8(%bp), %ax
+    movw %ax, %cs:mouse_seen + 4
+    movw 6(%bp), %ax
+    movw %ax, %cs:mouse_seen + 6
+    incl %cs:mouse_count
+    popl %eax
+    popw %bp
+    lretw
+
+    .data
+    .balign 4
+    .globl mouse_seen, mouse_count
+mouse_seen:
+    .word 0, 0, 0, 0
+mouse_count:
+    .long 0
+regs_at:
+    .long 0
+saved_esp:
+    .long 0
+
+/* uint32_t call_bios32(uint32_t entry, struct pm_regs *regs): far call in 32-bit protected mode, flat, to a linear address;
+ * struct pm_regs is eax, ebx, ecx, edx, esi, edi. Returns the flags. */
+    .text
+    .globl call_bios32
+call_bios32:
+    pushal
+    movl 36(%esp), %eax
+    movl %eax, pm_target
+    movl 40(%esp), %ebp
+    cli
+    lgdtl pm_gdtr
+    movl %cr0, %eax
+    orb $1, %al
+    movl %eax, %cr0
+    ljmpl $0x08, $1f
+    .code32
+1:  movw $0x10, %ax             /* base of our segment: addresses stay what they are */
+    movw %ax, %ds
+    movw %ax, %es
+    movw %ax, %ss
+    movl (%ebp), %eax
+    movl 4(%ebp), %ebx
+    movl 8(%ebp), %ecx
+    movl 12(%ebp), %edx
+    movl 16(%ebp), %esi
+    movl 20(%ebp), %edi
+    pushl %ebp
+    lcall *pm_target
+    popl %ebp
+    pushfl
+    movl %eax, (%ebp)
+    movl %ebx, 4(%ebp)
+    movl %ecx, 8(%ebp)
+    movl %edx, 12(%ebp)
+    movl %esi, 16(%ebp)
+    movl %edi, 20(%ebp)
+    popl %eax
+    movl %eax, pm_flags
+    ljmpl $0x28, $2f
+    .code16
+2:  movw $0x30, %ax
+    movw %ax, %ds
+    movw %ax, %es
+    movw %ax, %ss
+    movl %cr0, %eax
+    andb $0xfe, %al
+    movl %eax, %cr0
+    ljmpw $SEG, $3f
+3:  movw $SEG, %ax
+    movw %ax, %ds
+    movw %ax, %es
+    movw %ax, %ss
+    sti
+    popal
+    movl pm_flags, %eax
+    retl
+
+    .data
+    .balign 8
+pm_gdt:
+    .quad 0
+    .word 0xffff, 0x0000, 0x9b01, 0x0040 /* 08h: 32-bit code at 10000h */
+    .word 0xffff, 0x0000, 0x9301, 0x0040 /* 10h: data there */
+    .globl pm_code_f
+pm_code_f:
+    .word 0xffff, 0x0000, 0x9b0f, 0x0040 /* 18h: 32-bit code at F0000h */
+    .word 0xffff, 0x0000, 0x9b00, 0x00cf /* 20h: flat code */
+    .word 0xffff, 0x0000, 0x9b01, 0x0000 /* 28h: 16-bit code at 10000h */
+    .word 0xffff, 0x0000, 0x9301, 0x0000 /* 30h: 16-bit data there */
+pm_gdtr:
+    .word . - pm_gdt - 1
+    .long pm_gdt + 0x10000
+    .globl pm_target
+pm_target:
+    .long 0
+    .word 0x20                  /* flat */
+pm_flags:
+    .long 0
