@@ -246,6 +246,8 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             continue;
         }
         if (cpu->changed || unlikely(guest_mem.generation != bt->mem_generation)) {
+            if (bt->mem_generation != guest_mem.generation)
+                cpu->changed |= CHANGED_TLB; /* or bt_sync would find nothing to do */
             bt->mem_generation = guest_mem.generation;
             bt_sync(bt);
         }
