@@ -72,7 +72,7 @@ ROM struct params mode_params[] ROM_SECTION = {
       0x04, 0xe3, 0xff},
      {COLOURS_EGA, 0x01, 0x00, 0x0f, 0x00}, {0, 0, 0, 0, 0, 0x00, 0x05, 0x0f, 0xff}},
     /* 13h: 320x200, 256 colours */
-    {40, 24, 8, 0xfa00, {0x01, 0x0f, 0x00, 0x0e}, 0x63,
+    {40, 24, 8, 0x2000, {0x01, 0x0f, 0x00, 0x0e}, 0x63,
      {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0x00, 0x41, ZEROS6, 0x9c, 0x8e, 0x8f, 0x28, 0x40, 0x96,
       0xb9, 0xa3, 0xff},
      {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0x41, 0x00, 0x0f, 0x00},
@@ -171,14 +171,17 @@ static uint8_t text_lines_adjust(ROM struct params *params, uint8_t index, uint8
  * (350), for text modes. */
 void mode_program(ROM struct params *params, uint8_t lines)
 {
-    bool text_350 = lines == 0 && params->char_height == 16 && params->gc[6] != 5;
-    uint8_t misc = text_350 ? (params->misc & 0x0f) | 0xa0 : params->misc;
+    bool text_350 = lines == 0 && !(params->gc[6] & 1);
+    bool eight_dots = text_350 && (params->misc & 1); /* as on the EGA; nine in monochrome */
+    uint8_t misc = params->misc;
     uint16_t crtc = misc & 1 ? 0x3d4 : 0x3b4;
 
+    if (text_350)
+        misc = eight_dots ? 0xa3 : 0xa6;
     attr_read(0); /* the picture goes off with the index */
     indexed_write(SEQ, 0, 0x01);
     for (uint8_t i = 0; i < 4; i++)
-        indexed_write(SEQ, i + 1, rom_byte(&params->seq[i]));
+        indexed_write(SEQ, i + 1, params->seq[i] | (i == 0 && eight_dots));
     outb(0x3c2, misc);
     indexed_write(SEQ, 0, 0x03);
     bda16_set(BDA_CRTC, crtc);
@@ -255,7 +258,7 @@ void mode_set(uint8_t number_and_flag)
     vectors_set(VECTOR_1F, rom_off(font_8x8) + 128 * 8, code_seg());
     if (mode->class == CLASS_TEXT) {
         font_load_rom(height, 0);
-        bda16_set(BDA_CURSOR_SHAPE, height == 8 ? 0x0607 : height == 14 ? 0x0b0c : 0x0d0e);
+        bda16_set(BDA_CURSOR_SHAPE, 0x0607); /* in the eight lines of the CGA, whatever the height */
     } else {
         bda16_set(BDA_CURSOR_SHAPE, 0x0000);
     }

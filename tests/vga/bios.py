@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""The video BIOS: a guest calls INT 10h and prints what can be seen of it. The same lines must come from ringer's engines,
+and from QEMU with our ROM; QEMU's own video BIOS is the reference, but for what is listed here with a reason.
+
+usage: bios.py RINGER IMAGE ROM [ENGINE...]     without qemu-system-i386 only the engines are compared with each other
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+RINGER, IMAGE, ROM = (os.path.abspath(arg) for arg in sys.argv[1:4])
+ENGINES = sys.argv[4:] or ["interp", "bt"]
+QEMU = shutil.which("qemu-system-i386")
+LIMIT = 120
+failures = 0
+
+# Where the machine, not the video BIOS, makes the difference: line, what, why.
+MACHINE = [
+    (r"1019", r"bx=\w+", "QEMU's card has no DAC mask at 3C6h"),
+    (r"4f01 .*", r" lfb=\w+", "the frame buffer is where the system BIOS puts it"),
+]
+# Where we differ from QEMU's video BIOS on purpose.
+REFERENCE = MACHINE + [
+    (r".*", r"(?<=d403|b403)\w{4}(?=\.)", "CGA mode and palette registers in the BIOS data area: it leaves them zero"),
+    (r"mode (07|0d|0f|11)", r".*", "its tables for these modes are not IBM's (640 wide CRTC in mode Dh, attributes)"),
+    (r"0b0.", r"attr=\w+", "the border follows the background, as on the CGA"),
+    (r"1111", r"crtc=\w+", "28 rows of 14 lines end on line 392"),
+    (r"1210", r"cx=\w+", "feature bits"),
+    (r"1230 (350|200)", r".*", "it does not switch scan lines"),
+    (r"1236", r".*", "it does not turn the picture off"),
+    (r"1b00", r".*", "rows are counted from 1; other static functions"),
+    (r"1c02", r"misc=\w+", "it forgets the miscellaneous output register"),
+    (r"4f09", r".*", "we keep the 6 bits that function 08h chose"),
+]
+
+
+def report(name, problems):
+    global failures
+    failures += bool(problems)
+    print(f"{'not ok' if problems else 'ok'} - {name}")
+    for line in problems:
+        print(f"# {line}")
+
+
+def run(name, command, directory):
+    """The lines that the guest printed."""
+    out = os.path.join(directory, name)
+    image = os.path.join(directory, name + ".img")
+    shutil.copyfile(IMAGE, image)
+    command = command + ["-display", "none", "-m", "32", "-boot", "a", "-debugcon", "file:" + out, "-device",
+                         "isa-debug-exit,iobase=0xf4,iosize=4"]
+    if command[0] == RINGER:
+        command += ["-fda", image]
+    else:
+        command += ["-drive", "if=floppy,format=raw,file=" + image, "-net", "none"]
+    problems = []
+    try:
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT, check=False)
+        if result.returncode != 33:
+            problems.append(f"status {result.returncode}: {result.stderr.decode(errors='replace')[-300:]}")
+    except subprocess.TimeoutExpired:
+        problems.append("did not end")
+    lines = []
+    if os.path.exists(out):
+        with open(out, encoding="ascii", errors="replace") as file:
+            lines = file.read().splitlines()
+    if not lines or lines[-1] != "done":
+        problems.append(f"the guest did not finish: {lines[-1:]}")
+    report(f"{name} runs", problems)
+    return lines
+
+
+def plain(line, excuses):
+    name = line.split(":")[0]
+    for where, what, _ in excuses:
+        if re.fullmatch(where, name):
+            line = re.sub(what, "", line)
+    return line
+
+
+def compare(name, lines, reference, excuses):
+    problems = []
+    if len(lines) != len(reference):
+        problems.append(f"{len(lines)} lines, {len(reference)} expected")
+    for a, b in zip(lines, reference):
+        if plain(a, excuses) != plain(b, excuses):
+            problems += ["have " + a, "want " + b]
+    report(name, problems)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as directory:
+        ours = {engine: run(engine, [RINGER, "-accel", engine], directory) for engine in ENGINES}
+        for engine in ENGINES[1:]:
+            compare(f"{engine} as {ENGINES[0]}", ours[engine], ours[ENGINES[0]], [])
+        if not QEMU:
+            print("ok - # SKIP no qemu-system-i386")
+            return
+        with_rom = run("qemu", [QEMU, "-vga", "none", "-device", "VGA,romfile=" + ROM], directory)
+        compare("as in QEMU with the same ROM", ours[ENGINES[0]], with_rom, MACHINE)
+        theirs = run("qemu-own", [QEMU, "-vga", "std"], directory)
+        compare("as QEMU's video BIOS", ours[ENGINES[0]], theirs, REFERENCE)
+
+
+main()
+sys.exit(failures != 0)
