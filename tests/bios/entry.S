@@ -256,10 +256,14 @@ call_bios32:
     movl %eax, %cr0
     ljmpl $0x08, $1f
     .code32
-1:  movw $0x10, %ax             /* base of our segment: addresses stay what they are */
+1:  movw $0x10, %ax             /* flat, as operating systems call */
     movw %ax, %ds
     movw %ax, %es
     movw %ax, %ss
+    movw %ax, %fs               /* a BIOS saves and reloads them */
+    movw %ax, %gs
+    addl $SEG * 16, %esp
+    addl $SEG * 16, %ebp
     movl (%ebp), %eax
     movl 4(%ebp), %ebx
     movl 8(%ebp), %ecx
@@ -267,7 +271,7 @@ call_bios32:
     movl 16(%ebp), %esi
     movl 20(%ebp), %edi
     pushl %ebp
-    lcall *pm_target
+    lcall *pm_target + SEG * 16
     popl %ebp
     pushfl
     movl %eax, (%ebp)
@@ -277,7 +281,8 @@ call_bios32:
     movl %esi, 16(%ebp)
     movl %edi, 20(%ebp)
     popl %eax
-    movl %eax, pm_flags
+    movl %eax, pm_flags + SEG * 16
+    subl $SEG * 16, %esp
     ljmpl $0x28, $2f
     .code16
 2:  movw $0x30, %ax
@@ -302,10 +307,8 @@ call_bios32:
 pm_gdt:
     .quad 0
     .word 0xffff, 0x0000, 0x9b01, 0x0040 /* 08h: 32-bit code at 10000h */
-    .word 0xffff, 0x0000, 0x9301, 0x0040 /* 10h: data there */
-    .globl pm_code_f
-pm_code_f:
-    .word 0xffff, 0x0000, 0x9b0f, 0x0040 /* 18h: 32-bit code at F0000h */
+    .word 0xffff, 0x0000, 0x9300, 0x00cf /* 10h: flat data */
+    .quad 0
     .word 0xffff, 0x0000, 0x9b00, 0x00cf /* 20h: flat code */
     .word 0xffff, 0x0000, 0x9b01, 0x0000 /* 28h: 16-bit code at 10000h */
     .word 0xffff, 0x0000, 0x9301, 0x0000 /* 30h: 16-bit data there */
