@@ -1,0 +1,112 @@
+"""A guest seen through its screen and keyboard: starts it with a monitor on a Unix socket, reads the text screen, types.
+
+Works with ringer; with QEMU for what both monitors have (command, sendkey).
+"""
+import os
+import socket
+import subprocess
+import tempfile
+import time
+
+from guest import GuestError, die_with_parent
+
+
+class Screen:
+    def __init__(self, command, stdin=None):
+        """Starts command (a list) with a monitor added."""
+        self.directory = tempfile.TemporaryDirectory()
+        path = os.path.join(self.directory.name, "monitor")
+        self.command_line = command + ["-monitor", f"unix:{path},server=on,wait=off"]
+        self.process = subprocess.Popen(self.command_line, stdin=stdin or subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, preexec_fn=die_with_parent)
+        os.set_blocking(self.process.stderr.fileno(), False)
+        self.errors = b""
+        self.socket = socket.socket(socket.AF_UNIX)
+        end = time.monotonic() + 20
+        while True:
+            try:
+                self.socket.connect(path)
+                break
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > end:
+                    self.fail("no monitor")
+                time.sleep(0.05)
+        self.socket.settimeout(60)
+        self._answer()
+
+    def _answer(self):
+        answer = b""
+        while not answer.endswith((b"(ringer) ", b"(qemu) ")):
+            try:
+                part = self.socket.recv(65536)
+            except OSError:
+                part = b""
+            if not part:
+                return answer.decode(errors="replace")
+            answer += part
+        return answer[:answer.rindex(b"(")].decode(errors="replace")
+
+    def command(self, line):
+        """Gives a command; returns its answer."""
+        self.socket.sendall(line.encode() + b"\n")
+        return self._answer()
+
+    def text(self):
+        """The text screen."""
+        return self.command("screentext")
+
+    def fail(self, why):
+        self._read_errors()
+        screen = self.text() if self.process.poll() is None and self.socket.fileno() >= 0 and hasattr(self, "seen") else ""
+        self.kill()
+        raise GuestError("%s\ncommand: %s\nscreen:\n%s\nstderr:\n%s" % (
+            why, " ".join(self.command_line), "\n".join("    " + line for line in screen.splitlines()),
+            self.errors[-2000:].decode(errors="replace")))
+
+    def _read_errors(self):
+        try:
+            self.errors += self.process.stderr.read() or b""
+        except (OSError, ValueError):
+            pass
+
+    def expect(self, *texts, timeout=120):
+        """Waits until one of texts is on the screen; returns which."""
+        self.seen = True
+        end = time.monotonic() + timeout
+        while True:
+            screen = self.text()
+            for text in texts:
+                if text in screen:
+                    return text
+            if self.process.poll() is not None:
+                self.fail("ended while waiting for '%s'" % "' or '".join(texts))
+            if time.monotonic() > end:
+                self.fail("no '%s' on the screen within %d s" % ("' or '".join(texts), timeout))
+            time.sleep(0.2)
+
+    def key(self, *names):
+        """Presses keys one after the other: names as in QEMU's sendkey."""
+        for name in names:
+            answer = self.command("sendkey %s 20" % name)
+            if answer.strip() and "sendkey" not in answer.split("\n")[0]:
+                self.fail("sendkey %s: %s" % (name, answer))
+            time.sleep(0.06)
+
+    def type(self, text):
+        """Types text as on a US keyboard; "\\n" is Enter."""
+        self.command("type " + text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t"))
+        time.sleep(0.04 * len(text) + 0.1)
+
+    def wait(self, timeout=60):
+        """Waits for the process to end; returns its status."""
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.fail("still running after %d s" % timeout)
+        self._read_errors()
+        return status
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
