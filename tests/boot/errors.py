@@ -63,6 +63,19 @@ def bzimage(code=4096, init_size=0x10000, version=0x20f, loadflags=1):
     return bytes(image)
 
 
+def qcow2(version=3, cluster_bits=16, crypt=0, incompatible=0, backing=b""):
+    """An empty disk of 64 MiB: header, refcount table, refcount block, L1 table."""
+    cluster = 65536
+    image = bytearray(4 * cluster)
+    struct.pack_into(">4sIQIIQIIQQIIQ", image, 0, b"QFI\xfb", version, 120 if backing else 0, len(backing),
+                     cluster_bits, 64 << 20, crypt, 1, 3 * cluster, cluster, 1, 0, 0)
+    struct.pack_into(">QQQII", image, 72, incompatible, 0, 0, 4, 104)
+    image[120:120 + len(backing)] = backing
+    struct.pack_into(">Q", image, cluster, 2 * cluster)
+    struct.pack_into(">4H", image, 2 * cluster, 1, 1, 1, 1)
+    return bytes(image)
+
+
 with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
     files = {
@@ -81,7 +94,6 @@ with tempfile.TemporaryDirectory() as folder:
         with open(file, "wb") as out:
             out.write(content)
 
-    check("no arguments", [], "give -kernel FILE")
     check("missing kernel", ["-kernel", "nothere"], "there is no such file")
     check("directory as kernel", ["-kernel", "."], "is a directory")
     check("empty kernel", ["-kernel", "empty"], "is empty")
@@ -110,7 +122,55 @@ with tempfile.TemporaryDirectory() as folder:
     check("unknown engine", ["-kernel", "good", "-accel", "hax"], "there is no engine 'hax'")
     check("unknown CPU model", ["-kernel", "good", "-cpu", "z80"], "z80")
     check("unknown machine", ["-kernel", "good", "-M", "q35"], "there is no 'q35'")
-    check("disk", ["-hda", "good"], "no disks yet")
+    for flag in ("-hda", "-hdd", "-cdrom", "-fda", "-fdb"):
+        check(f"missing image for {flag}", [flag, "nothere"], "there is no such file")
+        check(f"directory as image for {flag}", [flag, "."], "is a directory")
+        check(f"empty image for {flag}", [flag, "empty"], "is empty")
+    check("device as disk", ["-hda", "/dev/null"], "neither a file nor a block device")
+    check("text as qcow2", ["-drive", "file=text,format=qcow2"], "is not in qcow2 format")
+    check("too large for a floppy", ["-fda", "big"], "larger than any floppy")
+    check("unknown image format", ["-drive", "file=good,format=vdi"], "format=vdi")
+    check("unknown drive key", ["-drive", "file=good,colour=red"], "'colour' is not known")
+    check("drive without a file", ["-drive", "if=ide"], "needs file=")
+    check("drive on no bus", ["-drive", "file=good,bus=2"], "bus 0 and 1")
+    check("drive interface", ["-drive", "file=good,if=virtio"], "if=virtio")
+    check("one drive twice", ["-hdc", "good", "-cdrom", "text"], "given twice")
+    check("one image in two drives", ["-hda", "good", "-hdb", "good"], "for two drives")
+    check("unknown boot order", ["-boot", "xyz"], "order 'xyz'")
+    check("boot key", ["-boot", "order=c,when=now"], "'when' is not known")
+    if os.geteuid() != 0:
+        with open("protected", "wb") as out:
+            out.write(bytes(4096))
+        os.chmod("protected", 0o444)
+        check("read-only disk", ["-hda", "protected"], "use -snapshot, or readonly=on")
+    images = {}
+    for name, head in (("truncated.qcow2", qcow2()[:60]), ("short.qcow2", qcow2()[:3 * 65536]),
+                       ("encrypted.qcow2", qcow2(crypt=1)), ("version.qcow2", qcow2(version=7)),
+                       ("clusters.qcow2", qcow2(cluster_bits=40)), ("features.qcow2", qcow2(incompatible=1 << 40)),
+                       ("datafile.qcow2", qcow2(incompatible=4)), ("corrupt.qcow2", qcow2(incompatible=2)),
+                       ("backing.qcow2", qcow2(backing=b"nowhere.img")),
+                       ("self.qcow2", qcow2(backing=b"self.qcow2"))):
+        images[name] = head
+        with open(name, "wb") as out:
+            out.write(head)
+    for name, sentence in (("truncated", "is truncated"), ("short", "not in the file"),
+                           ("encrypted", "is encrypted"), ("version", "version 7"), ("clusters", "clusters of 2^40"),
+                           ("features", "bit 40"), ("datafile", "another file"), ("corrupt", "marked as corrupt"),
+                           ("backing", "needs its backing file"), ("self", "stands on it itself")):
+        check(f"{name} qcow2", ["-hda", name + ".qcow2"], sentence)
+    for name, content in images.items():
+        with open(name, "rb") as image:
+            if image.read() != content:
+                failures += 1
+                print(f"not ok - {name} is unchanged")
+    with open("used", "wb") as out:
+        out.write(bytes(4096))
+    first = subprocess.Popen([RINGER, "-S", "-display", "none", "-serial", "none", "-hda", "used"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    first.stderr.readline()  # the engine line comes when all images are open
+    check("image in use", ["-hda", "used"], "in use by another process")
+    first.kill()
+    first.wait()
     check("unknown log item", ["-kernel", "good", "-d", "int,everything"], "'everything'")
     check("log file in no folder", ["-kernel", "good", "-D", "no/where"], "cannot write 'no/where'")
     check("serial file in no folder", ["-kernel", "good", "-serial", "file:no/where"],
