@@ -108,6 +108,11 @@ struct boot_image *boot_image_open(const char *kernel, const char *initrd, const
     return image;
 }
 
+bool boot_image_wants_bios(const struct boot_image *image)
+{
+    return image->multiboot != NULL;
+}
+
 void boot_image_free(struct boot_image *image)
 {
     if (!image)

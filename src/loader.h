@@ -32,6 +32,8 @@ unsigned boot_memory_map(uint64_t ram_size, struct e820_entry map[E820_MAX]);
 struct boot_image *boot_image_open(const char *kernel, const char *initrd, const char *append,
                                    uint64_t ram_size, GError **error);
 void boot_image_free(struct boot_image *image);
+/* The kernel may count on a BIOS having run before it (multiboot; Linux's 32-bit entry asks for nothing). */
+bool boot_image_wants_bios(const struct boot_image *image);
 /* Copies it to guest memory and sets the CPU up as the boot protocol wants. After cpu_reset(). */
 void boot_image_install(const struct boot_image *image, struct cpu *cpu);
 

@@ -55,6 +55,8 @@ struct machine {
     struct vcpu *vcpu;
     struct boot_image *boot;
     struct bios bios;
+    bool kernel_by_bios; /* our BIOS runs first and asks for the kernel */
+    bool boot_now;       /* it did */
     GMainLoop *loop;
     _Atomic int exit_status; /* -1 while running */
 
@@ -224,7 +226,29 @@ static void hook_bus(void *opaque)
 {
     struct machine *machine = opaque;
     storage_bus_granted(&machine->storage);
+    if (machine->boot_now) {
+        machine->boot_now = false;
+        cpu_reset(vcpu_cpu(machine->vcpu));
+        boot_image_install(machine->boot, vcpu_cpu(machine->vcpu));
+    }
 }
+
+/* How our BIOS gets the kernel of -kernel (bios/boot.c): a read says whether one waits, a write starts it, between
+ * two instructions. */
+static uint32_t kernel_port_read(void *opaque, uint16_t port, unsigned size)
+{
+    return 'K';
+}
+
+static void kernel_port_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
+{
+    struct machine *machine = opaque;
+    machine->boot_now = true;
+    vcpu_request_bus(machine->vcpu);
+}
+
+static const struct io_ops kernel_port_io = {
+    .widths = 1, .read = kernel_port_read, .write = kernel_port_write};
 
 static uint8_t hook_ack(void *opaque)
 {
@@ -243,8 +267,10 @@ static void machine_reset(void *opaque)
         machine->part[i].ops->reset(machine->part[i].dev);
     cpu_reset(vcpu_cpu(machine->vcpu));
     wire_a20(machine, 0, true);
-    if (machine->boot) {
+    if (machine->boot && !machine->kernel_by_bios) {
         firmware_init_board(machine->pci);
+        if (machine->vga)
+            firmware_init_vga(vgabios_rom);
         boot_image_install(machine->boot, vcpu_cpu(machine->vcpu));
     }
 }
@@ -364,6 +390,8 @@ static void board_build(struct machine *machine)
     part_add(machine, &fw_cfg_ops, machine->fw_cfg);
 
     ioport_register(0xf0, 1, &fpu_port_io, machine, "fpu-clear");
+    if (machine->kernel_by_bios)
+        ioport_register(0x5a0, 1, &kernel_port_io, machine, "kernel");
 }
 
 static bool drives_build(struct machine *machine, GError **error)
@@ -603,7 +631,8 @@ struct machine *machine_new(const struct options *options, GError **error)
         if (!machine->boot)
             goto fail;
     }
-    if ((options->bios || !options->kernel) && !bios_open(&machine->bios, options->bios, error))
+    machine->kernel_by_bios = machine->boot && boot_image_wants_bios(machine->boot) && !options->bios;
+    if ((options->bios || !machine->boot || machine->kernel_by_bios) && !bios_open(&machine->bios, options->bios, error))
         goto fail;
     machine->model = cpu_model_parse(options->cpu, error);
     if (!machine->model)
@@ -653,6 +682,8 @@ void machine_free(struct machine *machine)
         vcpu_free(machine->vcpu);
     if (machine->pic) {
         ioport_unregister(0xf0, 1);
+        if (machine->kernel_by_bios)
+            ioport_unregister(0x5a0, 1);
         if (machine->vga)
             vga_free(machine->vga);
         acpi_pm_free(machine->acpi_pm);
