@@ -5,3 +5,5 @@
 
 /* Through the same ports and registers as a BIOS. After a reset, with the machine lock held. */
 void firmware_init_board(struct pci_bus *pci);
+/* The screen in 80x25 text, as the video BIOS leaves it, and the BIOS data area says so. rom: ours. */
+void firmware_init_vga(const uint8_t *rom);

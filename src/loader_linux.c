@@ -36,11 +36,16 @@
 #define XLF_KERNEL_64 0x01u
 
 /* boot_params. */
-#define BP_EXT_MEM_K   0x002
-#define BP_ACPI_RSDP   0x070
-#define BP_ALT_MEM_K   0x1e0
-#define BP_E820_COUNT  0x1e8
-#define BP_E820_TABLE  0x2d0
+#define BP_EXT_MEM_K     0x002
+#define BP_VIDEO_MODE    0x006
+#define BP_VIDEO_COLUMNS 0x007
+#define BP_VIDEO_LINES   0x00e
+#define BP_VIDEO_IS_VGA  0x00f
+#define BP_VIDEO_POINTS  0x010
+#define BP_ACPI_RSDP     0x070
+#define BP_ALT_MEM_K     0x1e0
+#define BP_E820_COUNT    0x1e8
+#define BP_E820_TABLE    0x2d0
 
 struct linux_image {
     GMappedFile *kernel, *initrd;
@@ -199,6 +204,21 @@ void linux_image_free(struct linux_image *image)
     g_free(image);
 }
 
+/* screen_info, from what the BIOS data area says about the screen. All zero is how "no VGA" is said. */
+static void linux_fill_screen(uint8_t params[PAGE_SIZE])
+{
+    uint8_t bda[0x100];
+
+    mem_read(0x400, bda, sizeof(bda));
+    if (bda[0x49] != 3 || get16(bda + 0x63) != 0x3d4)
+        return;
+    params[BP_VIDEO_MODE] = bda[0x49];
+    params[BP_VIDEO_COLUMNS] = bda[0x4a];
+    params[BP_VIDEO_LINES] = (uint8_t)(bda[0x84] + 1);
+    params[BP_VIDEO_IS_VGA] = 1;
+    params[BP_VIDEO_POINTS] = bda[0x85];
+}
+
 static void linux_fill_params(const struct linux_image *image, uint8_t params[PAGE_SIZE])
 {
     const uint8_t *file = (const uint8_t *)g_mapped_file_get_contents(image->kernel);
@@ -216,7 +236,7 @@ static void linux_fill_params(const struct linux_image *image, uint8_t params[PA
         put32(params + HDR_RAMDISK_SIZE, (uint32_t)g_mapped_file_get_length(image->initrd));
     }
 
-    /* screen_info stays zero: no video mode, no lines, no columns is how "no VGA" is said. */
+    linux_fill_screen(params);
     uint64_t extended = image->ram_size > MiB ? (image->ram_size - MiB) / KiB : 0;
     params[BP_EXT_MEM_K] = MIN(extended, 0xffff) & 0xff;
     params[BP_EXT_MEM_K + 1] = MIN(extended, 0xffff) >> 8;

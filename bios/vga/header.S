@@ -15,6 +15,9 @@ header:
     .org 0x1e
     .ascii "IBM"                /* old programs look for the maker of the EGA here */
     .byte 0
+    /* For firmware_vga.c, which shows text without running this ROM: mode 3's parameters, the font. */
+    .org 0x24
+    .word mode_params + 64, font_8x16
 rom_blocks = 0
     .balign 4
 pcir:

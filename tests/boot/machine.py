@@ -236,6 +236,20 @@ value: .long 0x12345678
     jne 2f
     exit 0
 2:  exit 1
+""", 1, extra=["-vga", "none"])
+    # The screen is in text mode, its last row is free, and the BIOS data area says so.
+    check("text_screen", """
+    cmpl $0x07200720, 0xb8f00
+    jne 2f
+    movw $0x1e41, 0xb8f9e
+    cmpw $0x1e41, 0xb8f9e
+    jne 2f
+    cmpb $3, 0x449
+    jne 2f
+    cmpw $0x3d4, 0x463
+    jne 2f
+    exit 0
+2:  exit 1
 """, 1)
     check("debugcon", "movb $'d', %al\noutb %al, $0xe9\ninb $0xe9, %al\nputc '.'\ncmpb $0xe9, %al\nexit 0",
           1, b".", extra=["-debugcon", "file:log"])

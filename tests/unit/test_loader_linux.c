@@ -287,6 +287,24 @@ static void test_survives_any_header(void)
     }
 }
 
+/* What the BIOS data area says about the screen is what the kernel is told. */
+static void test_text_screen_is_shown(void)
+{
+    static const uint8_t mode[] = {3, 80}, port[] = {0xd4, 0x03}, rows[] = {24, 16};
+    uint8_t screen[0x40];
+    make_kernel();
+    mem_write(0x449, mode, sizeof(mode));
+    mem_write(0x463, port, sizeof(port));
+    mem_write(0x484, rows, sizeof(rows));
+    install(NULL, NULL);
+    mem_read(BOOT_PARAMS, screen, sizeof(screen));
+    g_assert_cmpuint(screen[0x06], ==, 3);
+    g_assert_cmpuint(screen[0x07], ==, 80);
+    g_assert_cmpuint(screen[0x0e], ==, 25);
+    g_assert_cmpuint(screen[0x0f], ==, 1);
+    g_assert_cmpuint(screen[0x10], ==, 16);
+}
+
 int main(int argc, char **argv)
 {
     GError *error = NULL;
@@ -304,6 +322,7 @@ int main(int argc, char **argv)
     g_test_add_func("/loader_linux/initrd_goes_to_the_top", test_initrd_goes_to_the_top);
     g_test_add_func("/loader_linux/initrd_stays_below_its_limit", test_initrd_stays_below_its_limit);
     g_test_add_func("/loader_linux/no_vga_is_shown", test_no_vga_is_shown);
+    g_test_add_func("/loader_linux/text_screen_is_shown", test_text_screen_is_shown);
     g_test_add_func("/loader_linux/refuses_old_protocol", test_refuses_old_protocol);
     g_test_add_func("/loader_linux/refuses_zimage", test_refuses_zimage);
     g_test_add_func("/loader_linux/refuses_64_bit_kernel", test_refuses_64_bit_kernel);
