@@ -6,6 +6,7 @@
 #
 # The cache is $RINGER_CACHE, default ~/.cache/ringer. It holds:
 #   vmlinuz-686  vmlinuz-686-pae  busybox  initrd.gz  modules-686/*.ko (drivers of disks, in the order of loading)
+#   grub-rescue-floppy.img  grub-rescue-cdrom.iso  memtest86+ia32.iso  ipxe.iso
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -37,16 +38,17 @@ need_apt_lists() {
     touch "$cache/.apt-ready"
 }
 
-# fetch_file PACKAGE PATH-PATTERN DESTINATION
+# fetch_file PACKAGE PATH-PATTERN DESTINATION [ARCHITECTURE]
 fetch_file() {
     [ -s "$3" ] && return
     need_apt_lists
+    architecture=${4:-i386}
     tmp=$(mktemp -d "$cache/fetch.XXXXXX")
     chmod 755 "$tmp"
     say "downloading $1"
-    (cd "$tmp" && apt-get download -qq "$1:i386") || {
+    (cd "$tmp" && apt-get download -qq "$1:$architecture") || {
         rm -rf "$tmp" "$cache/.apt-ready"
-        say "cannot download $1 (i386): check the network and 'apt-get update'"
+        say "cannot download $1 ($architecture): check the network and 'apt-get update'"
         exit 1
     }
     dpkg-deb -x "$tmp"/*.deb "$tmp/x"
@@ -115,6 +117,10 @@ fetch)
         "$cache/vmlinuz-686-pae"
     fetch_modules
     fetch_file busybox-static "bin/busybox" "$cache/busybox"
+    fetch_file grub-rescue-pc "usr/lib/grub-rescue/grub-rescue-floppy.img" "$cache/grub-rescue-floppy.img"
+    fetch_file grub-rescue-pc "usr/lib/grub-rescue/grub-rescue-cdrom.iso" "$cache/grub-rescue-cdrom.iso"
+    fetch_file memtest86+ "usr/lib/memtest86+/memtest86+ia32.iso" "$cache/memtest86+ia32.iso"
+    fetch_file ipxe "usr/lib/ipxe/ipxe.iso" "$cache/ipxe.iso" all
     build_initrd
     ;;
 *)
