@@ -239,6 +239,7 @@ void serial_init(void);
 
 /* tables.c, apm.c */
 void tables_build(void);
+void tables_finish(void);
 void apm_15(struct bregs *regs);
 
 /* boot.c */

@@ -108,7 +108,53 @@ DefinitionBlock ("", "DSDT", 1, "RINGER", "RINGERPC", 0x00000001)
                         IRQNoFlags () { 4 }
                     })
                 }
+
+                /* The BIOS writes 0x55 here for what it finds (tables.c). */
+                Name (COM2, 0x2D)
+                Name (LPTP, 0x2D)
+                Name (FDCP, 0x2D)
+                Device (SER2)
+                {
+                    Name (_HID, EisaId ("PNP0501"))
+                    Name (_UID, 2)
+                    Method (_STA, 0, NotSerialized) { If (COM2 == 0x55) { Return (0x0F) } Return (Zero) }
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IO (Decode16, 0x02F8, 0x02F8, 0x01, 0x08)
+                        IRQNoFlags () { 3 }
+                    })
+                }
+                Device (LPT1)
+                {
+                    Name (_HID, EisaId ("PNP0400"))
+                    Method (_STA, 0, NotSerialized) { If (LPTP == 0x55) { Return (0x0F) } Return (Zero) }
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IO (Decode16, 0x0378, 0x0378, 0x01, 0x08)
+                        IRQNoFlags () { 7 }
+                    })
+                }
+                Device (FDC0)
+                {
+                    Name (_HID, EisaId ("PNP0700"))
+                    Method (_STA, 0, NotSerialized) { If (FDCP == 0x55) { Return (0x0F) } Return (Zero) }
+                    Name (_CRS, ResourceTemplate ()
+                    {
+                        IO (Decode16, 0x03F2, 0x03F2, 0x01, 0x04)
+                        IO (Decode16, 0x03F7, 0x03F7, 0x01, 0x01)
+                        IRQNoFlags () { 6 }
+                        DMA (Compatibility, NotBusMaster, Transfer8) { 2 }
+                    })
+                }
             }
+        }
+
+        Name (HPTP, 0x2D)
+        Device (HPET)
+        {
+            Name (_HID, EisaId ("PNP0103"))
+            Method (_STA, 0, NotSerialized) { If (HPTP == 0x55) { Return (0x0F) } Return (Zero) }
+            Name (_CRS, ResourceTemplate () { Memory32Fixed (ReadOnly, 0xFED00000, 0x00000400) })
         }
 
         /* The four PIRQ wires: bit 7 of the PIIX3's route register turns one off. */

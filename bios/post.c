@@ -133,6 +133,7 @@ void post(void)
     serial_init();
     floppy_init();
     ata_init();
+    tables_finish();
     outb(0x80, 0x05);
     rom_run_others();
     shadow_mark = SHADOW_MARK;

@@ -395,7 +395,7 @@ static struct {
     struct acpi_header header;
     uint32_t entries[4];
 } __attribute__((packed)) rsdt;
-/* The DSDT as compiled; its checksum is the compiler's. */
+static bool has_hpet;
 
 static void acpi_finish(struct acpi_header *header, const char *signature, uint32_t length, uint8_t revision)
 {
@@ -437,6 +437,37 @@ static void build_madt(void)
     acpi_finish((struct acpi_header *)madt, "APIC", sizeof(madt), 1);
 }
 
+/* Name (NAME, 0x2D) in the compiled DSDT becomes 0x55: the device is there. */
+static void dsdt_enable(const char *name)
+{
+    uint8_t *aml = (uint8_t *)acpi_dsdt; /* in RAM, as all our data */
+    for (uint32_t at = sizeof(struct acpi_header); at + 7 <= acpi_dsdt_size; at++) {
+        if (aml[at] == 0x08 && aml[at + 5] == 0x0a && aml[at + 6] == 0x2d && memcmp(aml + at + 1, name, 4) == 0) {
+            aml[at + 6] = 0x55;
+            return;
+        }
+    }
+    dprintf("dsdt: no %s\n", name);
+}
+
+/* After the ports and drives are known. */
+void tables_finish(void)
+{
+    struct acpi_header *dsdt = (struct acpi_header *)acpi_dsdt;
+    for (unsigned i = 0; i < 4; i++) {
+        if (peek16(BDA_SEG, (uint16_t)(BDA_COM + i * 2)) == 0x2f8)
+            dsdt_enable("COM2");
+        if (i < 3 && peek16(BDA_SEG, (uint16_t)(BDA_LPT + i * 2)) == 0x378)
+            dsdt_enable("LPTP");
+    }
+    if (floppy_count)
+        dsdt_enable("FDCP");
+    if (has_hpet)
+        dsdt_enable("HPTP");
+    dsdt->checksum = 0;
+    dsdt->checksum = checksum(dsdt, acpi_dsdt_size);
+}
+
 static void build_acpi(void)
 {
     unsigned n = 0;
@@ -468,6 +499,7 @@ static void build_acpi(void)
     }
     uint32_t hpet_id = read_physical(HPET);
     if (hpet_id && hpet_id != 0xffffffff && (hpet_id & 0xff)) {
+        has_hpet = true;
         hpet.block_id = hpet_id;
         hpet.address = HPET;
         hpet.min_tick = 100;
