@@ -25,6 +25,10 @@ void *image_fail(GError **error, const char *path, const char *fmt, ...)
     va_start(args, fmt);
     char *what = g_strdup_vprintf(fmt, args);
     va_end(args);
+    for (char *at = what; *at; at++) { /* names out of a file: one sentence stays one line */
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
+    }
     g_set_error(error, image_error(), 0, "disk image '%s' %s", path, what);
     g_free(what);
     return NULL;

@@ -425,6 +425,14 @@ static int cluster_write(struct qcow2 *q, uint64_t n, uint32_t within, const uin
     uint64_t offset = entry & OFFSET_MASK;
     if (is_ours && ((offset & (q->cluster_size - 1)) || is_metadata(q, offset)))
         return qcow2_corrupt(q, "data where there is metadata");
+    if (is_ours) { /* or so the table says; an uncounted cluster will be given to somebody else, too */
+        uint64_t count;
+        code = refcount_get(q, offset >> q->cluster_bits, &count);
+        if (!code && count == 0)
+            code = qcow2_corrupt(q, "a cluster in use that is not counted");
+        if (code)
+            return code;
+    }
     if (is_ours && !is_zero)
         return image_file_write(&q->image.file, offset + within, buffer, len);
 

@@ -204,7 +204,7 @@ static void read_some(struct image *image, uint64_t number, const uint8_t *input
     }
 }
 
-static bool write_some(struct image *image, uint64_t number, const uint8_t *input, size_t len)
+static void write_some(struct image *image)
 {
     static uint8_t bytes[4 * KiB], back[4 * KiB];
     for (unsigned i = 0; i < 4; i++) {
@@ -215,14 +215,12 @@ static bool write_some(struct image *image, uint64_t number, const uint8_t *inpu
         if (offset > image->size - count)
             offset = image->size - count;
         memset(bytes, (int)random32(), count);
-        if (image_write(image, offset, bytes, count) == 0) {
-            if (image_read(image, offset, back, count) == 0 && memcmp(bytes, back, count) != 0)
-                die("what was written is not what is read", number, input, len);
-        }
+        /* What comes back may be anything: a damaged table can name one cluster twice. */
+        if (image_write(image, offset, bytes, count) == 0)
+            image_read(image, offset, back, count);
         if (below(3) == 0)
             image_flush(image);
     }
-    return true;
 }
 
 int main(int argc, char **argv)
@@ -273,7 +271,8 @@ int main(int argc, char **argv)
         if (!file_is(fd, input, len))
             die("opening altered the image", number, input, len);
         if (image) {
-            written += write_some(image, number, input, len);
+            written++;
+            write_some(image);
             image_close(image);
         }
     }
