@@ -223,7 +223,7 @@ struct cd_emulation {
 extern struct cd_emulation cd_emulation;
 uint8_t cd_boot(struct drive *drive, uint16_t *seg, uint8_t *number); /* loads the boot image; 0 or an error */
 uint8_t cd_emulated_transfer(struct transfer *t);
-void cd_13_4a(struct bregs *regs);
+uint8_t cd_13_4a(struct bregs *regs); /* 4Ah to 4Dh; INT 13h status */
 
 /* kbd.c, mouse.c, clock.c, serial.c */
 void kbd_init(void);
@@ -241,6 +241,13 @@ void serial_init(void);
 void tables_build(void);
 void tables_finish(void);
 void apm_15(struct bregs *regs);
+
+/* fw_cfg.c: what is not there is as `otherwise` says. */
+#define FW_CFG_SIGNATURE 0x00
+#define FW_CFG_BOOT_MENU 0x0e
+#define FW_CFG_FILE_DIR  0x19
+uint16_t fw_cfg_u16(uint16_t selector, uint16_t otherwise);
+uint16_t fw_cfg_file_u16(const char *name, uint16_t otherwise);
 
 /* boot.c */
 void boot(void) __attribute__((noreturn));

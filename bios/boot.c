@@ -203,9 +203,11 @@ void boot(void)
     struct bregs regs;
 
     boot_kernel();
+    /* A short look at the keyboard always; a long one if the user asked for the menu. */
+    uint32_t wait_ms = fw_cfg_u16(FW_CFG_BOOT_MENU, 0) ? fw_cfg_file_u16("etc/boot-menu-wait", 2500) : 250;
     printf("Esc or F12: boot menu\n");
     make_order(false);
-    if (kbd_pressed_during(250, &key))
+    if (kbd_pressed_during(wait_ms, &key))
         menu();
     pci_lock_roms();
     memset(&regs, 0, sizeof(regs));

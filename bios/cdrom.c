@@ -145,31 +145,83 @@ uint8_t cd_emulated_transfer(struct transfer *t)
     return 0;
 }
 
-/* 4Ah start emulation (the BIOS does it at boot only), 4Bh end or status, 4Ch boot, 4Dh boot catalog. */
-void cd_13_4a(struct bregs *regs)
+static void end_emulation(void)
+{
+    cd_emulation.active = false;
+    poke8(BDA_SEG, BDA_HD_COUNT, hd_count);
+    uint16_t equipment = peek16(BDA_SEG, BDA_EQUIPMENT) & ~0xc1;
+    if (floppy_count)
+        equipment = (uint16_t)(equipment | 1 | (floppy_count - 1) << 6);
+    poke16(BDA_SEG, BDA_EQUIPMENT, equipment);
+}
+
+/* 4Ah, 4Ch: DS:SI is a specification packet as 4Bh returns it. */
+static uint8_t start_emulation(const struct bregs *regs)
+{
+    struct eltorito image = {.media = peek8(regs->ds, (uint16_t)(regs->si + 1)) & 15,
+                             .lba = peek32(regs->ds, (uint16_t)(regs->si + 4)),
+                             .load_seg = peek16(regs->ds, (uint16_t)(regs->si + 12)),
+                             .sectors = peek16(regs->ds, (uint16_t)(regs->si + 14))};
+    uint8_t unit = (uint8_t)(peek8(regs->ds, (uint16_t)(regs->si + 3)) << 1 |
+                             (peek8(regs->ds, (uint16_t)(regs->si + 8)) & 1));
+    if (!image.media || image.media > 4)
+        return 0x01;
+    for (unsigned i = 0; i < cd_count; i++) {
+        struct drive *drive = &drives[cd_map[i]];
+        if (drive->unit != unit)
+            continue;
+        end_emulation();
+        cd_emulation.media = image.media;
+        cd_emulation.drive = cd_map[i];
+        cd_emulation.image_lba = image.lba;
+        cd_emulation.load_seg = image.load_seg ? image.load_seg : 0x7c0;
+        cd_emulation.sectors = image.sectors ? image.sectors : 1;
+        emulate(drive, &image);
+        fill_packet(drive);
+        return cd_emulation.active ? 0 : 0x20;
+    }
+    return 0x01;
+}
+
+/* 4Dh: DS:SI has a size, a number of 2048-byte blocks, a buffer, the first block of the catalog that is wanted. */
+static uint8_t read_catalog(const struct bregs *regs)
+{
+    uint8_t count = peek8(regs->ds, (uint16_t)(regs->si + 1));
+    uint16_t off = peek16(regs->ds, (uint16_t)(regs->si + 2)), seg = peek16(regs->ds, (uint16_t)(regs->si + 4));
+    uint16_t first = peek16(regs->ds, (uint16_t)(regs->si + 6));
+    struct drive *drive = &drives[cd_emulation.drive];
+    uint32_t catalog;
+
+    if (read_block(drive, 17) || !eltorito_volume(block, &catalog))
+        return 0x20;
+    if (off + count * 2048u > 0x10000)
+        return 0x09;
+    return count ? atapi_read(drive, catalog + first, count, seg, off) : 0;
+}
+
+/* 4Ah start emulation, 4Bh end it or tell what is, 4Ch start and boot, 4Dh boot catalog. */
+uint8_t cd_13_4a(struct bregs *regs)
 {
     struct cd_emulation *e = &cd_emulation;
-    bool booted = e->load_seg != 0;
 
-    regs->ah = 0;
-    set_cf(regs, false);
-    if (regs->ah == 0 && regs->al > 1) {
-        regs->ah = 0x01;
-        set_cf(regs, true);
-        return;
+    if (regs->ah == 0x4a || regs->ah == 0x4c) {
+        uint8_t code = cd_count ? start_emulation(regs) : 0x01;
+        if (code || regs->ah == 0x4a)
+            return code;
+        struct transfer t = {.drive = &drives[e->drive], .count = e->sectors, .seg = e->load_seg};
+        code = cd_emulated_transfer(&t);
+        if (!code)
+            boot_jump((uint32_t)e->load_seg << 16, e->number);
+        return code;
     }
-    if (!booted) {
-        regs->ah = 0x01;
-        set_cf(regs, true);
-        return;
-    }
+    if (!e->load_seg) /* not booted from a CD */
+        return 0x01;
+    if (regs->ah == 0x4d)
+        return read_catalog(regs);
+    if (regs->al > 1)
+        return 0x01;
     far_copy(regs->ds, regs->si, DATA_SEG, (uint16_t)(uint32_t)packet, sizeof(packet));
-    if (regs->al == 0 && e->active) {
-        e->active = false;
-        poke8(BDA_SEG, BDA_HD_COUNT, hd_count);
-        uint16_t equipment = peek16(BDA_SEG, BDA_EQUIPMENT) & ~0xc1;
-        if (floppy_count)
-            equipment = (uint16_t)(equipment | 1 | (floppy_count - 1) << 6);
-        poke16(BDA_SEG, BDA_EQUIPMENT, equipment);
-    }
+    if (regs->al == 0 && e->active)
+        end_emulation();
+    return 0;
 }

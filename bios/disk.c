@@ -388,7 +388,13 @@ void handle_13(struct bregs *regs)
     struct target target;
 
     if (regs->ah >= 0x4a && regs->ah <= 0x4d) {
-        cd_13_4a(regs);
+        uint8_t number = regs->dl, code = cd_13_4a(regs);
+        regs->dl = 0xe0; /* its status is a CD's, whatever is emulated */
+        if (code)
+            disk_fail(regs, code);
+        else
+            disk_return(regs, 0);
+        regs->dl = number;
         return;
     }
     if (!find_target(regs->dl, &target)) {

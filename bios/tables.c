@@ -175,7 +175,6 @@ static void build_smbios(void)
     static const char case_text[] = "Ringer";
     static const char cpu_text[] = "CPU 0\0Ringer";
     static const char memory_text[] = "DIMM 0";
-    static const char oem_text[] = " ";
     uint32_t features, signature = cpuid_signature(&features), mib = memory_below_4g >> 20;
     uint32_t kib = memory_below_4g >> 10;
 
@@ -218,7 +217,6 @@ static void build_smbios(void)
     smbios_add(32, boot_status, sizeof(boot_status), "", 0);
     uint8_t end[4] = {0};
     smbios_add(127, end, sizeof(end), "", 0);
-    (void)oem_text;
 
     static struct {
         char signature[4];

@@ -53,7 +53,7 @@ drive:
     .byte 0
 tries:
     .byte 9
-    .org 510
+    .org 510                    /* byte 509: see run.py */
     .word 0xaa55
 
     .text
@@ -302,8 +302,61 @@ call_bios32:
     movl pm_flags, %eax
     retl
 
+/* void reset_and_resume(unsigned way): resets the CPU with shutdown byte 0Ah and comes back by way of 40:67.
+ * 0: port 92h, 1: keyboard controller, 2: triple fault, 3: CF9h. */
+    .text
+    .globl reset_and_resume
+reset_and_resume:
+    movl 4(%esp), %ebx
+    pushal
+    cli
+    movb $0x8f, %al
+    outb %al, $0x70
+    movb $0x0a, %al
+    outb %al, $0x71
+    movw $0x40, %ax
+    movw %ax, %es
+    movw $9f, %es:0x67
+    movw %cs, %es:0x69
+    movl %esp, saved_esp
+    cmpl $1, %ebx
+    je 1f
+    cmpl $2, %ebx
+    je 2f
+    cmpl $3, %ebx
+    je 3f
+    inb $0x92, %al
+    andb $0xfe, %al
+    outb %al, $0x92
+    orb $1, %al
+    outb %al, $0x92
+    jmp 5f
+1:  movb $0xfe, %al
+    outb %al, $0x64
+    jmp 5f
+2:  lidtl no_idtr
+    int $3
+3:  movw $0xcf9, %dx
+    movb $0x02, %al
+    outb %al, %dx
+    movb $0x06, %al
+    outb %al, %dx
+5:  hlt
+    jmp 5b
+9:  movw %cs, %ax
+    movw %ax, %ds
+    movw %ax, %es
+    movw %ax, %ss
+    movl saved_esp, %esp
+    cld
+    popal
+    retl
+
     .data
     .balign 8
+no_idtr:
+    .word 0
+    .long 0
 pm_gdt:
     .quad 0
     .word 0xffff, 0x0000, 0x9b01, 0x0040 /* 08h: 32-bit code at 10000h */

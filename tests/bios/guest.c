@@ -22,6 +22,7 @@ struct pm_regs {
 void bios_int(unsigned vector, struct bregs *regs);
 uint32_t int_on_small_stack(unsigned vector, uint32_t eax, uint32_t ebx, uint32_t ecx, uint32_t edx);
 uint32_t call_bios32(uint32_t entry, struct pm_regs *regs);
+void reset_and_resume(unsigned way);
 void guest_main(uint32_t boot_drive);
 void hook_1b(void), hook_1c(void), hook_4a(void), hook_02(void), hook_15(void), mouse_handler(void);
 extern volatile uint32_t count_1b, count_1c, count_4a, count_02, count_15, mouse_count, old_15;
@@ -1072,6 +1073,19 @@ static void test_ports(void)
     check("int14.02/time-out when nothing comes", r.ah & 0x80);
 }
 
+/* At the end: interrupts do not work after this until somebody sets the controllers up again. */
+static void test_reset(void)
+{
+    static const char *const names[] = {
+        "reset/port 92h, shutdown byte 0Ah: comes back", "reset/keyboard controller, shutdown byte 0Ah: comes back",
+        "reset/triple fault, shutdown byte 0Ah: comes back", "reset/CF9h, shutdown byte 0Ah: comes back"};
+    for (unsigned way = 0; way < 4; way++) {
+        reset_and_resume(way);
+        outb(0x70, 0x8f);
+        check(names[way], inb(0x71) == 0); /* and the byte is used up */
+    }
+}
+
 void guest_main(uint32_t boot_drive)
 {
     check_is("boot/DL is the drive", boot_drive & 0xff, 0);
@@ -1086,6 +1100,8 @@ void guest_main(uint32_t boot_drive)
     test_pci();
     test_tables();
     test_ports();
+    if (peek8(0, 0x7c00 + 509)) /* run.py says that the machine has the shutdown byte */
+        test_reset();
     put(failed ? "FAIL " : "PASS ");
     put_number(failed ? failed : passed);
     if (failed) {

@@ -29,8 +29,9 @@ def numbered(path, count, size, head=b""):
         out.write(head)
 
 
-def make_media(directory, image):
-    head = open(image, "rb").read()
+def make_media(directory, image, resumes):
+    head = bytearray(open(image, "rb").read())
+    head[509] = resumes
     assert len(head) <= 81 * 512
     numbered(directory + "/fd.img", 2880, 512, head)
     numbered(directory + "/hd.img", 80640, 512, struct.pack("<I", 0) + b"CESR")
@@ -51,7 +52,7 @@ def known_failures(engine, bios):
 
 def command(args, directory):
     common = ["-m", "64", "-display", "none", "-net", "none", "-serial", "null", "-monitor", "none", "-debugcon", "stdio",
-              "-no-reboot", "-device", "isa-debug-exit,iobase=0x501,iosize=0x02", "-rtc", "base=2026-06-17T10:20:30",
+              "-device", "isa-debug-exit,iobase=0x501,iosize=0x02", "-rtc", "base=2026-06-17T10:20:30",
               "-drive", "file=%s/fd.img,format=raw,if=floppy,index=0" % directory,
               "-drive", "file=%s/hd.img,format=raw,if=ide,index=0,media=disk" % directory,
               "-drive", "file=%s/cd.iso,format=raw,if=ide,index=2,media=cdrom" % directory, "-boot", "a"]
@@ -104,7 +105,8 @@ def main():
     args = p.parse_args()
 
     with tempfile.TemporaryDirectory(prefix="ringer-bios.") as directory:
-        make_media(directory, args.image)
+        # A reset with a shutdown byte: QEMU clears it, and SeaBIOS starts anew after a reset of the chipset.
+        make_media(directory, args.image, args.engine != "qemu" and args.bios != "seabios")
         process = subprocess.Popen(command(args, directory), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT)
         try:
