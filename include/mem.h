@@ -36,6 +36,7 @@ struct mem {
     /* The same for MEM_PAGE_DECODED: the interpreter's decoded instructions. */
     void (*decoded_written)(void *opaque, gpa_t gpa, uint32_t len);
     void *decoded_opaque;
+    uint64_t device_accesses; /* that a device's mmio_ops answered; for engines and statistics */
 };
 
 #define MEM_PAGE_CODE    0x01u /* translated blocks came from this page */

@@ -342,9 +342,12 @@ static void mmio_read(gpa_t gpa, uint8_t *buffer, uint32_t len)
         return;
     }
     uint32_t offset = (uint32_t)(gpa - region->base);
+    const struct mmio_ops *ops = region->ops; /* the access may change the map */
+    void *opaque = region->opaque;
+    guest_mem.device_accesses++;
     while (len > 0) {
         unsigned size = mmio_width(offset, len);
-        uint64_t value = region->ops->read(region->opaque, offset, size);
+        uint64_t value = ops->read(opaque, offset, size);
         memcpy(buffer, &value, size);
         offset += size;
         buffer += size;
@@ -361,11 +364,14 @@ static void mmio_write(gpa_t gpa, const uint8_t *buffer, uint32_t len)
         return;
     }
     uint32_t offset = (uint32_t)(gpa - region->base);
+    const struct mmio_ops *ops = region->ops; /* the access may change the map */
+    void *opaque = region->opaque;
+    guest_mem.device_accesses++;
     while (len > 0) {
         unsigned size = mmio_width(offset, len);
         uint64_t value = 0;
         memcpy(&value, buffer, size);
-        region->ops->write(region->opaque, offset, size, value);
+        ops->write(opaque, offset, size, value);
         offset += size;
         buffer += size;
         len -= size;
