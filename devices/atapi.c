@@ -251,6 +251,10 @@ static void read_more(struct ide_drive *drive)
     struct ide_drive_regs *regs = &drive->regs;
     uint32_t room = IDE_BUFFER / RAW_SECTOR;
     uint32_t sectors = MIN(regs->left, regs->cd_bytes == RAW_SECTOR ? room : IDE_BUFFER / CD_SECTOR);
+    if (!has_disc(drive) || regs->lba + sectors > disc_sectors(drive)) { /* somebody has taken it out */
+        packet_fail(drive, SENSE_NOT_READY, ASC_NO_MEDIUM + 1);
+        return;
+    }
     ide_start_read(drive, regs->lba * CD_SECTOR, sectors * CD_SECTOR, STEP_CD_READ);
 }
 

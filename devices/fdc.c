@@ -362,6 +362,10 @@ static void write_out(struct fdc *fdc)
 {
     struct fdc_regs *regs = &fdc->regs;
     uint32_t whole = (regs->pos + SECTOR - 1) / SECTOR * SECTOR;
+    if (!medium(fdc, regs->drive)) { /* somebody has taken it out */
+        data_fail(fdc, ST1_NO_ADDRESS_MARK, 0);
+        return;
+    }
     if (whole == 0) {
         exchange_end(fdc);
         return;
@@ -374,9 +378,14 @@ static void write_out(struct fdc *fdc)
 static void format_out(struct fdc *fdc)
 {
     struct fdc_regs *regs = &fdc->regs;
-    const struct fdc_format *format = fdc->format[regs->drive];
+    const struct fdc_format *format = medium(fdc, regs->drive);
     uint8_t *buffer = fdc->io->buffer;
     unsigned at = regs->drives[regs->drive].cylinder;
+
+    if (!format) { /* somebody has taken the disk out */
+        data_fail(fdc, ST1_NO_ADDRESS_MARK, 0);
+        return;
+    }
 
     for (unsigned i = 0; i < regs->count; i++) {
         const uint8_t *id = buffer + 4 * i;

@@ -92,10 +92,36 @@ static void cmos_boot_order(struct rtc *rtc, const char *order)
     rtc_set_cmos(rtc, CMOS_BOOT_THIRD, (uint8_t)(code[2] << 4)); /* bit 0 clear: check the floppy's signature */
 }
 
+/* --- The user changes a medium --- */
+
+#define CD_CHANGED(n)                                                                              \
+    static void cd_changed_##n(void *opaque)                                                       \
+    {                                                                                              \
+        ide_medium_changed(((struct storage *)opaque)->ide, n);                                    \
+    }
+CD_CHANGED(0)
+CD_CHANGED(1)
+CD_CHANGED(2)
+CD_CHANGED(3)
+static void (*const cd_changed[DRIVES_IDE])(void *opaque) = {cd_changed_0, cd_changed_1, cd_changed_2, cd_changed_3};
+
+static void floppy_changed_0(void *opaque)
+{
+    fdc_medium_changed(((struct storage *)opaque)->fdc, 0);
+}
+
+static void floppy_changed_1(void *opaque)
+{
+    fdc_medium_changed(((struct storage *)opaque)->fdc, 1);
+}
+
+static void (*const floppy_changed[DRIVES_FLOPPY])(void *opaque) = {floppy_changed_0, floppy_changed_1};
+
 static bool ide_build(struct storage *storage, const struct drive_options *drives, struct pci_bus *pci,
                       const struct storage_wiring *wiring, GError **error)
 {
-    static const char *const label[DRIVES_IDE] = {"ide0-0", "ide0-1", "ide1-0", "ide1-1"};
+    static const char *const label[DRIVES_IDE] = {"ide0-hd0", "ide0-hd1", "ide1-hd0", "ide1-hd1"};
+    static const char *const cd_label[DRIVES_IDE] = {"ide0-cd0", "ide0-cd1", "ide1-cd0", "ide1-cd1"};
     struct ide_drive_config config[DRIVES_IDE] = {0};
     struct ide_wiring ide_wiring = {{wiring->ide_irq[0], wiring->ide_irq[1]}, wiring->bus_request};
     uint8_t translation = 0;
@@ -105,9 +131,11 @@ static bool ide_build(struct storage *storage, const struct drive_options *drive
         const struct drive_option *drive = &drives->ide[n];
         if (!drive->present)
             continue;
-        struct block *block = blockdev_open(drive->image.path ? &drive->image : NULL, label[n], error);
+        struct block *block = blockdev_open(&drive->image, drive->is_cd ? cd_label[n] : label[n], error);
         if (!block)
             return false;
+        if (drive->is_cd)
+            blockdev_set_removable(block, cd_changed[n], storage, UINT64_MAX);
         config[n] = (struct ide_drive_config){
             .kind = drive->is_cd ? IDE_CD : IDE_DISK, .block = block, .serial = drive->serial};
         if (drive->is_cd)
@@ -137,9 +165,10 @@ static bool floppy_build(struct storage *storage, const struct drive_options *dr
         const struct drive_option *drive = &drives->floppy[n];
         if (!drive->present)
             continue;
-        block[n] = blockdev_open(drive->image.path ? &drive->image : NULL, label[n], error);
+        block[n] = blockdev_open(&drive->image, label[n], error);
         if (!block[n])
             return false;
+        blockdev_set_removable(block[n], floppy_changed[n], storage, 2880 * KiB);
         if (block[n]->has_medium && !fdc_fits(block[n]->size)) {
             g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
                         "disk image '%s' is larger than any floppy (%llu KiB, 2880 at most)", drive->image.path,

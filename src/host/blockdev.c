@@ -10,7 +10,7 @@
 #include "log.h"
 #include "vclock.h"
 
-enum request_kind { REQUEST_READ, REQUEST_WRITE, REQUEST_FLUSH };
+enum request_kind { REQUEST_READ, REQUEST_WRITE, REQUEST_FLUSH, REQUEST_CHANGE };
 
 struct request {
     enum request_kind kind;
@@ -23,8 +23,12 @@ struct request {
 
 struct blockdev {
     struct block block; /* first */
-    struct image *image;
+    struct image *image; /* the thread's; others look at block */
+    struct image_options options; /* as the drive was given, for the next medium */
     char *label;
+    void (*changed)(void *opaque); /* NULL: the medium is fixed */
+    void *changed_opaque;
+    uint64_t max_size;
     GThread *thread;
     GMutex mutex; /* around the two below; taken with or without the machine lock, never the other way */
     GCond cond;
@@ -59,6 +63,9 @@ static void tell_error(struct blockdev *dev, const struct request *request, int 
 
 static int request_run(struct blockdev *dev, const struct request *request)
 {
+    /* Asked of a larger medium, which is gone. */
+    if (request->offset > dev->image->size || request->len > dev->image->size - request->offset)
+        return ENOMEDIUM;
     switch (request->kind) {
     case REQUEST_READ:
         return image_read(dev->image, request->offset, request->buffer, request->len);
@@ -69,6 +76,53 @@ static int request_run(struct blockdev *dev, const struct request *request)
     default:
         return image_flush(dev->image);
     }
+}
+
+/* What blockdev_change() wants, and what came of it. */
+struct change {
+    const char *path, *format;
+    GError *error;
+    bool done;
+};
+
+static void medium_set(struct blockdev *dev, struct image *image)
+{
+    machine_lock();
+    dev->image = image;
+    dev->block.has_medium = image != NULL;
+    dev->block.size = image ? image->size : 0;
+    dev->changed(dev->changed_opaque);
+    machine_unlock();
+}
+
+static void medium_change(struct blockdev *dev, struct change *change)
+{
+    struct image *old = dev->image, *image = NULL;
+
+    if (old) {
+        medium_set(dev, NULL);
+        int code = image_close(old);
+        if (code)
+            log_user("%s: closing the old medium failed: %s", dev->label, g_strerror(code));
+    }
+    if (change->path) {
+        struct image_options options = dev->options;
+        options.path = change->path;
+        options.format = change->format;
+        image = image_open(&options, &change->error);
+        if (image && image->size > dev->max_size) {
+            g_set_error(&change->error, image_error(), 0, "disk image '%s' is too large for this drive",
+                        change->path);
+            image_close(image);
+            image = NULL;
+        }
+    }
+    if (image)
+        medium_set(dev, image);
+    g_mutex_lock(&dev->mutex);
+    change->done = true;
+    g_cond_broadcast(&dev->cond);
+    g_mutex_unlock(&dev->mutex);
 }
 
 static gpointer worker(gpointer opaque)
@@ -82,6 +136,11 @@ static gpointer worker(gpointer opaque)
         g_mutex_unlock(&dev->mutex);
         if (!request)
             return NULL;
+        if (request->kind == REQUEST_CHANGE) {
+            medium_change(dev, request->opaque);
+            g_free(request);
+            continue;
+        }
         int code = dev->image ? request_run(dev, request) : ENOMEDIUM;
         if (code && dev->image)
             tell_error(dev, request, code);
@@ -99,7 +158,7 @@ static void submit(struct block *block, struct request what)
                   (what.offset <= block->size && what.len <= block->size - what.offset));
     g_mutex_lock(&dev->mutex);
     g_queue_push_tail(&dev->queue, g_memdup2(&what, sizeof(what)));
-    g_cond_signal(&dev->cond);
+    g_cond_broadcast(&dev->cond);
     g_mutex_unlock(&dev->mutex);
 }
 
@@ -125,7 +184,7 @@ static const struct block_ops blockdev_ops = {blockdev_read, blockdev_write, blo
 struct block *blockdev_open(const struct image_options *options, const char *label, GError **error)
 {
     struct image *image = NULL;
-    if (options) {
+    if (options->path) {
         image = image_open(options, error);
         if (!image)
             return NULL;
@@ -134,10 +193,11 @@ struct block *blockdev_open(const struct image_options *options, const char *lab
     dev->block.ops = &blockdev_ops;
     dev->image = image;
     dev->label = g_strdup(label);
+    dev->options = *options;
+    dev->block.read_only = options->read_only;
     if (image) {
         dev->block.size = image->size;
         dev->block.has_medium = true;
-        dev->block.read_only = options->read_only;
     }
     g_mutex_init(&dev->mutex);
     g_cond_init(&dev->cond);
@@ -154,6 +214,61 @@ struct block *blockdev_open(const struct image_options *options, const char *lab
         all = g_ptr_array_new();
     g_ptr_array_add(all, dev);
     return &dev->block;
+}
+
+void blockdev_set_removable(struct block *block, void (*changed)(void *opaque), void *opaque, uint64_t max_size)
+{
+    struct blockdev *dev = (struct blockdev *)block;
+    dev->changed = changed;
+    dev->changed_opaque = opaque;
+    dev->max_size = max_size;
+}
+
+static struct blockdev *blockdev_find(const char *label)
+{
+    for (unsigned i = 0; all && i < all->len; i++) {
+        struct blockdev *dev = g_ptr_array_index(all, i);
+        if (strcmp(dev->label, label) == 0)
+            return dev;
+    }
+    return NULL;
+}
+
+bool blockdev_change(const char *label, const char *path, const char *format, GError **error)
+{
+    struct blockdev *dev = blockdev_find(label);
+    if (!dev || !dev->changed) {
+        g_set_error(error, image_error(), 0, dev ? "%s: its disk is fixed" : "%s: there is no such drive", label);
+        return false;
+    }
+    struct change change = {.path = path, .format = format};
+    struct request request = {.kind = REQUEST_CHANGE, .opaque = &change};
+    g_mutex_lock(&dev->mutex);
+    g_queue_push_tail(&dev->queue, g_memdup2(&request, sizeof(request)));
+    g_cond_broadcast(&dev->cond);
+    while (!change.done)
+        g_cond_wait(&dev->cond, &dev->mutex);
+    g_mutex_unlock(&dev->mutex);
+    if (change.error)
+        g_propagate_error(error, change.error);
+    return !change.error;
+}
+
+void blockdev_describe(GString *out)
+{
+    machine_lock();
+    for (unsigned i = 0; all && i < all->len; i++) {
+        const struct blockdev *dev = g_ptr_array_index(all, i);
+        g_string_append_printf(out, "%s: ", dev->label);
+        if (dev->block.has_medium)
+            g_string_append_printf(out, "%s (%s, %llu KiB%s)", dev->image->file.path, dev->image->ops->format,
+                                   (unsigned long long)(dev->block.size / KiB),
+                                   dev->block.read_only ? ", read-only" : "");
+        else
+            g_string_append(out, "empty");
+        g_string_append(out, dev->changed ? ", removable\n" : "\n");
+    }
+    machine_unlock();
 }
 
 bool blockdev_peek(struct block *block, uint64_t offset, void *buffer, uint32_t len)

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "blockdev.h"
 #include "keys.h"
 #include "log.h"
 #include "mem.h"
@@ -96,6 +97,30 @@ static void command_screentext(struct monitor *monitor, char **arg, GString *out
         g_string_append(out, "the screen is in a graphics mode; use screendump FILE.png\n");
 }
 
+static void command_change(struct monitor *monitor, char **arg, GString *out)
+{
+    GError *error = NULL;
+    if (!arg[0] || !arg[1]) {
+        g_string_append(out, "change: give a drive, a file and perhaps its format, as in change floppy0 disk2.img\n");
+    } else if (!blockdev_change(arg[0], arg[1], arg[2], &error)) {
+        g_string_append_printf(out, "change: %s\n", error->message);
+        g_error_free(error);
+    }
+}
+
+static void command_eject(struct monitor *monitor, char **arg, GString *out)
+{
+    GError *error = NULL;
+    if (arg[0] && strcmp(arg[0], "-f") == 0)
+        arg++;
+    if (!arg[0]) {
+        g_string_append(out, "eject: give a drive, as in eject ide1-cd0\n");
+    } else if (!blockdev_change(arg[0], NULL, NULL, &error)) {
+        g_string_append_printf(out, "eject: %s\n", error->message);
+        g_error_free(error);
+    }
+}
+
 static void command_sendkey(struct monitor *monitor, char **arg, GString *out)
 {
     uint16_t code[KEYS_COMBO_MAX];
@@ -146,12 +171,17 @@ static void info_screen(struct monitor *monitor, GString *out)
     command_screentext(monitor, NULL, out);
 }
 
+static void info_block(struct monitor *monitor, GString *out)
+{
+    blockdev_describe(out);
+}
+
 static const struct {
     const char *name;
     void (*run)(struct monitor *monitor, GString *out);
 } infos[] = {
     {"version", info_version}, {"status", info_status}, {"registers", info_registers},
-    {"screen", info_screen}};
+    {"screen", info_screen}, {"block", info_block}};
 
 static void command_info(struct monitor *monitor, char **arg, GString *out)
 {
@@ -223,7 +253,9 @@ static const struct {
     {"stop", "stop the processor and the clock", command_stop},
     {"cont", "go on", command_cont},
     {"c", NULL, command_cont},
-    {"info", "WHAT: version, status, registers, screen, or a device", command_info},
+    {"info", "WHAT: version, status, registers, screen, block, or a device", command_info},
+    {"change", "DRIVE FILE [raw|qcow2]: put another medium in", command_change},
+    {"eject", "DRIVE: take its medium out", command_eject},
     {"screendump", "FILE [-f png|ppm|txt]", command_screendump},
     {"screentext", "the text screen", command_screentext},
     {"sendkey", "KEYS [MS], as in ctrl-alt-delete", command_sendkey},

@@ -297,6 +297,22 @@ static void test_medium_change_is_a_unit_attention(void)
     assert_ok();
 }
 
+static void test_medium_taken_out_in_a_read(void)
+{
+    static uint8_t packet[12] = {0x28, 0, 0, 0, 0, 0, 0, 1, 0}; /* 256 sectors, more than one piece */
+    setup();
+    packet_begin(0xf000, 0);
+    packet_send(packet);
+    disc.block.has_medium = false;
+    disc.block.size = 0;
+    ide_medium_changed(ide, 2);
+    while (inb(CTL) & 0x08) {
+        ioport_read(BASE, 2);
+        settle();
+    }
+    assert_sense(2, 0x3a);
+}
+
 static void test_eject_and_load(void)
 {
     setup();
@@ -466,6 +482,7 @@ int main(int argc, char **argv)
     TEST(unknown_command);
     TEST(no_medium);
     TEST(medium_change_is_a_unit_attention);
+    TEST(medium_taken_out_in_a_read);
     TEST(eject_and_load);
     TEST(prevent_removal);
     TEST(toc);

@@ -255,7 +255,7 @@ static struct block *device_open(const char *path, bool read_only)
 {
     GError *error = NULL;
     struct image_options options = {.path = path, .read_only = read_only};
-    struct block *block = blockdev_open(path ? &options : NULL, "test", &error);
+    struct block *block = blockdev_open(&options, "test", &error);
     g_assert_no_error(error);
     order_count = 0;
     return block;
@@ -348,6 +348,62 @@ static void test_full_disk_is_an_error(void)
     g_free(path);
 }
 
+static unsigned changes;
+
+static void count_change(void *opaque)
+{
+    changes++;
+}
+
+static void test_medium_is_changed(void)
+{
+    static uint8_t bytes[512], want[512];
+    char *one = file_make("one", 8192), *two = file_make("two", 4096), *contents;
+    gsize len;
+    GError *error = NULL;
+    struct block *block = device_open(one, false);
+    g_assert_false(blockdev_change("test", two, NULL, &error)); /* a fixed disk */
+    g_assert_nonnull(strstr(error->message, "fixed"));
+    g_clear_error(&error);
+    g_assert_false(blockdev_change("nodrive", two, NULL, &error));
+    g_clear_error(&error);
+    blockdev_set_removable(block, count_change, NULL, 8192);
+    changes = 0;
+    memset(want, 0x3c, sizeof(want));
+    machine_lock();
+    block->ops->write(block, 512, want, 512, note_done, NULL); /* before the change: it reaches the old one */
+    machine_unlock();
+    g_assert_true(blockdev_change("test", two, "raw", &error));
+    g_assert_cmpuint(changes, ==, 2); /* out, in */
+    g_assert_cmpuint(block->size, ==, 4096);
+    g_assert_true(g_file_get_contents(one, &contents, &len, NULL));
+    g_assert_cmpmem(contents + 512, 512, want, 512);
+    g_free(contents);
+    image_close(open_ok(one, false, false)); /* its lock is gone */
+    machine_lock();
+    block->ops->read(block, 3584, bytes, 512, note_done, NULL);
+    machine_unlock();
+    wait_for(2);
+    g_assert_cmpint(last_error, ==, 0);
+    g_assert_true(g_file_get_contents(two, &contents, &len, NULL));
+    g_assert_cmpmem(contents + 3584, 512, bytes, 512);
+    g_free(contents);
+    char *large = file_make("large", 16384);
+    g_assert_false(blockdev_change("test", large, NULL, &error));
+    g_assert_nonnull(strstr(error->message, "too large"));
+    g_clear_error(&error);
+    g_assert_false(block->has_medium);
+    g_assert_false(blockdev_change("test", "/nowhere", NULL, &error));
+    g_clear_error(&error);
+    g_assert_true(blockdev_change("test", one, NULL, &error));
+    g_assert_true(blockdev_change("test", NULL, NULL, &error));
+    g_assert_false(block->has_medium);
+    blockdev_close_all();
+    g_free(one);
+    g_free(two);
+    g_free(large);
+}
+
 #define TEST(name) g_test_add_func("/block/" #name, test_##name)
 
 int main(int argc, char **argv)
@@ -368,6 +424,7 @@ int main(int argc, char **argv)
     TEST(close_ends_what_was_asked);
     TEST(errors_come_back);
     TEST(full_disk_is_an_error);
+    TEST(medium_is_changed);
     int status = g_test_run();
     char *command = g_strdup_printf("rm -rf '%s'", folder);
     if (system(command) != 0)

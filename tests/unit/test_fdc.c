@@ -536,6 +536,22 @@ static void test_write_protect(void)
     g_assert_cmphex(result[0] & 0x40, ==, 0x40);
 }
 
+static void test_medium_taken_out_in_a_write(void)
+{
+    setup();
+    outb(0x0a, 0x06); /* the data does not come yet */
+    COMMAND(0x45, 0x00, 0, 0, 1, 2, 18, 27, 255);
+    settle();
+    disk.block.has_medium = false;
+    fdc_medium_changed(fdc, 0);
+    dma_program(false, 512);
+    settle();
+    read_result();
+    g_assert_cmphex(result[0] & 0xc0, ==, 0x40);
+    g_assert_cmphex(result[1], ==, 0x01);
+    g_assert_cmpuint(disk.writes, ==, 0);
+}
+
 static void test_format_track(void)
 {
     uint8_t ids[18 * 4], want[512];
@@ -703,6 +719,7 @@ int main(int argc, char **argv)
     TEST(write);
     TEST(terminal_count_in_a_sector_fills_it);
     TEST(write_protect);
+    TEST(medium_taken_out_in_a_write);
     TEST(format_track);
     TEST(host_error_is_a_data_error);
     TEST(reset_during_read);
