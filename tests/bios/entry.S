@@ -21,7 +21,15 @@ _start:
     movw $SEG, %ax
     movw %ax, %es
     xorw %bx, %bx               /* destination */
-    movw $1, %si                /* sector to load, from 0 */
+    cmpb $3, medium - _start    /* all of it was loaded: a CD without emulation */
+    jne 4f
+    movw $512, %si
+    xorw %di, %di
+    movw $LOAD_SECTORS * 256, %cx
+    cld
+    rep movsw
+    jmp 5f
+4:  movw $1, %si                /* sector to load, from 0 */
     movw $LOAD_SECTORS, %di
 2:  movw %si, %ax               /* one sector at a time: no BIOS gets that wrong */
     movb $18, %cl
@@ -47,13 +55,17 @@ _start:
     incw %si
     decw %di
     jnz 2b
-    movb drive - _start, %dl
+5:  movb drive - _start, %dl
     ljmpw $SEG, $start2
 drive:
     .byte 0
 tries:
     .byte 9
-    .org 510                    /* byte 509: see run.py */
+    .org 508                    /* filled by run.py: 0 floppy, 1 to 3 CD as floppy, as disk, as it is */
+medium:
+    .byte 0
+    .byte 0                     /* resets come back */
+    .org 510
     .word 0xaa55
 
     .text

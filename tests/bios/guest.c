@@ -74,7 +74,7 @@ static void check_is(const char *name, uint32_t value, uint32_t wanted)
     }
 }
 
-/* Uninitialised on purpose in no bit: the registers of every call, with marks where nothing is passed. */
+/* The registers of a call, with marks where nothing is passed. */
 static struct bregs fresh(uint16_t ax)
 {
     struct bregs r;
@@ -1073,6 +1073,18 @@ static void test_ports(void)
     check("int14.02/time-out when nothing comes", r.ah & 0x80);
 }
 
+static void verdict(void)
+{
+    put(failed ? "FAIL " : "PASS ");
+    put_number(failed ? failed : passed);
+    if (failed) {
+        put(" of ");
+        put_number(passed + failed);
+    }
+    put("\n");
+    outb(0x501, failed ? 1 : 0);
+}
+
 /* At the end: interrupts do not work after this until somebody sets the controllers up again. */
 static void test_reset(void)
 {
@@ -1086,8 +1098,102 @@ static void test_reset(void)
     }
 }
 
+/* Booted from a CD, the image looking like a floppy (1), a hard disk (2), or nothing (3). */
+static void test_boot_cd(uint32_t boot_drive, unsigned medium)
+{
+    static const uint8_t number[] = {0, 0x00, 0x80, 0xe0}, media[] = {0, 2, 4, 0};
+    struct bregs r;
+
+    check_is("cdboot/drive number", boot_drive & 0xff, number[medium]);
+    for (uint16_t i = 0; i < 0x20; i++)
+        poke8(SEG, (uint16_t)(0xf000 + i), 0);
+    r = extended(0x4b01, boot_drive & 0xff);
+    bios_int(0x13, &r);
+    check("int13.4b/status", !carry(&r) && r.ah == 0);
+    check("int13.4b/packet: size, medium, drive", peek8(SEG, 0xf000) == 0x13 && (peek8(SEG, 0xf001) & 15) == media[medium] &&
+                                                      peek8(SEG, 0xf002) == number[medium]);
+    check("int13.4b/packet: controller and device, image's block", peek8(SEG, 0xf003) == 1 && peek16(SEG, 0xf008) == 0 &&
+                                                                       peek32(SEG, 0xf004) == 20);
+    if (medium == 3) {
+        clear_buffer();
+        make_dap(100, 0, 2, BUFFER, 0);
+        r = extended(0x4200, 0xe0);
+        bios_int(0x13, &r);
+        check("cdboot/blocks of the CD", !carry(&r) && peek32(BUFFER, 0) == 100 && peek32(BUFFER, 2048) == 101);
+        check_is("cdboot/a disk is still 80h", peek8(BDA, 0x75), 1);
+        return;
+    }
+    unsigned drive = boot_drive & 0xff;
+    r = fresh(0x0800);
+    r.dx = (uint16_t)drive;
+    bios_int(0x13, &r);
+    check("cdboot/geometry: 2 heads, 18 sectors", !carry(&r) && r.dh == 1 && (r.cl & 63) == 18);
+    clear_buffer();
+    r = chs(0x0212, drive, 10, 0, 1);
+    bios_int(0x13, &r);
+    bool good = !carry(&r) && r.al == 18;
+    for (uint16_t i = 0; i < 18; i++)
+        good &= peek32(BUFFER, (uint16_t)(i * 512)) == 360u + i;
+    check("cdboot/a track", good && peek32(BUFFER, 18 * 512) == 0xeeeeeeee);
+    clear_buffer();
+    r = chs(0x0203, drive, 10, 1, 3); /* begins and ends inside blocks of the CD */
+    bios_int(0x13, &r);
+    check("cdboot/three sectors", !carry(&r) && peek32(BUFFER, 0) == 380 && peek32(BUFFER, 1024) == 382 &&
+                                      peek32(BUFFER, 1536) == 0xeeeeeeee);
+    r = chs(0x0301, drive, 10, 0, 1);
+    bios_int(0x13, &r);
+    check("cdboot/write-protected", carry(&r) && r.ah == 0x03);
+    r = chs(0x0201, drive, 80, 0, 1);
+    bios_int(0x13, &r);
+    check("cdboot/beyond its end", carry(&r));
+    if (medium == 2) {
+        check_is("cdboot/two disks", peek8(BDA, 0x75), 2);
+        clear_buffer();
+        make_dap(5000, 0, 1, BUFFER, 0);
+        r = extended(0x4200, 0x81);
+        bios_int(0x13, &r);
+        check("cdboot/the real disk is 81h", !carry(&r) && peek32(BUFFER, 0) == 5000);
+    } else {
+        r = fresh(0);
+        bios_int(0x11, &r);
+        check("cdboot/two floppy drives", (r.ax & 0xc1) == 0x41);
+        for (unsigned i = 0; i < 3; i++) { /* a new medium is told once */
+            clear_buffer();
+            r = chs(0x0201, 1, 30, 0, 1);
+            bios_int(0x13, &r);
+            if (!carry(&r))
+                break;
+        }
+        check("cdboot/the real floppy drive is B:", !carry(&r) && peek32(BUFFER, 0) == 1080 && r.dl == 1);
+    }
+    make_dap(100, 0, 1, BUFFER, 0);
+    r = extended(0x4200, 0xe0);
+    bios_int(0x13, &r);
+    check("cdboot/the whole CD is E0h", !carry(&r) && peek32(BUFFER, 0) == 320); /* block 100 is image sector 320 */
+    r = extended(0x4b00, drive);
+    bios_int(0x13, &r);
+    check("int13.4b00/ends the emulation", !carry(&r));
+    clear_buffer();
+    if (medium == 2) {
+        make_dap(5000, 0, 1, BUFFER, 0);
+        r = extended(0x4200, 0x80);
+        bios_int(0x13, &r);
+        check("int13.4b00/the disk is 80h again", !carry(&r) && peek32(BUFFER, 0) == 5000 && peek8(BDA, 0x75) == 1);
+    } else {
+        r = chs(0x0201, 0, 30, 0, 1);
+        bios_int(0x13, &r);
+        check("int13.4b00/the floppy is A: again", !carry(&r) && peek32(BUFFER, 0) == 1080);
+    }
+}
+
 void guest_main(uint32_t boot_drive)
 {
+    unsigned medium = peek8(0, 0x7c00 + 508);
+    if (medium) {
+        test_boot_cd(boot_drive, medium);
+        verdict();
+    }
+
     check_is("boot/DL is the drive", boot_drive & 0xff, 0);
     test_memory();
     test_system();
@@ -1102,12 +1208,5 @@ void guest_main(uint32_t boot_drive)
     test_ports();
     if (peek8(0, 0x7c00 + 509)) /* run.py says that the machine has the shutdown byte */
         test_reset();
-    put(failed ? "FAIL " : "PASS ");
-    put_number(failed ? failed : passed);
-    if (failed) {
-        put(" of ");
-        put_number(passed + failed);
-    }
-    put("\n");
-    outb(0x501, failed ? 1 : 0);
+    verdict();
 }
