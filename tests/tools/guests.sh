@@ -2,6 +2,7 @@
 # Fetches test guests (Debian packages) and builds the initrd, all into a cache outside the repository.
 #
 #   guests.sh fetch     download and unpack what is missing
+#   guests.sh debian    build debian.img, Debian on a disk image (debian-disk.sh)
 #   guests.sh dir       print the cache directory
 #
 # The cache is $RINGER_CACHE, default ~/.cache/ringer. It holds:
@@ -123,8 +124,17 @@ fetch)
     fetch_file ipxe "usr/lib/ipxe/ipxe.iso" "$cache/ipxe.iso" all
     build_initrd
     ;;
+debian)
+    mkdir -p "$cache"
+    if [ ! -s "$cache/debian.img" ]; then
+        need_apt_lists
+        say "building debian.img, a Debian system on a disk (some minutes)"
+        $as_root sh "$here/debian-disk.sh" "$cache/debian.img"
+        [ -z "$as_root" ] || $as_root chown "$(id -u)" "$cache/debian.img"
+    fi
+    ;;
 *)
-    echo "usage: guests.sh [fetch|dir]" >&2
+    echo "usage: guests.sh [fetch|debian|dir]" >&2
     exit 2
     ;;
 esac
