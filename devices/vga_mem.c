@@ -2,7 +2,8 @@
  *
  * IBM PS/2 Hardware Technical Reference, Video Subsystem: "Display buffer", graphics controller. Where the
  * registers make the window plain memory (256-colour and text modes, the two that programs fill by the
- * byte), it is mapped as such and no access comes here: see vga_window_update.
+ * byte), it is mapped as such and no access comes here: see vga_window_update. The one thing a guest could miss: reads
+ * then do not load the latches.
  */
 #include <string.h>
 
@@ -155,11 +156,13 @@ static enum vga_window window_kind(const struct vga *vga)
 {
     const struct vga_regs *r = &vga->regs;
 
+    if (vga_dispi_on(vga)) /* a change of the map at each change of the bank would cost more than it saves */
+        return VGA_WINDOW_MMIO;
     if (r->seq[SEQ_MEMORY] & SEQ_MEMORY_CHAIN4)
         return path_is_plain(r, 0x0f) ? VGA_WINDOW_LINEAR : VGA_WINDOW_MMIO;
     if (!(r->seq[SEQ_MEMORY] & SEQ_MEMORY_SEQ) && (r->gc[GC_MODE] & GC_MODE_ODD_EVEN) &&
         (r->gc[GC_MISC] & GC_MISC_CHAIN) && map_of(vga) >= 2 && r->seq[SEQ_MAP_MASK] == 0x03 &&
-        !(r->gc[GC_READ_MAP] & 2) && path_is_plain(r, 0x03) && !vga_dispi_on(vga))
+        !(r->gc[GC_READ_MAP] & 2) && path_is_plain(r, 0x03))
         return VGA_WINDOW_TEXT;
     return VGA_WINDOW_MMIO;
 }
@@ -202,10 +205,7 @@ void vga_window_update(struct vga *vga)
     if (kind != VGA_WINDOW_MMIO) {
         base += map_select[map_of(vga)].first;
         size = map_select[map_of(vga)].size;
-        offset = kind == VGA_WINDOW_TEXT ? VGA_MEMORY
-                                         : (vga_dispi_on(vga) ? vga->regs.dispi[DISPI_BANK] * 0x10000u : 0);
-        if (offset + size > VGA_MEMORY + VGA_TEXT_SIZE || (kind == VGA_WINDOW_LINEAR && offset + size > VGA_MEMORY))
-            kind = VGA_WINDOW_MMIO, base = WINDOW_BASE, size = WINDOW_SIZE, offset = 0;
+        offset = kind == VGA_WINDOW_TEXT ? VGA_MEMORY : 0;
     }
     if (kind == vga->window && base == vga->window_base && size == vga->window_size &&
         offset == vga->window_offset)
