@@ -240,6 +240,8 @@ void serial_init(void);
 /* tables.c, apm.c */
 void tables_build(void);
 void tables_finish(void);
+extern const void *const pir_slots; /* as INT 1Ah function B10Eh returns them */
+extern uint16_t pir_slots_len;
 void apm_15(struct bregs *regs);
 
 /* fw_cfg.c: what is not there is as `otherwise` says. */

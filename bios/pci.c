@@ -266,8 +266,6 @@ void pci_bios(struct bregs *regs)
         pci_access(regs);
         break;
     case 0x0e: { /* ES:DI: size, offset, segment of a buffer */
-        extern const uint8_t pir_slots[];
-        extern uint16_t pir_slots_len;
         uint16_t room = peek16(regs->es, regs->di), off = peek16(regs->es, (uint16_t)(regs->di + 2));
         uint16_t seg = peek16(regs->es, (uint16_t)(regs->di + 4));
         poke16(regs->es, regs->di, pir_slots_len);

@@ -54,7 +54,7 @@ static struct {
 } __attribute__((packed)) pir = {
     .signature = "$PIR", .version = 0x0100, .router_devfn = 1 << 3, .exclusive = IRQ_MASK, .compatible = 0x122e8086};
 
-const uint8_t *pir_slots = (const uint8_t *)pir.slots;
+const void *const pir_slots = pir.slots;
 uint16_t pir_slots_len;
 
 static void build_pir(void)

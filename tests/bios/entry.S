@@ -314,6 +314,48 @@ call_bios32:
     movl pm_flags, %eax
     retl
 
+/* bool enter_by_bios(void): into protected mode by INT 15h function 89h with the table at 4000:0, and back. */
+    .text
+    .globl enter_by_bios
+enter_by_bios:
+    pushal
+    cli
+    movl %esp, saved_esp
+    movl $0, pm_flags
+    movw $0x4000, %ax
+    movw %ax, %es
+    xorw %si, %si
+    movl $0x2468ace0, %ecx
+    movw $0x5068, %bx
+    movw $0x8900, %ax
+    int $0x15
+    jc 2f
+    smswl %edx
+    testb $1, %dl
+    jz 2f
+    cmpl $0x2468ace0, %ecx
+    jne 1f
+    movw %es, %dx
+    cmpw $0x20, %dx
+    jne 1f
+    movw %cs, %dx
+    cmpw $0x30, %dx
+    jne 1f
+    movb $1, pm_flags           /* DS reaches us, too */
+1:  movl %cr0, %eax
+    andb $0xfe, %al
+    movl %eax, %cr0
+    ljmpw $SEG, $2f
+2:  movw %cs, %ax
+    movw %ax, %ds
+    movw %ax, %es
+    movw %ax, %ss
+    movl saved_esp, %esp
+    lidtl real_idtr
+    popal
+    movzbl pm_flags, %eax
+    retl
+
 /* void reset_and_resume(unsigned way): resets the CPU with shutdown byte 0Ah and comes back by way of 40:67.
  * 0: port 92h, 1: keyboard controller, 2: triple fault, 3: CF9h. */
     .text
@@ -368,6 +410,9 @@ reset_and_resume:
     .balign 8
 no_idtr:
     .word 0
+    .long 0
+real_idtr:
+    .word 0x3ff
     .long 0
 pm_gdt:
     .quad 0

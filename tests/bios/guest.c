@@ -23,6 +23,7 @@ void bios_int(unsigned vector, struct bregs *regs);
 uint32_t int_on_small_stack(unsigned vector, uint32_t eax, uint32_t ebx, uint32_t ecx, uint32_t edx);
 uint32_t call_bios32(uint32_t entry, struct pm_regs *regs);
 void reset_and_resume(unsigned way);
+uint32_t enter_by_bios(void);
 void guest_main(uint32_t boot_drive);
 void hook_1b(void), hook_1c(void), hook_4a(void), hook_02(void), hook_15(void), mouse_handler(void);
 extern volatile uint32_t count_1b, count_1c, count_4a, count_02, count_15, mouse_count, old_15;
@@ -297,6 +298,19 @@ static void test_system(void)
     r = fresh(0x5304);
     bios_int(0x15, &r);
     check("apm/disconnect", !carry(&r));
+    r = fresh(0x5303);
+    bios_int(0x15, &r);
+    check("apm/connect 32-bit interface", !carry(&r) && r.ax >= 0xe000);
+    uint32_t entry = r.ax * 16u + r.ebx;
+    struct pm_regs p = {.eax = 0x530a, .ebx = 1};
+    uint32_t flags = call_bios32(entry, &p);
+    check("apm32/power status: on line", !(flags & 1) && (p.ebx >> 8 & 0xff) == 1);
+    p = (struct pm_regs){.eax = 0x530b};
+    flags = call_bios32(entry, &p);
+    check("apm32/no event", (flags & 1) && (p.eax >> 8 & 0xff) == 0x80);
+    r = fresh(0x5304);
+    bios_int(0x15, &r);
+    check("apm/disconnect 32-bit interface", !carry(&r));
 }
 
 /* --- Disks --- */
@@ -1040,6 +1054,26 @@ static void test_pci(void)
     r.di = 1;
     bios_int(0x1a, &r);
     check("int1a.b109/odd register: 87h", carry(&r) && r.ah == 0x87);
+    poke16(BUFFER, 0, 0x1000);
+    poke16(BUFFER, 2, 0x100);
+    poke16(BUFFER, 4, BUFFER);
+    r = fresh(0xb10e);
+    r.es = BUFFER;
+    r.edi = 0;
+    r.ds = 0xf000;
+    bios_int(0x1a, &r);
+    uint16_t len = peek16(BUFFER, 0);
+    bool slot1 = false;
+    for (uint16_t at = 0; at + 16 <= len; at = (uint16_t)(at + 16))
+        slot1 |= (peek8(BUFFER, (uint16_t)(0x100 + at + 1)) >> 3) == 1 && peek8(BUFFER, (uint16_t)(0x100 + at + 2)) == 0x60;
+    check("int1a.b10e/routing: slot 1 pin A is link 60h", !carry(&r) && len >= 16 && len % 16 == 0 && slot1);
+    poke16(BUFFER, 0, 8);
+    r = fresh(0xb10e);
+    r.es = BUFFER;
+    r.edi = 0;
+    r.ds = 0xf000;
+    bios_int(0x1a, &r);
+    check("int1a.b10e/small buffer: 89h and the size", carry(&r) && r.ah == 0x89 && peek16(BUFFER, 0) == len);
     check("elcr/10 and 11 are level triggered", (inb(0x4d1) & 0x0c) == 0x0c);
 }
 
@@ -1083,6 +1117,22 @@ static void verdict(void)
     }
     put("\n");
     outb(0x501, failed ? 1 : 0);
+}
+
+/* INT 15h function 89h; it moves and masks all interrupts. */
+static void test_protected(void)
+{
+    static const struct {
+        uint32_t base;
+        uint16_t limit, access;
+    } table[8] = {{0, 0, 0}, {BUFFER * 16, 0x3f, 0x9300}, {0, 0, 0x9300}, {SEG * 16, 0xffff, 0x9300},
+                  {BUFFER * 16, 0xffff, 0x9300}, {SEG * 16, 0xffff, 0x9300}, {SEG * 16, 0xffff, 0x9b00}, {0, 0, 0}};
+    for (unsigned i = 0; i < 8; i++) {
+        poke32(BUFFER, (uint16_t)(i * 8), table[i].limit | table[i].base << 16);
+        poke32(BUFFER, (uint16_t)(i * 8 + 4), table[i].access | (table[i].base >> 16 & 0xff));
+    }
+    check("int15.89/into protected mode, registers kept", enter_by_bios() == 1);
+    check("int15.89/interrupts are masked", inb(0x21) == 0xff && inb(0xa1) == 0xff);
 }
 
 /* At the end: interrupts do not work after this until somebody sets the controllers up again. */
@@ -1206,6 +1256,7 @@ void guest_main(uint32_t boot_drive)
     test_pci();
     test_tables();
     test_ports();
+    test_protected();
     if (peek8(0, 0x7c00 + 509)) /* run.py says that the machine has the shutdown byte */
         test_reset();
     verdict();
