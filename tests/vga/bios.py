@@ -33,8 +33,12 @@ REFERENCE = MACHINE + [
     (r"1236", r".*", "it does not turn the picture off"),
     (r"1b00", r".*", "rows are counted from 1; other static functions"),
     (r"1c02", r"misc=\w+", "it forgets the miscellaneous output register"),
+    (r"4f0a", r".*", "it has no protected-mode interface"),
     (r"4f09", r".*", "we keep the 6 bits that function 08h chose"),
 ]
+
+
+PROTECTED = "4f0a: ax=004f window=004f bank=0003 start=004f x=0008 y=000a palette=004f 302010312111"
 
 
 def report(name, problems):
@@ -96,6 +100,8 @@ def main():
         ours = {engine: run(engine, [RINGER, "-accel", engine], directory) for engine in ENGINES}
         for engine in ENGINES[1:]:
             compare(f"{engine} as {ENGINES[0]}", ours[engine], ours[ENGINES[0]], [])
+        have = [line for line in ours[ENGINES[0]] if line.startswith("4f0a")]
+        report("VBE in protected mode", [] if have == [PROTECTED] else have + ["want " + PROTECTED])
         if not QEMU:
             print("ok - # SKIP no qemu-system-i386")
             return

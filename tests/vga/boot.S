@@ -94,4 +94,61 @@ int10:
     popl %esi
     popl %ebx
     retl
+
+/* void pm_call(struct regs *, uint32_t linear): a near call of 32-bit code in protected mode, as VBE's interface wants */
+    .globl pm_call
+pm_call:
+    pushl %ebx
+    pushl %esi
+    pushl %edi
+    pushl %ebp
+    movl %eax, pm_regs
+    movl %edx, %ebp
+    cli
+    lgdtl pm_gdtr
+    movl %cr0, %eax
+    orb $1, %al
+    movl %eax, %cr0
+    ljmp $0x08, $1f
+1:  movl pm_regs, %esi
+    movl (%esi), %eax
+    movl 4(%esi), %ebx
+    movl 8(%esi), %ecx
+    movl 12(%esi), %edx
+    movl 20(%esi), %edi
+    .byte 0x66, 0x9a            /* far call with a 32-bit offset */
+    .long pm_stub + 0x10000
+    .word 0x10
+    movl pm_regs, %esi
+    movl %eax, (%esi)
+    movl %ebx, 4(%esi)
+    movl %ecx, 8(%esi)
+    movl %edx, 12(%esi)
+    movl %cr0, %eax
+    andb $0xfe, %al
+    movl %eax, %cr0
+    ljmp $0x1000, $2f
+2:  sti
+    popl %ebp
+    popl %edi
+    popl %esi
+    popl %ebx
+    retl
+    .code32
+pm_stub:
+    calll *%ebp
+    lretl
+    .code16
+    .balign 4
+pm_regs: .long 0
+pm_gdt:
+    .quad 0
+    .word 0xffff, 0x0000
+    .byte 0x01, 0x9a, 0x00, 0x00    /* 16-bit code at 10000h */
+    .word 0xffff, 0x0000
+    .byte 0x00, 0x9a, 0xcf, 0x00    /* 32-bit code, flat */
+pm_gdtr:
+    .word 23
+    .long pm_gdt + 0x10000
+
     .section .note.GNU-stack, "", @progbits

@@ -13,6 +13,7 @@ struct regs {
 };
 
 void int10(struct regs *regs);
+void pm_call(struct regs *regs, uint32_t linear);
 int main(void);
 
 /* --- Output --- */
@@ -620,6 +621,48 @@ static void test_vbe(void)
     end();
 }
 
+static uint16_t dispi(uint16_t index)
+{
+    outw(0x1ce, index);
+    return inw(0x1cf);
+}
+
+/* The 32-bit interface; bios.py knows what it must do. */
+static void test_vbe_protected(void)
+{
+    struct regs regs = {.eax = 0x4f0a};
+    int10(&regs);
+    text("4f0a:");
+    field("ax", regs.eax & 0xffff, 4);
+    uint16_t seg = regs.es, off = (uint16_t)regs.edi;
+    uint32_t base = ((uint32_t)seg << 4) + off;
+    if ((regs.eax & 0xffff) == 0x004f) {
+        call(0x4f02, 0x0101, 0, 0);
+        regs = (struct regs){.eax = 0x4f05, .edx = 3};
+        pm_call(&regs, base + peek16(seg, off));
+        field("window", regs.eax & 0xffff, 4);
+        field("bank", dispi(5), 4);
+        call(0x4f02, 0x4111, 0, 0);
+        uint32_t start = (640 * 10 + 8) * 2 / 4;
+        regs = (struct regs){.eax = 0x4f07, .ecx = start & 0xffff, .edx = start >> 16};
+        pm_call(&regs, base + peek16(seg, off + 2));
+        field("start", regs.eax & 0xffff, 4);
+        field("x", dispi(8), 4);
+        field("y", dispi(9), 4);
+        static const uint8_t colours[8] = {0x10, 0x20, 0x30, 0, 0x11, 0x21, 0x31, 0};
+        call(0x4f02, 0x0101, 0, 0);
+        regs = (struct regs){.eax = 0x4f09, .ecx = 2, .edx = 9, .edi = (uint32_t)colours};
+        pm_call(&regs, base + peek16(seg, off + 4));
+        field("palette", regs.eax & 0xffff, 4);
+        put(' ');
+        outb(0x3c7, 9);
+        for (unsigned i = 0; i < 6; i++)
+            hex(inb(0x3c9), 2);
+    }
+    end();
+    call(0x0003, 0, 0, 0);
+}
+
 int main(void)
 {
     test_modes();
@@ -628,6 +671,7 @@ int main(void)
     test_palette();
     test_fonts();
     test_vbe();
+    test_vbe_protected();
     text("done\n");
     return 0;
 }
