@@ -366,16 +366,9 @@ static void dispi_enable_write(struct vga *vga, uint16_t value)
 {
     uint16_t *d = vga->regs.dispi;
     bool was_on = vga_dispi_on(vga);
-    bool was_8bit = dac_is_8bit(vga);
 
     vga_sync(vga);
     d[DISPI_ENABLE] = value & (DISPI_ENABLED | DISPI_GETCAPS | DISPI_8BIT_DAC | DISPI_LFB | DISPI_NOCLEAR);
-    if (dac_is_8bit(vga) != was_8bit) { /* colours stay what they are */
-        for (unsigned i = 0; i < sizeof(vga->regs.palette); i++) {
-            uint8_t *gun = &vga->regs.palette[i];
-            *gun = was_8bit ? *gun >> 2 : (uint8_t)(*gun << 2 | *gun >> 4);
-        }
-    }
     if (vga_dispi_on(vga) && !was_on) {
         d[DISPI_BANK] = 0;
         d[DISPI_VIRT_WIDTH] = d[DISPI_X_OFFSET] = d[DISPI_Y_OFFSET] = 0;
