@@ -9,7 +9,7 @@
 
 #define EDX_486     CPUID_FPU
 #define EDX_PENTIUM                                                                                \
-    (CPUID_FPU | CPUID_DE | CPUID_PSE | CPUID_TSC | CPUID_MSR | CPUID_CX8 | CPUID_MMX | CPUID_APIC)
+    (CPUID_FPU | CPUID_VME | CPUID_DE | CPUID_PSE | CPUID_TSC | CPUID_MSR | CPUID_CX8 | CPUID_MMX | CPUID_APIC)
 #define EDX_P6                                                                                     \
     (EDX_PENTIUM | CPUID_PAE | CPUID_SEP | CPUID_MTRR | CPUID_PGE | CPUID_CMOV | CPUID_PAT |        \
      CPUID_FXSR | CPUID_SSE)
@@ -40,6 +40,7 @@ static const struct {
     uint32_t feats;
 } features[] = {
     {"fpu", WORD_EDX, CPUID_FPU, false, 1u << FEAT_FPU},
+    {"vme", WORD_EDX, CPUID_VME, false, 0},
     {"de", WORD_EDX, CPUID_DE, false, 0},
     {"pse", WORD_EDX, CPUID_PSE, false, 0},
     {"tsc", WORD_EDX, CPUID_TSC, false, 1u << FEAT_TSC},

@@ -185,6 +185,10 @@ struct interp_rmw {
 };
 
 /* Page-level bookkeeping of a store about to happen to RAM at gpa: store log, code invalidation. */
+/* Virtual-8086 mode with CR4.VME and IOPL below 3: the FLAGS that PUSHF and INT push, with VIF for IF and an IOPL of
+ * 3; and whether POPF or IRET of image faults (SDM vol. 2, POPF). */
+uint32_t v86_flags_image(const struct cpu *cpu);
+bool v86_flags_fault(const struct cpu *cpu, uint32_t image);
 void interp_before_store(struct cpu *cpu, gpa_t gpa, unsigned n);
 void interp_flush_page(struct cpu *cpu, gla_t gla); /* INVLPG */
 /* Forgets what the caches know when the world changed behind the interpreter's back. */

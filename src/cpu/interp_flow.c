@@ -461,12 +461,15 @@ static enum cpu_rc iret_real(struct cpu *cpu, unsigned size)
 {
     struct stack st;
     uint32_t mask = IRET_FLAGS | FL_IF;
+    bool virtual_if = false;
 
-    if (cpu_is_v86(cpu)) {
-        if ((cpu->eflags & FL_IOPL) != FL_IOPL)
-            return cpu_raise(cpu, EXC_GP, 0);
-    } else {
+    if (!cpu_is_v86(cpu)) {
         mask |= FL_IOPL;
+    } else if ((cpu->eflags & FL_IOPL) != FL_IOPL) {
+        if (!(cpu->cr4 & CR4_VME) || size != 2)
+            return cpu_raise(cpu, EXC_GP, 0);
+        virtual_if = true;
+        mask &= ~FL_IF;
     }
     stack_begin(&st, cpu);
     uint32_t target = stack_pop(&st, size);
@@ -474,12 +477,14 @@ static enum cpu_rc iret_real(struct cpu *cpu, unsigned size)
     uint32_t image = stack_pop(&st, size);
     if (st.rc != CPU_OK)
         return st.rc;
-    if (target > cpu->seg[SEG_CS].limit)
+    if (target > cpu->seg[SEG_CS].limit || (virtual_if && v86_flags_fault(cpu, image)))
         return cpu_raise(cpu, EXC_GP, 0);
     stack_commit(&st);
     seg_set_real(cpu, SEG_CS, sel);
     cpu->interp->next_eip = target;
     iret_flags(cpu, image, size, mask);
+    if (virtual_if)
+        cpu->eflags = (cpu->eflags & ~FL_VIF) | (image & FL_IF ? FL_VIF : 0);
     return CPU_OK;
 }
 
@@ -497,7 +502,7 @@ static enum cpu_rc iret_to_v86(struct cpu *cpu, struct stack *st, uint16_t cs, u
         return st->rc;
     if ((target & 0xffff) != target)
         return cpu_raise(cpu, EXC_GP, 0);
-    cpu_set_eflags(cpu, (image & (IRET_FLAGS | FL_IF | FL_IOPL)) | FL_VM);
+    cpu_set_eflags(cpu, (image & (IRET_FLAGS | FL_IF | FL_IOPL | FL_VIF | FL_VIP)) | FL_VM);
     cpu->cpl = 3;
     for (unsigned i = 0; i < 6; i++)
         seg_set_real(cpu, i, sel[i]);
@@ -538,7 +543,7 @@ static enum cpu_rc iret_protected(struct cpu *cpu, unsigned size)
     if (old_cpl <= old_iopl)
         mask |= FL_IF;
     if (old_cpl == 0)
-        mask |= FL_IOPL;
+        mask |= FL_IOPL | FL_VIF | FL_VIP;
     iret_flags(cpu, image, size, mask);
     return CPU_OK;
 }
@@ -566,8 +571,59 @@ static enum cpu_rc software_interrupt(struct cpu *cpu, uint8_t vector, enum int_
     return rc;
 }
 
+/* With CR4.VME a bit per vector in the TSS, below the I/O bitmap, says whether INT n goes to the 8086 program's own
+ * handler (SDM vol. 3B, table 20-2). */
+static enum cpu_rc is_redirected(struct cpu *cpu, uint8_t vector, bool *redirected)
+{
+    const struct seg *tr = &cpu->seg[SEG_TR];
+    uint32_t value;
+
+    *redirected = false;
+    if (!(cpu->cr4 & CR4_VME) || !(tr->access & 8) || tr->limit < 0x67)
+        return CPU_OK;
+    enum cpu_rc rc = interp_read_linear(cpu, tr->base + 0x66, 2, false, &value);
+    if (rc != CPU_OK)
+        return rc;
+    uint32_t at = value - 32 + vector / 8;
+    if (value < 32 || at > tr->limit)
+        return CPU_OK;
+    rc = interp_read_linear(cpu, tr->base + at, 1, false, &value);
+    *redirected = rc == CPU_OK && !(value >> (vector & 7) & 1);
+    return rc;
+}
+
+static enum cpu_rc redirect(struct cpu *cpu, uint8_t vector)
+{
+    bool virtual_if = (cpu->eflags & FL_IOPL) != FL_IOPL;
+    uint32_t target;
+    struct stack st;
+
+    enum cpu_rc rc = interp_read_linear(cpu, vector * 4u, 4, true, &target);
+    if (rc != CPU_OK)
+        return rc;
+    stack_begin(&st, cpu);
+    stack_push(&st, 2, virtual_if ? v86_flags_image(cpu) : cpu->eflags);
+    stack_push(&st, 2, cpu->seg[SEG_CS].sel);
+    stack_push(&st, 2, cpu->interp->next_eip);
+    if (st.rc != CPU_OK)
+        return st.rc;
+    stack_commit(&st);
+    cpu->eflags &= ~(FL_TF | (virtual_if ? FL_VIF : FL_IF));
+    seg_set_real(cpu, SEG_CS, (uint16_t)(target >> 16));
+    cpu->interp->next_eip = target & 0xffff;
+    return CPU_OK;
+}
+
 OP(INT_n)
 {
+    if (cpu_is_v86(cpu)) {
+        bool redirected;
+        enum cpu_rc rc = is_redirected(cpu, (uint8_t)insn->imm, &redirected);
+        if (rc != CPU_OK)
+            return rc;
+        if (redirected)
+            return redirect(cpu, (uint8_t)insn->imm);
+    }
     if (cpu_is_v86(cpu) && (cpu->eflags & FL_IOPL) != FL_IOPL)
         return cpu_raise(cpu, EXC_GP, 0);
     return software_interrupt(cpu, (uint8_t)insn->imm, INT_SOFTWARE);

@@ -485,27 +485,55 @@ static unsigned iopl(const struct cpu *cpu)
     return (cpu->eflags & FL_IOPL) >> FL_IOPL_SHIFT;
 }
 
+/* CLI and STI act on VIF (SDM vol. 3B, 20.3 and 20.4). */
+static bool has_virtual_if(const struct cpu *cpu)
+{
+    return cpu_is_v86(cpu) ? cpu->cr4 & CR4_VME : cpu->cpl == 3 && (cpu->cr4 & CR4_PVI);
+}
+
 OP(CLI)
 {
-    if (!cpu_is_real(cpu) && cpu->cpl > iopl(cpu))
-        return cpu_raise(cpu, EXC_GP, 0);
+    if (!cpu_is_real(cpu) && cpu->cpl > iopl(cpu)) {
+        if (!has_virtual_if(cpu))
+            return cpu_raise(cpu, EXC_GP, 0);
+        cpu->eflags &= ~FL_VIF;
+        return CPU_OK;
+    }
     cpu->eflags &= ~FL_IF;
     return CPU_OK;
 }
 OP(STI)
 {
-    if (!cpu_is_real(cpu) && cpu->cpl > iopl(cpu))
-        return cpu_raise(cpu, EXC_GP, 0);
+    if (!cpu_is_real(cpu) && cpu->cpl > iopl(cpu)) {
+        if (!has_virtual_if(cpu) || (cpu->eflags & FL_VIP))
+            return cpu_raise(cpu, EXC_GP, 0);
+        cpu->eflags |= FL_VIF;
+        return CPU_OK;
+    }
     if (!(cpu->eflags & FL_IF))
         cpu->inhibit_irq = true;
     cpu->eflags |= FL_IF;
     return CPU_OK;
 }
 
+uint32_t v86_flags_image(const struct cpu *cpu)
+{
+    uint32_t image = (cpu->eflags | FL_IOPL) & ~FL_IF;
+    return (image | (cpu->eflags & FL_VIF ? FL_IF : 0)) & 0xffff;
+}
+
+bool v86_flags_fault(const struct cpu *cpu, uint32_t image)
+{
+    return (image & FL_TF) || ((image & FL_IF) && (cpu->eflags & FL_VIP));
+}
+
 OP(PUSHF)
 {
-    if (cpu_is_v86(cpu) && iopl(cpu) < 3)
-        return cpu_raise(cpu, EXC_GP, 0);
+    if (cpu_is_v86(cpu) && iopl(cpu) < 3) {
+        if (!(cpu->cr4 & CR4_VME) || insn->opsize != 2)
+            return cpu_raise(cpu, EXC_GP, 0);
+        return push(cpu, 2, v86_flags_image(cpu));
+    }
     return push(cpu, insn->opsize, cpu->eflags & ~(FL_VM | FL_RF));
 }
 
@@ -514,13 +542,18 @@ OP(POPF)
     uint32_t mask = FL_ARITH | FL_TF | FL_DF | FL_NT;
     struct stack st;
 
-    if (cpu_is_v86(cpu) && iopl(cpu) < 3)
+    bool virtual_if = cpu_is_v86(cpu) && iopl(cpu) < 3;
+    if (virtual_if && (!(cpu->cr4 & CR4_VME) || insn->opsize != 2))
         return cpu_raise(cpu, EXC_GP, 0);
     stack_begin(&st, cpu);
     uint32_t image = stack_pop(&st, insn->opsize);
     if (st.rc != CPU_OK)
         return st.rc;
+    if (virtual_if && v86_flags_fault(cpu, image))
+        return cpu_raise(cpu, EXC_GP, 0);
     stack_commit(&st);
+    if (virtual_if)
+        cpu->eflags = (cpu->eflags & ~FL_VIF) | (image & FL_IF ? FL_VIF : 0);
     if (cpu->cpl == 0)
         mask |= FL_IOPL;
     if (cpu_is_real(cpu) || cpu->cpl <= iopl(cpu))

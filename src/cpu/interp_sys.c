@@ -227,6 +227,7 @@ static uint32_t cr4_known(const struct cpu_model *model)
 {
     uint32_t bits = 0;
 
+    bits |= (model->edx & CPUID_VME) ? CR4_VME | CR4_PVI : 0;
     bits |= (model->edx & CPUID_DE) ? CR4_DE : 0;
     bits |= (model->edx & CPUID_PSE) ? CR4_PSE : 0;
     bits |= (model->edx & CPUID_TSC) ? CR4_TSD : 0;

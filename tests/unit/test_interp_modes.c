@@ -204,6 +204,86 @@ static void test_v86_io_ignores_iopl(void)
     assert_fault(EXC_GP, 0);
 }
 
+/* IOPL 0, CR4.VME, an interrupt redirection bitmap in front of the I/O bitmap: all bits set, so none redirected. */
+static void start_vme(uint32_t more)
+{
+    start_v86(0);
+    cpu.cr4 |= CR4_VME;
+    put16(TSS_AT + 102, 0x88);
+    for (unsigned i = 0; i < 32; i++)
+        guest_mem.ram[TSS_AT + 0x68 + i] = 0xff;
+    cpu.eflags = (cpu.eflags & ~FL_IF) | more;
+}
+
+static void test_vme_flags(void)
+{
+    start_vme(0);
+    tiny_code(0xfb, 0x9c, 0xfa, 0x9d); /* sti; pushfw; cli; popfw */
+    interp_step(&cpu);
+    g_assert_cmphex(cpu.eflags & (FL_VIF | FL_IF), ==, FL_VIF);
+    interp_step(&cpu);
+    g_assert_cmphex(get16(cpu.seg[SEG_SS].base + cpu.gpr[ESP]) & (FL_IF | FL_IOPL), ==, FL_IF | FL_IOPL);
+    interp_step(&cpu);
+    g_assert_cmphex(cpu.eflags & FL_VIF, ==, 0);
+    interp_step(&cpu);
+    g_assert_cmphex(cpu.eflags & (FL_VIF | FL_IF | FL_IOPL | FL_VM), ==, FL_VIF | FL_VM);
+}
+
+static void test_vme_pending_interrupt_faults(void)
+{
+    start_vme(FL_VIP);
+    tiny_code(0xfb); /* sti */
+    assert_fault(EXC_GP, 0);
+    start_vme(FL_VIP);
+    put16(cpu.seg[SEG_SS].base + cpu.gpr[ESP], FL_IF);
+    tiny_code(0x9d); /* popfw of IF */
+    assert_fault(EXC_GP, 0);
+    start_vme(0);
+    put16(cpu.seg[SEG_SS].base + cpu.gpr[ESP], FL_TF);
+    tiny_code(0x9d);
+    assert_fault(EXC_GP, 0); /* and of TF */
+    start_vme(0);
+    tiny_code(0x66, 0x9c); /* pushfd */
+    assert_fault(EXC_GP, 0);
+}
+
+static void test_vme_interrupt_redirection(void)
+{
+    start_vme(FL_VIF);
+    tiny_code(0xcd, 0x21);
+    assert_fault(EXC_GP, 0); /* bit set, IOPL below 3: the monitor's */
+    start_vme(FL_VIF);
+    guest_mem.ram[TSS_AT + 0x68 + 0x21 / 8] &= (uint8_t)~(1u << (0x21 & 7));
+    put16(0x21 * 4, 0x0010);
+    put16(0x21 * 4 + 2, 0x0456);
+    uint16_t cs = cpu.seg[SEG_CS].sel, ip = (uint16_t)(cpu.eip + 2);
+    uint32_t top = cpu.seg[SEG_SS].base + cpu.gpr[ESP];
+    interp_step(&cpu);
+    g_assert_true(cpu_is_v86(&cpu));
+    g_assert_cmphex(cpu.seg[SEG_CS].sel, ==, 0x0456);
+    g_assert_cmphex(cpu.eip, ==, 0x0010);
+    g_assert_cmphex(cpu.eflags & FL_VIF, ==, 0);
+    g_assert_cmphex(get16(top - 2) & (FL_IF | FL_IOPL), ==, FL_IF | FL_IOPL);
+    g_assert_cmphex(get16(top - 4), ==, cs);
+    g_assert_cmphex(get16(top - 6), ==, ip);
+    tiny_code_at(0x4570, "\xcf", 1); /* iretw */
+    interp_step(&cpu);
+    g_assert_cmphex(cpu.eip, ==, ip);
+    g_assert_cmphex(cpu.eflags & (FL_VIF | FL_IF | FL_VM), ==, FL_VIF | FL_VM);
+}
+
+static void test_pvi_virtual_interrupt_flag(void)
+{
+    tiny_start();
+    tiny_ring(3);
+    cpu.cr4 |= CR4_PVI;
+    tiny_code(0xfb, 0xfa);
+    interp_step(&cpu);
+    g_assert_cmphex(cpu.eflags & (FL_VIF | FL_IF), ==, FL_VIF);
+    interp_step(&cpu);
+    g_assert_cmphex(cpu.eflags & FL_VIF, ==, 0);
+}
+
 static void test_v86_handler_must_be_ring0(void)
 {
     start_v86(3);
@@ -577,6 +657,10 @@ int main(int argc, char **argv)
     ADD(v86_iopl_sensitive);
     ADD(v86_int3_is_not_iopl_sensitive);
     ADD(v86_io_ignores_iopl);
+    ADD(vme_flags);
+    ADD(vme_pending_interrupt_faults);
+    ADD(vme_interrupt_redirection);
+    ADD(pvi_virtual_interrupt_flag);
     ADD(v86_handler_must_be_ring0);
     ADD(divide_error_is_a_fault);
     ADD(divide_overflow_edges);
