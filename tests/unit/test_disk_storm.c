@@ -109,6 +109,7 @@ static void reset_works(void)
 {
     disk.error = disc.error = floppy.error = 0;
     ide_ops.reset(ide);
+    fdc_ops.reset(fdc); /* a LOCKed configuration without polling would survive the software reset */
     settle(100);
     outb(0x3f6, 0);
     outb(0x1f6, 0xe0);
