@@ -253,6 +253,7 @@ static void test_vme_interrupt_redirection(void)
     tiny_code(0xcd, 0x21);
     assert_fault(EXC_GP, 0); /* bit set, IOPL below 3: the monitor's */
     start_vme(FL_VIF);
+    tiny_code(0xcd, 0x21);
     guest_mem.ram[TSS_AT + 0x68 + 0x21 / 8] &= (uint8_t)~(1u << (0x21 & 7));
     put16(0x21 * 4, 0x0010);
     put16(0x21 * 4 + 2, 0x0456);
