@@ -314,6 +314,204 @@ call_bios32:
     movl pm_flags, %eax
     retl
 
+/* uint32_t v86_int(struct pm_regs *regs, unsigned vector): INT n in virtual 8086 mode (IOPL 3, interrupts on, ports open), under
+ * a monitor that reflects interrupts through the vectors at 0:0 and lets HLT pass. ES is BUFFER. 0, or what else the
+ * code did: exception << 8 | opcode byte. */
+#define BASE (SEG * 16)
+#define V86_IDT 0x60000             /* 256 gates, then the TSS with its bitmap, then the stack's top at 6F000h */
+#define V86_TSS 0x60800
+    .text
+    .globl v86_int
+v86_int:
+    pushal
+    movl 36(%esp), %ebp
+    movl 40(%esp), %eax
+    movb %al, v86_vector
+    movl %esp, saved_esp
+    movl %ebp, regs_at
+    cli
+    movb $0x89, pm_tss_access       /* not busy */
+    lgdtl pm_gdtr
+    lidtl v86_idtr
+    movl %cr0, %eax
+    orb $1, %al
+    movl %eax, %cr0
+    ljmpl $0x08, $1f
+    .code32
+1:  movw $0x10, %ax
+    movw %ax, %ds
+    movw %ax, %es
+    movw %ax, %ss
+    movl $0x6f000, %esp
+    movl $V86_IDT, %edi             /* gates: interrupt, 32 bits, ring 0 */
+    movl $v86_stubs, %eax
+2:  movw %ax, (%edi)
+    movl $0x8e000008, 2(%edi)
+    movb $0, 4(%edi)
+    movb $0x8e, 5(%edi)
+    movw $0, 6(%edi)
+    addl $8, %edi
+    addl $8, %eax
+    cmpl $V86_IDT + 0x800, %edi
+    jb 2b
+    xorl %eax, %eax                 /* TSS: SS0:ESP0, bitmap behind it, all ports open */
+    movl $0x2100 / 4, %ecx
+    rep stosl
+    movl $0x6f000, V86_TSS + 4
+    movl $0x10, V86_TSS + 8
+    movw $0x68, V86_TSS + 102
+    movb $0xff, V86_TSS + 0x68 + 0x2000
+    movw $0x38, %ax
+    ltr %ax
+    movl regs_at + BASE, %ebp
+    addl $BASE, %ebp
+    pushl $0x5678                   /* GS FS DS ES SS ESP EFLAGS CS EIP */
+    pushl $0x1234
+    pushl $SEG
+    pushl $0x4000
+    pushl $SEG
+    movl saved_esp + BASE, %eax
+    subl $64, %eax
+    pushl %eax
+    pushl $0x23202                  /* VM, IOPL 3, IF */
+    pushl $SEG
+    pushl $v86_code
+    movl (%ebp), %eax
+    movl 4(%ebp), %ebx
+    movl 8(%ebp), %ecx
+    movl 12(%ebp), %edx
+    movl 16(%ebp), %esi
+    movl 20(%ebp), %edi
+    iretl
+
+    .balign 8
+v86_stubs:
+    .set n, 0
+    .rept 256
+    .balign 8
+    push $n - 128                   /* two bytes each: common adds 128 */
+    jmp v86_common
+    .set n, n + 1
+    .endr
+
+v86_common:                         /* vector, (error code for 13), EIP, CS, EFLAGS, ESP, SS */
+    pushal
+    movw $0x10, %ax
+    movw %ax, %ds
+    movl 32(%esp), %ebx
+    addl $128, %ebx
+    leal 36(%esp), %ebp             /* at EIP */
+    cmpl $13, %ebx
+    jne 3f
+    addl $4, %ebp
+    movzwl 4(%ebp), %esi
+    shll $4, %esi
+    addl (%ebp), %esi
+    movzbl (%esi), %eax
+    cmpb $0xf4, %al
+    je 1f
+    cmpb $0xcd, %al
+    jne v86_leave
+    movzbl 1(%esi), %ebx
+    addl $2, (%ebp)
+    jmp 4f
+1:  incl (%ebp)                     /* HLT */
+    jmp 5f
+3:  movzwl 4(%ebp), %esi
+    shll $4, %esi
+    addl (%ebp), %esi
+    movzbl (%esi), %eax
+    cmpl $8, %ebx
+    jb v86_leave
+    cmpl $0x10, %ebx
+    jb 4f
+    cmpl $0x70, %ebx
+    jb v86_leave
+    cmpl $0x78, %ebx
+    jae v86_leave
+4:  movzwl 16(%ebp), %edi           /* reflect interrupt EBX */
+    shll $4, %edi
+    movl 12(%ebp), %ecx
+    subw $6, %cx
+    movl %ecx, 12(%ebp)
+    movzwl %cx, %ecx
+    movl (%ebp), %edx
+    movw %dx, (%edi,%ecx)
+    movl 4(%ebp), %edx
+    movw %dx, 2(%edi,%ecx)
+    movl 8(%ebp), %edx
+    movw %dx, 4(%edi,%ecx)
+    andl $~0x300, 8(%ebp)
+    movzwl (,%ebx,4), %edx
+    movl %edx, (%ebp)
+    movzwl 2(,%ebx,4), %edx
+    movl %edx, 4(%ebp)
+5:  movl %ebp, 12(%esp)             /* POPA skips it: where IRET's frame is */
+    movl 12(%esp), %eax
+    movl %eax, v86_frame + BASE
+    popal
+    movl %ss:v86_frame + BASE, %esp
+    iretl
+
+v86_leave:                          /* EBX vector, EAX the byte: UD2 of v86_code is the good end */
+    movl regs_at + BASE, %edi
+    addl $BASE, %edi
+    movl 28(%esp), %edx
+    movl %edx, (%edi)
+    movl 16(%esp), %edx
+    movl %edx, 4(%edi)
+    movl 24(%esp), %edx
+    movl %edx, 8(%edi)
+    movl 20(%esp), %edx
+    movl %edx, 12(%edi)
+    movl 4(%esp), %edx
+    movl %edx, 16(%edi)
+    movl 8(%ebp), %edx              /* EFLAGS for EDI's place */
+    movl %edx, 20(%edi)
+    movl %ebx, %ecx
+    shll $8, %ecx
+    orl %eax, %ecx
+    cmpl $0x60f, %ecx
+    jne 1f
+    xorl %ecx, %ecx
+1:  movl %ecx, pm_flags + BASE
+    ljmpl $0x28, $1f
+    .code16
+1:  movw $0x30, %ax
+    movw %ax, %ds
+    movw %ax, %es
+    movw %ax, %ss
+    movw %ax, %fs
+    movw %ax, %gs
+    movl %cr0, %eax
+    andb $0xfe, %al
+    movl %eax, %cr0
+    ljmpw $SEG, $1f
+1:  movw $SEG, %ax
+    movw %ax, %ds
+    movw %ax, %es
+    movw %ax, %ss
+    movl saved_esp, %esp
+    lidtl real_idtr
+    sti
+    popal
+    movl pm_flags, %eax
+    retl
+
+v86_code:
+    .byte 0xcd
+v86_vector:
+    .byte 0
+    ud2
+
+    .data
+    .balign 4
+v86_frame:
+    .long 0
+v86_idtr:
+    .word 0x7ff
+    .long V86_IDT
+
 /* bool enter_by_bios(void): into protected mode by INT 15h function 89h with the table at 4000:0, and back. */
     .text
     .globl enter_by_bios
@@ -422,6 +620,10 @@ pm_gdt:
     .word 0xffff, 0x0000, 0x9b00, 0x00cf /* 20h: flat code */
     .word 0xffff, 0x0000, 0x9b01, 0x0000 /* 28h: 16-bit code at 10000h */
     .word 0xffff, 0x0000, 0x9301, 0x0000 /* 30h: 16-bit data there */
+    .word 0x2068, V86_TSS & 0xffff       /* 38h: TSS */
+    .byte V86_TSS >> 16
+pm_tss_access:
+    .byte 0x89, 0, 0
 pm_gdtr:
     .word . - pm_gdt - 1
     .long pm_gdt + 0x10000

@@ -24,6 +24,7 @@ uint32_t int_on_small_stack(unsigned vector, uint32_t eax, uint32_t ebx, uint32_
 uint32_t call_bios32(uint32_t entry, struct pm_regs *regs);
 void reset_and_resume(unsigned way);
 uint32_t enter_by_bios(void);
+uint32_t v86_int(struct pm_regs *regs, unsigned vector);
 void guest_main(uint32_t boot_drive);
 void hook_1b(void), hook_1c(void), hook_4a(void), hook_02(void), hook_15(void), mouse_handler(void);
 extern volatile uint32_t count_1b, count_1c, count_4a, count_02, count_15, mouse_count, old_15;
@@ -1119,6 +1120,49 @@ static void verdict(void)
     outb(0x501, failed ? 1 : 0);
 }
 
+/* Calls from virtual 8086 mode, as under EMM386 or Windows: nothing privileged but what a monitor lets pass. */
+static void test_v86(void)
+{
+    struct pm_regs p = {.eax = 0x1200};
+    check_is("v86/INT 12h: no exception", v86_int(&p, 0x12), 0);
+    check_is("v86/INT 12h", p.eax & 0xffff, 639);
+    clear_buffer();
+    p = (struct pm_regs){.eax = 0xaaaa0203, .ebx = 0xbbbb0000, .ecx = 0xcccc0a05, .edx = 0xdddd0080};
+    check_is("v86/disk read: no exception", v86_int(&p, 0x13), 0);
+    uint32_t lba = (10u * 16 + 0) * 63 + 4;
+    check("v86/disk read", !(p.edi & 1) && (p.eax & 0xff00) == 0 && peek32(BUFFER, 0) == lba && peek32(BUFFER, 1024) == lba + 2);
+    check("v86/upper halves of registers", p.eax >> 16 == 0xaaaa && p.ebx >> 16 == 0xbbbb && p.ecx >> 16 == 0xcccc &&
+                                               p.edx >> 16 == 0xdddd);
+    for (unsigned i = 0; i < 2; i++) {
+        clear_buffer();
+        p = (struct pm_regs){.eax = 0x0202, .ebx = 0, .ecx = 0x1e01, .edx = 0x0000};
+        uint32_t end = v86_int(&p, 0x13);
+        if (i || (!end && !(p.edi & 1))) {
+            check_is("v86/floppy read: no exception", end, 0);
+            check("v86/floppy read, its interrupt arrives", !(p.edi & 1) && peek32(BUFFER, 0) == 1080);
+            break;
+        }
+    }
+    poke32(SEG, 0xf000, 16u | 2u << 16);
+    poke32(SEG, 0xf004, BUFFER << 16);
+    poke32(SEG, 0xf008, 5);
+    poke32(SEG, 0xf00c, 0);
+    p = (struct pm_regs){.eax = 0x4200, .edx = 0xe0, .esi = 0xf000};
+    check_is("v86/CD read: no exception", v86_int(&p, 0x13), 0);
+    check("v86/CD read", !(p.edi & 1) && peek32(BUFFER, 0) == 5 && peek32(BUFFER, 2048) == 6);
+    p = (struct pm_regs){.eax = 0x0100};
+    check_is("v86/INT 16h: no exception", v86_int(&p, 0x16), 0);
+    check("v86/INT 16h: no key", p.edi & 0x40);
+    p = (struct pm_regs){.eax = 0x0200};
+    check_is("v86/INT 1Ah: no exception", v86_int(&p, 0x1a), 0);
+    check("v86/INT 1Ah: time", !(p.edi & 1) && is_bcd((uint8_t)(p.ecx >> 8)));
+    p = (struct pm_regs){.eax = 0x0e40, .ebx = 7};
+    check_is("v86/INT 10h: no exception", v86_int(&p, 0x10), 0);
+    p = (struct pm_regs){.eax = 0x8600, .ecx = 0, .edx = 60000};
+    check_is("v86/wait: no exception", v86_int(&p, 0x15), 0);
+    check("v86/wait", !(p.edi & 1));
+}
+
 /* INT 15h function 89h; it moves and masks all interrupts. */
 static void test_protected(void)
 {
@@ -1256,6 +1300,7 @@ void guest_main(uint32_t boot_drive)
     test_pci();
     test_tables();
     test_ports();
+    test_v86();
     test_protected();
     if (peek8(0, 0x7c00 + 509)) /* run.py says that the machine has the shutdown byte */
         test_reset();
