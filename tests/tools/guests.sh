@@ -8,6 +8,7 @@
 # The cache is $RINGER_CACHE, default ~/.cache/ringer. It holds:
 #   vmlinuz-686  vmlinuz-686-pae  busybox  initrd.gz  modules-686/*.ko (drivers of disks, in the order of loading)
 #   grub-rescue-floppy.img  grub-rescue-cdrom.iso  memtest86+ia32.iso  ipxe.iso
+#   installer-linux  installer-initrd.gz (Debian's installer for network boot)
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -87,6 +88,25 @@ fetch_modules() {
     rm -rf "$tmp"
 }
 
+# The installer's kernel and initrd come together in a package of 100 MiB.
+fetch_installer() {
+    [ -s "$cache/installer-linux" ] && [ -s "$cache/installer-initrd.gz" ] && return
+    need_apt_lists
+    tmp=$(mktemp -d "$cache/fetch.XXXXXX")
+    chmod 755 "$tmp"
+    say "downloading debian-installer-12-netboot-i386"
+    (cd "$tmp" && apt-get download -qq debian-installer-12-netboot-i386) || {
+        rm -rf "$tmp" "$cache/.apt-ready"
+        say "cannot download debian-installer-12-netboot-i386: check the network and 'apt-get update'"
+        exit 1
+    }
+    dpkg-deb -x "$tmp"/*.deb "$tmp/x"
+    images="$tmp/x/usr/lib/debian-installer/images/12/i386/text/debian-installer/i386"
+    cp "$images/initrd.gz" "$cache/installer-initrd.gz"
+    cp "$images/linux" "$cache/installer-linux"
+    rm -rf "$tmp"
+}
+
 build_initrd() {
     [ "$cache/initrd.gz" -nt "$here/guest-init.sh" ] && [ "$cache/initrd.gz" -nt "$cache/busybox" ] && return
     say "building initrd.gz"
@@ -122,6 +142,7 @@ fetch)
     fetch_file grub-rescue-pc "usr/lib/grub-rescue/grub-rescue-cdrom.iso" "$cache/grub-rescue-cdrom.iso"
     fetch_file memtest86+ "usr/lib/memtest86+/memtest86+ia32.iso" "$cache/memtest86+ia32.iso"
     fetch_file ipxe "usr/lib/ipxe/ipxe.iso" "$cache/ipxe.iso" all
+    fetch_installer
     build_initrd
     ;;
 debian)
