@@ -25,7 +25,7 @@ LOW = {"src/mem.c", "src/log.c", "src/ioport.c", "src/vclock.c"}
 OWNERS = {
     r"\bsigaction\s*\(": {"src/native/sighandler.c"},
     r"\bmprotect\s*\(": {"src/native/window.c", "translator/jtable.c", "src/engine_bt.c", "src/cpu/fpu_thunk.c"},
-    r"\buc_mcontext\b": {"src/native/sighandler.c", "translator/translate.c"},
+    r"\buc_mcontext\b": {"src/native/sighandler.c", "translator/recover.c"},
     r"\bclock_gettime\s*\(": {"src/vclock.c", "src/log.c", "src/vcpu.c"},
     r"\bwrgsbase\b": {"src/native/world.c"},
     r"\bfxrstor\b": {"src/native/world.c", "src/cpu/fpu_thunk.c", "src/cpu/interp_fpu.c", "src/cpu/interp_x87.c"},
