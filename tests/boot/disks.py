@@ -4,12 +4,14 @@
     disks.py RINGER ACCEL
 
 A raw disk, a qcow2 disk on a backing file, a CD and a floppy: all are read whole (DMA, and the 8237's), disks
-and floppy are written, flushed and read again past the guest's caches; media are changed while it runs.
+and floppy are written, flushed and read again past the guest's caches; media are changed while it runs. A damaged
+disk gives the guest an I/O error where it is damaged, and the user a message.
 """
 import hashlib
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -47,6 +49,19 @@ def monitor(path, line):
         sys.exit("FAIL: %s: %s" % (line, answer.decode()))
 
 
+def make_damaged(path):
+    """A qcow2 disk of 1 MiB whose second cluster is said to be at an impossible place."""
+    with open("plain", "wb") as f:
+        f.write(b"good" * (MIB // 4))
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", "plain", path], check=True)
+    with open(path, "r+b") as f:
+        f.seek(40)
+        f.seek(struct.unpack(">Q", f.read(8))[0])
+        table = struct.unpack(">Q", f.read(8))[0] & 0x00fffffffffffe00
+        f.seek(table + 8)
+        f.write(struct.pack(">Q", 1 << 63 | 0x12345600))
+
+
 def test():
     ringer, accel = os.path.abspath(sys.argv[1]), sys.argv[2]
     if not shutil.which("qemu-img") or not os.path.exists(os.path.join(initrd.MODULES, ".complete")):
@@ -61,11 +76,12 @@ def test():
                 f.write(os.urandom(length // 2) + bytes(length - length // 2))
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "disk.qcow2"],
                        check=True)
+        make_damaged("damaged.qcow2")
         initrd.write_with_modules("initrd.gz")
         guest = Guest([ringer, "-accel", accel, "-m", "128", "-nographic", "-no-reboot", "-monitor",
                        "unix:monitor,server=on,wait=off", "-kernel", os.path.join(initrd.CACHE, "vmlinuz-686"),
                        "-initrd", "initrd.gz", "-append", "console=ttyS0", "-hda", "disk.raw", "-hdb", "disk.qcow2",
-                       "-cdrom", "cd.iso", "-fda", "floppy.img"])
+                       "-cdrom", "cd.iso", "-hdd", "damaged.qcow2", "-fda", "floppy.img"])
         guest.expect("guest# ", 900)
         guest.run("for m in /lib/drivers/*; do insmod $m; done", 300)
         guest.run("while [ ! -e /dev/sda ] || [ ! -e /dev/sdb ] || [ ! -e /dev/sr0 ] || [ ! -e /dev/fd0 ]; do "
@@ -73,6 +89,11 @@ def test():
         guest.run("grep -q DMA /sys/class/ata_device/dev1.0/xfer_mode")
         for device, path in (("sda", "disk.raw"), ("sdb", "base.raw"), ("sr0", "cd.iso"), ("fd0", "floppy.img")):
             expect_sum(guest, device, path)
+        guest.run("dd if=/dev/sdc bs=64k count=1 iflag=direct 2>/dev/null | grep -q goodgood", 300)
+        guest.run("! dd if=/dev/sdc of=/dev/null bs=64k count=1 skip=1 iflag=direct 2>/dev/null", 300)
+        guest.run("dd if=/dev/sdc bs=64k count=1 skip=2 iflag=direct 2>/dev/null | grep -q goodgood", 300)
+        if guest.errors.count(b"is damaged") != 1 or b"the guest sees a drive error" not in guest.errors:
+            guest.fail("the user was not told of the damaged image, or too often")
         # Moves data between all of them, with offsets that are no multiple of anything but the sector.
         for command in ("dd if=/dev/sda of=/dev/sdb bs=3584 count=1000 skip=33 seek=71 conv=fsync",
                         "dd if=/dev/sdb of=/dev/sda bs=64k count=40 skip=3 seek=60 conv=fsync",
