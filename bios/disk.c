@@ -69,6 +69,13 @@ static uint8_t transfer_piece(struct transfer *t, const struct target *target)
     return ata_transfer(t);
 }
 
+/* The same address with the smallest offset that a segment below FFFFh gives. */
+static void point_to(struct transfer *t, uint32_t linear)
+{
+    t->seg = linear >> 4 > 0xffff ? 0xffff : (uint16_t)(linear >> 4);
+    t->off = (uint16_t)(linear - t->seg * 16u);
+}
+
 /* Cuts a transfer into pieces that stay in one segment; *done counts sectors that went well. */
 static uint8_t transfer(struct transfer *t, const struct target *target, uint32_t *done)
 {
@@ -76,21 +83,21 @@ static uint8_t transfer(struct transfer *t, const struct target *target, uint32_
     uint32_t left = t->count;
 
     *done = 0;
+    if (!t->is_verify && t->seg * 16u + t->off + left * unit > 0x10fff0)
+        return 0x09; /* beyond what a segment can reach */
     while (left) {
         t->count = left > piece_max ? piece_max : left;
-        if (t->off + t->count * unit > 0x10000) {
-            t->seg = (uint16_t)(t->seg + (t->off >> 4));
-            t->off &= 15;
-        }
+        uint32_t linear = t->seg * 16u + t->off;
+        if (t->off + t->count * unit > 0x10000 && !t->is_verify)
+            point_to(t, linear);
         uint8_t code = transfer_piece(t, target);
         if (code)
             return code;
         *done += t->count;
         left -= t->count;
         t->lba += t->count;
-        uint32_t off = t->off + t->count * unit;
-        t->seg = (uint16_t)(t->seg + (off >> 4));
-        t->off = off & 15;
+        if (!t->is_verify)
+            point_to(t, linear + t->count * unit);
     }
     return 0;
 }

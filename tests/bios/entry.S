@@ -135,7 +135,7 @@ vector:
     retl
 
 /* uint32_t int_on_small_stack(unsigned vector, uint32_t eax, uint32_t ebx, uint32_t ecx, uint32_t edx): the same on a
- * stack of 64 bytes between guards at 3000:0, with ESP's upper half full; EAX, or FFFFFFFFh if a guard was hit. */
+ * stack of 128 bytes between guards at 3000:0, with ESP's upper half full; EAX, or FFFFFFFFh if a guard was hit. */
     .globl int_on_small_stack
 int_on_small_stack:
     pushl %ebp
@@ -151,13 +151,13 @@ int_on_small_stack:
     movw $0x3000, %bp
     movw %bp, %fs
     movl $0x600dcafe, %fs:0x100
-    movl $0x600dcafe, %fs:0x144
+    movl $0x600dcafe, %fs:0x184
     movw $0x4000, %bp           /* BUFFER */
     movw %bp, %es
     cli
     movw $0x3000, %bp
     movw %bp, %ss
-    movl $0x12340144, %esp
+    movl $0x12340184, %esp
     sti
     jmp 2f
 2:  int $0
@@ -167,13 +167,13 @@ int_on_small_stack:
     movw %bp, %ss
     movl saved_esp, %esp
     sti
-    cmpl $0x12340144, %esi
+    cmpl $0x12340184, %esi
     jne 3f
     movw $0x3000, %bp
     movw %bp, %fs
     cmpl $0x600dcafe, %fs:0x100
     jne 3f
-    cmpl $0x600dcafe, %fs:0x144
+    cmpl $0x600dcafe, %fs:0x184
     je 4f
 3:  movl $0xffffffff, %eax
 4:  movw %cs, %bp
