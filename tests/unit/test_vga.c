@@ -521,6 +521,62 @@ static void test_save_and_load(void)
     g_assert_cmphex(inb(0x3c9), ==, 1);
 }
 
+/* Any sequence of accesses leaves the card working: it can be read, drawn, saved, loaded and reset. */
+static void test_register_storm(void)
+{
+    static const struct {
+        uint32_t base, size;
+    } places[] = {{0xa0000, 0x20000}, {0xe0000000, 16 * MiB}, {0xe9000000, 4096}};
+    struct display_pixels picture = {0};
+    struct display_text screen = {0};
+
+    setup();
+    pci_config_write(pci, VGA_DEVFN, PCI_BAR0, 4, 0xe0000000);
+    pci_config_write(pci, VGA_DEVFN, PCI_BAR0 + 8, 4, 0xe9000000);
+    pci_config_write(pci, VGA_DEVFN, PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+    for (unsigned i = 0; i < 30000; i++) {
+        uint32_t value = (uint32_t)g_test_rand_int();
+        uint16_t port = (uint16_t)g_test_rand_int_range(0x3b4, 0x3e0);
+        unsigned place = (unsigned)g_test_rand_int_range(0, 3);
+        uint32_t at = places[place].base + (uint32_t)g_test_rand_int_range(0, (gint32)places[place].size);
+        uint8_t buffer[16];
+        switch (g_test_rand_int_range(0, 8)) {
+        case 0:
+        case 1:
+        case 2:
+            ioport_write(port, 1u << g_test_rand_int_range(0, 3), value);
+            break;
+        case 3:
+            ioport_read(port, 1u << g_test_rand_int_range(0, 3));
+            break;
+        case 4:
+            dispi_set((uint16_t)g_test_rand_int_range(0, 12), (uint16_t)(value >> (value & 15)));
+            break;
+        case 5:
+            memset(buffer, (int)value, sizeof(buffer));
+            mem_write(at, buffer, (uint32_t)g_test_rand_int_range(1, 17));
+            break;
+        case 6:
+            mem_read(at, buffer, (uint32_t)g_test_rand_int_range(1, 17));
+            break;
+        default:
+            if (i % 97 == 0) {
+                const struct display *display = vga_display(vga);
+                if (dispi_get(1) * (unsigned)dispi_get(2) < 4000000)
+                    display->pixels(display->opaque, &picture);
+                display->text(display->opaque, &screen);
+            }
+            vclock_fake_advance(value & 0xfffff);
+        }
+    }
+    display_pixels_clear(&picture);
+    display_text_clear(&screen);
+    GByteArray *saved = device_save(&vga_ops, vga);
+    device_load_checked(&vga_ops, vga, saved);
+    vga_ops.reset(vga);
+    g_assert_cmphex(dispi_get(0), ==, 0xb0c5);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -555,5 +611,6 @@ int main(int argc, char **argv)
     g_test_add_func("/vga/registers_in_memory", test_registers_in_memory);
     g_test_add_func("/vga/reset", test_reset);
     g_test_add_func("/vga/save_and_load", test_save_and_load);
+    g_test_add_func("/vga/register_storm", test_register_storm);
     return g_test_run();
 }
