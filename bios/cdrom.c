@@ -83,6 +83,7 @@ uint8_t cd_boot(struct drive *drive, uint16_t *seg, uint8_t *number)
     uint32_t catalog;
 
     e->active = false;
+    block_lba = 0xffffffff;
     uint8_t code = atapi_ready(drive);
     if (code)
         return code;

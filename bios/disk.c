@@ -64,9 +64,16 @@ static uint8_t transfer_piece(struct transfer *t, const struct target *target)
 {
     if (target->is_emulated)
         return cd_emulated_transfer(t);
-    if (t->drive->type == DRIVE_CD)
-        return t->is_write ? 0x03 : t->is_verify ? 0 : atapi_read(t->drive, (uint32_t)t->lba, t->count, t->seg, t->off);
-    return ata_transfer(t);
+    if (t->drive->type != DRIVE_CD)
+        return ata_transfer(t);
+    if (t->is_write)
+        return 0x03;
+    if (t->is_verify)
+        return 0;
+    uint8_t code = atapi_read(t->drive, (uint32_t)t->lba, t->count, t->seg, t->off);
+    if (code && !atapi_ready(t->drive)) /* a changed medium fails once */
+        code = atapi_read(t->drive, (uint32_t)t->lba, t->count, t->seg, t->off);
+    return code;
 }
 
 /* The same address with the smallest offset that a segment below FFFFh gives. */
@@ -234,14 +241,15 @@ static void disk_1342(struct bregs *regs, const struct target *target)
         t.seg = (uint16_t)(flat >> 4);
         t.off = flat & 15;
     }
-    if (target->drive->type == DRIVE_CD && !target->is_emulated && !target->sectors) {
-        uint8_t code = atapi_ready(target->drive);
+    uint64_t sectors = target->sectors;
+    if (target->drive->type == DRIVE_CD && !target->is_emulated && t.lba + count > sectors) {
+        uint8_t code = atapi_ready(target->drive); /* not looked at yet, or another medium by now */
         if (code) {
             disk_fail(regs, code);
             return;
         }
+        sectors = target->drive->sectors;
     }
-    uint64_t sectors = target->sectors ? target->sectors : target->drive->sectors;
     if (t.lba + count > sectors) {
         poke16(seg, (uint16_t)(si + 2), 0);
         disk_fail(regs, 0x04);
