@@ -15,6 +15,7 @@
 #include "../devices/ioapic.h"
 #include "../devices/kbd8042.h"
 #include "../devices/lapic.h"
+#include "../devices/lpt.h"
 #include "../devices/pci.h"
 #include "../devices/pic.h"
 #include "../devices/pit.h"
@@ -76,6 +77,7 @@ struct machine {
     struct storage storage;
     bool was_reset; /* since power-on */
     struct uart *uart[OPTIONS_SERIAL_MAX];
+    struct lpt *lpt;
     struct vga *vga; /* NULL: -vga none */
     struct monitor *monitor;
     bool running; /* not stopped by -S or the monitor; main thread */
@@ -454,6 +456,14 @@ static bool backends_build(struct machine *machine, GError **error)
         machine->uart[i] = uart_new(com[i].base, &irq, backend, com[i].name);
         part_add(machine, &uart_ops, machine->uart[i]);
     }
+    if (machine->options.parallel) {
+        struct chardev *backend = chardev_open(machine->options.parallel, "parallel0", error);
+        if (!backend)
+            return false;
+        struct irq irq = pic_line(machine, 7);
+        machine->lpt = lpt_new(0x378, &irq, backend);
+        part_add(machine, &lpt_ops, machine->lpt);
+    }
     if (machine->options.debugcon) {
         struct chardev *backend = chardev_open(machine->options.debugcon, "debugcon", error);
         if (!backend)
@@ -671,6 +681,8 @@ void machine_free(struct machine *machine)
         if (machine->uart[i])
             uart_free(machine->uart[i]);
     }
+    if (machine->lpt)
+        lpt_free(machine->lpt);
     chardev_close_all();
     if (machine->debugcon)
         debugcon_free(machine->debugcon);

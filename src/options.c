@@ -167,6 +167,12 @@ static bool set_serial(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
+static bool set_parallel(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->parallel = strcmp(arg, "none") == 0 ? NULL : arg;
+    return true;
+}
+
 static bool set_debugcon(struct parse *parse, const char *arg, GError **error)
 {
     parse->options->debugcon = arg;
@@ -549,7 +555,7 @@ static const struct flag flags[] = {
     {"vga", "CARD", set_vga, "std (VGA with VBE up to 16 MiB, the default) or none"},
     {"net", "none", set_none_only, "no network card"},
     {"nic", "none", set_none_only, "no network card"},
-    {"parallel", "none", set_none_only, NULL},
+    {"parallel", "DEV", set_parallel, "what LPT1 prints goes to file:PATH, stdio, null; none: no port (the default)"},
     {"device", "NAME", set_device, "isa-debug-exit,iobase=0xf4,iosize=0x04"},
     {"global", "NAME=VALUE", set_global, "isa-debugcon.iobase=PORT: -debugcon's port; VGA.romfile=FILE: video BIOS"},
     {"rtc", "base=WHEN", set_rtc, "utc, localtime, or a date as in 2006-06-17T16:01:21"},
@@ -635,6 +641,7 @@ static bool options_settle(struct parse *parse, GError **error)
         on_terminal += options->serial[i] && g_str_has_suffix(options->serial[i], "stdio");
     on_terminal += options->curses;
     on_terminal += options->monitor && strcmp(options->monitor, "stdio") == 0;
+    on_terminal += options->parallel && g_str_has_suffix(options->parallel, "stdio");
     on_terminal += options->debugcon && g_str_has_suffix(options->debugcon, "stdio");
     if (on_terminal > 1)
         return FAIL("stdio is given twice; only one device can be on the terminal");

@@ -17,6 +17,7 @@ struct options {
     const char *kernel, *initrd, *append;
     const char *serial[OPTIONS_SERIAL_MAX]; /* COM1 to COM4; NULL = none */
     const char *bios;                       /* ROM image, NULL: our own */
+    const char *parallel;                   /* LPT1's printer, or NULL: no port */
     const char *debugcon;                   /* back of a debug console port, or NULL */
     uint16_t debugcon_port;
     const char *name, *cpu;
