@@ -71,3 +71,8 @@ CASE(opsize_16);      addw $3, (%eax); mov %ax, %bx; push %cx; ret; END
 CASE16(real_mov);     mov 4(%bx), %ax; mov %ax, %es:(%di); ret; END
 CASE16(real_push);    push %ax; pop %bx; call . + 0x20; END
 CASE16(real_jcc);     cmp %ax, %bx; mov (%si), %cx; jb 1f; inc %dx; 1: loop 1b; ret; END
+CASE16(real_cs);       movb %cs:4(%bx), %al; xlat; ret; END
+CASE16(real_string);   lodsb; stosw; ret; END
+CASE16(real_rep);      rep movsw; ret; END
+CASE16(real_ret32);    .byte 0x66; ret; END
+CASE16(real_call);     call . + 0x40; ret; END

@@ -92,9 +92,11 @@ static void one_case(GString *out, struct bt *bt, const char *name, const uint8_
     bool ok;
     bt->mode = bt_mode(bt, &ok);
     g_assert_true(ok);
-    bt->cs_base = 0;
+    /* 16-bit code begins at offset 0 of its segment, flat code at its address. */
+    uint32_t eip = code16 ? 0 : CODE_AT;
+    bt->cs_base = cpu->seg[SEG_CS].base = CODE_AT - eip;
     bt->cs_limit = cpu->seg[SEG_CS].limit;
-    struct tentry *t = tr_lookup(bt, CODE_AT, true);
+    struct tentry *t = tr_lookup(bt, eip, true);
     g_string_append_printf(out, "== %s\n", name);
     g_assert_nonnull(t);
     g_assert_true(cs_open(CS_ARCH_X86, code16 ? CS_MODE_16 : CS_MODE_32, &guest) == CS_ERR_OK);
@@ -104,7 +106,7 @@ static void one_case(GString *out, struct bt *bt, const char *name, const uint8_
         cs_option(both[i], CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT);
         cs_option(both[i], CS_OPT_DETAIL, CS_OPT_ON);
     }
-    list(out, guest, code, t->block->guest_len, CODE_AT, false);
+    list(out, guest, code, t->block->guest_len, eip, false);
     list(out, host, t->block->host, t->block->host_len, (uintptr_t)t->block->host, true);
     cs_close(&guest);
     cs_close(&host);
