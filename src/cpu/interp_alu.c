@@ -535,7 +535,8 @@ HOST_SCAN(alu_BSR, "bsrw", 16) HOST_SCAN(alu_BSR, "bsrl", 32)
             BODY_E(op, bits, REG##bits(cpu, insn->reg), store)                                     \
         struct insn moved = *insn;                                                                 \
         int32_t bit = (int##bits##_t)REG##bits(cpu, insn->reg);                                    \
-        moved.disp += (bit >> (bits == 16 ? 4 : 5)) * (bits / 8);                                  \
+        uint32_t bytes = (uint32_t)(bit >> (bits == 16 ? 4 : 5)) * (bits / 8);                     \
+        moved.disp = (int32_t)((uint32_t)moved.disp + bytes); /* wraps, as addresses do */         \
         insn = &moved;                                                                             \
         BODY_E(op, bits, REG##bits(cpu, insn->reg), store)                                         \
     }
