@@ -656,9 +656,13 @@ bool options_parse(int argc, char **argv, struct options *options, GError **erro
     choose_engine(&parse, "the default");
     for (int i = 1; i < argc; i++) {
         const char *given = argv[i];
-        if (given[0] != '-' || given[1] == 0)
-            return FAIL("'%s' is not an option; disks are not there yet, a kernel is given with -kernel",
-                        given);
+        if (given[0] != '-') { /* as QEMU: the first disk */
+            if (!set_hda(&parse, given, error))
+                return false;
+            continue;
+        }
+        if (given[1] == 0)
+            return FAIL("'-' is not an option; -help lists all");
         const struct flag *flag = flag_find(given);
         if (!flag)
             return refuse_unknown(given, error);
@@ -678,7 +682,7 @@ bool options_parse(int argc, char **argv, struct options *options, GError **erro
 
 void options_print_help(void)
 {
-    printf("usage: ringer -kernel FILE [options]\n\n");
+    printf("usage: ringer [options] [disk image]\n\n");
     for (unsigned i = 0; i < G_N_ELEMENTS(flags); i++) {
         if (!flags[i].help)
             continue;

@@ -116,7 +116,7 @@ static void test_nothing_to_start(void)
 {
     bad("-append x", "-append needs -kernel");
     bad("-initrd x", "-initrd needs -kernel");
-    bad("disk.img", "is not an option");
+    bad("-", "is not an option");
 }
 
 static void test_engines(void)
