@@ -41,8 +41,8 @@ static inline unsigned mode_shape(uint32_t mode, unsigned seg)
     return mode >> (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * seg) & ((1u << MODE_SHAPE_BITS) - 1);
 }
 
-/* Segment shapes. CS: FLAT or BASED when its limit is 4 GiB, else CHECKED: its limit is in the key of each
- * translation (bt->cs_limit), so that direct branches are checked when they are translated. */
+/* Segment shapes. CS has one for data read through it; for branches its limit is in the key of each translation
+ * (bt->cs_limit), so that direct ones are checked when they are translated. */
 enum seg_shape {
     SHAPE_FLAT,    /* writable data (CS: code), base 0, limit 4 GiB */
     SHAPE_BASED,   /* the same with any base */

@@ -9,12 +9,9 @@ static enum seg_shape seg_shape_of(const struct cpu *cpu, unsigned s)
     bool real = !cpu_is_protected(cpu); /* or V86: rights are what they are not in protected mode */
     if (!(seg->access & ACC_P) || !(seg->access & ACC_S))
         return SHAPE_SLOW;
-    if (s == SEG_CS) {
-        if (seg->limit == UINT32_MAX)
-            return seg->base ? SHAPE_BASED : SHAPE_FLAT;
-        return SHAPE_CHECKED;
-    }
-    if (!real && ((seg->access & ACC_CODE) || !(seg->access & ACC_WRITE) || (seg->access & ACC_EXPDOWN)))
+    /* What may be read through CS is MODE_CS_READ's matter. */
+    if (s != SEG_CS && !real &&
+        ((seg->access & ACC_CODE) || !(seg->access & ACC_WRITE) || (seg->access & ACC_EXPDOWN)))
         return SHAPE_SLOW;
     if (seg->limit == UINT32_MAX)
         return seg->base ? SHAPE_BASED : SHAPE_FLAT;

@@ -80,6 +80,15 @@ static inline struct hmem cpu_field(size_t offset)
 {
     return hmem_base(R15, (int32_t)offset);
 }
+static inline struct hmem tr_seg_base(unsigned seg)
+{
+    return cpu_field(offsetof(struct cpu, seg) + seg * sizeof(struct seg) + offsetof(struct seg, base));
+}
+/* The jump table's entry for the EIP in R8. */
+static inline struct hmem tr_slot_of_r8(void)
+{
+    return (struct hmem){.base = R12, .index = R8, .scale = 2};
+}
 #define BT_FIELD(field) cpu_field(offsetof(struct bt, field))
 
 extern code_page_fn *tr_code_page; /* see tr_set_code_page */
@@ -110,6 +119,9 @@ void tr_interp(struct tr *t);
 bool tr_mem(struct tr *t, const struct ginsn *g, unsigned size, bool write, bool no_rex, struct hmem *m);
 /* R8 = offset in seg, of adsize bits: limit check as the segment's shape asks; *m = operand. R10 survives. */
 bool tr_mem_r8(struct tr *t, uint8_t seg, unsigned adsize, unsigned size, struct hmem *m);
+
+/* R8 is a 16-bit offset: leaves to the interpreter if an access of size bytes there goes beyond FFFFh. Uses R9. */
+void tr_probe_64k(struct tr *t, unsigned size);
 
 /* Stack accesses of 2 or 4 bytes. push: src = host register, or HREG_NONE for imm. R10 survives. */
 bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm);

@@ -252,7 +252,7 @@ static void jump_r8(struct tr *t)
 {
     struct emit *e = &t->e;
     if (t->use_table) {
-        struct hmem slot = {.base = R12, .index = R8, .scale = 2};
+        struct hmem slot = tr_slot_of_r8();
         emit_load32(e, R9, &slot);
         emit_jmp_reg(e, R9);
     } else {
@@ -308,7 +308,7 @@ static void return_site(struct tr *t, uint32_t ra)
     t->i = last ? call : call + 1;
     tr_row(t, ROW_GLUE, 0);
     t->i = call;
-    struct hmem slot = {.base = R12, .index = R8, .scale = 2};
+    struct hmem slot = tr_slot_of_r8();
     if (dead) {
         emit_alu_ri(e, 7, R8, (int32_t)ra);
         tr_pend(t, PEND_MISS, emit_jcc_fwd(e, 5), 0);
@@ -365,7 +365,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
         if (tr_may_chain(t, g->target)) {
             tr_pend(t, PEND_EXIT, emit_call_fwd(e), g->target);
         } else {
-            struct hmem slot = {.base = R12, .index = R8, .scale = 2};
+            struct hmem slot = tr_slot_of_r8();
             emit_mov_ri(e, R8, g->target);
             emit_load32(e, R9, &slot);
             emit_call_reg(e, R9);
@@ -400,7 +400,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
             jump_r8(t);
             return true;
         }
-        struct hmem slot = {.base = R12, .index = R8, .scale = 2};
+        struct hmem slot = tr_slot_of_r8();
         emit_load32(e, R9, &slot);
         emit_call_reg(e, R9);
     }

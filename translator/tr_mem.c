@@ -1,9 +1,8 @@
 /* Memory operands: the guest's address in a form of the host's, checked as the segment's shape asks. */
 #include "tr.h"
 
-/* R8 is a 16-bit offset: leaves to the interpreter if an access of size bytes there goes beyond FFFFh. A load
- * from a mapping that ends there finds out without touching flags or a second register. */
-static void tr_probe_64k(struct tr *t, unsigned size)
+/* A load from a mapping that ends at FFFFh finds out without touching flags or a second register. */
+void tr_probe_64k(struct tr *t, unsigned size)
 {
     if (size < 2)
         return;
@@ -15,8 +14,6 @@ bool tr_mem_r8(struct tr *t, uint8_t seg, unsigned adsize, unsigned size, struct
 {
     struct emit *e = &t->e;
     uint8_t shape = t->shape[seg];
-    if (seg == SEG_CS) /* only reads come here but in real mode; see tr_mem */
-        shape = shape == SHAPE_CHECKED && t->cs_limit == 0xffff ? SHAPE_64K : shape;
     bool checked = shape == SHAPE_CHECKED || shape == SHAPE_64K;
     if (shape == SHAPE_SLOW || (checked && !size))
         return false;
@@ -42,8 +39,7 @@ bool tr_mem_r8(struct tr *t, uint8_t seg, unsigned adsize, unsigned size, struct
         if (live)
             tr_popfq(t);
     }
-    struct hmem base =
-        cpu_field(offsetof(struct cpu, seg) + seg * sizeof(struct seg) + offsetof(struct seg, base));
+    struct hmem base = tr_seg_base(seg);
     emit_load32(e, R9, &base);
     *m = (struct hmem){.gs = true, .a32 = true, .base = R9, .index = R8};
     return true;
@@ -101,8 +97,7 @@ bool tr_mem(struct tr *t, const struct ginsn *g, unsigned size, bool write, bool
         return true;
     }
     /* SHAPE_BASED: the segment base goes into whichever part of the address is free. */
-    struct hmem base = cpu_field(offsetof(struct cpu, seg) + g->seg * sizeof(struct seg) +
-                                 offsetof(struct seg, base));
+    struct hmem base = tr_seg_base(g->seg);
     if (m->base != HREG_NONE && m->index != HREG_NONE) {
         emit_lea32(&t->e, R8, m);
         *m = (struct hmem){.gs = true, .a32 = true, .base = R8, .index = HREG_NONE};

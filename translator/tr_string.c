@@ -7,19 +7,12 @@
  */
 #include "tr.h"
 
-static struct hmem base_of(unsigned seg)
-{
-    return cpu_field(offsetof(struct cpu, seg) + seg * sizeof(struct seg) + offsetof(struct seg, base));
-}
-
 /* May the string pointer of adsize bits go through seg without a check of each element but the one below? */
 static bool seg_fits(const struct tr *t, unsigned seg, unsigned adsize)
 {
     uint8_t shape = t->shape[seg];
     if (seg == SEG_CS && !(t->mode & MODE_CS_READ))
         return false;
-    if (seg == SEG_CS && shape == SHAPE_CHECKED)
-        return t->cs_limit == 0xffff && adsize == 16;
     return shape == SHAPE_FLAT || shape == SHAPE_BASED || (shape == SHAPE_64K && adsize == 16);
 }
 
@@ -28,9 +21,8 @@ static void check_one(struct tr *t, uint8_t reg, unsigned size)
 {
     if (size == 1)
         return;
-    struct hmem last = {.base = R8, .index = HREG_NONE, .disp = (int32_t)(tcache_probe() + size - 1)};
     emit_movzw(&t->e, R8, reg);
-    emit_hop(&t->e, &(struct hop){.map = 1, .opcode = 0xb6, .modrm = true, .reg = R9, .mem = &last});
+    tr_probe_64k(t, size);
 }
 
 /* CX elements from the 16-bit offset in reg on must not wrap, nor go downward. Flags are saved around it. */
@@ -64,7 +56,7 @@ static void to_pointer(struct tr *t, uint8_t reg, unsigned seg, unsigned adsize)
 {
     struct emit *e = &t->e;
     struct hmem linear = {.base = R8, .index = reg}, pointer = {.base = R14, .index = reg};
-    struct hmem base = base_of(seg);
+    struct hmem base = tr_seg_base(seg);
     if (adsize == 16)
         emit_movzw(e, reg, reg);
     if (t->shape[seg] != SHAPE_FLAT) {
@@ -78,7 +70,7 @@ static void to_pointer(struct tr *t, uint8_t reg, unsigned seg, unsigned adsize)
 static void to_offset(struct tr *t, uint8_t reg, unsigned seg, unsigned adsize, uint8_t saved)
 {
     struct emit *e = &t->e;
-    struct hmem offset = {.base = reg, .index = R8, .disp = 1}, base = base_of(seg);
+    struct hmem offset = {.base = reg, .index = R8, .disp = 1}, base = tr_seg_base(seg);
     if (t->shape[seg] != SHAPE_FLAT) {
         emit_load32(e, R8, &base);
         emit_not(e, R8);

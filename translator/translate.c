@@ -144,11 +144,6 @@ static bool tr_insn(struct tr *t, const struct ginsn *g)
 
 /* --- emission --- */
 
-static struct hmem slot_of_r8(void)
-{
-    return (struct hmem){.base = R12, .index = R8, .scale = 2};
-}
-
 /* May an exit to target, in the present address space, be patched for good? Within the page the
  * mapping is the block's own; beyond it only if it is the same everywhere. */
 bool tr_may_chain(const struct tr *t, uint32_t target)
@@ -199,7 +194,7 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
             emit_mov_ri(e, R8, tcache_exit_id(x));
             emit_jmp(e, tcache_tramp(TRAMP_CHAIN));
         } else if (t->use_table) {
-            struct hmem slot = slot_of_r8();
+            struct hmem slot = tr_slot_of_r8();
             emit_mov_ri(e, R8, p->target);
             emit_load32(e, R9, &slot);
             emit_jmp_reg(e, R9);
