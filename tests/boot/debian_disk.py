@@ -33,17 +33,6 @@ def skip(why):
     sys.exit(77)
 
 
-def shell(guest, command, timeout=300):
-    """Runs command as root; returns what it printed."""
-    guest.send("echo __be''gin=; " + command + "; echo __rc''=$?=\n")
-    guest.expect("__begin=", timeout)
-    out = guest.expect("__rc=", timeout)
-    if guest.expect("=", timeout) != "0":
-        guest.fail("'%s' failed" % command)
-    guest.expect(PROMPT, timeout)
-    return out.replace("\r", "").strip()
-
-
 def test_in(folder):
     ringer, accel, bios, form = sys.argv[1:5]
     master = os.path.join(CACHE, "debian.img")
@@ -66,9 +55,9 @@ def test_in(folder):
     guest.expect("login:", 1200)
     guest.send("root\n")
     guest.expect(PROMPT, 300)
-    shell(guest, "dd if=/dev/urandom of=/root/file bs=65536 count=256 2>/dev/null; mkdir -p /root/many; "
-                 "for i in $(seq 300); do echo $i >/root/many/$i; done; sync")
-    want = shell(guest, "sha256sum </root/file").split()[0]
+    guest.run("dd if=/dev/urandom of=/root/file bs=65536 count=256 2>/dev/null; mkdir -p /root/many; "
+              "for i in $(seq 300); do echo $i >/root/many/$i; done; sync", prompt=PROMPT)
+    want = guest.run("sha256sum </root/file", prompt=PROMPT).split()[0]
     guest.send("poweroff\n")
     status = guest.wait(300)
     if status != 0:

@@ -84,14 +84,14 @@ class Guest:
             self.process.stdin.flush()
             time.sleep(0.002)
 
-    def run(self, command, timeout=300):
+    def run(self, command, timeout=300, prompt="guest# "):
         """Runs a shell command in the guest; returns its output, or fails if its status is not 0."""
         # The echo of the typed line, which the shell may wrap, must not look like the markers.
         self.send("echo __be''gin=; " + command + "; echo __rc''=$?=\n")
         self.expect("__begin=", timeout)
         out = self.expect("__rc=", timeout)
         status = self.expect("=", timeout)
-        self.expect("guest# ", timeout)
+        self.expect(prompt, timeout)
         if status != "0":
             self.fail("'%s' ended with status %s" % (command, status))
         return out.replace("\r", "")

@@ -30,23 +30,19 @@ def cpio(files):
 
 def write_with_modules(destination, programs=()):
     """As write, and with drivers of disks in /lib/drivers; "for m in /lib/drivers/*; do insmod $m; done" loads them."""
-    files = {"lib/drivers/" + name: open(os.path.join(MODULES, name), "rb").read()
-             for name in sorted(os.listdir(MODULES)) if name.endswith(".ko")}
-    for program in programs:
-        with open(program, "rb") as f:
-            files["bin/" + os.path.basename(program)] = f.read()
-    with open(os.path.join(CACHE, "initrd.gz"), "rb") as f:
-        base = f.read()
-    with open(destination, "wb") as f:
-        f.write(base + gzip.compress(cpio(files), 1))
+    drivers = {"lib/drivers/" + name: os.path.join(MODULES, name)
+               for name in sorted(os.listdir(MODULES)) if name.endswith(".ko")}
+    write(destination, programs, drivers)
 
 
-def write(destination, programs):
-    """Writes the cache's initrd with programs (paths of files here) in /bin."""
+def write(destination, programs, more=None):
+    """Writes the cache's initrd with programs (paths of files here) in /bin; more: {path there: path here}."""
+    sources = dict(more or {})
+    sources.update({"bin/" + os.path.basename(program): program for program in programs})
     files = {}
-    for program in programs:
-        with open(program, "rb") as f:
-            files["bin/" + os.path.basename(program)] = f.read()
+    for path, source in sources.items():
+        with open(source, "rb") as f:
+            files[path] = f.read()
     with open(os.path.join(CACHE, "initrd.gz"), "rb") as f:
         base = f.read()
     with open(destination, "wb") as f:
