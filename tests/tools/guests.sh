@@ -3,6 +3,7 @@
 #
 #   guests.sh fetch     download and unpack what is missing
 #   guests.sh debian    build debian.img, Debian on a disk image (debian-disk.sh)
+#   guests.sh vm86      build vm86/, a kernel with virtual-8086 mode and the kernel's selftests (vm86-kernel.sh)
 #   guests.sh dir       print the cache directory
 #
 # The cache is $RINGER_CACHE, default ~/.cache/ringer. It holds:
@@ -154,8 +155,16 @@ debian)
         [ -z "$as_root" ] || $as_root chown "$(id -u)" "$cache/debian.img"
     fi
     ;;
+vm86)
+    mkdir -p "$cache"
+    if [ ! -s "$cache/vm86/bzImage" ]; then
+        need_apt_lists
+        say "building a kernel with virtual-8086 mode (some minutes)"
+        sh "$here/vm86-kernel.sh" "$cache/vm86"
+    fi
+    ;;
 *)
-    echo "usage: guests.sh [fetch|debian|dir]" >&2
+    echo "usage: guests.sh [fetch|debian|vm86|dir]" >&2
     exit 2
     ;;
 esac
