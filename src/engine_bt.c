@@ -13,6 +13,7 @@
 #include "native/shadow.h"
 #include "native/sighandler.h"
 #include "native/world.h"
+#include "stats.h"
 
 struct bt_stats bt_stats;
 
@@ -184,11 +185,13 @@ static void check_epochs(struct bt *bt)
 /* Whether EIP is where guest code itself goes on (see tr_lookup). */
 static bool natural;
 
-static void step(struct bt *bt)
+static void step(struct bt *bt, enum stat_id why)
 {
     uint32_t eip = bt->cpu.eip;
-    bt_stats.interp_steps++;
+    stats_enter(why);
+    stats_count(STAT_interp_insns);
     interp_step(&bt->cpu);
+    stats_leave(STAT_dispatch);
     natural = bt->cpu.eip - eip <= 15; /* else IRET and the like */
 }
 
@@ -201,12 +204,14 @@ static void mmio_burst(struct bt *bt)
 {
     uint64_t seen;
     enum exit_reason reason;
+    stats_enter(STAT_interp_near);
     do {
         uint64_t done = 0;
         seen = guest_mem.device_accesses;
         reason = interp_run(&bt->cpu, MMIO_NEAR, &bt->kick, &bt->irq_pending, &done);
-        bt_stats.interp_steps += done;
+        stats_add(STAT_interp_insns, done);
     } while (reason == EXIT_BUDGET && guest_mem.device_accesses != seen);
+    stats_leave(STAT_dispatch);
     natural = false;
 }
 
@@ -251,6 +256,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
 {
     struct cpu *cpu = &bt->cpu;
     bt->single = lockstep;
+    stats_enter(STAT_dispatch);
     natural = false; /* an interrupt may have come in between */
     for (;;) {
         if (cpu->shutdown)
@@ -260,34 +266,38 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         if (cpu->halted)
             return EXIT_HALT;
         if (cpu->inhibit_irq) {
-            step(bt);
+            step(bt, STAT_interp_inhibit);
             continue;
         }
         if (cpu->changed || unlikely(guest_mem.generation != bt->mem_generation)) {
             if (bt->mem_generation != guest_mem.generation)
                 cpu->changed |= CHANGED_TLB; /* or bt_sync would find nothing to do */
             bt->mem_generation = guest_mem.generation;
+            stats_enter(STAT_shadow_sync);
             bt_sync(bt);
+            stats_leave(STAT_dispatch);
         }
         if (!mode_ok) {
-            step(bt);
+            step(bt, STAT_interp_mode);
             continue;
         }
         if (lockstep) {
+            stats_enter(STAT_interp);
             lockstep_block(bt);
+            stats_leave(STAT_dispatch);
             continue;
         }
         const void *host = tr_published(bt, cpu->eip);
         if (!host) {
             struct tentry *t = lookup(bt);
             if (!t) {
-                step(bt);
+                step(bt, STAT_interp_fetch);
                 continue;
             }
             host = tentry_host(t);
         }
         if (tr_leads_to_interp(host)) {
-            step(bt);
+            step(bt, STAT_callout);
             continue;
         }
         check_epochs(bt);
@@ -296,7 +306,9 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             log_printf("enter %08x\n", cpu->eip);
         if (fpu.kernel_exits && --fpu.kernel_exits == 0)
             cpu->changed |= CHANGED_MODE; /* taken notice of after this visit */
+        stats_enter(STAT_guest);
         enum exit_reason reason = world_enter(bt, host);
+        stats_leave(STAT_dispatch);
         bt_merge_flags(bt);
         bt_stats.exits[reason]++;
         natural = reason == EXIT_CHAIN || reason == EXIT_LOOKUP || reason == EXIT_FPU;
@@ -311,7 +323,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             cpu->eip = tr_exit_target(arg);
             struct tentry *t = lookup(bt);
             if (t && flushes == tcache_flushes()) {
-                bt_stats.chained++;
+                stats_count(STAT_chained);
                 tr_chain(bt, arg, t);
             }
             break;
@@ -322,7 +334,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             if (unlikely((bt_stats.exits[EXIT_INTERP] & 63) == 0))
                 sample_opcode(bt);
             uint64_t accesses = guest_mem.device_accesses;
-            step(bt);
+            step(bt, STAT_callout);
             if (guest_mem.device_accesses != accesses && !lockstep)
                 mmio_burst(bt);
             break;
@@ -334,7 +346,9 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             bt_drop_stale(bt);
             break;
         case EXIT_FAULT:
+            stats_enter(STAT_page_fault);
             cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);
+            stats_leave(STAT_dispatch);
             break;
         default:
             assert_always(!"exit reason");
@@ -342,32 +356,29 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
     }
 }
 
-void bt_stats_print(FILE *out)
+void bt_stats_gather(struct stats *s)
 {
-    static const char *const name[] = {
-        [EXIT_BUDGET] = "budget", [EXIT_KICK] = "kick",     [EXIT_HALT] = "halt",
-        [EXIT_SHUTDOWN] = "shutdown", [EXIT_DEVICE] = "device", [EXIT_LOOKUP] = "lookup",
-        [EXIT_CHAIN] = "chain",   [EXIT_INTERP] = "interp", [EXIT_FPU] = "fpu", [EXIT_STALE] = "stale", [EXIT_FAULT] = "fault"};
-    for (unsigned i = 0; i < EXIT_COUNT; i++)
-        if (bt_stats.exits[i])
-            fprintf(out, "exit_%s=%" G_GUINT64_FORMAT "\n", name[i], bt_stats.exits[i]);
-    fprintf(out, "interp_steps=%" G_GUINT64_FORMAT " chained=%" G_GUINT64_FORMAT "\n", bt_stats.interp_steps,
-            bt_stats.chained);
-    if (bt_stats.lockstep_blocks)
-        fprintf(out, "lockstep_blocks=%" G_GUINT64_FORMAT " lockstep_insns=%" G_GUINT64_FORMAT "\n",
-                bt_stats.lockstep_blocks, bt_stats.lockstep_insns);
+    s->n[STAT_exit_kick] = bt_stats.exits[EXIT_KICK];
+    s->n[STAT_exit_lookup] = bt_stats.exits[EXIT_LOOKUP];
+    s->n[STAT_exit_chain] = bt_stats.exits[EXIT_CHAIN];
+    s->n[STAT_exit_interp] = bt_stats.exits[EXIT_INTERP];
+    s->n[STAT_exit_fpu] = bt_stats.exits[EXIT_FPU];
+    s->n[STAT_exit_stale] = bt_stats.exits[EXIT_STALE];
+    s->n[STAT_exit_fault] = bt_stats.exits[EXIT_FAULT];
+    s->n[STAT_tcache_used] = tcache_used();
+    s->n[STAT_tcache_flushes] = tcache_flushes();
+    s->n[STAT_mixed_pages] = tcache_mixed_pages();
+    shadow_stats_gather(s);
+}
+
+void bt_stats_print(GString *out)
+{
     for (unsigned op = 0; op < 512; op++)
         for (unsigned reg = 0; reg < 8; reg++)
             if (bt_stats.interp_opcode[op][reg] > bt_stats.exits[EXIT_INTERP] / 200)
-                fprintf(out, "interp_opcode_%s%02x/%u=%" G_GUINT64_FORMAT "\n", op >= 256 ? "0f" : "", op & 255,
-                        reg, bt_stats.interp_opcode[op][reg]);
-    const struct shadow_stats *s = &shadow_stats;
-    fprintf(out,
-            "shadow_fills=%" G_GUINT64_FORMAT " faults=%" G_GUINT64_FORMAT " emulated=%" G_GUINT64_FORMAT
-            " syncs=%" G_GUINT64_FORMAT " dropped_pages=%" G_GUINT64_FORMAT " dropped_ranges=%" G_GUINT64_FORMAT
-            " recycled=%" G_GUINT64_FORMAT " evicted=%" G_GUINT64_FORMAT "\n",
-            s->fills, s->faults, s->emulated, s->syncs, s->dropped_pages, s->dropped_ranges, s->recycled,
-            s->evicted);
-    fprintf(out, "tcache_bytes=%" G_GUINT64_FORMAT " tcache_flushes=%u mixed_pages=%u\n", tcache_used(), tcache_flushes(),
-            tcache_mixed_pages());
+                g_string_append_printf(out, "interp_opcode_%s%02x/%u=%" G_GUINT64_FORMAT "\n", op >= 256 ? "0f" : "",
+                                       op & 255, reg, bt_stats.interp_opcode[op][reg]);
+    if (bt_stats.lockstep_blocks)
+        g_string_append_printf(out, "lockstep_blocks=%" G_GUINT64_FORMAT " lockstep_insns=%" G_GUINT64_FORMAT "\n",
+                               bt_stats.lockstep_blocks, bt_stats.lockstep_insns);
 }

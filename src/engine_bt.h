@@ -2,8 +2,8 @@
 #pragma once
 
 #include <glib.h>
-#include <stdio.h>
 
+#include "stats.h"
 #include "translator.h"
 
 /* Builds the engine around a fresh CPU (bt->cpu, not yet reset). One per process. NULL with *error. */
@@ -23,10 +23,11 @@ void bt_drop_stale(struct bt *bt);
 
 struct bt_stats {
     uint64_t exits[EXIT_COUNT];
-    uint64_t interp_steps;
-    uint64_t chained;
     uint64_t lockstep_blocks, lockstep_insns;
     uint64_t interp_opcode[512][8]; /* sampled: by opcode (0..255 one-byte, 256.. two-byte) and ModRM.reg */
 };
 extern struct bt_stats bt_stats;
-void bt_stats_print(FILE *out);
+/* Fills in what the engine counts by itself; any thread. */
+void bt_stats_gather(struct stats *s);
+/* key=value: the instructions the interpreter is asked for most, sampled; lockstep's progress. */
+void bt_stats_print(GString *out);

@@ -155,7 +155,7 @@ void lockstep_block(struct bt *bt)
     }
     struct tentry *t = tr_lookup(bt, cpu->eip, true);
     if (!t || tr_leads_to_interp(tentry_host(t))) {
-        bt_stats.interp_steps++;
+        stats_count(STAT_interp_insns);
         interp_step(cpu);
         return;
     }
@@ -180,7 +180,7 @@ void lockstep_block(struct bt *bt)
     if (stores.overflow || cpu->shutdown || cpu->halted || tcache_epoch() != epoch) {
         /* Too much to undo, or translations (of this very block?) are gone: what the interpreter did
          * stands, uncompared. */
-        bt_stats.interp_steps += done;
+        stats_add(STAT_interp_insns, done);
         return;
     }
     want = *cpu;
@@ -189,7 +189,7 @@ void lockstep_block(struct bt *bt)
     *cpu = before;
     interp_flush_tlb(cpu);
     if (done == 0) {
-        bt_stats.interp_steps++;
+        stats_count(STAT_interp_insns);
         interp_step(cpu);
         return;
     }

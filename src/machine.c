@@ -35,6 +35,7 @@
 #include "loader.h"
 #include "log.h"
 #include "mem.h"
+#include "stats.h"
 #include "storage.h"
 #include "vclock.h"
 #include "vcpu.h"
@@ -568,6 +569,12 @@ static bool monitor_device(void *opaque, const char *name, GString *out)
     return found;
 }
 
+static void monitor_stats(void *opaque, bool json, GString *out)
+{
+    struct machine *machine = opaque;
+    vcpu_print_stats(machine->vcpu, json, out);
+}
+
 static void key_to_guest(void *opaque, uint16_t code, bool down)
 {
     struct machine *machine = opaque;
@@ -578,7 +585,7 @@ static bool host_build(struct machine *machine, GError **error)
 {
     const struct monitor_hooks hooks = {
         monitor_quit, monitor_reset, monitor_stop, monitor_cont, monitor_is_running, monitor_registers,
-        monitor_device, machine->vga ? vga_display(machine->vga) : NULL, machine};
+        monitor_device, monitor_stats, machine->vga ? vga_display(machine->vga) : NULL, machine};
 
     keys_set_sink(key_to_guest, machine);
     if (machine->options.curses && !machine->vga) {
@@ -601,8 +608,10 @@ static void quit_by_key(void *opaque)
 
 static gboolean stats_by_signal(gpointer opaque)
 {
-    struct machine *machine = opaque;
-    vcpu_print_stats(machine->vcpu, stderr);
+    GString *out = g_string_new(NULL);
+    monitor_stats(opaque, false, out);
+    fputs(out->str, stderr);
+    g_string_free(out, TRUE);
     return G_SOURCE_CONTINUE;
 }
 
@@ -723,6 +732,21 @@ void machine_free(struct machine *machine)
     g_free(machine);
 }
 
+/* -stats file:PATH: at the end, as JSON. */
+static void stats_save(struct machine *machine)
+{
+    if (!machine->options.stats_file)
+        return;
+    GError *error = NULL;
+    GString *out = g_string_new(NULL);
+    vcpu_print_stats(machine->vcpu, true, out);
+    if (!g_file_set_contents(machine->options.stats_file, out->str, (gssize)out->len, &error)) {
+        log_user("-stats: %s", error->message);
+        g_error_free(error);
+    }
+    g_string_free(out, TRUE);
+}
+
 int machine_run(struct machine *machine)
 {
     bool paused = machine->options.start_stopped;
@@ -731,14 +755,18 @@ int machine_run(struct machine *machine)
     g_unix_signal_add(SIGINT, quit_by_signal, machine);
     g_unix_signal_add(SIGTERM, quit_by_signal, machine);
     g_unix_signal_add(SIGHUP, quit_by_signal, machine);
-    g_unix_signal_add(SIGUSR2, stats_by_signal, machine);
+    g_unix_signal_add(SIGUSR1, stats_by_signal, machine);
     vclock_attach();
     machine->running = !paused;
+    if (machine->options.stats)
+        stats_set_timing(true);
     if (!paused)
         vclock_start();
     vcpu_start(machine->vcpu, paused);
     g_main_loop_run(machine->loop);
-    if (!vcpu_stop(machine->vcpu)) {
+    bool ended = vcpu_stop(machine->vcpu);
+    stats_save(machine);
+    if (!ended) {
         log_user("the engine does not stop; please report it (-accel interp may help)");
         chardev_close_all();
         _exit(atomic_load(&machine->exit_status));

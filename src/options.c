@@ -500,6 +500,17 @@ SET_FILE(cdrom)
 SET_FILE(fda)
 SET_FILE(fdb)
 
+static bool set_stats(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->stats = strcmp(arg, "off") != 0;
+    parse->options->stats_file = NULL;
+    if (g_str_has_prefix(arg, "file:") && arg[5])
+        parse->options->stats_file = arg + 5;
+    else if (strcmp(arg, "on") != 0 && parse->options->stats)
+        return FAIL("-stats: '%s' is none of on, off, file:PATH", arg);
+    return true;
+}
+
 static bool set_name(struct parse *parse, const char *arg, GError **error)
 {
     parse->options->name = arg;
@@ -565,6 +576,7 @@ static const struct flag flags[] = {
     {"name", "STRING", set_name, "a name for this machine"},
     {"nodefaults", NULL, set_nodefaults, "no empty CD and floppy drive"},
     {"no-hpet", NULL, set_nothing, NULL},
+    {"stats", "WHERE", set_stats, "where time goes: on (monitor: info stats, signal USR1), or file:PATH (JSON at the end)"},
     {"d", "ITEMS", set_log_items, "log: guest_errors,tr,int,exec,mmu,io,cpu"},
     {"D", "FILE", set_log_file, "write the log to this file"},
     {"version", NULL, set_version, "print the version"},

@@ -30,6 +30,8 @@ struct options {
     bool curses; /* the screen on the terminal */
     const char *vga_rom; /* video BIOS in a file, NULL: our own */
     const char *monitor; /* stdio or unix:..., NULL: none */
+    bool stats;             /* take times from the start */
+    const char *stats_file; /* and write them there at the end, or NULL */
     bool nographic, no_reboot, no_shutdown, start_stopped;
     bool rtc_base_set, rtc_localtime;
     int64_t rtc_base; /* seconds since 1970, where a date was given */

@@ -11,6 +11,7 @@
 #include "engine_bt.h"
 #include "log.h"
 #include "native/sighandler.h"
+#include "stats.h"
 #include "vclock.h"
 
 #define REQUEST_STOP  0x1
@@ -125,14 +126,16 @@ void vcpu_kick(struct vcpu *vcpu)
     }
 }
 
-static void vcpu_sleep(struct vcpu *vcpu)
+static void vcpu_sleep(struct vcpu *vcpu, enum stat_id why)
 {
+    stats_enter(why);
     pthread_mutex_lock(&vcpu->wait_lock);
     atomic_store(&vcpu->asleep, true);
     while (!__atomic_load_n(vcpu->kick, __ATOMIC_SEQ_CST))
         pthread_cond_wait(&vcpu->wake, &vcpu->wait_lock);
     atomic_store(&vcpu->asleep, false);
     pthread_mutex_unlock(&vcpu->wait_lock);
+    stats_leave(STAT_dispatch);
 }
 
 void vcpu_request_reset(struct vcpu *vcpu)
@@ -181,13 +184,19 @@ void vcpu_set_a20(struct vcpu *vcpu, bool open)
     vcpu_kick(vcpu);
 }
 
-void vcpu_print_stats(struct vcpu *vcpu, FILE *out)
+void vcpu_print_stats(struct vcpu *vcpu, bool json, GString *out)
 {
+    struct stats copy;
+    stats_read(&copy);
+    if (vcpu->bt)
+        bt_stats_gather(&copy);
+    if (json) {
+        stats_json(&copy, vcpu_accel_name(vcpu->kind), out);
+        return;
+    }
+    stats_print(&copy, vcpu_accel_name(vcpu->kind), out);
     if (vcpu->bt)
         bt_stats_print(out);
-    else
-        fprintf(out, "instructions=%" G_GUINT64_FORMAT "\n", vcpu_instructions(vcpu));
-    fflush(out);
 }
 
 uint64_t vcpu_instructions(const struct vcpu *vcpu)
@@ -198,6 +207,7 @@ uint64_t vcpu_instructions(const struct vcpu *vcpu)
 /* The pin may have fallen again since it was seen: only what stands at the INTA cycle counts. */
 static void vcpu_take_interrupt(struct vcpu *vcpu)
 {
+    stats_enter(STAT_interrupt);
     machine_lock();
     bool level = *vcpu->intr;
     uint8_t vector = level ? vcpu->hooks.ack(vcpu->hooks.opaque) : 0;
@@ -206,6 +216,7 @@ static void vcpu_take_interrupt(struct vcpu *vcpu)
         log_at(LOG_INT, "int: vector=%02x eip=%08x\n", vector, vcpu->cpu->eip);
         cpu_interrupt(vcpu->cpu, vector);
     }
+    stats_leave(STAT_dispatch);
 }
 
 /* An NMI waits while another is handled and in an interrupt shadow. True: it waits, and the CPU is to go on
@@ -229,6 +240,8 @@ static bool vcpu_serve_requests(struct vcpu *vcpu)
     int requests = atomic_load(&vcpu->requests);
     if (requests & REQUEST_STOP)
         return false;
+    if (requests & (REQUEST_RESET | REQUEST_BUS))
+        stats_enter(STAT_device_bus);
     if (requests & REQUEST_RESET) {
         atomic_fetch_and(&vcpu->requests, ~REQUEST_RESET);
         machine_lock();
@@ -243,8 +256,9 @@ static bool vcpu_serve_requests(struct vcpu *vcpu)
             vcpu->hooks.bus(vcpu->hooks.opaque);
         machine_unlock();
     }
+    stats_leave(STAT_dispatch);
     if (requests & REQUEST_PAUSE)
-        vcpu_sleep(vcpu);
+        vcpu_sleep(vcpu, STAT_stopped);
     return true;
 }
 
@@ -265,6 +279,7 @@ static void *vcpu_thread(void *opaque)
 
     if (vcpu->bt)
         bt_attach_thread(vcpu->bt);
+    stats_enter(STAT_dispatch);
     for (;;) {
         /* Before looking at anything it announces: what comes later kicks again. */
         __atomic_store_n(vcpu->kick, 0, __ATOMIC_SEQ_CST);
@@ -282,28 +297,34 @@ static void *vcpu_thread(void *opaque)
             vcpu->hooks.triple_fault(vcpu->hooks.opaque);
             machine_unlock();
             if (!atomic_load(&vcpu->requests))
-                vcpu_sleep(vcpu);
+                vcpu_sleep(vcpu, STAT_stopped);
             continue;
         }
         if (cpu->halted) {
-            vcpu_sleep(vcpu);
+            vcpu_sleep(vcpu, STAT_idle);
             continue;
         }
         uint64_t done = 0;
         if (waiting) {
+            stats_enter(STAT_interp_inhibit);
             interp_step(cpu);
             done = 1;
         } else if (vcpu->bt) {
             bt_run(vcpu->bt, vcpu->kind == ACCEL_LOCKSTEP);
         } else if (deliverable && cpu->inhibit_irq) {
+            stats_enter(STAT_interp_inhibit);
             interp_step(cpu); /* the one instruction of the interrupt shadow */
             done = 1;
         } else {
+            stats_enter(STAT_interp);
             interp_run(cpu, BUDGET, vcpu->kick, vcpu->intr, &done);
         }
+        stats_leave(STAT_dispatch);
+        stats_add(STAT_interp_insns, done);
         __atomic_store_n(&vcpu->instructions, vcpu->instructions + done, __ATOMIC_RELAXED);
         vcpu_tell_ferr(vcpu);
     }
+    stats_leave(STAT_stopped);
     return NULL;
 }
 

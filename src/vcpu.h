@@ -64,8 +64,8 @@ void vcpu_set_intr(struct vcpu *vcpu, bool level);
  * of this CPU or from a reset. open: address line 20 passes. */
 void vcpu_set_a20(struct vcpu *vcpu, bool open);
 
-/* Counters of the engine, key=value; a snapshot without locks. */
-void vcpu_print_stats(struct vcpu *vcpu, FILE *out);
+/* The statistics (stats.h) with those of the engine: a table, or one JSON object. Any thread. */
+void vcpu_print_stats(struct vcpu *vcpu, bool json, GString *out);
 
 /* Guest instructions executed so far (exact for the interpreter). */
 uint64_t vcpu_instructions(const struct vcpu *vcpu);

@@ -8,6 +8,7 @@
 
 #include "log.h"
 #include "mem.h"
+#include "stats.h"
 #include "tr.h"
 
 code_page_fn *tr_code_page;
@@ -529,7 +530,14 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
         return t;
     }
     uint8_t before = mem_page_flags(phys);
+    enum stat_id phase = stats_enter(STAT_translate);
     t = tr_translate(bt, eip, phys, global);
+    if (t) {
+        stats_add(STAT_guest_bytes, t->block->guest_len);
+        stats_add(STAT_guest_insns, t->block->insn_count);
+        stats_add(STAT_host_bytes, t->block->host_len);
+    }
+    stats_leave(phase);
     if (t)
         t->natural = natural;
     if (t && !(before & MEM_PAGE_CODE) && (mem_page_flags(phys) & MEM_PAGE_CODE))
@@ -551,6 +559,7 @@ const void *tr_ret_slow(void)
 
 void tr_code_written(void *opaque, gpa_t gpa, uint32_t len)
 {
+    stats_callout(STAT_code_write);
     tcache_written(gpa, len);
 }
 

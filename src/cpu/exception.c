@@ -6,6 +6,7 @@
 #include "log.h"
 #include "segment.h"
 #include "stack.h"
+#include "stats.h"
 #include "task.h"
 
 #define VECTORS_WITH_ERROR                                                                         \
@@ -201,6 +202,19 @@ static enum cpu_rc enter_protected(struct cpu *cpu, uint8_t vector, enum int_sou
     return enter_through_gate(cpu, &gate, return_eip, has_error, error);
 }
 
+static void count(uint8_t vector, enum int_source source)
+{
+    static const uint8_t known[] = {
+        [EXC_DE] = STAT_exc_de, [EXC_UD] = STAT_exc_ud, [EXC_NM] = STAT_exc_nm, [EXC_GP] = STAT_exc_gp, [EXC_PF] = STAT_exc_pf};
+
+    if (source == INT_EXTERNAL)
+        stats_count(STAT_irq);
+    else if (source == INT_SOFTWARE)
+        stats_count(STAT_soft_int);
+    else
+        stats_count(vector < sizeof(known) && known[vector] ? known[vector] : STAT_exc_other);
+}
+
 enum cpu_rc exception_enter(struct cpu *cpu, uint8_t vector, enum int_source source,
                             uint32_t return_eip, bool has_error, uint32_t error)
 {
@@ -216,6 +230,7 @@ enum cpu_rc exception_enter(struct cpu *cpu, uint8_t vector, enum int_source sou
         rc = enter_protected(cpu, vector, source, return_eip, has_error, error);
     cpu->interp->ext = 0;
     if (rc == CPU_OK) {
+        count(vector, source);
         cpu->halted = false;
         cpu->inhibit_irq = cpu->inhibit_db = false;
         cpu->changed |= CHANGED_MODE;

@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "callout.h"
 #include "cpuid.h"
 #include "exception.h"
 #include "fpu_thunk.h"
 #include "log.h"
+#include "stats.h"
 #include "vclock.h"
 
 /* handler[id][operand size is 4] */
@@ -300,6 +302,8 @@ static inline enum cpu_rc execute(struct cpu *cpu, struct interp *ip)
         return rc;
     if (log_on(LOG_CPU))
         log_registers(cpu);
+    if (stats.phase == STAT_callout)
+        callout_note(&d->insn);
     ip->next_eip = cpu->eip + d->insn.len;
     return d->fn(cpu, &d->insn);
 }

@@ -3,6 +3,7 @@
 #include "interp.h"
 
 #include "paging.h"
+#include "stats.h"
 #include "vclock.h"
 
 /* --- flushing --- */
@@ -310,16 +311,30 @@ static enum cpu_rc access_begin(struct cpu *cpu, gla_t gla, unsigned n, bool wri
     return CPU_OK;
 }
 
+static enum stat_id device_begin(void)
+{
+    enum stat_id before = stats_enter(STAT_device_memory);
+    machine_lock();
+    return before;
+}
+
+static void device_end(enum stat_id before)
+{
+    machine_unlock();
+    stats_leave(before);
+}
+
 enum cpu_rc interp_linear_load(struct cpu *cpu, gla_t gla, void *buffer, unsigned n, bool user)
 {
     struct access a;
     uint8_t *to = buffer;
+    enum stat_id before = STAT_dispatch;
     enum cpu_rc rc = access_begin(cpu, gla, n, false, user, &a);
 
     if (rc != CPU_OK)
         return rc;
     if (unlikely(a.is_device))
-        machine_lock();
+        before = device_begin();
     for (unsigned i = 0; i < 2 && a.n[i]; i++) {
         const uint8_t *from = mem_ptr(a.gpa[i]);
         if (from)
@@ -329,7 +344,7 @@ enum cpu_rc interp_linear_load(struct cpu *cpu, gla_t gla, void *buffer, unsigne
         to += a.n[i];
     }
     if (unlikely(a.is_device))
-        machine_unlock();
+        device_end(before);
     return CPU_OK;
 }
 
@@ -338,12 +353,13 @@ enum cpu_rc interp_linear_store(struct cpu *cpu, gla_t gla, const void *buffer, 
 {
     struct access a;
     const uint8_t *from = buffer;
+    enum stat_id before = STAT_dispatch;
     enum cpu_rc rc = access_begin(cpu, gla, n, true, user, &a);
 
     if (rc != CPU_OK)
         return rc;
     if (unlikely(a.is_device))
-        machine_lock();
+        before = device_begin();
     for (unsigned i = 0; i < 2 && a.n[i]; i++) {
         uint8_t *to = mem_ptr(a.gpa[i]);
         if (!to) {
@@ -355,7 +371,7 @@ enum cpu_rc interp_linear_store(struct cpu *cpu, gla_t gla, const void *buffer, 
         from += a.n[i];
     }
     if (unlikely(a.is_device))
-        machine_unlock();
+        device_end(before);
     return CPU_OK;
 }
 

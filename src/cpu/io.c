@@ -3,6 +3,7 @@
 
 #include "interp.h"
 #include "ioport.h"
+#include "stats.h"
 #include "vclock.h"
 
 enum cpu_rc io_check(struct cpu *cpu, uint16_t port, unsigned size)
@@ -60,9 +61,11 @@ enum cpu_rc io_in(struct cpu *cpu, uint16_t port, unsigned size, uint32_t *value
     if (io_is_forbidden(cpu))
         return CPU_EXIT;
     io_watch(cpu, port, size);
+    enum stat_id before = stats_enter(STAT_device_port);
     machine_lock();
     *value = ioport_read(port, size);
     machine_unlock();
+    stats_leave(before);
     return CPU_OK;
 }
 
@@ -71,8 +74,10 @@ enum cpu_rc io_out(struct cpu *cpu, uint16_t port, unsigned size, uint32_t value
     if (io_is_forbidden(cpu))
         return CPU_EXIT;
     io_watch(cpu, port, size);
+    enum stat_id before = stats_enter(STAT_device_port);
     machine_lock();
     ioport_write(port, size, value);
     machine_unlock();
+    stats_leave(before);
     return CPU_OK;
 }

@@ -16,6 +16,7 @@
 #include "log.h"
 #include "mem.h"
 #include "screendump.h"
+#include "stats.h"
 #include "vclock.h"
 
 #define PROMPT   "(ringer) "
@@ -176,15 +177,24 @@ static void info_block(struct monitor *monitor, GString *out)
     blockdev_describe(out);
 }
 
+static void info_stats(struct monitor *monitor, GString *out)
+{
+    monitor->hooks.stats(monitor->hooks.opaque, false, out);
+}
+
 static const struct {
     const char *name;
     void (*run)(struct monitor *monitor, GString *out);
 } infos[] = {
     {"version", info_version}, {"status", info_status}, {"registers", info_registers},
-    {"screen", info_screen}, {"block", info_block}};
+    {"screen", info_screen}, {"block", info_block}, {"stats", info_stats}};
 
 static void command_info(struct monitor *monitor, char **arg, GString *out)
 {
+    if (arg[0] && arg[1] && strcmp(arg[0], "stats") == 0 && strcmp(arg[1], "json") == 0) {
+        monitor->hooks.stats(monitor->hooks.opaque, true, out);
+        return;
+    }
     for (unsigned i = 0; arg[0] && i < G_N_ELEMENTS(infos); i++) {
         if (strcmp(infos[i].name, arg[0]) == 0) {
             infos[i].run(monitor, out);
@@ -239,6 +249,14 @@ static void command_xp(struct monitor *monitor, char **arg, GString *out)
     g_string_append_c(out, '\n');
 }
 
+static void command_stats(struct monitor *monitor, char **arg, GString *out)
+{
+    if (arg[0] && (strcmp(arg[0], "on") == 0 || strcmp(arg[0], "off") == 0))
+        stats_set_timing(strcmp(arg[0], "on") == 0);
+    else
+        g_string_append(out, "stats: say stats on (from zero) or stats off; info stats shows them\n");
+}
+
 static command_fn command_help;
 
 static const struct {
@@ -253,7 +271,8 @@ static const struct {
     {"stop", "stop the processor and the clock", command_stop},
     {"cont", "go on", command_cont},
     {"c", NULL, command_cont},
-    {"info", "WHAT: version, status, registers, screen, block, or a device", command_info},
+    {"info", "WHAT: version, status, registers, screen, block, stats [json], or a device", command_info},
+    {"stats", "on or off: take times, see info stats", command_stats},
     {"change", "DRIVE FILE [raw|qcow2]: put another medium in", command_change},
     {"eject", "DRIVE: take its medium out", command_eject},
     {"screendump", "FILE [-f png|ppm|txt]", command_screendump},

@@ -936,3 +936,17 @@ void shadow_protect(gpa_t page)
         }
     }
 }
+
+void shadow_stats_gather(struct stats *s)
+{
+    s->n[STAT_fill_fault] = shadow_stats.faults;
+    s->n[STAT_fill_emulate] = shadow_stats.emulated;
+    s->n[STAT_syncs] = shadow_stats.syncs;
+    s->n[STAT_dropped_pages] = shadow_stats.dropped_pages;
+    s->n[STAT_dropped_ranges] = shadow_stats.dropped_ranges;
+    s->n[STAT_recycled] = shadow_stats.recycled;
+    s->n[STAT_evicted] = shadow_stats.evicted;
+    s->n[STAT_mappings] = window_mappings();
+    for (unsigned n = 0; n < SPACES; n++)
+        s->n[STAT_windows] += spaces[n].live;
+}

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "stats.h"
 #include "translator.h"
 #include "types.h"
 
@@ -41,3 +42,4 @@ struct shadow_stats {
     uint64_t fills, faults, emulated, syncs, dropped_pages, dropped_ranges, recycled, evicted;
 };
 extern struct shadow_stats shadow_stats;
+void shadow_stats_gather(struct stats *s); /* any thread */

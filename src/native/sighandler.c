@@ -12,6 +12,7 @@
 
 #include "log.h"
 #include "shadow.h"
+#include "stats.h"
 #include "window.h"
 #include "world.h"
 
@@ -26,7 +27,7 @@ static __thread struct bt *attached;
 
 int sighandler_kick_signal(void)
 {
-    return SIGUSR1;
+    return SIGUSR2;
 }
 
 /* Resumes the host in the monitor, guest registers already in bt->cpu. */
@@ -91,11 +92,14 @@ static void on_fault(int sig, siginfo_t *si, void *context)
     if ((page_fault || sig == SIGBUS) && at >= bt->window && at < bt->window + WINDOW_SIZE) {
         gla_t gla = (gla_t)(at - bt->window);
         uint32_t error = 0;
+        enum stat_id before = stats_enter(STAT_shadow_fill);
         switch (shadow_fill(bt, gla, page_fault && (r[REG_ERR] & PFERR_W), &error)) {
         case FILL_OK:
+            stats_leave(before);
             errno = saved_errno;
             return;
         case FILL_FAULT:
+            stats_leave(STAT_page_fault);
             if (gla >= (gla_t)-512) /* may cross 4 GiB, which is not a page fault: see below */
                 break;
             guest_fault.gla = gla;
@@ -104,6 +108,7 @@ static void on_fault(int sig, siginfo_t *si, void *context)
             leave(bt, uc, EXIT_FAULT);
             return;
         case FILL_EMULATE:
+            stats_leave(STAT_memory);
             break;
         }
     }
