@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench/bench.h"
 #include "log.h"
 #include "machine.h"
 #include "options.h"
@@ -29,6 +30,8 @@ int main(int argc, char **argv)
     struct options options;
     GError *error = NULL;
 
+    if (argc > 1 && strcmp(argv[1], "bench") == 0)
+        return bench_main(argc - 1, argv + 1);
     if (!options_parse(argc, argv, &options, &error)) {
         log_user("%s", error->message);
         g_error_free(error);

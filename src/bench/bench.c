@@ -1,0 +1,216 @@
+/* ringer bench: its command line, its rounds. See bench.h. */
+#include "bench.h"
+
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include <glib.h>
+
+#include "child.h"
+#include "engines.h"
+#include "log.h"
+#include "part_linux.h"
+#include "report.h"
+#include "results.h"
+
+#define STATUS_MISSED 1
+#define STATUS_ERROR 2
+
+struct bench {
+    char *engine_list, *only, *kernel, *names, *json, *html;
+    int rounds, cpu;
+    gboolean quick, check;
+    struct results results;
+    struct linux_part linux_part;
+    struct report report;
+    bool run_nano, run_linux;
+};
+
+static struct {
+    bool terminal;
+    unsigned round, rounds;
+    int64_t begin_us;
+} progress;
+
+/* One line that is written over on a terminal; else one line per engine. */
+static void progress_say(const char *engine, const char *what)
+{
+    double seconds = (double)(g_get_monotonic_time() - progress.begin_us) / 1e6;
+    if (progress.terminal)
+        fprintf(stderr, "\r\033[Kround %u of %u, %.0f s: %s, %s", progress.round, progress.rounds, seconds, engine, what);
+    else if (strcmp(what, "boot") == 0 || strcmp(what, "start") == 0)
+        fprintf(stderr, "round %u of %u, %.0f s: %s\n", progress.round, progress.rounds, seconds, engine);
+    fflush(stderr);
+}
+
+static bool options_read(struct bench *bench, int argc, char **argv, GError **error)
+{
+    const GOptionEntry entries[] = {
+        {"engines", 0, 0, G_OPTION_ARG_STRING, &bench->engine_list,
+         "from interp, bt, direct, kvm, tcg, bochs (default: those that run here, without interp and bochs)", "A,B"},
+        {"rounds", 0, 0, G_OPTION_ARG_INT, &bench->rounds, "how often each is measured (default 5)", "N"},
+        {"quick", 0, 0, G_OPTION_ARG_NONE, &bench->quick, "short measurements, one round", NULL},
+        {"only", 0, 0, G_OPTION_ARG_STRING, &bench->only, "only the nano-benchmarks or only the Linux guest",
+         "nano|linux"},
+        {"figures", 0, 0, G_OPTION_ARG_STRING, &bench->names, "only these of the Linux guest, as in syscall,pipe",
+         "A,B"},
+        {"kernel", 0, 0, G_OPTION_ARG_FILENAME, &bench->kernel,
+         "bzImage for the Linux guest (default: Debian's out of the guest cache)", "FILE"},
+        {"ringer", 0, 0, G_OPTION_ARG_FILENAME, &engines_ringer, "measure this program instead of this one", "FILE"},
+        {"cpu", 0, 0, G_OPTION_ARG_INT, &bench->cpu, "pin everything to this CPU", "N"},
+        {"json", 0, 0, G_OPTION_ARG_FILENAME, &bench->json, "write all figures to FILE", "FILE"},
+        {"html", 0, 0, G_OPTION_ARG_FILENAME, &bench->html, "write a report with charts to FILE", "FILE"},
+        {"check", 0, 0, G_OPTION_ARG_NONE, &bench->check, "status 1 if a speed target is missed", NULL},
+        {NULL},
+    };
+    GOptionContext *context = g_option_context_new("- measure engines, the bare CPU and peers");
+    g_option_context_add_main_entries(context, entries, NULL);
+    bool ok = g_option_context_parse(context, &argc, &argv, error);
+    g_option_context_free(context);
+    if (!ok)
+        return false;
+    if (argc > 1)
+        return bench_fail(error, "'%s' is not understood; 'ringer bench --help' lists the options", argv[1]);
+    if (bench->rounds == 0)
+        bench->rounds = bench->quick ? 1 : 5;
+    if (bench->rounds < 1 || bench->rounds > 1000)
+        return bench_fail(error, "--rounds must be from 1 to 1000");
+    if (bench->only && strcmp(bench->only, "nano") != 0 && strcmp(bench->only, "linux") != 0)
+        return bench_fail(error, "--only: '%s' is neither nano nor linux", bench->only);
+    bench->run_nano = !bench->only || strcmp(bench->only, "nano") == 0;
+    bench->run_linux = !bench->only || strcmp(bench->only, "linux") == 0;
+    return true;
+}
+
+static char *default_kernel(void)
+{
+    const char *cache = g_getenv("RINGER_CACHE");
+    return cache ? g_build_filename(cache, "vmlinuz-686", NULL)
+                 : g_build_filename(g_get_user_cache_dir(), "ringer", "vmlinuz-686", NULL);
+}
+
+/* The last CPU that we may use: interrupts and other people's work prefer the first. */
+static int last_cpu(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set))
+        return CHILD_ANY_CPU;
+    for (int cpu = CPU_SETSIZE - 1; cpu >= 0; cpu--)
+        if (CPU_ISSET((unsigned)cpu, &set))
+            return cpu;
+    return CHILD_ANY_CPU;
+}
+
+static char *host_name(void)
+{
+    char *text = NULL, *model = NULL;
+    struct utsname name;
+    uname(&name);
+    if (g_file_get_contents("/proc/cpuinfo", &text, NULL, NULL)) {
+        char *at = strstr(text, "model name");
+        at = at ? strchr(at, ':') : NULL;
+        if (at)
+            model = g_strndup(at + 2, strcspn(at + 2, "\n"));
+    }
+    char *host = g_strdup_printf("%s, %ld CPUs, Linux %s", model ? model : "unknown CPU",
+                                 sysconf(_SC_NPROCESSORS_ONLN), name.release);
+    g_free(model);
+    g_free(text);
+    return host;
+}
+
+/* Of the host's time-stamp counter. */
+static double tsc_ghz(void)
+{
+    int64_t begin = g_get_monotonic_time(), now;
+    uint64_t ticks = __rdtsc();
+    while ((now = g_get_monotonic_time()) < begin + 50000)
+        ;
+    return (double)(__rdtsc() - ticks) / ((double)(now - begin) * 1e3);
+}
+
+/* Natively before and after the guests, so that a machine that slows down slows both. */
+static bool linux_round(struct bench *bench, GError **error)
+{
+    if (!linux_native_round(&bench->linux_part, &bench->results, error))
+        return false;
+    for (unsigned n = 0; n < engine_count; n++) {
+        /* Every second round goes the other way. */
+        unsigned i = progress.round % 2 ? n : engine_count - 1 - n;
+        if (engines[i].wanted && !engines[i].refused && engines[i].kind != ENGINE_BOCHS &&
+            !linux_guest_round(&bench->linux_part, &engines[i], &bench->results, error))
+            return false;
+    }
+    return linux_native_round(&bench->linux_part, &bench->results, error);
+}
+
+static bool bench_run(struct bench *bench, GError **error)
+{
+    progress.rounds = (unsigned)bench->rounds;
+    progress.begin_us = g_get_monotonic_time();
+    progress.terminal = isatty(2);
+    bool ok = true;
+    for (progress.round = 1; progress.round <= progress.rounds && ok; progress.round++)
+        ok = !bench->run_linux || linux_round(bench, error);
+    if (progress.terminal)
+        fprintf(stderr, "\r\033[K");
+    return ok;
+}
+
+static bool bench_prepare(struct bench *bench, GError **error)
+{
+    if (!engines_choose(bench->engine_list ? bench->engine_list : "bt,direct,kvm,tcg", error))
+        return false;
+    if (!bench->kernel)
+        bench->kernel = default_kernel();
+    engines_probe(bench->kernel);
+    bool any = false;
+    for (unsigned i = 0; i < engine_count; i++)
+        any |= engines[i].wanted && !engines[i].refused;
+    if (!any)
+        return bench_fail(error, "none of the engines asked for runs here: %s", engines[0].refused ? engines[0].refused : "");
+    if (bench->run_linux) {
+        bench->linux_part = (struct linux_part){
+            .kernel = bench->kernel, .names = bench->names ? bench->names : "all", .batch_ms = bench->quick ? 2 : 10,
+            .cpu = bench->cpu, .native_cpu = bench->cpu >= 0 ? bench->cpu : last_cpu(), .progress = progress_say};
+        return linux_prepare(&bench->linux_part, error);
+    }
+    return true;
+}
+
+int bench_main(int argc, char **argv)
+{
+    struct bench bench = {.cpu = CHILD_ANY_CPU};
+    GError *error = NULL;
+    int status = 0;
+
+    if (!options_read(&bench, argc, argv, &error)) {
+        log_user("bench: %s", error->message);
+        g_error_free(error);
+        return STATUS_ERROR;
+    }
+    results_init(&bench.results);
+    bool ok = bench_prepare(&bench, &error) && bench_run(&bench, &error);
+    if (!ok) {
+        log_user("bench: %s", error->message);
+        g_clear_error(&error);
+        status = STATUS_ERROR;
+    }
+    GDateTime *now = g_date_time_new_now_utc();
+    char *date = g_date_time_format(now, "%Y-%m-%d"), *host = host_name();
+    bench.report = (struct report){.results = &bench.results, .date = date, .host = host,
+                                   .kernel = bench.run_linux ? bench.kernel : NULL, .rounds = (unsigned)bench.rounds,
+                                   .quick = bench.quick, .tsc_ghz = tsc_ghz()};
+    report_text(&bench.report, stdout);
+    g_date_time_unref(now);
+    g_free(date);
+    g_free(host);
+    results_clear(&bench.results);
+    return status;
+}

@@ -1,0 +1,118 @@
+/* Tables for a terminal. See report.h. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engines.h"
+#include "report.h"
+#include "sample.h"
+
+#define TITLE 52
+#define CELL 32
+
+/* A value in the unit that fits it: sets *scale, returns the unit. */
+static const char *unit_choose(double ns, double *scale)
+{
+    static const char *const units[] = {"ns", "us", "ms", "s"};
+    unsigned unit = 0;
+    *scale = 1;
+    while (ns / *scale >= 1000 && unit < 3) {
+        *scale *= 1000;
+        unit++;
+    }
+    return units[unit];
+}
+
+/* Median, spread and times native. */
+static void cell_print(const struct report *report, FILE *out, const char *engine, const struct figure *figure)
+{
+    const double *values;
+    unsigned count = results_values(report->results, engine, figure, &values);
+    char cell[128], ratio[16] = "";
+    double scale = 1;
+    const char *unit = "";
+
+    if (!count) {
+        fprintf(out, " %*s", CELL, "-       ");
+        return;
+    }
+    double median = sample_median(values, count), of_native = results_of_native(report->results, engine, figure);
+    if (figure->part != FIGURE_NANO)
+        unit = unit_choose(median, &scale);
+    int digits = median / scale < 10 ? 2 : median / scale < 100 ? 1 : 0;
+    if (figure_is_native(figure) && strcmp(engine, RESULTS_NATIVE) != 0 && !isnan(of_native))
+        snprintf(ratio, sizeof ratio, "%.2f", of_native);
+    snprintf(cell, sizeof cell, "%.*f %s (%.*f..%.*f) %6s", digits, median / scale, unit, digits,
+             sample_least(values, count) / scale, digits, sample_most(values, count) / scale, ratio);
+    fprintf(out, " %*s", CELL, cell);
+}
+
+static bool engine_has(const struct report *report, const char *engine, bool nano)
+{
+    const double *values;
+    for (unsigned i = 0; i < figure_count; i++) {
+        if ((figures[i].part == FIGURE_NANO) == nano &&
+            results_values(report->results, engine, &figures[i], &values))
+            return true;
+    }
+    return false;
+}
+
+static void table_print(const struct report *report, FILE *out, bool nano)
+{
+    const char *columns[16];
+    unsigned count = 0;
+    if (engine_has(report, RESULTS_NATIVE, nano))
+        columns[count++] = RESULTS_NATIVE;
+    for (unsigned i = 0; i < engine_count; i++) {
+        if (engine_has(report, engines[i].name, nano))
+            columns[count++] = engines[i].name;
+    }
+    if (!count)
+        return;
+    fprintf(out, "\n%-*s", TITLE, nano ? "cycles per operation" : "time per operation, and times native");
+    for (unsigned c = 0; c < count; c++)
+        fprintf(out, " %*s", CELL, columns[c]);
+    fprintf(out, "\n");
+    for (unsigned i = 0; i < figure_count; i++) {
+        if ((figures[i].part == FIGURE_NANO) != nano)
+            continue;
+        const double *values;
+        bool any = false;
+        for (unsigned c = 0; c < count; c++)
+            any |= results_values(report->results, columns[c], &figures[i], &values) > 0;
+        if (!any)
+            continue;
+        fprintf(out, "%-*s", TITLE, figures[i].title);
+        for (unsigned c = 0; c < count; c++)
+            cell_print(report, out, columns[c], &figures[i]);
+        fprintf(out, "\n");
+    }
+    if (nano)
+        return;
+    fprintf(out, "%-*s", TITLE, "compute set, geometric mean");
+    for (unsigned c = 0; c < count; c++) {
+        double mean = results_compute_mean(report->results, columns[c], NULL, NULL);
+        if (isnan(mean))
+            fprintf(out, " %*s", CELL, "-");
+        else
+            fprintf(out, " %*.3f", CELL, mean);
+    }
+    fprintf(out, "\n");
+}
+
+void report_text(const struct report *report, FILE *out)
+{
+    fprintf(out, "\n%s, %u round%s%s, medians (least..most)\n%s\n", report->date, report->rounds,
+            report->rounds == 1 ? "" : "s", report->quick ? ", quick" : "", report->host);
+    if (report->kernel)
+        fprintf(out, "guest kernel %s\n", report->kernel);
+    table_print(report, out, false);
+    table_print(report, out, true);
+    for (unsigned i = 0; i < engine_count; i++) {
+        if (engines[i].wanted && engines[i].refused)
+            fprintf(out, "left out: %s: %s\n", engines[i].name, engines[i].refused);
+    }
+    for (unsigned i = 0; i < report->results->complaints->len; i++)
+        fprintf(out, "CAUTION %s\n", (const char *)g_ptr_array_index(report->results->complaints, i));
+}
