@@ -41,6 +41,12 @@ static inline unsigned mode_shape(uint32_t mode, unsigned seg)
     return mode >> (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * seg) & ((1u << MODE_SHAPE_BITS) - 1);
 }
 
+/* What a change of privilege level leaves as it was. */
+#define MODE_SHAPE_OF(seg) (((1u << MODE_SHAPE_BITS) - 1) << (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * (seg)))
+#define MODE_INHERITED                                                                                       \
+    (MODE_PAGING | MODE_PROT | MODE_NOFPU | MODE_NOSSE | MODE_FPU_OFF | MODE_SHAPE_OF(SEG_ES) |              \
+     MODE_SHAPE_OF(SEG_DS) | MODE_SHAPE_OF(SEG_FS) | MODE_SHAPE_OF(SEG_GS))
+
 /* Segment shapes. CS has one for data read through it; for branches its limit is in the key of each translation
  * (bt->cs_limit), so that direct ones are checked when they are translated. */
 enum seg_shape {
@@ -55,6 +61,65 @@ struct jtable;
 struct tentry;
 const void *jtable_get(const struct jtable *table, uint32_t eip); /* NULL if unknown */
 bool jtable_contains(const struct jtable *table, const void *address); /* async-signal-safe */
+
+/* What translated code remembers of descriptors and gates, so that segment loads, INT n and IRET need not leave it
+ * (tr_gate.c). An entry holds while memory still has the raw descriptors it was made from, which is compared each
+ * time, and while the tables are where they were and CR0 and CR4 as they were, which gates_check sees to
+ * (src/gates.c, the only one who fills entries). */
+#define GATES_NONE UINT32_MAX /* as tag: nothing here */
+struct gate_desc { /* for a data segment register at CPL 0 */
+    uint64_t raw;
+    uint32_t gla; /* of the descriptor; of the table's first one for null selectors */
+    uint32_t tag; /* selector */
+    struct seg seg;
+    uint32_t shape;
+};
+struct gate_in { /* INT n at CPL 3 through a 32-bit gate to CPL 0, flat code and stack */
+    uint64_t idt_raw, cs_raw, ss_raw;
+    uint32_t idt_gla, cs_gla, ss_gla;
+    uint32_t tss_gla; /* of ESP0, SS0 */
+    uint32_t tag;     /* vector */
+    uint32_t ss_sel, eip;
+    uint32_t vif_mask;  /* what remains of IF */
+    uint32_t mode_bits; /* of the new mode, but for MODE_INHERITED */
+    struct seg cs, ss;
+};
+struct gate_out { /* IRET at CPL 0 to flat code and stack at CPL 3 */
+    uint64_t cs_raw, ss_raw;
+    uint32_t cs_gla, ss_gla;
+    uint32_t tag; /* CS selector */
+    uint32_t ss_sel, mode_bits;
+    struct seg cs, ss;
+    uint32_t same_tag, same_gla; /* the same for CS alone where CPL stays 0 */
+    uint64_t same_raw;
+};
+/* exit_arg of EXIT_GATE: kind, and vector or segment register. */
+#define GATE_SEG  0x100u
+#define GATE_INT  0x200u
+#define GATE_IRET 0x300u
+#define GATE_KIND 0xf00u
+#define GATES_DESC 32
+#define GATES_IN   16
+/* Modes with a jump table of their own, by hash. Emptied when tables change owners or the address space changes. */
+struct mode_slot {
+    uint32_t mode; /* GATES_NONE: free */
+    uint32_t unused;
+    uint32_t *jtable;
+    struct jtable *table;
+    uint64_t unused2;
+};
+#define MODE_SLOTS     32
+#define MODE_SLOT_HASH 0x9e3779b1u
+static inline unsigned mode_slot_number(uint32_t mode)
+{
+    return mode * MODE_SLOT_HASH >> 27;
+}
+
+/* The private return stack of a class of code: supervisor, user. */
+struct ras {
+    uint8_t *base, *rsp; /* rsp is right while the other class runs */
+    uint32_t mode, cs_base, cs_limit;
+};
 
 #define BT_RAS_SIZE  (64 * 1024)
 #define BT_RAS_GUARD 4096
@@ -78,17 +143,27 @@ struct bt {
     void *host_rsp;
     uint32_t host_mxcsr;
     uint32_t fpu_on; /* world_enter and world_exit load and save the FPU */
+    uint8_t *view[2];   /* windows of the present space: supervisor, user */
+    uint8_t *gs_base;   /* what the host's GS base is */
+    struct ras ras[2];
+    uint32_t user_tsd;  /* MODE_TSD if RDTSC is privileged at CPL 3 */
+    struct mode_slot slot[MODE_SLOTS];
+    struct gate_desc gate_desc[GATES_DESC]; /* by selector >> 3 */
+    struct gate_in gate_in[GATES_IN];       /* by vector */
+    struct gate_out gate_out;
     /* --- monitor only --- */
     uint32_t mode, cs_base, cs_limit;
     struct jtable *table; /* whose base jtable is */
     uint32_t isa;         /* GISA_* */
     uint32_t mem_generation; /* of the memory map this was last brought in line with */
     bool single;  /* lockstep: blocks are entered one by one, nothing is chained */
+    bool inline_gates; /* translated code may change GS base itself */
 };
 
 /* --- translate.c --- */
 /* MODE_* of the CPU as it stands; false in *ok when translated code cannot run in it at all. */
 uint32_t bt_mode(const struct bt *bt, bool *ok);
+enum seg_shape bt_seg_shape(const struct cpu *cpu, unsigned seg);
 void bt_split_flags(struct bt *bt); /* cpu.eflags -> host_flags, vif, sysflags */
 void bt_merge_flags(struct bt *bt); /* and back */
 
@@ -147,9 +222,9 @@ void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry);
 enum tr_where { TR_INSIDE, TR_POPF, TR_BOUNDARY };
 enum tr_where tr_where(const void *pc);
 /* Exact guest state (GPRs, EIP, arithmetic flags into *bt) at the start of the guest instruction that
- * the host context is in. False: it is in no block. Only to leave translated code for good: what it
+ * the host context is in; what the instruction had pushed for itself is off the context's stack. False: it is in no block. Only to leave translated code for good: what it
  * overwrites (EIP) may have been stored by the block itself on its way out. Async-signal-safe. */
-bool tr_recover(struct bt *bt, const ucontext_t *uc);
+bool tr_recover(struct bt *bt, ucontext_t *uc);
 /* The part of it that needs no row: GPRs and arithmetic flags, guest ESP = R13 + delta. */
 void tr_take_registers(struct bt *bt, const ucontext_t *uc, int32_t delta);
 bool tr_in_code(const void *pc); /* pc lies in the code cache */

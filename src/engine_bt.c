@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "cpu/cpuid.h"
+#include "gates.h"
 #include "ginsn.h"
 #include "lockstep.h"
 #include "log.h"
@@ -17,14 +18,11 @@
 
 struct bt_stats bt_stats;
 
-/* Which private return stack is in use, and for what. */
+/* When and for which space the private return stacks were found true. */
 static struct {
-    uint8_t *base[2], *rsp[2]; /* supervisor, user */
-    uint32_t mode[2], cs_base[2], cs_limit[2];
     unsigned space; /* of the user stack */
     uint32_t tcache_epoch, code_epoch;
-    unsigned cls;
-} ras;
+} ras_seen;
 
 static bool mode_ok;
 
@@ -52,10 +50,15 @@ struct bt *bt_new(size_t tcache_size, GError **error)
     assert_always(bt != MAP_FAILED);
     bt->exit_fn = world_exit;
     for (unsigned k = 0; k < 2; k++) {
-        ras.base[k] = ras.rsp[k] = ras_new();
+        bt->ras[k].base = bt->ras[k].rsp = ras_new();
         for (unsigned i = 0; i < BT_RAS_SLOTS; i++)
-            ((const void **)ras.base[k])[i] = tr_ret_slow();
+            ((const void **)bt->ras[k].base)[i] = tr_ret_slow();
     }
+    bt->ras_base = bt->ras_rsp = bt->ras[0].base;
+    bt->inline_gates = world_has_fsgsbase();
+    gates_clear(bt);
+    for (unsigned n = 0; n < MODE_SLOTS; n++)
+        bt->slot[n].mode = GATES_NONE;
     __asm__ volatile("stmxcsr %0" : "=m"(bt->host_mxcsr));
     tr_set_code_page(shadow_code_page);
     tr_set_protect(shadow_protect);
@@ -73,7 +76,7 @@ void bt_set_model(struct bt *bt)
     } map[] = {{GISA_FPU, FEAT_FPU},     {GISA_CMOV, FEAT_CMOV},   {GISA_MMX, FEAT_MMX},
                {GISA_SSE, FEAT_SSE},     {GISA_SSE2, FEAT_SSE2},   {GISA_SSE3, FEAT_SSE3},
                {GISA_SSSE3, FEAT_SSSE3}, {GISA_SSE41, FEAT_SSE41}, {GISA_SSE42, FEAT_SSE42},
-               {GISA_POPCNT, FEAT_POPCNT}, {GISA_MOVBE, FEAT_MOVBE}};
+               {GISA_POPCNT, FEAT_POPCNT}, {GISA_MOVBE, FEAT_MOVBE}, {GISA_SEP, FEAT_SEP}};
     interp_share_ram(&bt->cpu);
     bt->isa = 0;
     for (unsigned i = 0; i < G_N_ELEMENTS(map); i++)
@@ -86,13 +89,11 @@ void bt_attach_thread(struct bt *bt)
     sighandler_attach(bt);
 }
 
-static void set_gs_base(const void *base)
+static void set_gs_base(struct bt *bt)
 {
-    static const void *last;
-    if (base != last) {
-        world_set_gs_base(base);
-        last = base;
-    }
+    if (bt->window != bt->gs_base)
+        world_set_gs_base(bt->window);
+    bt->gs_base = bt->window;
 }
 
 /* Whether the FPU state is to be in the host, by who runs: user code keeps it once it has used the FPU,
@@ -111,20 +112,21 @@ static bool fpu_wanted(const struct bt *bt)
 /* The private stack of the present class of code. */
 static void ras_select(struct bt *bt)
 {
-    ras.rsp[ras.cls] = bt->ras_rsp ? bt->ras_rsp : ras.base[ras.cls];
-    unsigned cls = bt->cpu.cpl == 3;
-    ras.cls = cls;
-    if (ras.mode[cls] != bt->mode || ras.cs_base[cls] != bt->cs_base ||
-        ras.cs_limit[cls] != bt->cs_limit ||
-        (cls && ras.space != shadow_space_id()))
-        ras.rsp[cls] = ras.base[cls];
-    ras.mode[cls] = bt->mode;
-    ras.cs_base[cls] = bt->cs_base;
-    ras.cs_limit[cls] = bt->cs_limit;
-    if (cls)
-        ras.space = shadow_space_id();
-    bt->ras_base = ras.base[cls];
-    bt->ras_rsp = ras.rsp[cls];
+    unsigned before = bt->ras_base == bt->ras[1].base, now = bt->cpu.cpl == 3;
+    struct ras *r = &bt->ras[now];
+    bt->ras[before].rsp = bt->ras_rsp;
+    if (ras_seen.space != shadow_space_id()) {
+        ras_seen.space = shadow_space_id();
+        bt->ras[1].rsp = bt->ras[1].base;
+    }
+    if (r->mode != bt->mode || r->cs_base != bt->cs_base || r->cs_limit != bt->cs_limit) {
+        r->rsp = r->base;
+        r->mode = bt->mode;
+        r->cs_base = bt->cs_base;
+        r->cs_limit = bt->cs_limit;
+    }
+    bt->ras_base = r->base;
+    bt->ras_rsp = r->rsp;
 }
 
 /* Brings mode, window, table and private stack in line with the CPU. */
@@ -132,13 +134,16 @@ static void bt_sync(struct bt *bt)
 {
     struct cpu *cpu = &bt->cpu;
     bt->fpu_on = fpu_wanted(bt);
+    bt->user_tsd = cpu->cr4 & CR4_TSD ? MODE_TSD : 0;
+    gates_check(bt);
     uint32_t mode = bt_mode(bt, &mode_ok), cs_base = cpu->seg[SEG_CS].base;
     uint32_t cs_limit = cpu->seg[SEG_CS].limit;
     if (cpu->changed & CHANGED_A20)
         cpu->changed |= CHANGED_TLB;
     if (!(cpu->changed & ~(CHANGED_MODE | CHANGED_DR)) && bt->window) {
         cpu->changed = 0;
-        if (mode == bt->mode && cs_base == bt->cs_base && cs_limit == bt->cs_limit)
+        if (mode == bt->mode && cs_base == bt->cs_base && cs_limit == bt->cs_limit &&
+            bt->window == bt->view[cpu->cpl == 3 ? 1 : 0])
             return;
         bt->mode = mode;
         bt->cs_base = cs_base;
@@ -156,7 +161,7 @@ static void bt_sync(struct bt *bt)
         bt->cs_limit = cs_limit;
         shadow_sync(bt);
     }
-    set_gs_base(bt->window);
+    set_gs_base(bt);
     ras_select(bt);
 }
 
@@ -173,12 +178,12 @@ static void fpu_use(struct bt *bt)
 /* Return sites on the private stacks may be gone: forget both. */
 static void check_epochs(struct bt *bt)
 {
-    if (likely(ras.tcache_epoch == tcache_epoch() && ras.code_epoch == shadow_code_epoch()))
+    if (likely(ras_seen.tcache_epoch == tcache_epoch() && ras_seen.code_epoch == shadow_code_epoch()))
         return;
-    ras.tcache_epoch = tcache_epoch();
-    ras.code_epoch = shadow_code_epoch();
-    ras.rsp[0] = ras.base[0];
-    ras.rsp[1] = ras.base[1];
+    ras_seen.tcache_epoch = tcache_epoch();
+    ras_seen.code_epoch = shadow_code_epoch();
+    for (unsigned k = 0; k < 2; k++)
+        bt->ras[k].rsp = bt->ras[k].base;
     bt->ras_rsp = bt->ras_base;
 }
 
@@ -339,6 +344,10 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
                 mmio_burst(bt);
             break;
         }
+        case EXIT_GATE:
+            step(bt, STAT_callout);
+            gates_learn(bt, bt->exit_arg);
+            break;
         case EXIT_FPU:
             fpu_use(bt);
             break;

@@ -14,6 +14,7 @@
 #include <glib.h>
 
 #include "engine_bt.h"
+#include "gates.h"
 #include "log.h"
 #include "mem.h"
 #include "native/sighandler.h"
@@ -121,7 +122,7 @@ static void share_pointers(struct cpu *cpu, const struct cpu *from)
 
 static bool same_registers(const struct cpu *a, const struct cpu *b)
 {
-    return a->eip == b->eip && !memcmp(a->gpr, b->gpr, sizeof a->gpr) && a->eflags == b->eflags;
+    return a->eip == b->eip && !memcmp(a->gpr, b->gpr, sizeof a->gpr) && !((a->eflags ^ b->eflags) & ~FL_RF);
 }
 
 static int insn_number(const struct tentry *t, uint32_t eip)
@@ -215,12 +216,14 @@ void lockstep_block(struct bt *bt)
     at = insn_number(t, cpu->eip);
     if (reason == EXIT_FAULT && (at < 0 || !tr_is_string(t, (unsigned)at))) {
         cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);
-    } else if (reason == EXIT_FAULT || reason == EXIT_INTERP) {
+    } else if (reason == EXIT_FAULT || reason == EXIT_INTERP || reason == EXIT_GATE) {
         /* Strings too: which of the two operands of CMPS faults first is the host's affair. */
         for (unsigned k = 0; k < done && at >= 0 && !same_registers(cpu, &want); k++) {
             step_insn(cpu, t, (unsigned)at);
             at = insn_number(t, cpu->eip);
         }
+        if (reason == EXIT_GATE)
+            gates_learn(bt, bt->exit_arg);
     }
     bt_stats.lockstep_blocks++;
     bt_stats.lockstep_insns += done;
@@ -229,12 +232,14 @@ void lockstep_block(struct bt *bt)
         differ(bt, t, &before, &want, "EIP");
     if (memcmp(cpu->gpr, want.gpr, sizeof cpu->gpr))
         differ(bt, t, &before, &want, "a general register");
-    if (cpu->eflags != want.eflags)
+    if ((cpu->eflags ^ want.eflags) & ~FL_RF) /* see bt_split_flags */
         differ(bt, t, &before, &want, "EFLAGS");
     if (fpu_differs(&cpu->fpu, &want.fpu))
         differ(bt, t, &before, &want, "the FPU state");
-    if (cpu->cr2 != want.cr2 || cpu->cpl != want.cpl)
-        differ(bt, t, &before, &want, "CR2 or CPL");
+    if (cpu->cr2 != want.cr2 || cpu->cpl != want.cpl || cpu->nmi_blocked != want.nmi_blocked)
+        differ(bt, t, &before, &want, "CR2, CPL or blocked NMIs");
+    if (memcmp(cpu->seg, want.seg, sizeof cpu->seg))
+        differ(bt, t, &before, &want, "a segment register");
     if (!same_stores())
         differ(bt, t, &before, &want, "memory");
     share_pointers(cpu, &want);

@@ -210,6 +210,16 @@ void emit_store32_i(struct emit *e, const struct hmem *dst, uint32_t imm)
     emit_hop(e, &(struct hop){.opcode = 0xc7, .modrm = true, .mem = dst, .imm_size = 4, .imm = imm});
 }
 
+void emit_store8_i(struct emit *e, const struct hmem *dst, uint8_t imm)
+{
+    emit_hop(e, &(struct hop){.opcode = 0xc6, .modrm = true, .mem = dst, .imm_size = 1, .imm = imm});
+}
+
+void emit_wrgsbase(struct emit *e, uint8_t src)
+{
+    emit_hop(e, &(struct hop){.rep = 0xf3, .w = true, .map = 1, .opcode = 0xae, .modrm = true, .reg = 3, .rm = src});
+}
+
 void emit_store16_i(struct emit *e, const struct hmem *dst, uint16_t imm)
 {
     emit_hop(e, &(struct hop){
@@ -260,6 +270,21 @@ void emit_alu_ri(struct emit *e, unsigned op, uint8_t dst, int32_t imm)
                               .rm = dst,
                               .imm_size = small ? 1 : 4,
                               .imm = (uint32_t)imm});
+}
+
+void emit_alu_rm64(struct emit *e, unsigned op, uint8_t dst, const struct hmem *src)
+{
+    emit_rm(e, 0, (uint8_t)(op << 3 | 3), true, dst, src);
+}
+
+void emit_alu_mr(struct emit *e, unsigned op, const struct hmem *dst, uint8_t src)
+{
+    emit_rm(e, 0, (uint8_t)(op << 3 | 1), false, src, dst);
+}
+
+void emit_imul_ri(struct emit *e, uint8_t dst, uint8_t src, uint32_t imm)
+{
+    emit_hop(e, &(struct hop){.opcode = 0x69, .modrm = true, .reg = dst, .rm = src, .imm_size = 4, .imm = imm});
 }
 
 void emit_alu_mi(struct emit *e, unsigned op, const struct hmem *dst, int32_t imm)

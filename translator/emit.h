@@ -70,6 +70,8 @@ void emit_store32(struct emit *e, const struct hmem *dst, uint8_t src);  /* no f
 void emit_store16(struct emit *e, const struct hmem *dst, uint8_t src);  /* no flags */
 void emit_store64(struct emit *e, const struct hmem *dst, uint8_t src);  /* no flags */
 void emit_store32_i(struct emit *e, const struct hmem *dst, uint32_t imm); /* no flags */
+void emit_store8_i(struct emit *e, const struct hmem *dst, uint8_t imm);   /* no flags */
+void emit_wrgsbase(struct emit *e, uint8_t src);                           /* 64 bits; no flags */
 void emit_store16_i(struct emit *e, const struct hmem *dst, uint16_t imm); /* no flags */
 void emit_lea32(struct emit *e, uint8_t dst, const struct hmem *src);    /* no flags; gs ignored */
 void emit_lea64(struct emit *e, uint8_t dst, const struct hmem *src);    /* no flags; gs ignored */
@@ -81,7 +83,10 @@ void emit_alu_rr(struct emit *e, unsigned op, uint8_t dst, uint8_t src);
 void emit_alu_ri(struct emit *e, unsigned op, uint8_t dst, int32_t imm);
 void emit_alu_rm(struct emit *e, unsigned op, uint8_t dst, const struct hmem *src);
 void emit_alu_rr64(struct emit *e, unsigned op, uint8_t dst, uint8_t src);
+void emit_alu_rm64(struct emit *e, unsigned op, uint8_t dst, const struct hmem *src);
+void emit_alu_mr(struct emit *e, unsigned op, const struct hmem *dst, uint8_t src);
 void emit_alu_mi(struct emit *e, unsigned op, const struct hmem *dst, int32_t imm);
+void emit_imul_ri(struct emit *e, uint8_t dst, uint8_t src, uint32_t imm); /* changes flags */
 void emit_cmp_mi(struct emit *e, unsigned size, const struct hmem *mem, uint32_t imm); /* 1, 2, 4 */
 void emit_test_ri(struct emit *e, uint8_t reg, uint32_t imm);            /* changes flags */
 void emit_push(struct emit *e, uint8_t reg);                             /* on the private stack */

@@ -122,6 +122,8 @@ static uint8_t class_base(const struct ginsn *g, const ZydisDecodedInstruction *
         switch (op) {
         case 0x06: case 0x0e: case 0x16: case 0x1e:
             return G_PUSH_SEG;
+        case 0x07: case 0x1f:
+            return G_POP_SEG;
         case 0x60:
             return G_PUSHA;
         case 0x61:
@@ -132,6 +134,8 @@ static uint8_t class_base(const struct ginsn *g, const ZydisDecodedInstruction *
             return G_MOV_FROM_SEG;
         case 0x8d:
             return g->is_mem ? G_LEA : G_INTERP;
+        case 0x8e:
+            return g->reg == SEG_CS || g->reg == SEG_SS || g->reg > SEG_GS ? G_INTERP : G_MOV_TO_SEG;
         case 0x8f:
             return g->reg == 0 ? G_POP_M : G_INTERP;
         case 0x9c:
@@ -147,6 +151,10 @@ static uint8_t class_base(const struct ginsn *g, const ZydisDecodedInstruction *
             return G_RET;
         case 0xc9:
             return G_LEAVE;
+        case 0xcd:
+            return G_INT;
+        case 0xcf:
+            return G_IRET;
         case 0xd7:
             return G_XLAT;
         case 0xe0: case 0xe1: case 0xe2:
@@ -190,8 +198,14 @@ static uint8_t class_base(const struct ginsn *g, const ZydisDecodedInstruction *
             return G_MOV_FROM_CR;
         case 0x31:
             return G_RDTSC;
+        case 0x34:
+            return isa & GISA_SEP ? G_SYSENTER : G_INTERP;
+        case 0x35:
+            return isa & GISA_SEP ? G_SYSEXIT : G_INTERP;
         case 0xa0: case 0xa8:
             return G_PUSH_SEG;
+        case 0xa1: case 0xa9:
+            return G_POP_SEG;
         }
     }
     return is_plain_integer(m) ? G_GENERIC : G_INTERP;

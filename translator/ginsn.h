@@ -43,6 +43,12 @@ enum gclass {
     G_MOV_FROM_SEG,
     G_MOV_FROM_CR,
     G_RDTSC,
+    G_MOV_TO_SEG, /* not SS, CS */
+    G_POP_SEG,    /* not SS */
+    G_INT,        /* INT n */
+    G_IRET,
+    G_SYSENTER,
+    G_SYSEXIT,
     /* Made by tr_decode out of others: */
     G_FOLLOWED, /* a JMP whose target comes next in the block: no code */
     G_THUNK,    /* a CALL of "mov (%esp), reg; ret", all three as one; reg is in ginsn.reg */
@@ -85,6 +91,7 @@ struct ginsn {
 #define GISA_SSE42 0x100u
 #define GISA_POPCNT 0x200u
 #define GISA_MOVBE 0x400u
+#define GISA_SEP   0x800u
 
 /* Decodes the instruction at bytes (avail of them, up to the page's end or beyond). False when the
  * bytes do not suffice or do not decode: the caller leaves that to the interpreter. */

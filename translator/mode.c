@@ -3,7 +3,7 @@
 #include "log.h"
 #include "translator.h"
 
-static enum seg_shape seg_shape_of(const struct cpu *cpu, unsigned s)
+enum seg_shape bt_seg_shape(const struct cpu *cpu, unsigned s)
 {
     const struct seg *seg = &cpu->seg[s];
     bool real = !cpu_is_protected(cpu); /* or V86: rights are what they are not in protected mode */
@@ -43,7 +43,7 @@ uint32_t bt_mode(const struct bt *bt, bool *ok)
     if (!cpu_is_protected(cpu) || (cpu->seg[SEG_CS].access & ACC_READ))
         mode |= MODE_CS_READ;
     for (unsigned s = SEG_ES; s <= SEG_GS; s++)
-        mode |= (uint32_t)seg_shape_of(cpu, s) << (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * s);
+        mode |= (uint32_t)bt_seg_shape(cpu, s) << (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * s);
     *ok = mode_shape(mode, SEG_CS) != SHAPE_SLOW && !(cpu->eflags & FL_TF) &&
           !((cpu->eflags & FL_AC) && (cpu->cr0 & CR0_AM) && cpu->cpl == 3) &&
           !(cpu->dr[7] & 0xff) && !cpu->a20_masked;

@@ -28,6 +28,8 @@ enum tr_where tr_where(const void *pc)
     const struct tblock *b;
     bool exact;
     const struct trow *row = row_at(pc, &b, &exact);
+    if (tcache_is_popfq(pc))
+        return TR_POPF;
     if (!row || !exact)
         return TR_INSIDE;
     return row->kind == ROW_POPF                               ? TR_POPF
@@ -68,7 +70,7 @@ static void recover_string(struct cpu *cpu, const greg_t *r, unsigned arg)
         cpu->gpr[ECX] = merge((uint32_t)r[REG_R9], cpu->gpr[ECX], low16);
 }
 
-bool tr_recover(struct bt *bt, const ucontext_t *uc)
+bool tr_recover(struct bt *bt, ucontext_t *uc)
 {
     const struct tblock *b;
     bool exact;
@@ -79,6 +81,11 @@ bool tr_recover(struct bt *bt, const ucontext_t *uc)
     bt->cpu.eip = b->eip + (uint32_t)b->insn_off[row->insn];
     if (row->kind == ROW_STRING_SEG)
         recover_string(&bt->cpu, uc->uc_mcontext.gregs, row->arg);
+    if (row->kind == ROW_FLAGS) {
+        greg_t *rsp = &uc->uc_mcontext.gregs[REG_RSP];
+        bt->host_flags = (*(const uint32_t *)(uintptr_t)*rsp & (FL_ARITH | FL_DF)) | FL_FIXED1 | FL_IF;
+        *rsp += 8;
+    }
     if (row->kind == ROW_SWAPPED) {
         uint32_t *v = &bt->cpu.gpr[row->arg];
         *v = (*v & 0xffff0000) | (*v & 0xff) << 8 | (*v >> 8 & 0xff);

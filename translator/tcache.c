@@ -39,7 +39,7 @@ static struct {
     struct tblock **page; /* by page of RAM: blocks with bytes in it */
     struct heat *heat;      /* by page of RAM */
     uint32_t epoch, flushes, mixed_pages;
-    const uint8_t *tramp[TRAMP_COUNT];
+    const uint8_t *tramp[TRAMP_COUNT], *popfq[2];
     uint32_t probe;
 } tc;
 
@@ -72,14 +72,65 @@ uint32_t tcache_probe(void)
     return tc.probe;
 }
 
+static void load_flags(struct emit *e, unsigned n)
+{
+    emit_push(e, R11);
+    tc.popfq[n] = emit_rx(e);
+    emit_popfq(e);
+}
+
+static void write_mode_tramp(struct emit *e, enum tramp tramp)
+{
+    _Static_assert(sizeof(struct mode_slot) == 32, "index = hash * 32");
+    bool flags = tramp == TRAMP_MODE_FLAGS;
+#define SLOT(field)                                                                                         \
+    ((struct hmem){.base = R15, .index = R10,                                                               \
+                   .disp = (int32_t)(offsetof(struct bt, slot) + offsetof(struct mode_slot, field))})
+    struct hmem key = SLOT(mode), slot_jtable = SLOT(jtable), slot_table = SLOT(table);
+#undef SLOT
+    struct hmem mode = hmem_base(R15, (int32_t)offsetof(struct bt, mode));
+    struct hmem jtable = hmem_base(R15, (int32_t)offsetof(struct bt, jtable));
+    struct hmem table = hmem_base(R15, (int32_t)offsetof(struct bt, table));
+    struct hmem eip = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.eip));
+    struct hmem changed = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.changed));
+    struct hmem entry = {.base = R12, .index = R8, .scale = 2};
+
+    tc.tramp[tramp] = emit_rx(e);
+    emit_imul_ri(e, R10, R9, MODE_SLOT_HASH);
+    emit_shift64_i(e, false, R10, 27);
+    emit_shift64_i(e, true, R10, 5);
+    emit_alu_rm(e, 7, R9, &key);
+    uint8_t *miss = emit_jcc_fwd(e, 5);
+    emit_store32(e, &mode, R9);
+    emit_load64(e, R12, &slot_jtable);
+    emit_store64(e, &jtable, R12);
+    emit_load64(e, R9, &slot_table);
+    emit_store64(e, &table, R9);
+    emit_load32(e, R9, &entry);
+    if (flags)
+        load_flags(e, 0);
+    emit_jmp_reg(e, R9);
+    emit_fix(e, miss);
+    emit_store32(e, &eip, R8);
+    emit_alu_mi(e, 1, &changed, CHANGED_MODE);
+    if (flags)
+        load_flags(e, 1);
+    emit_jmp(e, tc.tramp[TRAMP_LOOKUP]);
+}
+
+bool tcache_is_popfq(const void *pc_rx)
+{
+    return pc_rx == tc.popfq[0] || pc_rx == tc.popfq[1];
+}
+
 static void write_trampolines(void)
 {
     struct emit e = {.pos = tc.rw, .end = tc.rw + FIXED_SIZE, .rx_delta = tc.rx - tc.rw};
     static const enum exit_reason reason[] = {
         [TRAMP_CHAIN] = EXIT_CHAIN, [TRAMP_INTERP] = EXIT_INTERP, [TRAMP_LOOKUP] = EXIT_LOOKUP,
         [TRAMP_FPU] = EXIT_FPU,
-        [TRAMP_STALE] = EXIT_STALE};
-    for (unsigned i = TRAMP_CHAIN; i <= TRAMP_STALE; i++) {
+        [TRAMP_STALE] = EXIT_STALE, [TRAMP_GATE] = EXIT_GATE};
+    for (unsigned i = TRAMP_CHAIN; i <= TRAMP_GATE; i++) {
         tc.tramp[i] = emit_rx(&e);
         /* R9D = reason; world_exit expects R8D = argument, guest registers live */
         emit_mov_ri(&e, R9, reason[i]);
@@ -97,6 +148,8 @@ static void write_trampolines(void)
     struct hmem slot = {.base = R12, .index = R8, .scale = 2};
     emit_load32(&e, R9, &slot);
     emit_jmp_reg(&e, R9);
+    write_mode_tramp(&e, TRAMP_MODE);
+    write_mode_tramp(&e, TRAMP_MODE_FLAGS);
     assert_always(!e.full);
 }
 

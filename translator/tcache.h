@@ -43,6 +43,7 @@ enum row_kind {
     ROW_STRING_SEG, /* the same through segments: R9 R10 R11 hold the guest's ECX ESI EDI, arg is STRING_* */
     ROW_SWAPPED, /* the low two bytes of register `arg` are swapped */
     ROW_POPF,    /* as ROW_GLUE; the row's first host instruction is a POPFQ */
+    ROW_FLAGS,   /* as ROW_GLUE; the guest's flags are on top of the private stack */
     ROW_GLUE,    /* between instructions, as ROW_INSN, but not a boundary: the guest state is that of
                     the start of insn, flags may be lost (they are dead or saved) */
 };
@@ -116,5 +117,9 @@ void tcache_exit_by_table(struct texit *exit);
 uint32_t tcache_probe(void);
 
 /* Trampolines at the start of the cache, in reach of a rel32. */
-enum tramp { TRAMP_CHAIN, TRAMP_INTERP, TRAMP_LOOKUP, TRAMP_FPU, TRAMP_STALE, TRAMP_RET_SLOW, TRAMP_JUMP, TRAMP_COUNT };
+enum tramp { TRAMP_CHAIN, TRAMP_INTERP, TRAMP_LOOKUP, TRAMP_FPU, TRAMP_STALE, TRAMP_GATE, TRAMP_RET_SLOW, TRAMP_JUMP,
+    /* To EIP R8 in mode R9, whose table it looks up; the second with the flags in R11. Uses R10, R11. */
+    TRAMP_MODE, TRAMP_MODE_FLAGS, TRAMP_COUNT };
 const uint8_t *tcache_tramp(enum tramp tramp);
+/* A POPFQ in a trampoline. */
+bool tcache_is_popfq(const void *pc_rx);

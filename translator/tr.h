@@ -15,6 +15,7 @@ enum pend_kind {
     PEND_INTERNAL, /* to instruction number `target` of this block */
     PEND_MISS,     /* a return site that is not the one: through the table to R8 */
     PEND_STALE,    /* the entry check failed */
+    PEND_MODE,     /* a segment register has another shape, R9, from here on: see tr_gate.c */
     PEND_SLOW,     /* leave before the present instruction: the interpreter executes it */
 };
 
@@ -23,8 +24,10 @@ struct pend {
     uint8_t *rel32;
     uint32_t target;
     uint8_t kind;
-    bool pop_flags; /* PEND_SLOW: the guest's flags were pushed */
-    int16_t delta;  /* PEND_SLOW */
+    bool pop_flags; /* PEND_SLOW, PEND_MODE: the guest's flags were pushed */
+    uint8_t shift;  /* PEND_MODE: of the shape in the mode */
+    uint16_t gate;  /* PEND_SLOW: argument of EXIT_GATE, 0: EXIT_INTERP */
+    int16_t delta;  /* PEND_SLOW, PEND_MODE */
     uint32_t eip;   /* PEND_SLOW */
 };
 
@@ -143,6 +146,9 @@ bool tr_flow(struct tr *t, const struct ginsn *g);
 bool tr_stack(struct tr *t, const struct ginsn *g);
 bool tr_sys(struct tr *t, const struct ginsn *g);
 bool tr_string(struct tr *t, const struct ginsn *g);
+bool tr_gate(struct tr *t, const struct ginsn *g);
+/* What PEND_MODE jumps to. */
+void tr_settle_mode(struct tr *t, const struct pend *p);
 
 /* Listing for `-d tr`. */
 void tr_dump(const struct tr *t, const struct tblock *b);

@@ -153,6 +153,10 @@ static unsigned tail_length(const struct tr *t, uint32_t target)
         case G_CALL_IND:
         case G_JCXZ:
         case G_LOOP:
+        case G_INT:
+        case G_IRET:
+        case G_SYSENTER:
+        case G_SYSEXIT:
             return 0;
         case G_JMP:
             eip = g.target;
@@ -173,6 +177,10 @@ static bool ends_block(const struct tr *t, const struct ginsn *g)
     case G_RET:
     case G_JMP:
     case G_JMP_IND:
+    case G_INT:
+    case G_IRET:
+    case G_SYSENTER:
+    case G_SYSEXIT:
         return true;
     case G_CALL:
     case G_CALL_IND:
@@ -268,8 +276,9 @@ static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
             *after = AFTER_NONE;
             return;
         }
-        /* In a mixed page, a store may have changed the instruction that follows. */
-        if ((t->mixed && stores(g)) || !tr_same_page(t, eip) || eip < g->eip)
+        /* In a mixed page, a store may have changed the instruction that follows. Lockstep looks at a new segment
+         * before it goes on. */
+        if ((t->mixed && stores(g)) || (t->single && (g->gclass == G_MOV_TO_SEG || g->gclass == G_POP_SEG)) || !tr_same_page(t, eip) || eip < g->eip)
             break;
     }
     if (t->count > first && t->after[t->count - 1] == AFTER_NEXT)
@@ -325,8 +334,10 @@ static uint32_t flags_live_at(struct tr *t, uint32_t eip)
         struct ginsn g;
         if (!ginsn_decode(&g, t->page + off, PAGE_SIZE - off, eip, t->code32, t->bt->isa))
             break;
-        if (g.gclass == G_INTERP)
+        if (g.gclass == G_INTERP || g.gclass == G_INT || g.gclass == G_SYSENTER || g.gclass == G_SYSEXIT)
             break;
+        if (g.gclass == G_IRET)
+            return live;
         live |= g.flags_read & unknown;
         unknown &= ~(g.flags_read | g.flags_kill);
         if (g.gclass == G_JMP)
@@ -377,6 +388,9 @@ void tr_analyse(struct tr *t)
         case G_RET:
         case G_JMP_IND:
         case G_INTERP:
+        case G_INT:
+        case G_SYSENTER:
+        case G_SYSEXIT:
             out = FL_ARITH;
             break;
         default:

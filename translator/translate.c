@@ -139,6 +139,13 @@ static bool tr_insn(struct tr *t, const struct ginsn *g)
     case G_MOV_FROM_CR:
     case G_RDTSC:
         return tr_sys(t, g);
+    case G_MOV_TO_SEG:
+    case G_POP_SEG:
+    case G_INT:
+    case G_IRET:
+    case G_SYSENTER:
+    case G_SYSEXIT:
+        return tr_gate(t, g);
     }
     return false;
 }
@@ -181,7 +188,14 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
                 tr_popfq(t);
             if (p->delta)
                 tr_lea_esp(t, R13, p->delta);
-            emit_exit(t, p->eip, TRAMP_INTERP);
+            if (p->gate)
+                emit_mov_ri(e, R8, p->gate);
+            emit_exit(t, p->eip, p->gate ? TRAMP_GATE : TRAMP_INTERP);
+            continue;
+        }
+        if (p->kind == PEND_MODE) {
+            emit_fix(e, p->rel32);
+            tr_settle_mode(t, p);
             continue;
         }
         emit_fix(e, p->rel32);

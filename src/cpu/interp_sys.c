@@ -58,6 +58,7 @@ static enum cpu_rc load_dtable(struct cpu *cpu, const struct insn *insn, struct 
     memcpy(&t->limit, image, 2);
     memcpy(&base, image + 2, 4);
     t->base = insn->opsize == 2 ? base & 0xffffff : base;
+    cpu->changed |= CHANGED_MODE; /* engines remember descriptors by where they are */
     return CPU_OK;
 }
 OP(LGDT) { return load_dtable(cpu, insn, &cpu->gdtr); }

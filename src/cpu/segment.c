@@ -60,10 +60,8 @@ void seg_set_null(struct cpu *cpu, enum segreg reg, uint16_t sel)
 {
     struct seg *s = &cpu->seg[reg];
 
-    s->sel = sel;
-    s->access &= (uint16_t)~ACC_P;
-    s->base = 0;
-    s->limit = 0;
+    /* With DPL 3, the only field that still matters: a return to an outer level leaves it alone. */
+    *s = (struct seg){.sel = sel, .access = ACC_DPL};
     cpu->changed |= CHANGED_MODE;
 }
 

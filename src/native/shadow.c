@@ -618,6 +618,12 @@ static struct jtable *steal_table(const struct bt *bt)
     return table;
 }
 
+static void shadow_forget_slots(struct bt *bt)
+{
+    for (unsigned n = 0; n < MODE_SLOTS; n++)
+        bt->slot[n].mode = GATES_NONE;
+}
+
 static struct jtable *table_of(struct user_table *tables, unsigned count, unsigned *next, struct bt *bt)
 {
     for (unsigned n = 0; n < count; n++)
@@ -630,6 +636,7 @@ static struct jtable *table_of(struct user_table *tables, unsigned count, unsign
     if (!t->table)
         t->table = steal_table(bt);
     jtable_clear(t->table);
+    shadow_forget_slots(bt); /* one of them may have been this table's */
     t->mode = bt->mode;
     t->cs_base = bt->cs_base;
     t->cs_limit = bt->cs_limit;
@@ -645,6 +652,9 @@ void shadow_select(struct bt *bt)
                                : table_of(sup_table, SUP_TABLES, &sup_next, bt);
     bt->table = table;
     bt->jtable = jtable_base(table);
+    if (bt->cs_base == 0 && bt->cs_limit == UINT32_MAX)
+        bt->slot[mode_slot_number(bt->mode)] =
+            (struct mode_slot){.mode = bt->mode, .jtable = bt->jtable, .table = table};
 }
 
 void shadow_sync(struct bt *bt)
@@ -661,7 +671,13 @@ void shadow_sync(struct bt *bt)
         changed |= CHANGED_TLB;
     }
     if (!current || (changed & (CHANGED_CR3 | CHANGED_TLB))) {
+        struct space *before = current;
         current = space_find(cpu);
+        if (current != before) {
+            shadow_forget_slots(bt);
+            for (unsigned v = 0; v < VIEWS; v++)
+                bt->view[v] = current->window[v];
+        }
         current->used_at = ++now;
         sync_space(cpu, current);
         sup_check_all(bt, sup_code[0]);

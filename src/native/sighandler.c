@@ -89,7 +89,18 @@ static void on_fault(int sig, siginfo_t *si, void *context)
     }
     if (!tr_in_code((void *)r[REG_RIP]))
         die(sig, si, context);
-    if ((page_fault || sig == SIGBUS) && at >= bt->window && at < bt->window + WINDOW_SIZE) {
+    if (page_fault && at >= bt->view[0] && at < bt->view[0] + WINDOW_SIZE && bt->window != bt->view[0]) {
+        /* A descriptor, or the stack to which INT goes: if it is not to be had, the interpreter says why. */
+        uint8_t *user = bt->window;
+        uint32_t error = 0;
+        bt->window = bt->view[0];
+        enum fill fill = shadow_fill(bt, (gla_t)(at - bt->view[0]), r[REG_ERR] & PFERR_W, &error);
+        bt->window = user;
+        if (fill == FILL_OK) {
+            errno = saved_errno;
+            return;
+        }
+    } else if ((page_fault || sig == SIGBUS) && at >= bt->window && at < bt->window + WINDOW_SIZE) {
         gla_t gla = (gla_t)(at - bt->window);
         uint32_t error = 0;
         enum stat_id before = stats_enter(STAT_shadow_fill);

@@ -11,11 +11,16 @@
 
 #include "log.h"
 
+bool world_has_fsgsbase(void)
+{
+    return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+}
+
 void world_set_gs_base(const void *base)
 {
     static int fsgsbase = -1;
     if (fsgsbase < 0)
-        fsgsbase = (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE) != 0;
+        fsgsbase = world_has_fsgsbase();
     if (fsgsbase)
         __asm__ volatile("wrgsbase %0" : : "r"(base));
     else

@@ -14,5 +14,7 @@ void world_exit_recovered(void);
 /* [world_enter_restart, world_enter_end): not yet in guest code. The kick handler moves the host
  * there to world_enter_abort, which returns EXIT_KICK. */
 extern const char world_enter_restart[], world_enter_end[], world_enter_abort[];
+/* Whether user code may write GS base itself (CR4.FSGSBASE of the host). */
+bool world_has_fsgsbase(void);
 /* GS base = base of the window. WRGSBASE where the kernel allows it, else arch_prctl. */
 void world_set_gs_base(const void *base);
