@@ -16,6 +16,7 @@
 #include "engines.h"
 #include "log.h"
 #include "part_linux.h"
+#include "part_nano.h"
 #include "report.h"
 #include "results.h"
 
@@ -28,6 +29,7 @@ struct bench {
     gboolean quick, check;
     struct results results;
     struct linux_part linux_part;
+    struct nano_part nano_part;
     struct report report;
     bool run_nano, run_linux;
 };
@@ -150,6 +152,17 @@ static bool linux_round(struct bench *bench, GError **error)
     return linux_native_round(&bench->linux_part, &bench->results, error);
 }
 
+static bool nano_rounds(struct bench *bench, GError **error)
+{
+    for (unsigned n = 0; n < engine_count; n++) {
+        unsigned i = progress.round % 2 ? n : engine_count - 1 - n;
+        if (engines[i].wanted && !engines[i].refused &&
+            !nano_round(&bench->nano_part, &engines[i], &bench->results, error))
+            return false;
+    }
+    return true;
+}
+
 static bool bench_run(struct bench *bench, GError **error)
 {
     progress.rounds = (unsigned)bench->rounds;
@@ -157,7 +170,7 @@ static bool bench_run(struct bench *bench, GError **error)
     progress.terminal = isatty(2);
     bool ok = true;
     for (progress.round = 1; progress.round <= progress.rounds && ok; progress.round++)
-        ok = !bench->run_linux || linux_round(bench, error);
+        ok = (!bench->run_nano || nano_rounds(bench, error)) && (!bench->run_linux || linux_round(bench, error));
     if (progress.terminal)
         fprintf(stderr, "\r\033[K");
     return ok;
@@ -167,21 +180,28 @@ static bool bench_prepare(struct bench *bench, GError **error)
 {
     if (!engines_choose(bench->engine_list ? bench->engine_list : "bt,direct,kvm,tcg", error))
         return false;
-    if (!bench->kernel)
-        bench->kernel = default_kernel();
-    engines_probe(bench->kernel);
-    bool any = false;
-    for (unsigned i = 0; i < engine_count; i++)
-        any |= engines[i].wanted && !engines[i].refused;
-    if (!any)
-        return bench_fail(error, "none of the engines asked for runs here: %s", engines[0].refused ? engines[0].refused : "");
+    bench->nano_part = (struct nano_part){.quick = bench->quick, .cpu = bench->cpu, .tsc_ghz = bench->report.tsc_ghz,
+                                          .progress = progress_say};
+    if (!nano_prepare(&bench->nano_part, error))
+        return false;
     if (bench->run_linux) {
+        if (!bench->kernel)
+            bench->kernel = default_kernel();
         bench->linux_part = (struct linux_part){
             .kernel = bench->kernel, .names = bench->names ? bench->names : "all", .batch_ms = bench->quick ? 2 : 10,
             .cpu = bench->cpu, .native_cpu = bench->cpu >= 0 ? bench->cpu : last_cpu(), .progress = progress_say};
-        return linux_prepare(&bench->linux_part, error);
+        if (!linux_prepare(&bench->linux_part, error))
+            return false;
     }
-    return true;
+    engines_probe(bench->nano_part.path);
+    const struct engine *refused = NULL;
+    for (unsigned i = 0; i < engine_count; i++) {
+        if (engines[i].wanted && !engines[i].refused)
+            return true;
+        if (engines[i].wanted)
+            refused = &engines[i];
+    }
+    return bench_fail(error, "none of the engines asked for runs here; %s: %s", refused->name, refused->refused);
 }
 
 int bench_main(int argc, char **argv)
@@ -196,21 +216,24 @@ int bench_main(int argc, char **argv)
         return STATUS_ERROR;
     }
     results_init(&bench.results);
+    GDateTime *now = g_date_time_new_now_utc();
+    char *date = g_date_time_format(now, "%Y-%m-%d"), *host = host_name();
+    bench.report = (struct report){.results = &bench.results, .date = date, .host = host,
+                                   .rounds = (unsigned)bench.rounds, .quick = bench.quick, .tsc_ghz = tsc_ghz()};
     bool ok = bench_prepare(&bench, &error) && bench_run(&bench, &error);
     if (!ok) {
         log_user("bench: %s", error->message);
         g_clear_error(&error);
         status = STATUS_ERROR;
     }
-    GDateTime *now = g_date_time_new_now_utc();
-    char *date = g_date_time_format(now, "%Y-%m-%d"), *host = host_name();
-    bench.report = (struct report){.results = &bench.results, .date = date, .host = host,
-                                   .kernel = bench.run_linux ? bench.kernel : NULL, .rounds = (unsigned)bench.rounds,
-                                   .quick = bench.quick, .tsc_ghz = tsc_ghz()};
-    report_text(&bench.report, stdout);
+    bench.report.kernel = bench.run_linux ? bench.kernel : NULL;
+    if (ok)
+        report_text(&bench.report, stdout);
+    linux_clear(&bench.linux_part);
+    nano_clear(&bench.nano_part);
+    results_clear(&bench.results);
     g_date_time_unref(now);
     g_free(date);
     g_free(host);
-    results_clear(&bench.results);
     return status;
 }

@@ -2,7 +2,6 @@
 #include "child.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -33,8 +32,6 @@ static void child_setup(gpointer user)
         if (sched_setaffinity(0, sizeof set, &set))
             _exit(126);
     }
-    if (child->pass_fd >= 0)
-        fcntl(child->pass_fd, F_SETFD, 0);
 }
 
 /* What one of the two pipes brought; false at its end. */

@@ -45,6 +45,7 @@ const struct figure figures[] = {
     NANO("divide_error", "divide error", .published = {889, 3223, 1014}),
     NANO("pte_modify", "PTE modification", .most_cycles = 50, .published = {1, 391, 12733}),
     NANO("invlpg", "INVLPG"),
+    NANO("page_remap", "page given another frame, INVLPG, read"),
     NANO("context_switch", "context switch, CR3 + stack"),
     NANO("rdtsc", "RDTSC", .published = {0, 216, 0}, .note = "translated in place; by callout 1254, by trap 2030"),
     NANO("hlt_wake", "timer interrupt after HLT, lateness"),

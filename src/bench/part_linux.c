@@ -1,17 +1,15 @@
 /* The Linux part. See part_linux.h; the lines are those of programs/main.c. */
 #include "part_linux.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "child.h"
 #include "cpio.h"
+#include "memfile.h"
 #include "sample.h"
 
 extern const uint8_t bench_program[];
@@ -44,32 +42,13 @@ struct run {
     unsigned batch_count;
 };
 
-/* A file without a name, readable as /proc/PID/fd/N by our children. */
-static char *nameless_file(const char *name, const void *content, size_t size, int *fd, GError **error)
-{
-    *fd = memfd_create(name, MFD_CLOEXEC);
-    const char *at = content;
-    while (*fd >= 0 && size > 0) {
-        ssize_t n = write(*fd, at, size);
-        if (n <= 0)
-            break;
-        at += n;
-        size -= (size_t)n;
-    }
-    if (*fd < 0 || size) {
-        bench_fail(error, "cannot keep %s in memory: %s", name, g_strerror(errno));
-        return NULL;
-    }
-    return g_strdup_printf("/proc/%d/fd/%d", (int)getpid(), *fd);
-}
-
 bool linux_prepare(struct linux_part *part, GError **error)
 {
     part->program_fd = part->initrd_fd = -1;
     if (access(part->kernel, R_OK))
         return bench_fail(error, "there is no kernel %s; give one with --kernel FILE, or fetch Debian's with "
                           "'sh tests/tools/guests.sh fetch'", part->kernel);
-    part->program_path = nameless_file("bench-program", bench_program, bench_program_size, &part->program_fd, error);
+    part->program_path = memfile_new("bench-program", bench_program, bench_program_size, &part->program_fd, error);
     if (!part->program_path)
         return false;
     fchmod(part->program_fd, 0700);
@@ -78,19 +57,19 @@ bool linux_prepare(struct linux_part *part, GError **error)
     cpio_add(archive, "dev/console", S_IFCHR | 0600, "", 0, 5, 1);
     cpio_add(archive, "init", S_IFREG | 0755, bench_program, bench_program_size, 0, 0);
     cpio_end(archive);
-    part->initrd_path = nameless_file("bench-initrd", archive->data, archive->len, &part->initrd_fd, error);
+    part->initrd_path = memfile_new("bench-initrd", archive->data, archive->len, &part->initrd_fd, error);
     g_byte_array_free(archive, TRUE);
     return part->initrd_path;
 }
 
 void linux_clear(struct linux_part *part)
 {
+    if (part->program_path)
+        close(part->program_fd);
+    if (part->initrd_path)
+        close(part->initrd_fd);
     g_free(part->program_path);
     g_free(part->initrd_path);
-    if (part->program_fd >= 0)
-        close(part->program_fd);
-    if (part->initrd_fd >= 0)
-        close(part->initrd_fd);
 }
 
 static void clock_hold(struct run *run, const char *what, double host, double own)
@@ -172,7 +151,7 @@ bool linux_guest_round(struct linux_part *part, const struct engine *engine, str
     struct run run = {.part = part, .results = results, .engine = engine->name, .guest = true};
     char *append = g_strdup_printf("console=ttyS0 panic=-1 bench_ms=%u bench_names=%s", part->batch_ms, part->names);
     GPtrArray *argv = engine_command(engine, part->kernel, part->initrd_path, append, NULL);
-    struct child child = {.argv = (const char *const *)argv->pdata, .cpu = part->cpu, .pass_fd = -1,
+    struct child child = {.argv = (const char *const *)argv->pdata, .cpu = part->cpu,
                           .silence = strcmp(engine->name, "interp") == 0 ? SILENCE_INTERP : SILENCE, .grace = 20,
                           .line = run_line, .user = &run};
     part->progress(engine->name, "boot");
@@ -193,7 +172,7 @@ bool linux_native_round(struct linux_part *part, struct results *results, GError
     char ms[16];
     g_snprintf(ms, sizeof ms, "%u", part->batch_ms);
     const char *const argv[] = {part->program_path, "measure", NATIVE_FOLDER, ms, part->names, NULL};
-    struct child child = {.argv = argv, .cpu = part->native_cpu, .pass_fd = -1, .silence = SILENCE, .grace = 20,
+    struct child child = {.argv = argv, .cpu = part->native_cpu, .silence = SILENCE, .grace = 20,
                           .line = run_line, .user = &run};
     bool ok = child_run(&child, error);
     g_free(child.errors);

@@ -1,0 +1,23 @@
+/* The nano part: a guest kernel of our own that measures single operations. */
+#pragma once
+
+#include <stdbool.h>
+
+#include <glib.h>
+
+#include "engines.h"
+#include "results.h"
+
+struct nano_part {
+    bool quick;
+    int cpu;        /* to which guests are pinned, or CHILD_ANY_CPU */
+    double tsc_ghz; /* the host's time-stamp counter */
+    void (*progress)(const char *engine, const char *what);
+    int fd;
+    char *path; /* of the kernel, for an engine's -kernel */
+};
+
+/* All but fd and path are set before. */
+bool nano_prepare(struct nano_part *part, GError **error);
+void nano_clear(struct nano_part *part);
+bool nano_round(struct nano_part *part, const struct engine *engine, struct results *results, GError **error);
