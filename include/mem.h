@@ -103,6 +103,15 @@ static inline uint8_t mem_page_flags(gpa_t gpa)
 /* Offset in the memfd of a page for which mem_ptr is not NULL. */
 uint64_t mem_file_offset(gpa_t gpa);
 
+/* The memory map in pieces, for an engine that hands it to somebody else: the piece that gpa (below 4 GiB) lies in, from
+ * gpa on, to where it changes its nature or to 4 GiB. */
+struct mem_piece {
+    uint64_t size;
+    uint8_t *host; /* NULL: a device, or nobody */
+    bool rom;      /* writes are to go through mem_write */
+};
+struct mem_piece mem_piece_at(gpa_t gpa);
+
 /* Any length, any memory: RAM, ROM, MMIO (split into naturally sized accesses), open bus. mem_write
  * honours page_flags (code invalidation, ROM). For the interpreter's slow path and DMA. */
 void mem_read(gpa_t gpa, void *buffer, uint32_t len);

@@ -203,6 +203,29 @@ uint64_t mem_file_offset(gpa_t gpa)
     return region->block->offset + region->offset + (gpa - region->base);
 }
 
+struct mem_piece mem_piece_at(gpa_t gpa)
+{
+    gpa_t end = MEM_PAGES * (gpa_t)PAGE_SIZE;
+    const struct mem_region *region = mem_find(gpa);
+
+    if (region) {
+        uint8_t *host = region->block ? region->block->host + region->offset + (gpa - region->base) : NULL;
+        return (struct mem_piece){region->base + region->size - gpa, host, region->rom};
+    }
+    for (unsigned i = 0; i < guest_mem.region_count; i++) {
+        if (guest_mem.regions[i].base > gpa)
+            end = MIN(end, guest_mem.regions[i].base);
+    }
+    if (gpa >= guest_mem.ram_size)
+        return (struct mem_piece){end - gpa, NULL, false};
+    end = MIN(end, guest_mem.ram_size);
+    bool rom = mem_page_flags(gpa) & MEM_PAGE_ROM;
+    gpa_t at = (gpa | (PAGE_SIZE - 1)) + 1;
+    while (at < end && !!(mem_page_flags(at) & MEM_PAGE_ROM) == rom)
+        at += PAGE_SIZE;
+    return (struct mem_piece){at - gpa, guest_mem.ram + gpa, rom};
+}
+
 bool mem_is_free(gpa_t base, uint32_t size)
 {
     if (base < guest_mem.ram_size)

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "engine_bt.h"
+#include "engine_kvm.h"
 #include "log.h"
 #include "native/sighandler.h"
 #include "stats.h"
@@ -32,7 +33,8 @@ struct vcpu {
     pthread_t thread;
     bool started;
     bool ferr_seen;
-    struct bt *bt;          /* the translator's state around cpu, NULL for the interpreter */
+    struct bt *bt;          /* the translator's state around cpu, NULL for the interpreter and KVM */
+    struct kvm *kvm;        /* NULL for all others */
     volatile int *kick;     /* leave the engine at the next boundary */
     volatile int *intr;     /* level of the INTR pin */
     volatile int own_kick, own_intr; /* what these point to without bt */
@@ -44,7 +46,7 @@ struct vcpu {
     uint64_t instructions;
 };
 
-static const char *const accel_names[ACCEL_COUNT] = {"bt", "interp", "lockstep", "direct"};
+static const char *const accel_names[ACCEL_COUNT] = {"bt", "interp", "lockstep", "direct", "kvm"};
 
 const char *vcpu_accel_name(enum accel_kind kind)
 {
@@ -72,7 +74,7 @@ struct vcpu *vcpu_new(enum accel_kind kind, unsigned tb_size, const struct cpu_m
     }
     struct bt *bt = NULL;
     struct cpu *cpu;
-    if (kind == ACCEL_INTERP) {
+    if (kind == ACCEL_INTERP || kind == ACCEL_KVM) {
         int rc = posix_memalign((void **)&cpu, 64, sizeof *cpu);
         assert_always(rc == 0);
         memset(cpu, 0, sizeof *cpu);
@@ -89,6 +91,16 @@ struct vcpu *vcpu_new(enum accel_kind kind, unsigned tb_size, const struct cpu_m
     vcpu->cpu->model = model;
     vcpu->cpu->interp = interp_new(vcpu->cpu);
     vcpu->hooks = *hooks;
+    if (kind == ACCEL_KVM) {
+        vcpu->kvm = kvm_new(cpu, error);
+        if (!vcpu->kvm) {
+            interp_free(cpu->interp);
+            free(cpu);
+            g_free(vcpu);
+            return NULL;
+        }
+        interp_share_ram(cpu);
+    }
     if (!bt) {
         vcpu->kick = &vcpu->own_kick;
         vcpu->intr = &vcpu->own_intr;
@@ -105,6 +117,8 @@ struct vcpu *vcpu_new(enum accel_kind kind, unsigned tb_size, const struct cpu_m
 void vcpu_free(struct vcpu *vcpu)
 {
     assert_always(!vcpu->started);
+    if (vcpu->kvm)
+        kvm_free(vcpu->kvm);
     interp_free(vcpu->cpu->interp);
     if (!vcpu->bt)
         free(vcpu->cpu); /* the translator's state lives as long as its windows and signal handlers */
@@ -123,6 +137,8 @@ void vcpu_kick(struct vcpu *vcpu)
         pthread_mutex_unlock(&vcpu->wait_lock);
     } else if (vcpu->bt && vcpu->started && !pthread_equal(pthread_self(), vcpu->thread)) {
         pthread_kill(vcpu->thread, sighandler_kick_signal()); /* translated code polls nothing */
+    } else if (vcpu->kvm && vcpu->started && !pthread_equal(pthread_self(), vcpu->thread)) {
+        kvm_kick(vcpu->kvm, vcpu->thread);
     }
 }
 
@@ -234,12 +250,32 @@ static bool vcpu_take_nmi(struct vcpu *vcpu)
     return false;
 }
 
+/* KVM delivers interrupts and NMIs by itself, and wakes a halted CPU with them. */
+static int vcpu_vector_for_kvm(void *opaque)
+{
+    struct vcpu *vcpu = opaque;
+    machine_lock();
+    int vector = *vcpu->intr ? vcpu->hooks.ack(vcpu->hooks.opaque) : -1;
+    machine_unlock();
+    return vector;
+}
+
+static void vcpu_run_kvm(struct vcpu *vcpu)
+{
+    const struct kvm_irq irq = {vcpu_vector_for_kvm, vcpu};
+    if (atomic_exchange(&vcpu->nmi, false))
+        kvm_nmi(vcpu->kvm);
+    kvm_run_guest(vcpu->kvm, vcpu->kick, vcpu->intr, &irq);
+}
+
 /* False: the thread is to end. */
 static bool vcpu_serve_requests(struct vcpu *vcpu)
 {
     int requests = atomic_load(&vcpu->requests);
     if (requests & REQUEST_STOP)
         return false;
+    if (vcpu->kvm)
+        kvm_fetch(vcpu->kvm); /* they look at the processor */
     if (requests & (REQUEST_RESET | REQUEST_BUS))
         stats_enter(STAT_device_bus);
     if (requests & REQUEST_RESET) {
@@ -279,6 +315,8 @@ static void *vcpu_thread(void *opaque)
 
     if (vcpu->bt)
         bt_attach_thread(vcpu->bt);
+    if (vcpu->kvm)
+        kvm_attach_thread(vcpu->kvm);
     stats_enter(STAT_dispatch);
     for (;;) {
         /* Before looking at anything it announces: what comes later kicks again. */
@@ -288,10 +326,15 @@ static void *vcpu_thread(void *opaque)
                 break;
             continue;
         }
-        bool waiting = vcpu_take_nmi(vcpu);
-        bool deliverable = *vcpu->intr && (cpu->eflags & FL_IF);
-        if (deliverable && !cpu->inhibit_irq)
-            vcpu_take_interrupt(vcpu);
+        bool waiting = false, deliverable = false;
+        if (vcpu->kvm) {
+            vcpu_run_kvm(vcpu);
+        } else {
+            waiting = vcpu_take_nmi(vcpu);
+            deliverable = *vcpu->intr && (cpu->eflags & FL_IF);
+            if (deliverable && !cpu->inhibit_irq)
+                vcpu_take_interrupt(vcpu);
+        }
         if (cpu->shutdown) {
             machine_lock();
             vcpu->hooks.triple_fault(vcpu->hooks.opaque);
@@ -304,6 +347,8 @@ static void *vcpu_thread(void *opaque)
             vcpu_sleep(vcpu, STAT_idle);
             continue;
         }
+        if (vcpu->kvm)
+            continue;
         uint64_t done = 0;
         if (waiting) {
             stats_enter(STAT_interp_inhibit);

@@ -15,6 +15,7 @@ enum accel_kind {
     ACCEL_INTERP,   /* the interpreter */
     ACCEL_LOCKSTEP, /* both, compared block by block */
     ACCEL_DIRECT,   /* translation, and ring 3 directly on the host CPU */
+    ACCEL_KVM,      /* the host CPU's virtualization, by /dev/kvm */
     ACCEL_COUNT
 };
 

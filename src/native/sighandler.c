@@ -192,10 +192,22 @@ void sighandler_init(void)
     sigaction(SIGILL, &sa, NULL);
     sa.sa_sigaction = on_trap;
     sigaction(SIGTRAP, &sa, NULL);
+    sighandler_init_kick();
+}
+
+void sighandler_init_kick(void)
+{
+    struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART, .sa_sigaction = on_kick};
     sigemptyset(&sa.sa_mask);
-    sa.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
-    sa.sa_sigaction = on_kick;
     sigaction(sighandler_kick_signal(), &sa, NULL);
+}
+
+void sighandler_attach_kick(void)
+{
+    sigset_t blocked;
+    sigfillset(&blocked);
+    sigdelset(&blocked, sighandler_kick_signal());
+    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
 }
 
 void sighandler_attach(struct bt *bt)

@@ -19,6 +19,9 @@ void sighandler_attach(struct bt *bt);
 int sighandler_kick_signal(void);
 /* Process-wide handlers. */
 void sighandler_init(void);
+/* The same for an engine that needs no more of it than the kick: to be interrupted in a system call. */
+void sighandler_init_kick(void);
+void sighandler_attach_kick(void);
 
 /* After EXIT_FAULT: what the guest's page tables refused. */
 struct guest_fault {
