@@ -19,6 +19,8 @@
 #include "part_nano.h"
 #include "report.h"
 #include "results.h"
+#include "shares.h"
+#include "targets.h"
 
 #define STATUS_MISSED 1
 #define STATUS_ERROR 2
@@ -163,6 +165,30 @@ static bool nano_rounds(struct bench *bench, GError **error)
     return true;
 }
 
+/* One more run of each engine of ours, with statistics; its times are not figures, since to take them costs some. */
+static bool shares_collect(struct bench *bench, GError **error)
+{
+    bool ok = true;
+    for (unsigned i = 0; i < engine_count && ok; i++) {
+        struct shares shares;
+        if (!engines[i].wanted || engines[i].refused || !engines[i].has_stats)
+            continue;
+        char *path = NULL;
+        int fd = g_file_open_tmp("ringer-bench.XXXXXX", &path, error);
+        if (fd < 0)
+            return false;
+        close(fd);
+        ok = linux_stats_run(&bench->linux_part, &engines[i], path, error);
+        if (ok) {
+            ok = shares_read(&shares, engines[i].name, path, error);
+            g_array_append_val(bench->report.shares, shares);
+        }
+        unlink(path);
+        g_free(path);
+    }
+    return ok;
+}
+
 static bool bench_run(struct bench *bench, GError **error)
 {
     progress.rounds = (unsigned)bench->rounds;
@@ -171,6 +197,9 @@ static bool bench_run(struct bench *bench, GError **error)
     bool ok = true;
     for (progress.round = 1; progress.round <= progress.rounds && ok; progress.round++)
         ok = (!bench->run_nano || nano_rounds(bench, error)) && (!bench->run_linux || linux_round(bench, error));
+    progress.round = progress.rounds;
+    if (ok && bench->run_linux)
+        ok = shares_collect(bench, error);
     if (progress.terminal)
         fprintf(stderr, "\r\033[K");
     return ok;
@@ -219,16 +248,29 @@ int bench_main(int argc, char **argv)
     GDateTime *now = g_date_time_new_now_utc();
     char *date = g_date_time_format(now, "%Y-%m-%d"), *host = host_name();
     bench.report = (struct report){.results = &bench.results, .date = date, .host = host,
-                                   .rounds = (unsigned)bench.rounds, .quick = bench.quick, .tsc_ghz = tsc_ghz()};
+                                   .rounds = (unsigned)bench.rounds, .quick = bench.quick, .tsc_ghz = tsc_ghz(),
+                                   .version = RINGER_VERSION,
+                                   .shares = g_array_new(FALSE, FALSE, sizeof(struct shares))};
     bool ok = bench_prepare(&bench, &error) && bench_run(&bench, &error);
+    bench.report.kernel = bench.run_linux ? bench.kernel : NULL;
+    bench.report.targets = targets_judge(&bench.results);
+    if (ok) {
+        report_text(&bench.report, stdout);
+        ok = (!bench.json || report_json(&bench.report, bench.json, &error)) &&
+             (!bench.html || report_html(&bench.report, bench.html, &error));
+        for (unsigned i = 0; i < bench.report.targets->len && bench.check; i++)
+            if (!g_array_index(bench.report.targets, struct target, i).met)
+                status = STATUS_MISSED;
+    }
     if (!ok) {
         log_user("bench: %s", error->message);
         g_clear_error(&error);
         status = STATUS_ERROR;
     }
-    bench.report.kernel = bench.run_linux ? bench.kernel : NULL;
-    if (ok)
-        report_text(&bench.report, stdout);
+    for (unsigned i = 0; i < bench.report.shares->len; i++)
+        shares_clear(&g_array_index(bench.report.shares, struct shares, i));
+    g_array_free(bench.report.shares, TRUE);
+    targets_free(bench.report.targets);
     linux_clear(&bench.linux_part);
     nano_clear(&bench.nano_part);
     results_clear(&bench.results);

@@ -30,8 +30,7 @@ struct run {
     struct linux_part *part;
     struct results *results;
     const char *engine;
-    bool guest;
-    int64_t started_us, booted_us;
+    int64_t booted_us;
     bool clock_set;
     int64_t clock_us; /* of the last and the first clock line: by the host, by the guest */
     uint64_t clock_ns, clock_ticks;
@@ -145,12 +144,12 @@ static enum child_want run_line(void *user, char *line, int64_t at_us, GError **
     return CHILD_MORE;
 }
 
-bool linux_guest_round(struct linux_part *part, const struct engine *engine, struct results *results,
-                       GError **error)
+static bool guest_run(struct linux_part *part, const struct engine *engine, const char *stats,
+                      struct results *results, GError **error)
 {
-    struct run run = {.part = part, .results = results, .engine = engine->name, .guest = true};
+    struct run run = {.part = part, .results = results, .engine = engine->name};
     char *append = g_strdup_printf("console=ttyS0 panic=-1 bench_ms=%u bench_names=%s", part->batch_ms, part->names);
-    GPtrArray *argv = engine_command(engine, part->kernel, part->initrd_path, append, NULL);
+    GPtrArray *argv = engine_command(engine, part->kernel, part->initrd_path, append, stats);
     struct child child = {.argv = (const char *const *)argv->pdata, .cpu = part->cpu,
                           .silence = strcmp(engine->name, "interp") == 0 ? SILENCE_INTERP : SILENCE, .grace = 20,
                           .line = run_line, .user = &run};
@@ -163,6 +162,23 @@ bool linux_guest_round(struct linux_part *part, const struct engine *engine, str
     g_free(child.errors);
     g_ptr_array_free(argv, TRUE);
     g_free(append);
+    return ok;
+}
+
+bool linux_guest_round(struct linux_part *part, const struct engine *engine, struct results *results,
+                       GError **error)
+{
+    return guest_run(part, engine, NULL, results, error);
+}
+
+bool linux_stats_run(struct linux_part *part, const struct engine *engine, const char *path, GError **error)
+{
+    struct results unused;
+    char *stats = g_strdup_printf("file:%s", path);
+    results_init(&unused);
+    bool ok = guest_run(part, engine, stats, &unused, error);
+    results_clear(&unused);
+    g_free(stats);
     return ok;
 }
 

@@ -26,4 +26,6 @@ void linux_clear(struct linux_part *part);
 /* One round: boots a guest and measures in it. */
 bool linux_guest_round(struct linux_part *part, const struct engine *engine, struct results *results,
                        GError **error);
+/* The same once more with statistics, which the engine writes to path; no figures. */
+bool linux_stats_run(struct linux_part *part, const struct engine *engine, const char *path, GError **error);
 bool linux_native_round(struct linux_part *part, struct results *results, GError **error);

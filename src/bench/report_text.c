@@ -6,6 +6,8 @@
 #include "engines.h"
 #include "report.h"
 #include "sample.h"
+#include "shares.h"
+#include "targets.h"
 
 #define TITLE 52
 #define CELL 32
@@ -42,7 +44,7 @@ static void cell_print(const struct report *report, FILE *out, const char *engin
     int digits = median / scale < 10 ? 2 : median / scale < 100 ? 1 : 0;
     if (figure_is_native(figure) && strcmp(engine, RESULTS_NATIVE) != 0 && !isnan(of_native))
         snprintf(ratio, sizeof ratio, "%.2f", of_native);
-    snprintf(cell, sizeof cell, "%.*f %s (%.*f..%.*f) %6s", digits, median / scale, unit, digits,
+    snprintf(cell, sizeof cell, "%.*f%s%s (%.*f..%.*f) %6s", digits, median / scale, *unit ? " " : "", unit, digits,
              sample_least(values, count) / scale, digits, sample_most(values, count) / scale, ratio);
     fprintf(out, " %*s", CELL, cell);
 }
@@ -58,22 +60,40 @@ static bool engine_has(const struct report *report, const char *engine, bool nan
     return false;
 }
 
+unsigned report_columns(const struct report *report, bool nano, const char **columns, unsigned max)
+{
+    unsigned count = 0;
+    if (engine_has(report, RESULTS_NATIVE, nano) && count < max)
+        columns[count++] = RESULTS_NATIVE;
+    for (unsigned i = 0; i < engine_count; i++) {
+        if (engine_has(report, engines[i].name, nano) && count < max)
+            columns[count++] = engines[i].name;
+    }
+    return count;
+}
+
+/* "native / software VMM / hardware VMM" as published. */
+static void published_print(FILE *out, const struct figure_published *published)
+{
+    const double values[] = {published->native, published->software_vmm, published->hardware_vmm};
+    for (unsigned i = 0; i < 3; i++) {
+        if (values[i] > 0)
+            fprintf(out, " %6.0f", values[i]);
+        else
+            fprintf(out, " %6s", published->software_vmm > 0 ? "-" : "");
+    }
+}
+
 static void table_print(const struct report *report, FILE *out, bool nano)
 {
     const char *columns[16];
-    unsigned count = 0;
-    if (engine_has(report, RESULTS_NATIVE, nano))
-        columns[count++] = RESULTS_NATIVE;
-    for (unsigned i = 0; i < engine_count; i++) {
-        if (engine_has(report, engines[i].name, nano))
-            columns[count++] = engines[i].name;
-    }
+    unsigned count = report_columns(report, nano, columns, G_N_ELEMENTS(columns));
     if (!count)
         return;
     fprintf(out, "\n%-*s", TITLE, nano ? "cycles per operation" : "time per operation, and times native");
     for (unsigned c = 0; c < count; c++)
         fprintf(out, " %*s", CELL, columns[c]);
-    fprintf(out, "\n");
+    fprintf(out, nano ? "  2006: native, BT, VT-x\n" : "\n");
     for (unsigned i = 0; i < figure_count; i++) {
         if ((figures[i].part == FIGURE_NANO) != nano)
             continue;
@@ -86,10 +106,14 @@ static void table_print(const struct report *report, FILE *out, bool nano)
         fprintf(out, "%-*s", TITLE, figures[i].title);
         for (unsigned c = 0; c < count; c++)
             cell_print(report, out, columns[c], &figures[i]);
+        if (nano)
+            published_print(out, &figures[i].published);
         fprintf(out, "\n");
     }
-    if (nano)
+    if (nano) {
+        fprintf(out, "2006: %s\n", figure_source);
         return;
+    }
     fprintf(out, "%-*s", TITLE, "compute set, geometric mean");
     for (unsigned c = 0; c < count; c++) {
         double mean = results_compute_mean(report->results, columns[c], NULL, NULL);
@@ -101,6 +125,19 @@ static void table_print(const struct report *report, FILE *out, bool nano)
     fprintf(out, "\n");
 }
 
+static void shares_print(const struct shares *shares, FILE *out)
+{
+    fprintf(out, "\nwhere the time goes, %s: %.2f s of its processor thread, boot and all programs\n", shares->engine,
+            shares->wall_ns / 1e9);
+    for (unsigned i = 0; i < shares->rows->len; i++) {
+        const struct share *share = &g_array_index(shares->rows, struct share, i);
+        if (share->ns < shares->wall_ns / 200)
+            break;
+        fprintf(out, "  %5.1f %%  %-16s %-12s %10.0f times  %s\n", 100 * share->ns / shares->wall_ns, share->name,
+                share->group, share->count, share->text);
+    }
+}
+
 void report_text(const struct report *report, FILE *out)
 {
     fprintf(out, "\n%s, %u round%s%s, medians (least..most)\n%s\n", report->date, report->rounds,
@@ -109,6 +146,14 @@ void report_text(const struct report *report, FILE *out)
         fprintf(out, "guest kernel %s\n", report->kernel);
     table_print(report, out, false);
     table_print(report, out, true);
+    for (unsigned i = 0; i < report->shares->len; i++)
+        shares_print(&g_array_index(report->shares, struct shares, i), out);
+    fprintf(out, "\n");
+    for (unsigned i = 0; i < report->targets->len; i++) {
+        char *text = target_text(&g_array_index(report->targets, struct target, i));
+        fprintf(out, "%s\n", text);
+        g_free(text);
+    }
     for (unsigned i = 0; i < engine_count; i++) {
         if (engines[i].wanted && engines[i].refused)
             fprintf(out, "left out: %s: %s\n", engines[i].name, engines[i].refused);

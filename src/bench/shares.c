@@ -1,0 +1,69 @@
+/* Where an engine's time goes. See shares.h; the JSON is that of stats_json in include/stats.h. */
+#include "shares.h"
+
+#include <string.h>
+
+#include <jansson.h>
+
+#include "child.h"
+
+static int share_compare(gconstpointer a, gconstpointer b)
+{
+    double x = ((const struct share *)a)->ns, y = ((const struct share *)b)->ns;
+    return (x < y) - (x > y);
+}
+
+static const char *text_of(json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+bool shares_read(struct shares *shares, const char *engine, const char *path, GError **error)
+{
+    json_error_t why;
+    json_t *root = json_load_file(path, 0, &why), *row;
+    const char *name;
+
+    *shares = (struct shares){.engine = g_strdup(engine), .rows = g_array_new(FALSE, FALSE, sizeof(struct share))};
+    if (!root)
+        return bench_fail(error, "%s: its statistics cannot be read: %s", engine, why.text);
+    shares->wall_ns = json_number_value(json_object_get(root, "wall_ns"));
+    json_object_foreach(json_object_get(root, "counters"), name, row) {
+        json_t *ns = json_object_get(row, "ns");
+        if (!ns || json_number_value(ns) <= 0)
+            continue;
+        struct share share = {.name = g_strdup(name), .group = g_strdup(text_of(row, "group")),
+                              .text = g_strdup(text_of(row, "text")), .ns = json_number_value(ns),
+                              .count = json_number_value(json_object_get(row, "count"))};
+        g_array_append_val(shares->rows, share);
+    }
+    json_decref(root);
+    g_array_sort(shares->rows, share_compare);
+    if (!(shares->wall_ns > 0) || shares->rows->len == 0)
+        return bench_fail(error, "%s: its statistics hold no times", engine);
+    return true;
+}
+
+void shares_clear(struct shares *shares)
+{
+    for (unsigned i = 0; i < shares->rows->len; i++) {
+        struct share *share = &g_array_index(shares->rows, struct share, i);
+        g_free(share->name);
+        g_free(share->group);
+        g_free(share->text);
+    }
+    g_array_free(shares->rows, TRUE);
+    g_free(shares->engine);
+}
+
+double shares_of_group(const struct shares *shares, const char *group)
+{
+    double ns = 0;
+    for (unsigned i = 0; i < shares->rows->len; i++) {
+        const struct share *share = &g_array_index(shares->rows, struct share, i);
+        if (strcmp(share->group, group) == 0)
+            ns += share->ns;
+    }
+    return ns / shares->wall_ns;
+}
