@@ -2,7 +2,6 @@
 #include "engine_kvm.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -12,6 +11,7 @@
 #include "cpu/msr.h"
 #include "cpu/paging.h"
 #include "ioport.h"
+#include "kvm_host.h"
 #include "kvm_state.h"
 #include "log.h"
 #include "mem.h"
@@ -25,7 +25,8 @@
 
 struct kvm {
     struct cpu *cpu;
-    int dev, vm, vcpu;
+    struct kvm_host host;
+    int vcpu;
     struct kvm_run *run;
     size_t run_size;
     struct kvm_slot slot[KVM_SLOTS_MAX]; /* size 0: unused */
@@ -42,55 +43,13 @@ struct kvm {
 
 /* --- Building --- */
 
-static const struct {
-    int cap;
-    const char *name;
-} needed[] = {{KVM_CAP_USER_MEMORY, "user memory"},     {KVM_CAP_READONLY_MEM, "read-only memory"},
-              {KVM_CAP_IMMEDIATE_EXIT, "immediate exit"}, {KVM_CAP_VCPU_EVENTS, "VCPU events"},
-              {KVM_CAP_DEBUGREGS, "debug registers"},   {KVM_CAP_EXT_CPUID, "CPUID"}};
-
-/* Opens the device and makes a virtual machine; both file descriptors are the caller's. */
-static bool kvm_open(int *dev, int *vm, GError **error)
-{
-    *vm = -1;
-    *dev = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    if (*dev < 0)
-        return FAIL("KVM cannot be used: /dev/kvm: %s; use -accel bt, which needs none", g_strerror(errno));
-    if (ioctl(*dev, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
-        return FAIL("KVM cannot be used: /dev/kvm is not what we know; use -accel bt, which needs none");
-    for (unsigned i = 0; i < G_N_ELEMENTS(needed); i++) {
-        if (ioctl(*dev, KVM_CHECK_EXTENSION, needed[i].cap) <= 0)
-            return FAIL("KVM cannot be used: this kernel's lacks %s; use -accel bt, which needs none", needed[i].name);
-    }
-    *vm = ioctl(*dev, KVM_CREATE_VM, 0);
-    if (*vm < 0)
-        return FAIL("KVM cannot be used: it makes no virtual machine (%s); use -accel bt, which needs none",
-                    g_strerror(errno));
-    return true;
-}
-
-static void fd_close(int fd)
-{
-    if (fd >= 0)
-        close(fd);
-}
-
-bool kvm_is_usable(GError **error)
-{
-    int dev, vm;
-    bool ok = kvm_open(&dev, &vm, error);
-    fd_close(vm);
-    fd_close(dev);
-    return ok;
-}
-
-static void set_cpuid(const struct kvm *kvm)
+static bool set_cpuid(const struct kvm *kvm)
 {
     struct kvm_cpuid2 *cpuid = g_malloc0(sizeof(*cpuid) + KVM_STATE_CPUID_MAX * sizeof(cpuid->entries[0]));
     cpuid->nent = kvm_state_cpuid(kvm->cpu, cpuid->entries, KVM_STATE_CPUID_MAX);
     int rc = ioctl(kvm->vcpu, KVM_SET_CPUID2, cpuid);
-    assert_always(rc == 0);
     g_free(cpuid);
+    return rc == 0;
 }
 
 /* MSRs that KVM does not know come to us, where the kernel can do that; else they are #GP. */
@@ -98,8 +57,8 @@ static void route_msrs(const struct kvm *kvm)
 {
     struct kvm_enable_cap cap = {.cap = KVM_CAP_X86_USER_SPACE_MSR,
                                  .args = {KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL}};
-    if (ioctl(kvm->dev, KVM_CHECK_EXTENSION, KVM_CAP_X86_USER_SPACE_MSR) > 0)
-        ioctl(kvm->vm, KVM_ENABLE_CAP, &cap);
+    if (ioctl(kvm->host.dev, KVM_CHECK_EXTENSION, KVM_CAP_X86_USER_SPACE_MSR) > 0)
+        ioctl(kvm->host.vm, KVM_ENABLE_CAP, &cap);
 }
 
 struct kvm *kvm_new(struct cpu *cpu, GError **error)
@@ -108,16 +67,17 @@ struct kvm *kvm_new(struct cpu *cpu, GError **error)
     kvm->cpu = cpu;
     kvm->vcpu = -1;
     kvm->run = MAP_FAILED;
-    if (!kvm_open(&kvm->dev, &kvm->vm, error))
+    kvm->host = (struct kvm_host){-1, -1};
+    if (!kvm_host_try(error) || !kvm_host_open(&kvm->host, error))
         goto fail;
     uint64_t identity = IDENTITY_MAP_ADDR;
-    if (ioctl(kvm->dev, KVM_CHECK_EXTENSION, KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0)
-        ioctl(kvm->vm, KVM_SET_IDENTITY_MAP_ADDR, &identity);
-    if (ioctl(kvm->dev, KVM_CHECK_EXTENSION, KVM_CAP_SET_TSS_ADDR) > 0)
-        ioctl(kvm->vm, KVM_SET_TSS_ADDR, TSS_ADDR);
+    if (ioctl(kvm->host.dev, KVM_CHECK_EXTENSION, KVM_CAP_SET_IDENTITY_MAP_ADDR) > 0)
+        ioctl(kvm->host.vm, KVM_SET_IDENTITY_MAP_ADDR, &identity);
+    if (ioctl(kvm->host.dev, KVM_CHECK_EXTENSION, KVM_CAP_SET_TSS_ADDR) > 0)
+        ioctl(kvm->host.vm, KVM_SET_TSS_ADDR, TSS_ADDR);
     route_msrs(kvm);
-    kvm->vcpu = ioctl(kvm->vm, KVM_CREATE_VCPU, 0);
-    int size = ioctl(kvm->dev, KVM_GET_VCPU_MMAP_SIZE, 0);
+    kvm->vcpu = ioctl(kvm->host.vm, KVM_CREATE_VCPU, 0);
+    int size = ioctl(kvm->host.dev, KVM_GET_VCPU_MMAP_SIZE, 0);
     if (kvm->vcpu >= 0 && size > 0) {
         kvm->run_size = (size_t)size;
         kvm->run = mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, kvm->vcpu, 0);
@@ -126,7 +86,11 @@ struct kvm *kvm_new(struct cpu *cpu, GError **error)
         (void)FAIL("KVM cannot be used: it makes no processor (%s); use -accel bt, which needs none", g_strerror(errno));
         goto fail;
     }
-    set_cpuid(kvm);
+    if (!set_cpuid(kvm)) {
+        (void)FAIL("KVM cannot be used: it refuses this model of processor (%s); try -cpu default, or -accel bt",
+                   g_strerror(errno));
+        goto fail;
+    }
     sighandler_init_kick();
     return kvm;
 
@@ -139,9 +103,9 @@ void kvm_free(struct kvm *kvm)
 {
     if (kvm->run != MAP_FAILED)
         munmap(kvm->run, kvm->run_size);
-    fd_close(kvm->vcpu);
-    fd_close(kvm->vm);
-    fd_close(kvm->dev);
+    if (kvm->vcpu >= 0)
+        close(kvm->vcpu);
+    kvm_host_close(&kvm->host);
     g_free(kvm);
 }
 
@@ -161,7 +125,7 @@ static void slot_set(struct kvm *kvm, unsigned n, const struct kvm_slot *slot)
         region.userspace_addr = (uintptr_t)slot->host;
         region.flags = slot->rom ? KVM_MEM_READONLY : 0;
     }
-    if (ioctl(kvm->vm, KVM_SET_USER_MEMORY_REGION, &region) != 0) {
+    if (ioctl(kvm->host.vm, KVM_SET_USER_MEMORY_REGION, &region) != 0) {
         log_user("KVM refuses a piece of guest memory at %#llx (%s)", (unsigned long long)(slot ? slot->gpa : 0),
                  g_strerror(errno));
         assert_always(!"memory slot");

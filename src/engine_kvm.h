@@ -16,9 +16,7 @@
 
 struct kvm;
 
-/* Whether /dev/kvm is there and makes virtual machines; else *error says why it does not. */
-bool kvm_is_usable(GError **error);
-/* cpu: not yet reset. NULL with *error as above. One per process. */
+/* cpu: not yet reset. NULL with *error, a sentence, where KVM cannot be used (kvm_host.h). One per process. */
 struct kvm *kvm_new(struct cpu *cpu, GError **error);
 void kvm_free(struct kvm *kvm);
 /* For the thread that will call kvm_run_guest, once. */

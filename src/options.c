@@ -9,6 +9,7 @@
 
 #define RAM_DEFAULT (128 * MiB)
 #define RAM_MAX_MIB 3072
+#define ENGINES_MAX 8
 
 static GQuark options_error(void)
 {
@@ -22,6 +23,9 @@ struct parse {
     unsigned serial_count;
     const char *device; /* that -device is about */
     bool no_display;
+    enum accel_kind engine[ENGINES_MAX]; /* that the user wants, first choice first */
+    unsigned engine_count;
+    char engine_why[96]; /* the flag and what it said */
 };
 
 struct flag {
@@ -222,42 +226,65 @@ static bool set_none_only(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
-static void choose_engine(struct parse *parse, const char *why)
+static enum accel_kind own_engine(void)
 {
     /* Translation is the aim; until it is part of a build, the interpreter does it. */
-    enum accel_kind kind = vcpu_accel_is_available(ACCEL_BT) ? ACCEL_BT : ACCEL_INTERP;
-    parse->options->accel = kind;
-    g_snprintf(parse->options->accel_why, sizeof(parse->options->accel_why), "%s", why);
+    return vcpu_accel_is_available(ACCEL_BT) ? ACCEL_BT : ACCEL_INTERP;
 }
 
-/* name may be a list "kvm:tcg", first choice first. */
-static bool engine_parse(struct parse *parse, const char *flag, const char *name, GError **error)
+/* One more engine to try, behind those named before. */
+static bool engine_add(struct parse *parse, const char *flag, const char *name, GError **error)
 {
-    char *first = g_strndup(name, strcspn(name, ":"));
-    bool ok = true;
-    char why[96];
+    enum accel_kind kind = ACCEL_COUNT;
+    if (strcmp(name, "tcg") == 0)
+        kind = own_engine();
+    for (unsigned i = 0; i < ACCEL_COUNT; i++) {
+        if (strcmp(name, vcpu_accel_name(i)) == 0)
+            kind = i;
+    }
+    if (kind == ACCEL_COUNT)
+        return FAIL("%s: there is no engine '%s'; choose bt, interp, lockstep, direct or kvm", flag, name);
+    if (!vcpu_accel_is_available(kind))
+        return FAIL("%s: engine '%s' is not part of this build", flag, name);
+    if (parse->engine_count == ENGINES_MAX)
+        return FAIL("%s: more than %u engines are named", flag, ENGINES_MAX);
+    parse->engine[parse->engine_count++] = kind;
+    return true;
+}
 
-    g_snprintf(why, sizeof(why), "%s %s", flag, name);
-    for (unsigned kind = 0; kind < ACCEL_COUNT; kind++) {
-        if (strcmp(first, vcpu_accel_name(kind)) == 0) {
-            if (!vcpu_accel_is_available(kind)) {
-                ok = FAIL("%s: engine '%s' is not part of this build", flag, first);
-                goto out;
-            }
-            parse->options->accel = kind;
-            g_strlcpy(parse->options->accel_why, why, sizeof(parse->options->accel_why));
-            goto out;
-        }
-    }
-    if (strcmp(first, "tcg") == 0 || strcmp(first, "kvm") == 0) {
-        g_snprintf(why, sizeof(why), "%s %s means our own engine: no KVM is used", flag, name);
-        choose_engine(parse, why);
-    } else {
-        ok = FAIL("%s: there is no engine '%s'; choose bt, interp, lockstep or direct", flag, first);
-    }
-out:
-    g_free(first);
+/* names may be a list "kvm:tcg", first choice first. */
+static bool engine_parse(struct parse *parse, const char *flag, const char *names, GError **error)
+{
+    char **name = g_strsplit(names, ":", -1);
+    bool ok = true;
+    for (unsigned i = 0; name[i] && ok; i++)
+        ok = engine_add(parse, flag, name[i], error);
+    g_strfreev(name);
+    if (ok && !names[0])
+        ok = engine_add(parse, flag, "", error);
+    g_snprintf(parse->engine_why, sizeof(parse->engine_why), "%s %s", flag, names);
     return ok;
+}
+
+/* Of several engines the first that works here; one that is named alone has to work. */
+static void engine_settle(struct parse *parse)
+{
+    struct options *options = parse->options;
+    GString *why = g_string_new(parse->engine_why);
+    unsigned i = 0;
+
+    if (!parse->engine_count)
+        parse->engine[parse->engine_count++] = own_engine();
+    for (; i + 1 < parse->engine_count; i++) {
+        GError *error = NULL;
+        if (vcpu_accel_works(parse->engine[i], &error))
+            break;
+        g_string_append_printf(why, "; %.*s", (int)strcspn(error->message, ";"), error->message);
+        g_error_free(error);
+    }
+    options->accel = parse->engine[i];
+    g_strlcpy(options->accel_why, why->str, sizeof(options->accel_why));
+    g_string_free(why, TRUE);
 }
 
 static bool accel_item(struct parse *parse, const char *key, const char *value, bool first,
@@ -286,8 +313,9 @@ static bool set_accel(struct parse *parse, const char *arg, GError **error)
 
 static bool set_enable_kvm(struct parse *parse, const char *arg, GError **error)
 {
-    choose_engine(parse, "-enable-kvm means our own engine: no KVM is used");
-    return true;
+    bool ok = engine_parse(parse, "-enable-kvm", "kvm:tcg", error);
+    g_strlcpy(parse->engine_why, "-enable-kvm", sizeof(parse->engine_why));
+    return ok;
 }
 
 static bool machine_item(struct parse *parse, const char *key, const char *value, bool first,
@@ -552,10 +580,10 @@ static const struct flag flags[] = {
     {"bios", "FILE", set_bios, "this BIOS instead of ours"},
     {"m", "SIZE", set_memory, "memory in MiB, or with suffix K, M, G (default 128, at most 3072)"},
     {"cpu", "MODEL", set_cpu, "processor model and features, as in 486 or pentium3,-sse"},
-    {"accel", "ENGINE", set_accel, "bt, interp, lockstep or direct; tcg and kvm mean the default"},
+    {"accel", "ENGINE", set_accel, "bt, interp, lockstep, direct or kvm; tcg means the default; kvm:tcg: the first that works"},
     {"machine", "TYPE", set_machine, "pc, the only type; accel=ENGINE"},
     {"M", "TYPE", set_machine, NULL},
-    {"enable-kvm", NULL, set_enable_kvm, "understood; no KVM is needed or used"},
+    {"enable-kvm", NULL, set_enable_kvm, "KVM where it works, else our own engine"},
     {"smp", "N", set_smp, "processors: 1"},
     {"nographic", NULL, set_nographic, "no window; serial port on this terminal (Ctrl-A x ends)"},
     {"display", "TYPE", set_display, "curses (text screens on this terminal) or none"},
@@ -642,6 +670,7 @@ static bool options_settle(struct parse *parse, GError **error)
     struct options *options = parse->options;
     if (options->action != OPTIONS_RUN)
         return true;
+    engine_settle(parse);
     if (!drives_settle(&options->drives, error))
         return false;
     if (!options->kernel && (options->initrd || options->append))
@@ -662,10 +691,9 @@ static bool options_settle(struct parse *parse, GError **error)
 
 bool options_parse(int argc, char **argv, struct options *options, GError **error)
 {
-    struct parse parse = {.options = options};
+    struct parse parse = {.options = options, .engine_why = "the default"};
 
     *options = (struct options){.ram_size = RAM_DEFAULT, .debugcon_port = 0xe9, .debug_exit_base = 0x501, .debug_exit_count = 2};
-    choose_engine(&parse, "the default");
     for (int i = 1; i < argc; i++) {
         const char *given = argv[i];
         if (given[0] != '-') { /* as QEMU: the first disk */

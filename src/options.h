@@ -24,7 +24,7 @@ struct options {
     const char *log_items, *log_file;
     enum accel_kind accel;
     unsigned tb_size; /* MiB of translated code, 0 = default */
-    char accel_why[96]; /* why this engine, for the line that is always printed */
+    char accel_why[256]; /* why this engine, for the line that is always printed */
     struct drive_options drives;
     bool no_vga; /* no graphics card */
     bool curses; /* the screen on the terminal */

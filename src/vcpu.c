@@ -10,6 +10,7 @@
 
 #include "engine_bt.h"
 #include "engine_kvm.h"
+#include "kvm_host.h"
 #include "log.h"
 #include "native/sighandler.h"
 #include "stats.h"
@@ -56,6 +57,11 @@ const char *vcpu_accel_name(enum accel_kind kind)
 bool vcpu_accel_is_available(enum accel_kind kind)
 {
     return kind != ACCEL_DIRECT;
+}
+
+bool vcpu_accel_works(enum accel_kind kind, GError **error)
+{
+    return kind != ACCEL_KVM || kvm_host_try(error);
 }
 
 struct cpu *vcpu_cpu(struct vcpu *vcpu)

@@ -35,6 +35,8 @@ struct vcpu;
 
 const char *vcpu_accel_name(enum accel_kind kind);
 bool vcpu_accel_is_available(enum accel_kind kind);
+/* Whether it would run on this host; else *error says why not. */
+bool vcpu_accel_works(enum accel_kind kind, GError **error);
 
 /* Builds the CPU and its engine; nothing is reset yet. NULL with *error set when this engine cannot run
  * here. hooks is copied; model stays the caller's, and stays. */

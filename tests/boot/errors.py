@@ -45,6 +45,33 @@ def check(name, arguments, sentence, limit=None):
         print(f"# {problem}")
 
 
+def check_kvm():
+    """Without /dev/kvm: a sentence; where another engine may take its place, a word about that in the engine line."""
+    def command(*arguments):
+        return ["unshare", "-rm", "sh", "-c", "mount -t tmpfs none /dev && exec \"$0\" \"$@\"", RINGER, *arguments]
+    global failures
+    if subprocess.run(command("-version"), capture_output=True).returncode != 0:
+        print("ok - without /dev/kvm # SKIP unshare is not allowed")
+        return
+    problems = []
+    result = subprocess.run(command("-accel", "kvm", "-kernel", "good"), capture_output=True, text=True, timeout=20)
+    if result.returncode != 1 or len(result.stderr.splitlines()) != 1 or \
+            not result.stderr.startswith("ringer: KVM cannot be used: /dev/kvm: "):
+        problems.append(f"-accel kvm: status {result.returncode}, {result.stderr!r}")
+    for wish in (["-enable-kvm"], ["-machine", "accel=kvm:tcg"], ["-accel", "kvm", "-accel", "tcg"]):
+        process = subprocess.Popen(command(*wish, "-kernel", "good", "-display", "none"), stderr=subprocess.PIPE, text=True)
+        line = process.stderr.readline()
+        process.kill()
+        process.wait()
+        if not line.startswith("ringer: engine ") or line.startswith("ringer: engine kvm") or \
+                "KVM cannot be used: /dev/kvm: " not in line:
+            problems.append(f"{wish}: {line!r}")
+    failures += bool(problems)
+    print(f"{'not ok' if problems else 'ok'} - without /dev/kvm")
+    for problem in problems:
+        print(f"# {problem}")
+
+
 def bzimage(code=4096, init_size=0x10000, version=0x20f, loadflags=1):
     """A kernel whose code is HLT with interrupts off: never started here."""
     image = bytearray(1024 + code)
@@ -120,6 +147,7 @@ with tempfile.TemporaryDirectory() as folder:
     check("too much memory", ["-kernel", "good", "-m", "4G"], "out of range")
     check("two processors", ["-kernel", "good", "-smp", "2"], "processors")
     check("unknown engine", ["-kernel", "good", "-accel", "hax"], "there is no engine 'hax'")
+    check_kvm()
     check("unknown CPU model", ["-kernel", "good", "-cpu", "z80"], "z80")
     check("unknown machine", ["-kernel", "good", "-M", "q35"], "there is no 'q35'")
     for flag in ("-hda", "-hdd", "-cdrom", "-fda", "-fdb"):
