@@ -53,6 +53,31 @@ static void progress_say(const char *engine, const char *what)
     fflush(stderr);
 }
 
+/* Whether all of "a,b" are figures of the measured program. */
+static bool names_check(const char *list, GError **error)
+{
+    char **names = g_strsplit(list, ",", -1);
+    bool ok = true;
+    for (unsigned i = 0; names[i] && ok; i++) {
+        const struct figure *figure = figure_find(names[i]);
+        if (!figure || !figure_is_native(figure))
+            ok = bench_fail(error, "--figures: there is no '%s'; choose from syscall, syscall_int80, pipe, fork, exec, "
+                            "fault, signal, file, fib, qsort, integer, matrix, list, interpreter, memcpy, virtual, trig",
+                            names[i]);
+    }
+    g_strfreev(names);
+    return ok;
+}
+
+static bool cpu_check(int cpu, GError **error)
+{
+    cpu_set_t set;
+    if (cpu == CHILD_ANY_CPU ||
+        (cpu >= 0 && cpu < CPU_SETSIZE && !sched_getaffinity(0, sizeof set, &set) && CPU_ISSET((unsigned)cpu, &set)))
+        return true;
+    return bench_fail(error, "--cpu: %d is no CPU that this process may use; 'taskset -p $$' shows which are", cpu);
+}
+
 static bool options_read(struct bench *bench, int argc, char **argv, GError **error)
 {
     const GOptionEntry entries[] = {
@@ -87,6 +112,8 @@ static bool options_read(struct bench *bench, int argc, char **argv, GError **er
         return bench_fail(error, "--rounds must be from 1 to 1000");
     if (bench->only && strcmp(bench->only, "nano") != 0 && strcmp(bench->only, "linux") != 0)
         return bench_fail(error, "--only: '%s' is neither nano nor linux", bench->only);
+    if ((bench->names && !names_check(bench->names, error)) || !cpu_check(bench->cpu, error))
+        return false;
     bench->run_nano = !bench->only || strcmp(bench->only, "nano") == 0;
     bench->run_linux = !bench->only || strcmp(bench->only, "linux") == 0;
     return true;

@@ -40,6 +40,7 @@ static const char style[] =
     ".missed { color: var(--bad); font-weight: 600; } .met { color: var(--good); }\n"
     "svg { max-width: 100%; height: auto; } svg text { fill: var(--text); font: 11px system-ui, sans-serif; }\n"
     "svg text.dim { fill: var(--dim); } svg line { stroke: var(--line); }\n"
+    "svg text.value { paint-order: stroke; stroke: var(--back); stroke-width: 3px; }\n"
     "svg line.target { stroke: var(--bad); stroke-width: 2; } svg .mark { fill: none; stroke: var(--text); stroke-width: 1.3; }\n";
 
 /* Appends; every %s is escaped. */
@@ -119,27 +120,44 @@ static void number_print(char *to, size_t size, double value)
     g_snprintf(to, size, value < 9.995 ? "%.2f" : value < 99.95 ? "%.1f" : "%.0f", value);
 }
 
+/* The left and right end of a bar. It begins at 1 where that is the native time. */
+static void bar_ends(const struct chart *chart, double value, double *from, double *to)
+{
+    double x = chart_x(chart, value), origin = chart->nano ? LABEL_WIDTH : chart_x(chart, 1);
+    *from = fmin(origin, x);
+    *to = fmax(origin, x);
+}
+
 static void chart_row(const struct chart *chart, GString *html, const struct figure *figure, double y)
 {
     char number[32];
+    double from, to, height = BAR_HEIGHT * chart->column_count;
+
     html_add(html, "<text x='%d' y='%.0f' text-anchor='end'>%s</text>\n", LABEL_WIDTH - 8, y + BAR_HEIGHT - 2,
              figure->title);
     for (unsigned c = 0; c < chart->column_count; c++) {
-        double value = chart_value(chart, chart->columns[c], figure), at = y + BAR_HEIGHT * c;
+        double value = chart_value(chart, chart->columns[c], figure);
         if (!(value > 0))
             continue;
         number_print(number, sizeof number, value);
-        double from = chart->nano ? LABEL_WIDTH : fmin(chart_x(chart, 1), chart_x(chart, value));
-        double to = chart->nano ? chart_x(chart, value) : fmax(chart_x(chart, 1), chart_x(chart, value));
+        bar_ends(chart, value, &from, &to);
         html_add(html, "<rect x='%.1f' y='%.0f' width='%.1f' height='%d' style='fill: var(--%s)'><title>%s, %s: %s %s"
-                 "</title></rect>\n", from, at, fmax(to - from, 1), BAR_HEIGHT - 1, chart->columns[c],
+                 "</title></rect>\n", from, y + BAR_HEIGHT * c, fmax(to - from, 1), BAR_HEIGHT - 1, chart->columns[c],
                  chart->columns[c], figure->title, number, chart->nano ? "cycles" : "times native");
-        html_add(html, "<text class='dim' x='%.1f' y='%.0f'>%s</text>\n", to + 4, at + BAR_HEIGHT - 2, number);
     }
-    double limit = chart->nano ? figure->most_cycles : figure->most_of_native, height = BAR_HEIGHT * chart->column_count;
+    double limit = chart->nano ? figure->most_cycles : figure->most_of_native;
     if (limit > 0)
         html_add(html, "<line class='target' x1='%.1f' x2='%.1f' y1='%.0f' y2='%.0f'><title>target: at most %g</title>"
                  "</line>\n", chart_x(chart, limit), chart_x(chart, limit), y - 2, y + height + 1, limit);
+    for (unsigned c = 0; c < chart->column_count; c++) {
+        double value = chart_value(chart, chart->columns[c], figure);
+        if (!(value > 0))
+            continue;
+        number_print(number, sizeof number, value);
+        bar_ends(chart, value, &from, &to);
+        html_add(html, "<text class='dim value' x='%.1f' y='%.0f'>%s</text>\n", to + 4,
+                 y + BAR_HEIGHT * c + BAR_HEIGHT - 2, number);
+    }
     if (!chart->nano)
         return;
     /* 2006: a circle natively, a square the software VMM, a triangle VT-x */
