@@ -4,6 +4,9 @@
 #define DATA_SEG 0xe000
 #define CODE_SEG 0xf000
 #define STACK_TOP 0xfff0
+/* What a hook may push on our stack before it switches to its own and calls the BIOS from there: DOS's and FreeDOS's
+ * STACKS do so in each hardware interrupt. */
+#define HOOK_ROOM 0x400
 
 /* struct bregs, lib/regs.h; behind it, the caller's stack pointer */
 #define R_GS 0
@@ -268,7 +271,8 @@ call_far:
 1:  pushw %cs
     pushw $call_far_back
     pushl %edx
-    movl %esp, stack_free
+    leal -HOOK_ROOM(%esp), %edi
+    movl %edi, stack_free
     movl R_EDI(%eax), %edi
     movl R_ESI(%eax), %esi
     movl R_EBP(%eax), %ebp
@@ -319,7 +323,8 @@ call_far_back:
     .globl yield
 yield:
     pushl stack_free
-    movl %esp, stack_free
+    leal -HOOK_ROOM(%esp), %eax
+    movl %eax, stack_free
     sti
     nop
     rep; nop                    /* where emulators look for interrupts */

@@ -200,6 +200,43 @@ count_\name:
     COUNTER 4a
     COUNTER 02
 
+/* Hooks that leave the interrupted stack, as DOS's STACKS do in hardware interrupts, and use the BIOS from their own,
+ * 3000:400h and 3000:600h: INT 08h goes on to the BIOS's, INT 1Ch asks for a key. */
+    .macro STACKS name, top, code
+    .globl hook_\name, count_\name
+hook_\name:
+    pushal
+    pushw %ds
+    movw %cs, %ax
+    movw %ax, %ds
+    movw %ss, left_\name
+    movw %sp, left_\name + 2
+    movw $0x3000, %ax
+    movw %ax, %ss
+    movw $\top, %sp
+    \code
+    cli
+    movw left_\name, %ss
+    movw left_\name + 2, %sp
+    incl count_\name
+    popw %ds
+    popal
+    iretw
+    .data
+left_\name:
+    .word 0, 0
+count_\name:
+    .long 0
+    .text
+    .endm
+    STACKS 08, 0x400, "pushfw; lcallw *old_08"
+    STACKS 1c_bios, 0x600, "movb $1, %ah; int $0x16"
+    .data
+    .globl old_08
+old_08:
+    .long 0
+    .text
+
 /* INT 15h: 4Fh turns scan code 1Eh (A) into 30h (B), the rest goes on. */
     .globl hook_15, old_15
 hook_15:

@@ -27,6 +27,8 @@ uint32_t enter_by_bios(void);
 uint32_t v86_int(struct pm_regs *regs, unsigned vector);
 void guest_main(uint32_t boot_drive);
 void hook_1b(void), hook_1c(void), hook_4a(void), hook_02(void), hook_15(void), mouse_handler(void);
+void hook_08(void), hook_1c_bios(void);
+extern volatile uint32_t count_08, count_1c_bios, old_08;
 extern volatile uint32_t count_1b, count_1c, count_4a, count_02, count_15, mouse_count, old_15;
 extern volatile uint16_t mouse_seen[4];
 
@@ -417,6 +419,38 @@ static void test_floppy(void)
     uint32_t eax = int_on_small_stack(0x13, 0x99990201, 0, 0x0a02, 0);
     (void)eax;
     check_is("stack/INT 13h needs less than 128 bytes of it, floppy", int_on_small_stack(0x1a, 0, 0, 0, 0) == 0xffffffff, 0);
+}
+
+/* Interrupts while the BIOS waits, whose handlers call the BIOS from another stack. Failed with FreeDOS: what the
+ * handler had left on the BIOS's stack was overwritten. */
+static void test_stacks(void)
+{
+    uint32_t old_1c = peek32(0, 0x1c * 4), start = ticks();
+    bool good = true;
+    old_08 = peek32(0, 0x08 * 4);
+    __asm__ volatile("cli");
+    poke32(0, 0x08 * 4, (uint32_t)SEG << 16 | (uint32_t)hook_08);
+    poke32(0, 0x1c * 4, (uint32_t)SEG << 16 | (uint32_t)hook_1c_bios);
+    outb(0x43, 0x34); /* 2000 ticks a second */
+    outb(0x40, 1193182 / 2000 & 0xff);
+    outb(0x40, 1193182 / 2000 >> 8);
+    __asm__ volatile("sti");
+    for (uint16_t i = 0; i < 40; i++) {
+        clear_buffer();
+        struct bregs r = chs(0x0209, 0, 10 + i, 1, 1);
+        bios_int(0x13, &r);
+        good &= !carry(&r) && r.al == 9 && peek32(BUFFER, 0) == 378u + 36 * i &&
+                peek32(BUFFER, 8 * 512) == 386u + 36 * i;
+    }
+    __asm__ volatile("cli");
+    outb(0x43, 0x34);
+    outb(0x40, 0);
+    outb(0x40, 0);
+    poke32(0, 0x08 * 4, old_08);
+    poke32(0, 0x1c * 4, old_1c);
+    __asm__ volatile("sti");
+    check("int13.02/ticks on another stack in the middle", good && ticks() - start >= 10);
+    check("int08/every tick came back from another stack", count_08 >= ticks() - start - 1 && count_08 == count_1c_bios);
 }
 
 static void make_dap(uint32_t lba_low, uint32_t lba_high, uint16_t count, uint16_t seg, uint16_t off)
@@ -1292,6 +1326,7 @@ void guest_main(uint32_t boot_drive)
     test_memory();
     test_system();
     test_floppy();
+    test_stacks();
     test_hd();
     test_cd();
     test_keyboard();
