@@ -78,10 +78,11 @@ static void clock_hold(struct run *run, const char *what, double host, double ow
                          run->engine, what, own, host);
 }
 
+/* A round's value is its least batch: what disturbs one only ever makes it longer. */
 static void batches_end(struct run *run)
 {
     if (run->figure && run->batch_count)
-        results_add(run->results, run->engine, run->figure, sample_median(run->batches, run->batch_count));
+        results_add(run->results, run->engine, run->figure, sample_least(run->batches, run->batch_count));
     run->figure = NULL;
     run->batch_count = 0;
 }

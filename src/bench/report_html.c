@@ -391,7 +391,8 @@ bool report_html(const struct report *report, const char *path, GError **error)
              report->rounds == 1 ? "" : "s", report->quick ? " (quick)" : "");
     if (report_columns(report, false, columns, COLUMNS_MAX)) {
         html_add(html, "<h2>A Linux guest, in times native</h2>\n<p>The same static i386 file as process 1 of a guest and "
-                 "on the host's bare CPU, there pinned to one CPU. Guest kernel: %s.</p>\n",
+                 "on the host's bare CPU, there pinned to one CPU. A round's value is the least of five batches. Guest "
+                 "kernel: %s.</p>\n",
                  report->kernel ? report->kernel : "-");
         chart_add(html, report, false);
         table_add(html, report, false);
