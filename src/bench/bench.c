@@ -33,7 +33,7 @@ struct bench {
     struct linux_part linux_part;
     struct nano_part nano_part;
     struct report report;
-    bool run_nano, run_linux;
+    bool run_nano, run_linux, failed;
 };
 
 static struct {
@@ -166,6 +166,18 @@ static double tsc_ghz(void)
     return (double)(__rdtsc() - ticks) / ((double)(now - begin) * 1e3);
 }
 
+/* A run of one engine has failed: it is left out from now on, the others go on. */
+static void engine_fail(struct bench *bench, struct engine *engine, GError *error)
+{
+    if (progress.terminal)
+        fprintf(stderr, "\r\033[K");
+    log_user("bench: %s: %s", engine->name, error->message);
+    results_complain(&bench->results, "%s: %s", engine->name, error->message);
+    engine->refused = g_strdup(error->message);
+    bench->failed = true;
+    g_error_free(error);
+}
+
 /* Natively before and after the guests, so that a machine that slows down slows both. */
 static bool linux_round(struct bench *bench, GError **error)
 {
@@ -174,46 +186,46 @@ static bool linux_round(struct bench *bench, GError **error)
     for (unsigned n = 0; n < engine_count; n++) {
         /* Every second round goes the other way. */
         unsigned i = progress.round % 2 ? n : engine_count - 1 - n;
+        GError *why = NULL;
         if (engines[i].wanted && !engines[i].refused && engines[i].kind != ENGINE_BOCHS &&
-            !linux_guest_round(&bench->linux_part, &engines[i], &bench->results, error))
-            return false;
+            !linux_guest_round(&bench->linux_part, &engines[i], &bench->results, &why))
+            engine_fail(bench, &engines[i], why);
     }
     return linux_native_round(&bench->linux_part, &bench->results, error);
 }
 
-static bool nano_rounds(struct bench *bench, GError **error)
+static void nano_rounds(struct bench *bench)
 {
     for (unsigned n = 0; n < engine_count; n++) {
         unsigned i = progress.round % 2 ? n : engine_count - 1 - n;
+        GError *why = NULL;
         if (engines[i].wanted && !engines[i].refused &&
-            !nano_round(&bench->nano_part, &engines[i], &bench->results, error))
-            return false;
+            !nano_round(&bench->nano_part, &engines[i], &bench->results, &why))
+            engine_fail(bench, &engines[i], why);
     }
-    return true;
 }
 
 /* One more run of each engine of ours, with statistics; its times are not figures, since to take them costs some. */
-static bool shares_collect(struct bench *bench, GError **error)
+static void shares_collect(struct bench *bench)
 {
-    bool ok = true;
-    for (unsigned i = 0; i < engine_count && ok; i++) {
+    for (unsigned i = 0; i < engine_count; i++) {
         struct shares shares;
+        GError *why = NULL;
+        char *path = NULL;
         if (!engines[i].wanted || engines[i].refused || !engines[i].has_stats)
             continue;
-        char *path = NULL;
-        int fd = g_file_open_tmp("ringer-bench.XXXXXX", &path, error);
-        if (fd < 0)
-            return false;
-        close(fd);
-        ok = linux_stats_run(&bench->linux_part, &engines[i], path, error);
-        if (ok) {
-            ok = shares_read(&shares, engines[i].name, path, error);
-            g_array_append_val(bench->report.shares, shares);
+        int fd = g_file_open_tmp("ringer-bench.XXXXXX", &path, &why);
+        if (fd >= 0) {
+            close(fd);
+            if (linux_stats_run(&bench->linux_part, &engines[i], path, &why) &&
+                shares_read(&shares, engines[i].name, path, &why))
+                g_array_append_val(bench->report.shares, shares);
+            unlink(path);
         }
-        unlink(path);
+        if (why)
+            engine_fail(bench, &engines[i], why);
         g_free(path);
     }
-    return ok;
 }
 
 static bool bench_run(struct bench *bench, GError **error)
@@ -222,11 +234,15 @@ static bool bench_run(struct bench *bench, GError **error)
     progress.begin_us = g_get_monotonic_time();
     progress.terminal = isatty(2);
     bool ok = true;
-    for (progress.round = 1; progress.round <= progress.rounds && ok; progress.round++)
-        ok = (!bench->run_nano || nano_rounds(bench, error)) && (!bench->run_linux || linux_round(bench, error));
+    for (progress.round = 1; progress.round <= progress.rounds && ok; progress.round++) {
+        if (bench->run_nano)
+            nano_rounds(bench);
+        if (bench->run_linux)
+            ok = linux_round(bench, error);
+    }
     progress.round = progress.rounds;
     if (ok && bench->run_linux)
-        ok = shares_collect(bench, error);
+        shares_collect(bench);
     if (progress.terminal)
         fprintf(stderr, "\r\033[K");
     return ok;
@@ -292,8 +308,9 @@ int bench_main(int argc, char **argv)
     if (!ok) {
         log_user("bench: %s", error->message);
         g_clear_error(&error);
-        status = STATUS_ERROR;
     }
+    if (!ok || bench.failed)
+        status = STATUS_ERROR;
     for (unsigned i = 0; i < bench.report.shares->len; i++)
         shares_clear(&g_array_index(bench.report.shares, struct shares, i));
     g_array_free(bench.report.shares, TRUE);

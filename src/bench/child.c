@@ -2,6 +2,7 @@
 #include "child.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -30,6 +31,11 @@ static void child_setup(gpointer user)
         CPU_ZERO(&set);
         CPU_SET((unsigned)child->cpu, &set);
         if (sched_setaffinity(0, sizeof set, &set))
+            _exit(126);
+    }
+    if (child->input) {
+        int fd = open(child->input, O_RDONLY);
+        if (fd < 0 || dup2(fd, 0) < 0)
             _exit(126);
     }
 }

@@ -13,6 +13,7 @@ enum child_want { CHILD_MORE, CHILD_ENOUGH };
 struct child {
     const char *const *argv; /* argv[0] is searched for in PATH unless it holds a '/' */
     int cpu;                 /* to which it is pinned, or CHILD_ANY_CPU */
+    const char *input;       /* file that is its standard input; NULL = /dev/null */
     unsigned silence;        /* seconds without a line after which it hangs */
     unsigned grace;          /* seconds which it has to end by itself after CHILD_ENOUGH; then it is killed */
     /* Called for each line of its standard output, without CR and LF; at_us is g_get_monotonic_time(). Errors of

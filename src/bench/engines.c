@@ -19,6 +19,7 @@ struct engine engines[] = {
 const unsigned engine_count = G_N_ELEMENTS(engines);
 
 #define QEMU "qemu-system-i386"
+#define BOCHS "bochs"
 #define PROBE_SECONDS 20
 
 const char *engines_ringer;
@@ -62,6 +63,14 @@ GPtrArray *engine_command(const struct engine *engine, const char *kernel, const
 {
     GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
 #define ADD(text) g_ptr_array_add(argv, g_strdup(text))
+    if (engine->kind == ENGINE_BOCHS) {
+        static const char *const words[] = {"env", "SDL_VIDEODRIVER=dummy", BOCHS, "-q", "-f"};
+        for (unsigned i = 0; i < G_N_ELEMENTS(words); i++)
+            ADD(words[i]);
+        ADD(kernel);
+        g_ptr_array_add(argv, NULL);
+        return argv;
+    }
     ADD(engine->kind == ENGINE_OURS ? own_path() : QEMU);
     ADD("-accel");
     ADD(engine->name);
@@ -151,7 +160,12 @@ void engines_probe(const char *kernel)
                 engine->refused = g_strdup(QEMU " is not installed (Debian: qemu-system-x86)");
             g_free(out);
         } else {
-            engine->refused = g_strdup("not yet");
+            char *path = g_find_program_in_path(BOCHS);
+            if (path)
+                engine->message = g_strdup("Bochs, nano-benchmarks only: it boots no kernel directly");
+            else
+                engine->refused = g_strdup(BOCHS " is not installed (Debian: bochs, bochs-sdl)");
+            g_free(path);
         }
     }
 }

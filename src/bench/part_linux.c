@@ -106,7 +106,7 @@ static bool line_batch(struct run *run, const char *name, uint64_t count, uint64
 {
     const struct figure *figure = figure_find(name);
     if (!figure || !count || !ns)
-        return bench_fail(error, "%s: a line about '%s' makes no sense", run->engine, name);
+        return bench_fail(error, "a line about '%s' makes no sense", name);
     if (run->figure != figure) {
         batches_end(run);
         run->figure = figure;
@@ -136,10 +136,10 @@ static enum child_want run_line(void *user, char *line, int64_t at_us, GError **
                    (double)(run->clock_ns - run->first_ns) / 1e9);
         return CHILD_ENOUGH;
     } else if (g_str_has_prefix(line, "@fail ")) {
-        bench_fail(error, "%s: the measured program could not go on: %s", run->engine, line + 6);
+        bench_fail(error, "the measured program could not go on: %s", line + 6);
         return CHILD_ENOUGH;
     } else if (strstr(line, "Kernel panic")) {
-        bench_fail(error, "%s: the guest's kernel stopped: %s", run->engine, line);
+        bench_fail(error, "the guest's kernel stopped: %s", line);
         return CHILD_ENOUGH;
     }
     return CHILD_MORE;

@@ -10,8 +10,8 @@
 #include "child.h"
 #include "memfile.h"
 
-extern const uint8_t bench_nano[];
-extern const uint32_t bench_nano_size;
+extern const uint8_t bench_nano[], bench_nano_rom[];
+extern const uint32_t bench_nano_size, bench_nano_rom_size;
 
 #define SILENCE 120
 #define SAMPLES_MAX 64
@@ -40,17 +40,46 @@ struct nano_run {
     double guest_ticks, host_ticks; /* of all that both have timed */
 };
 
+/* A PC that begins in our ROM. Its VGA has a BIOS which nobody calls; sound and speaker would look for the host's. A
+ * Bochs with a debugger waits for a command, one without reads none. */
+static bool bochs_prepare(struct nano_part *part, GError **error)
+{
+    static const char empty[32768], command[] = "c\n";
+    char *rom = memfile_new("bench-rom", bench_nano_rom, bench_nano_rom_size, &part->fds[1], error), *vga = NULL;
+    if (rom)
+        vga = memfile_new("bench-vga", empty, sizeof empty, &part->fds[2], error);
+    if (vga) {
+        char *text = g_strdup_printf(
+            "megs: 64\nromimage: file=%s\nvgaromimage: file=%s\ndisplay_library: sdl2\nlog: /dev/null\n"
+            "com1: enabled=1, mode=file, dev=/dev/stdout\nspeaker: enabled=1, mode=none\n"
+            "sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy\n", rom, vga);
+        part->bochs_path = memfile_new("bench-bochsrc", text, strlen(text), &part->fds[3], error);
+        g_free(text);
+    }
+    if (part->bochs_path)
+        part->bochs_input = memfile_new("bench-bochs-input", command, strlen(command), &part->fds[4], error);
+    g_free(rom);
+    g_free(vga);
+    return part->bochs_input;
+}
+
 bool nano_prepare(struct nano_part *part, GError **error)
 {
-    part->path = memfile_new("bench-nano", bench_nano, bench_nano_size, &part->fd, error);
-    return part->path;
+    for (unsigned i = 0; i < G_N_ELEMENTS(part->fds); i++)
+        part->fds[i] = -1;
+    part->path = memfile_new("bench-nano", bench_nano, bench_nano_size, &part->fds[0], error);
+    return part->path && bochs_prepare(part, error);
 }
 
 void nano_clear(struct nano_part *part)
 {
-    if (part->path)
-        close(part->fd);
+    for (unsigned i = 0; i < G_N_ELEMENTS(part->fds) && part->path; i++) {
+        if (part->fds[i] >= 0)
+            close(part->fds[i]);
+    }
     g_free(part->path);
+    g_free(part->bochs_path);
+    g_free(part->bochs_input);
 }
 
 static bool sample_take(struct nano_run *run, const char *name, double value, GError **error)
@@ -58,7 +87,7 @@ static bool sample_take(struct nano_run *run, const char *name, double value, GE
     const struct figure *figure = figure_find(name);
     struct nano_figure *last = run->count ? &run->figures[run->count - 1] : NULL;
     if (!figure || figure->part != FIGURE_NANO || !isfinite(value) || run->count == FIGURES_MAX)
-        return bench_fail(error, "%s: a line about '%s' makes no sense", run->engine, name);
+        return bench_fail(error, "a line about '%s' makes no sense", name);
     if (!last || last->figure != figure) {
         last = &run->figures[run->count++];
         last->figure = figure;
@@ -119,8 +148,8 @@ static enum child_want nano_line(void *user, char *line, int64_t at_us, GError *
         samples_end(run);
         return CHILD_ENOUGH;
     } else if (sscanf(line, "@fail %llx %llx", &count, &ticks) == 2) {
-        bench_fail(error, "%s: the nano-benchmark kernel took an exception that it should not: EIP or error code %llx, "
-                   "CR2 %llx", run->engine, count, ticks);
+        bench_fail(error, "the nano-benchmark kernel took an exception that it should not: EIP or error code %llx, "
+                   "CR2 %llx", count, ticks);
         return CHILD_ENOUGH;
     }
     return CHILD_MORE;
@@ -129,9 +158,11 @@ static enum child_want nano_line(void *user, char *line, int64_t at_us, GError *
 bool nano_round(struct nano_part *part, const struct engine *engine, struct results *results, GError **error)
 {
     struct nano_run run = {.part = part, .results = results, .engine = engine->name};
-    GPtrArray *argv = engine_command(engine, part->path, NULL, part->quick ? "quick" : NULL, NULL);
+    bool bochs = engine->kind == ENGINE_BOCHS;
+    GPtrArray *argv = engine_command(engine, bochs ? part->bochs_path : part->path, NULL, part->quick ? "quick" : NULL,
+                                     NULL);
     struct child child = {.argv = (const char *const *)argv->pdata, .cpu = part->cpu,
-                          .silence = SILENCE, .line = nano_line, .user = &run};
+                          .input = bochs ? part->bochs_input : NULL, .silence = SILENCE, .line = nano_line, .user = &run};
     part->progress(engine->name, "start");
     bool ok = child_run(&child, error);
     g_free(child.errors);

@@ -13,11 +13,12 @@ struct nano_part {
     int cpu;        /* to which guests are pinned, or CHILD_ANY_CPU */
     double tsc_ghz; /* the host's time-stamp counter */
     void (*progress)(const char *engine, const char *what);
-    int fd;
-    char *path; /* of the kernel, for an engine's -kernel */
+    char *path;                     /* of the kernel, for an engine's -kernel */
+    char *bochs_path, *bochs_input; /* configuration, and what its debugger is told */
+    int fds[5];
 };
 
-/* All but fd and path are set before. */
+/* All up to progress are set before. */
 bool nano_prepare(struct nano_part *part, GError **error);
 void nano_clear(struct nano_part *part);
 bool nano_round(struct nano_part *part, const struct engine *engine, struct results *results, GError **error);

@@ -26,8 +26,10 @@ bool shares_read(struct shares *shares, const char *engine, const char *path, GE
     const char *name;
 
     *shares = (struct shares){.engine = g_strdup(engine), .rows = g_array_new(FALSE, FALSE, sizeof(struct share))};
-    if (!root)
-        return bench_fail(error, "%s: its statistics cannot be read: %s", engine, why.text);
+    if (!root) {
+        shares_clear(shares);
+        return bench_fail(error, "its statistics cannot be read: %s", why.text);
+    }
     shares->wall_ns = json_number_value(json_object_get(root, "wall_ns"));
     json_object_foreach(json_object_get(root, "counters"), name, row) {
         json_t *ns = json_object_get(row, "ns");
@@ -40,9 +42,10 @@ bool shares_read(struct shares *shares, const char *engine, const char *path, GE
     }
     json_decref(root);
     g_array_sort(shares->rows, share_compare);
-    if (!(shares->wall_ns > 0) || shares->rows->len == 0)
-        return bench_fail(error, "%s: its statistics hold no times", engine);
-    return true;
+    if (shares->wall_ns > 0 && shares->rows->len > 0)
+        return true;
+    shares_clear(shares);
+    return bench_fail(error, "its statistics hold no times");
 }
 
 void shares_clear(struct shares *shares)

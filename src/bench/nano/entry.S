@@ -9,10 +9,8 @@
     .section .multiboot, "ax"
     .balign 4
     .long 0x1badb002, 3, -(0x1badb002 + 3)
-
-    .text
     .globl _start
-_start:
+_start:                         /* at 10000Ch: rom.S */
     cld
     movl $boot_stack_top, %esp
     pushl %ebx
@@ -20,6 +18,8 @@ _start:
     call nano_main
 1:  hlt
     jmp 1b
+
+    .text
 
 /* void gdt_load(const void *gdtr) */
     .globl gdt_load

@@ -20,6 +20,8 @@
 #define SAMPLE_TICKS 1000000u     /* a sample takes at least so long */
 #define RUN_TICKS 150000000u      /* and a run for the host's clock */
 #define RUN_TICKS_QUICK 30000000u
+#define SAMPLE_TICKS_ROM 50000u   /* from ROM, in an emulator whose counter may count instructions */
+#define RUN_COUNT_ROM 200000u
 #define TEST_PAGES 256u           /* touched by one sample of the page-fault figures */
 #define TEST_FRAMES 0x400000u     /* their memory */
 #define TIMER_COUNT 2386u         /* 2 ms */
@@ -60,7 +62,7 @@ static uint64_t gdt[6], idt[256];
 static uint32_t tss[26];
 static uint8_t trap_stack[8192] __attribute__((aligned(16)));
 static uint32_t other_stack[1024] __attribute__((aligned(16)));
-static uint32_t run_ticks = RUN_TICKS;
+static uint32_t sample_ticks = SAMPLE_TICKS, run_ticks = RUN_TICKS, run_count = 0xf0000000;
 
 static inline void outb(uint16_t port, uint8_t v)
 {
@@ -270,7 +272,7 @@ static void measure(const struct op *op, void (*once)(void))
         if (op->prepare)
             op->prepare();
         ticks = op->sample(count);
-        if (ticks >= SAMPLE_TICKS || count * 2 > op->count_max)
+        if (ticks >= sample_ticks || count * 2 > op->count_max)
             break;
         count *= 2;
     }
@@ -284,7 +286,7 @@ static void measure(const struct op *op, void (*once)(void))
     put_text("@begin ");
     put_text(op->name);
     put_char('\n');
-    for (; sum < run_ticks; done += count)
+    for (; sum < run_ticks && done < run_count; done += count)
         sum += op->sample(count);
     put_line("@end ", op->name, done, sum);
 }
@@ -352,6 +354,10 @@ void nano_main(uint32_t magic, const uint32_t *info)
 
     if (magic == 0x2badb002 && (info[0] & 4) && text_has_quick((const char *)info[4]))
         run_ticks = RUN_TICKS_QUICK;
+    if (magic != 0x2badb002) {
+        sample_ticks = SAMPLE_TICKS_ROM;
+        run_count = RUN_COUNT_ROM;
+    }
     tables_load();
     chips_init();
     paging_start();
