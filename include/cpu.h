@@ -81,6 +81,7 @@ struct cpu {
     uint32_t invlpg_count;
     gla_t invlpg[CPU_INVLPG_MAX];
     const struct cpu_model *model;
+    void (*fpu_fetch)(struct cpu *cpu); /* not NULL: the FPU state is elsewhere, and this brings it to `fpu` */
     struct interp *interp; /* the interpreter's private caches (TLB, decoded instructions) */
 };
 

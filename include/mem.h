@@ -43,6 +43,8 @@ struct mem {
 #define MEM_PAGE_DECODED 0x02u /* the interpreter caches decoded instructions of this page */
 #define MEM_PAGE_ROM     0x04u /* writes are dropped */
 #define MEM_PAGE_MMIO    0x08u /* covered by a region: what RAM is there is hidden */
+#define MEM_PAGE_DIRECT  0x10u /* executable in a cell: as with translations, a store has to be heard of */
+#define MEM_PAGE_GUARDED (MEM_PAGE_CODE | MEM_PAGE_DIRECT)
 #define MEM_PAGES        (1u << 20) /* pages that have flags */
 
 extern struct mem guest_mem; /* one machine per process */

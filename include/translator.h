@@ -146,6 +146,8 @@ struct bt {
     uint8_t *view[2];   /* windows of the present space: supervisor, user */
     uint8_t *gs_base;   /* what the host's GS base is */
     struct ras ras[2];
+    uint32_t direct;    /* user code of the present space runs in a cell: leave instead of returning to it */
+    uint32_t user_exits; /* entries to the supervisor by instructions and page faults */
     uint32_t user_tsd;  /* MODE_TSD if RDTSC is privileged at CPL 3 */
     struct mode_slot slot[MODE_SLOTS];
     struct gate_desc gate_desc[GATES_DESC]; /* by selector >> 3 */
@@ -207,6 +209,8 @@ static inline bool tr_leads_to_interp(const void *host)
 }
 /* Is instruction i of the block a string instruction (which lockstep steps to its end)? */
 bool tr_is_string(const struct tentry *entry, unsigned i);
+/* May the page of code run directly on the CPU (scan.c)? entry: an offset at which an instruction begins. */
+bool tr_page_is_direct(const uint8_t *page, unsigned entry, uint32_t isa);
 void tr_print_block(const struct tentry *entry); /* guest and host code, to the log */
 const void *tr_ret_slow(void);
 void tr_code_written(void *opaque, gpa_t gpa, uint32_t len); /* guest_mem.code_written */

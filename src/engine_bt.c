@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "cpu/cpuid.h"
+#include "direct.h"
 #include "gates.h"
 #include "ginsn.h"
 #include "lockstep.h"
@@ -62,7 +63,7 @@ struct bt *bt_new(size_t tcache_size, GError **error)
     __asm__ volatile("stmxcsr %0" : "=m"(bt->host_mxcsr));
     tr_set_code_page(shadow_code_page);
     tr_set_protect(shadow_protect);
-    guest_mem.code_written = tr_code_written;
+    guest_mem.code_written = shadow_code_written;
     sighandler_init();
     bt->isa = ~0u;
     return bt;
@@ -84,9 +85,20 @@ void bt_set_model(struct bt *bt)
             bt->isa |= map[i].isa;
 }
 
+static bool direct_wanted, direct_wanted_always;
+
+void bt_want_direct(bool always)
+{
+    direct_wanted = true;
+    direct_wanted_always = always;
+}
+
 void bt_attach_thread(struct bt *bt)
 {
+    const char *why;
     sighandler_attach(bt);
+    if (direct_wanted && !direct_enable(bt, direct_wanted_always, &why))
+        log_user("user code is translated as well: %s", why);
 }
 
 static void set_gs_base(struct bt *bt)
@@ -143,8 +155,11 @@ static void bt_sync(struct bt *bt)
     if (!(cpu->changed & ~(CHANGED_MODE | CHANGED_DR)) && bt->window) {
         cpu->changed = 0;
         if (mode == bt->mode && cs_base == bt->cs_base && cs_limit == bt->cs_limit &&
-            bt->window == bt->view[cpu->cpl == 3 ? 1 : 0])
+            bt->window == bt->view[cpu->cpl == 3 ? 1 : 0]) {
+            if (bt->fpu_on)
+                direct_fetch_fpu(cpu);
             return;
+        }
         bt->mode = mode;
         bt->cs_base = cs_base;
         bt->cs_limit = cs_limit;
@@ -160,7 +175,10 @@ static void bt_sync(struct bt *bt)
         bt->cs_base = cs_base;
         bt->cs_limit = cs_limit;
         shadow_sync(bt);
+        direct_sync(bt);
     }
+    if (bt->fpu_on)
+        direct_fetch_fpu(cpu);
     set_gs_base(bt);
     ras_select(bt);
 }
@@ -292,6 +310,22 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             stats_leave(STAT_dispatch);
             continue;
         }
+        if (bt->direct && cpu->cpl == 3 && direct_ready(bt)) {
+            if (bt->fpu_on) { /* the cell will have it */
+                fpu.user = false;
+                cpu->changed |= CHANGED_MODE;
+                continue;
+            }
+            enum exit_reason reason = direct_run(bt);
+            natural = false;
+            if (reason == EXIT_KICK)
+                continue; /* where it is looked at */
+            if (reason == EXIT_INTERP)
+                step(bt, STAT_callout);
+            else if (reason == EXIT_FAULT)
+                cpu_exception(cpu, EXC_GP, 0, 0);
+            continue;
+        }
         const void *host = tr_published(bt, cpu->eip);
         if (!host) {
             struct tentry *t = lookup(bt);
@@ -321,6 +355,8 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         case EXIT_KICK:
             if (!bt->kick)
                 continue;
+            if (cpu->cpl == 3)
+                direct_sample(bt);
             return EXIT_KICK;
         case EXIT_CHAIN: {
             uint32_t arg = bt->exit_arg;
@@ -355,6 +391,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             bt_drop_stale(bt);
             break;
         case EXIT_FAULT:
+            bt->user_exits += cpu->cpl == 3;
             stats_enter(STAT_page_fault);
             cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);
             stats_leave(STAT_dispatch);
@@ -372,6 +409,7 @@ void bt_stats_gather(struct stats *s)
     s->n[STAT_exit_chain] = bt_stats.exits[EXIT_CHAIN];
     s->n[STAT_exit_interp] = bt_stats.exits[EXIT_INTERP];
     s->n[STAT_exit_fpu] = bt_stats.exits[EXIT_FPU];
+    s->n[STAT_exit_gate] = bt_stats.exits[EXIT_GATE];
     s->n[STAT_exit_stale] = bt_stats.exits[EXIT_STALE];
     s->n[STAT_exit_fault] = bt_stats.exits[EXIT_FAULT];
     s->n[STAT_tcache_used] = tcache_used();

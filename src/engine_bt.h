@@ -10,6 +10,8 @@
 struct bt *bt_new(size_t tcache_size, GError **error); /* TCACHE_MIN to TCACHE_MAX bytes */
 /* Takes note of bt->cpu.model: which instructions exist. */
 void bt_set_model(struct bt *bt);
+/* User code is to run directly where it pays, or always. Before bt_attach_thread. */
+void bt_want_direct(bool always);
 /* For the thread that will call bt_run, once. */
 void bt_attach_thread(struct bt *bt);
 

@@ -665,7 +665,7 @@ struct machine *machine_new(const struct options *options, GError **error)
     board_build(machine);
     struct vcpu_hooks hooks = {hook_ack, machine_reset, hook_triple_fault, hook_ferr, machine,
                                 hook_bus};
-    machine->vcpu = vcpu_new(options->accel, options->tb_size, machine->model, &hooks, error);
+    machine->vcpu = vcpu_new(options->accel, options->direct_always, options->tb_size, machine->model, &hooks, error);
     if (!machine->vcpu || !drives_build(machine, error) || !vga_build(machine, error) || !backends_build(machine, error) ||
         !host_build(machine, error))
         goto fail;

@@ -120,7 +120,7 @@ static void mem_forget_code(gpa_t base, uint32_t size)
 {
     for (gpa_t gpa = base; gpa < base + size && gpa >> PAGE_SHIFT < MEM_PAGES; gpa += PAGE_SIZE) {
         uint8_t flags = mem_page_flags(gpa);
-        if ((flags & MEM_PAGE_CODE) && guest_mem.code_written)
+        if ((flags & MEM_PAGE_GUARDED) && guest_mem.code_written)
             guest_mem.code_written(guest_mem.code_opaque, gpa, PAGE_SIZE);
         if ((flags & MEM_PAGE_DECODED) && guest_mem.decoded_written)
             guest_mem.decoded_written(guest_mem.decoded_opaque, gpa, PAGE_SIZE);
@@ -435,7 +435,7 @@ void mem_write(gpa_t gpa, const void *buffer, uint32_t len)
         if (to) {
             uint8_t flags = mem_page_flags(gpa);
             if (!(flags & MEM_PAGE_ROM)) {
-                if ((flags & MEM_PAGE_CODE) && guest_mem.code_written)
+                if ((flags & MEM_PAGE_GUARDED) && guest_mem.code_written)
                     guest_mem.code_written(guest_mem.code_opaque, gpa, piece);
                 if ((flags & MEM_PAGE_DECODED) && guest_mem.decoded_written)
                     guest_mem.decoded_written(guest_mem.decoded_opaque, gpa, piece);

@@ -228,24 +228,21 @@ static bool set_none_only(struct parse *parse, const char *arg, GError **error)
 
 static enum accel_kind own_engine(void)
 {
-    /* Translation is the aim; until it is part of a build, the interpreter does it. */
-    return vcpu_accel_is_available(ACCEL_BT) ? ACCEL_BT : ACCEL_INTERP;
+    return ACCEL_DIRECT;
 }
 
 /* One more engine to try, behind those named before. */
 static bool engine_add(struct parse *parse, const char *flag, const char *name, GError **error)
 {
     enum accel_kind kind = ACCEL_COUNT;
-    if (strcmp(name, "tcg") == 0)
+    if (strcmp(name, "tcg") == 0 || strcmp(name, "auto") == 0)
         kind = own_engine();
     for (unsigned i = 0; i < ACCEL_COUNT; i++) {
         if (strcmp(name, vcpu_accel_name(i)) == 0)
             kind = i;
     }
     if (kind == ACCEL_COUNT)
-        return FAIL("%s: there is no engine '%s'; choose bt, interp, lockstep, direct or kvm", flag, name);
-    if (!vcpu_accel_is_available(kind))
-        return FAIL("%s: engine '%s' is not part of this build", flag, name);
+        return FAIL("%s: there is no engine '%s'; choose direct, bt, interp, lockstep or kvm", flag, name);
     if (parse->engine_count == ENGINES_MAX)
         return FAIL("%s: more than %u engines are named", flag, ENGINES_MAX);
     parse->engine[parse->engine_count++] = kind;
@@ -294,6 +291,12 @@ static bool accel_item(struct parse *parse, const char *key, const char *value, 
         return engine_parse(parse, "-accel", value && strcmp(key, "accel") == 0 ? value : key, error);
     if (strcmp(key, "thread") == 0) /* an option of QEMU's TCG that changes nothing a guest sees */
         return true;
+    if (strcmp(key, "always") == 0) {
+        if (value && strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+            return FAIL("-accel: always=%s: say always=on or always=off", value);
+        parse->options->direct_always = !value || strcmp(value, "on") == 0;
+        return true;
+    }
     if (strcmp(key, "tb-size") == 0) {
         char *end;
         unsigned long mib = value ? strtoul(value, &end, 10) : 0;
@@ -580,7 +583,7 @@ static const struct flag flags[] = {
     {"bios", "FILE", set_bios, "this BIOS instead of ours"},
     {"m", "SIZE", set_memory, "memory in MiB, or with suffix K, M, G (default 128, at most 3072)"},
     {"cpu", "MODEL", set_cpu, "processor model and features, as in 486 or pentium3,-sse"},
-    {"accel", "ENGINE", set_accel, "bt, interp, lockstep, direct or kvm; tcg means the default; kvm:tcg: the first that works"},
+    {"accel", "ENGINE", set_accel, "direct (the default), bt, interp, lockstep or kvm; tcg and auto mean the default; kvm:tcg: the first that works"},
     {"machine", "TYPE", set_machine, "pc, the only type; accel=ENGINE"},
     {"M", "TYPE", set_machine, NULL},
     {"enable-kvm", NULL, set_enable_kvm, "KVM where it works, else our own engine"},

@@ -23,6 +23,7 @@ struct options {
     const char *name, *cpu;
     const char *log_items, *log_file;
     enum accel_kind accel;
+    bool direct_always; /* -accel direct,always=on */
     unsigned tb_size; /* MiB of translated code, 0 = default */
     char accel_why[256]; /* why this engine, for the line that is always printed */
     struct drive_options drives;

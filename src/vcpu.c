@@ -54,11 +54,6 @@ const char *vcpu_accel_name(enum accel_kind kind)
     return accel_names[kind];
 }
 
-bool vcpu_accel_is_available(enum accel_kind kind)
-{
-    return kind != ACCEL_DIRECT;
-}
-
 bool vcpu_accel_works(enum accel_kind kind, GError **error)
 {
     return kind != ACCEL_KVM || kvm_host_try(error);
@@ -69,15 +64,9 @@ struct cpu *vcpu_cpu(struct vcpu *vcpu)
     return vcpu->cpu;
 }
 
-struct vcpu *vcpu_new(enum accel_kind kind, unsigned tb_size, const struct cpu_model *model,
+struct vcpu *vcpu_new(enum accel_kind kind, bool direct_always, unsigned tb_size, const struct cpu_model *model,
                       const struct vcpu_hooks *hooks, GError **error)
 {
-    if (!vcpu_accel_is_available(kind)) {
-        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOSYS,
-                    "engine '%s' is not part of this build; use -accel interp",
-                    vcpu_accel_name(kind));
-        return NULL;
-    }
     struct bt *bt = NULL;
     struct cpu *cpu;
     if (kind == ACCEL_INTERP || kind == ACCEL_KVM) {
@@ -114,6 +103,8 @@ struct vcpu *vcpu_new(enum accel_kind kind, unsigned tb_size, const struct cpu_m
         vcpu->kick = &vcpu->bt->kick;
         vcpu->intr = &vcpu->bt->irq_pending;
         bt_set_model(vcpu->bt);
+        if (kind == ACCEL_DIRECT)
+            bt_want_direct(direct_always);
     }
     pthread_mutex_init(&vcpu->wait_lock, NULL);
     pthread_cond_init(&vcpu->wake, NULL);

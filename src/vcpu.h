@@ -34,13 +34,12 @@ struct vcpu_hooks {
 struct vcpu;
 
 const char *vcpu_accel_name(enum accel_kind kind);
-bool vcpu_accel_is_available(enum accel_kind kind);
 /* Whether it would run on this host; else *error says why not. */
 bool vcpu_accel_works(enum accel_kind kind, GError **error);
 
 /* Builds the CPU and its engine; nothing is reset yet. NULL with *error set when this engine cannot run
  * here. hooks is copied; model stays the caller's, and stays. */
-struct vcpu *vcpu_new(enum accel_kind kind, unsigned tb_size, const struct cpu_model *model,
+struct vcpu *vcpu_new(enum accel_kind kind, bool direct_always, unsigned tb_size, const struct cpu_model *model,
                       const struct vcpu_hooks *hooks, GError **error);
 void vcpu_free(struct vcpu *vcpu); /* stopped */
 /* The architectural state: touched only on the vCPU thread, or while it is stopped. */

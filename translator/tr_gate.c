@@ -197,7 +197,8 @@ static bool can_enter(const struct tr *t)
 /* The private stack has the flags on top: takes them to R11, the user's stack to where IRET finds it. */
 static void save_user_stack(struct tr *t)
 {
-    struct hmem rsp = RAS_FIELD(1, rsp);
+    struct hmem rsp = RAS_FIELD(1, rsp), exits = BT_FIELD(user_exits);
+    emit_alu_mi(&t->e, 0, &exits, 1);
     emit_pop(&t->e, R11);
     tr_row(t, ROW_GLUE, 0);
     emit_store64(&t->e, &rsp, RSP);
@@ -352,7 +353,7 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
         return false;
     struct hmem top = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE};
     struct hmem sys = BT_FIELD(sysflags), vif = BT_FIELD(vif), pending = BT_FIELD(irq_pending);
-    struct hmem nmi = BT_FIELD(cpu.nmi_blocked), cpl = BT_FIELD(cpu.cpl);
+    struct hmem nmi = BT_FIELD(cpu.nmi_blocked), cpl = BT_FIELD(cpu.cpl), direct = BT_FIELD(direct);
     struct hmem out_tag = OUT_FIELD(tag), same_tag = OUT_FIELD(same_tag), same_gla = OUT_FIELD(same_gla);
     struct hmem same_raw = OUT_FIELD(same_raw), cs_gla = OUT_FIELD(cs_gla), cs_raw = OUT_FIELD(cs_raw);
     struct hmem ss_gla = OUT_FIELD(ss_gla), ss_raw = OUT_FIELD(ss_raw), ss_sel = OUT_FIELD(ss_sel);
@@ -378,6 +379,8 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
     emit_test_ri(e, R9, IRET_SLOW);
     slow_unless_equal(t, GATE_IRET, keep);
     emit_alu_mi(e, 7, &pending, 0);
+    slow_unless_equal(t, GATE_IRET, keep);
+    emit_alu_mi(e, 7, &direct, 0);
     slow_unless_equal(t, GATE_IRET, keep);
     emit_movzw(e, R10, R10);
     emit_alu_rm(e, 7, R10, &out_tag);
@@ -482,12 +485,14 @@ static bool tr_sysexit(struct tr *t)
     if (!can_leave(t))
         return false;
     struct hmem msr_cs = BT_FIELD(cpu.sysenter_cs), sys = BT_FIELD(sysflags), cpl = BT_FIELD(cpu.cpl);
-    struct hmem tsd = BT_FIELD(user_tsd);
+    struct hmem tsd = BT_FIELD(user_tsd), direct = BT_FIELD(direct);
     tr_flush_delta(t);
     emit_pushfq(e);
     tr_row(t, ROW_FLAGS, 0);
     emit_load32(e, R8, &sys);
     emit_test_ri(e, R8, IRET_SLOW);
+    slow_unless_equal(t, GATE_IRET, true);
+    emit_alu_mi(e, 7, &direct, 0);
     slow_unless_equal(t, GATE_IRET, true);
     emit_load32(e, R8, &msr_cs);
     emit_test_ri(e, R8, 0xfffc);

@@ -225,6 +225,7 @@ static uint32_t simd_flags(const struct insn *insn, const struct code *code,
 /* #NM and #UD as the tables in SDM vol. 2A, 2.7 and 22.25 (MMX forms) have them. */
 static enum cpu_rc check_available(struct cpu *cpu, bool xmm)
 {
+    fpu_here(cpu);
     if ((cpu->cr0 & CR0_EM) || (xmm && !(cpu->cr4 & CR4_OSFXSR)))
         return cpu_raise(cpu, EXC_UD, 0);
     if (cpu->cr0 & CR0_TS)

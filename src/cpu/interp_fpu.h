@@ -34,6 +34,13 @@ static inline bool fpu_is_pending(const struct cpu *cpu)
  * the instruction is executed: we have no IGNNE# to wait for. */
 enum cpu_rc fpu_check_pending(struct cpu *cpu);
 
+/* Before anything looks at cpu->fpu. */
+static inline void fpu_here(struct cpu *cpu)
+{
+    if (unlikely(cpu->fpu_fetch != NULL))
+        cpu->fpu_fetch(cpu);
+}
+
 /* Copies the guest's state and takes pending exceptions out of it, so that the host sees none. */
 void fpu_work_begin(const struct cpu *cpu, struct fpu_work *work);
 /* Stores the x87 part (FCW, FSW, FTW, ST) back and drives FERR#. FIP and its like stay. */

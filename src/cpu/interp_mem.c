@@ -152,7 +152,7 @@ void interp_before_store(struct cpu *cpu, gpa_t gpa, unsigned n)
             done += piece;
         }
     }
-    if ((flags & MEM_PAGE_CODE) && guest_mem.code_written)
+    if ((flags & MEM_PAGE_GUARDED) && guest_mem.code_written)
         guest_mem.code_written(guest_mem.code_opaque, gpa, n);
     if ((flags & MEM_PAGE_DECODED) && guest_mem.decoded_written)
         guest_mem.decoded_written(guest_mem.decoded_opaque, gpa, n);

@@ -356,6 +356,7 @@ enum cpu_rc x87_execute(struct cpu *cpu, const struct insn *insn)
 {
     enum cpu_rc rc;
 
+    fpu_here(cpu);
     if (insn->opcode == 0x9b) { /* FWAIT: MP decides whether TS stops it, EM never does */
         if ((cpu->cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS))
             return cpu_raise(cpu, EXC_NM, 0);
@@ -410,6 +411,7 @@ enum cpu_rc x87_execute(struct cpu *cpu, const struct insn *insn)
 
 static enum cpu_rc fx_check(struct cpu *cpu, const struct insn *insn)
 {
+    fpu_here(cpu);
     if (cpu->cr0 & (CR0_EM | CR0_TS))
         return cpu_raise(cpu, EXC_NM, 0);
     if ((cpu->seg[insn->seg].base + interp_ea(cpu, insn)) & 15)

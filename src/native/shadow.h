@@ -33,6 +33,20 @@ enum fill shadow_fill(struct bt *bt, gla_t gla, bool write, uint32_t *error);
 bool shadow_code_page(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global);
 void shadow_protect(gpa_t page);
 
+/* The present space's cell, made if there is none; NULL: *why says why not. */
+struct cell *shadow_cell(const char **why);
+/* Ends it. */
+void shadow_cell_drop(void);
+/* An order of its manager failed: nothing is mapped in it. */
+void shadow_cell_drop_mappings(void);
+/* The runner faulted at gla, fetching an instruction there or not. True: mapped now, retry. False: the instruction is
+ * for the interpreter, which raises what is to be raised. */
+bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute);
+/* guest_mem.code_written: translations and direct code of these bytes are void. */
+void shadow_code_written(void *opaque, gpa_t gpa, uint32_t len);
+/* Another number for each guest address space that is met. */
+uint32_t shadow_space_serial(void);
+
 /* Grows whenever an address space may have lost code it had: private stacks are stale. */
 uint32_t shadow_code_epoch(void);
 /* Identifies the present space (for the user private stack). */

@@ -10,6 +10,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "cell.h"
 #include "log.h"
 #include "shadow.h"
 #include "stats.h"
@@ -28,6 +29,15 @@ static __thread struct bt *attached;
 int sighandler_kick_signal(void)
 {
     return SIGUSR2;
+}
+
+void sighandler_quiet_children(void)
+{
+    struct sigaction sa;
+    if (sigaction(SIGCHLD, NULL, &sa) == 0) {
+        sa.sa_flags |= SA_NOCLDSTOP;
+        sigaction(SIGCHLD, &sa, NULL);
+    }
 }
 
 /* Resumes the host in the monitor, guest registers already in bt->cpu. */
@@ -160,6 +170,8 @@ static void on_kick(int sig, siginfo_t *si, void *context)
         r[REG_RIP] = (greg_t)(uintptr_t)world_enter_abort;
     else if (tr_in_code((void *)pc))
         leave_at_boundary(bt, uc);
+    else
+        cell_kick();
     /* else: in the monitor, which looks at bt->kick before it enters again, or at address 0, where
      * the fault is about to bring it there */
 }

@@ -17,6 +17,8 @@
 void sighandler_attach(struct bt *bt);
 /* Signal number of the kick (for pthread_kill). */
 int sighandler_kick_signal(void);
+/* No SIGCHLD for children that merely stop: cells do so all the time. */
+void sighandler_quiet_children(void);
 /* Process-wide handlers. */
 void sighandler_init(void);
 /* The same for an engine that needs no more of it than the kick: to be interrupted in a system call. */

@@ -1,0 +1,273 @@
+/* Direct execution: policy, and the loop around a cell (see direct.h).
+ *
+ * A stop of the cell costs some microseconds, an entry to the kernel from translated code some tens of nanoseconds;
+ * translated code itself is a few per cent slower than direct code. So a process starts translated, and moves to a cell
+ * when the time between its entries to the kernel is long against the stop; it moves back when that no longer holds.
+ */
+#include "direct.h"
+
+#include <string.h>
+#include <x86intrin.h>
+
+#include "log.h"
+#include "native/cell.h"
+#include "native/shadow.h"
+#include "stats.h"
+
+/* In ticks of the host's TSC, which are between a third and half of a nanosecond on what we run on. */
+#define TICKS_US      3000ull
+#define STAY_GOOD     (150 * TICKS_US) /* between entries to the kernel: worth a cell */
+#define STAY_BAD      (60 * TICKS_US)  /* average between stops of a cell: not worth it */
+#define SAMPLES       2                /* good ones in a row before the move */
+#define SAMPLE_MIN    (500 * TICKS_US) /* shorter ones say nothing */
+#define STOPS_JUDGED  64
+#define AWAY_FIRST    (20 * 1000 * TICKS_US) /* how long it stays translated after it did not pay; doubled each time */
+#define AWAY_LONGEST  (5000 * 1000 * TICKS_US)
+#define SPACES_MAX    64
+
+/* One guest address space. */
+struct process {
+    uint32_t serial;
+    bool in_cell;
+    unsigned good;         /* samples in a row */
+    unsigned stops;        /* of the cell since `since` */
+    uint64_t since, inside; /* ticks */
+    uint64_t away, away_until;
+};
+
+static struct {
+    bool on, always;
+    struct process process[SPACES_MAX]; /* by number of the space */
+    uint64_t sampled_at;
+    uint32_t sampled_entries;
+    uint32_t sampled_serial;
+    struct cell *fpu_at;   /* the cell that has the FPU state */
+    uint32_t fpu_serial;   /* and whose it is */
+    uint32_t translated_page; /* code that cannot run directly: translated until control leaves this page */
+    bool in_page;
+} direct;
+
+bool direct_enable(struct bt *bt, bool always, const char **why)
+{
+    struct cell *probe = cell_new(why);
+    if (!probe)
+        return false;
+    cell_free(probe);
+    direct.on = true;
+    direct.always = always;
+    return true;
+}
+
+/* Segments, flags and control registers as they are in a cell. */
+static bool fits(const struct bt *bt)
+{
+    const struct cpu *cpu = &bt->cpu;
+    uint32_t mode = bt->mode;
+    if (cpu->cpl != 3 || !(mode & MODE_PROT) || !(mode & MODE_PAGING) || !(mode & MODE_CODE32) ||
+        !(mode & MODE_STACK32) || (mode & (MODE_IOPL_OK | MODE_NOFPU)) || !(cpu->eflags & FL_IF) ||
+        (cpu->eflags & (FL_AC | FL_NT | FL_TF)))
+        return false;
+    static const uint8_t flat[] = {SEG_ES, SEG_CS, SEG_SS, SEG_DS};
+    for (unsigned i = 0; i < sizeof flat; i++)
+        if (mode_shape(mode, flat[i]) != SHAPE_FLAT)
+            return false;
+    for (unsigned s = SEG_FS; s <= SEG_GS; s++)
+        if ((cpu->seg[s].access & ACC_P) && mode_shape(mode, s) != SHAPE_FLAT && mode_shape(mode, s) != SHAPE_BASED)
+            return false;
+    return true;
+}
+
+static struct process *process_of(void)
+{
+    struct process *p = &direct.process[shadow_space_id() % SPACES_MAX];
+    uint32_t serial = shadow_space_serial();
+    if (p->serial != serial)
+        *p = (struct process){.serial = serial, .away = AWAY_FIRST, .in_cell = direct.always};
+    return p;
+}
+
+void direct_sync(struct bt *bt)
+{
+    bt->direct = direct.on && process_of()->in_cell;
+}
+
+bool direct_ready(const struct bt *bt)
+{
+    if (!bt->direct || !fits(bt))
+        return false;
+    if (direct.in_page && (bt->cpu.eip & PAGE_MASK) == direct.translated_page)
+        return false;
+    direct.in_page = false;
+    return true;
+}
+
+void direct_sample(struct bt *bt)
+{
+    if (!direct.on || bt->direct)
+        return;
+    uint64_t now = __rdtsc();
+    uint32_t entries = bt->user_exits;
+    struct process *p = process_of();
+    uint64_t span = now - direct.sampled_at;
+    uint32_t count = entries - direct.sampled_entries;
+    bool same = direct.sampled_serial == p->serial;
+    if (same && span < SAMPLE_MIN)
+        return;
+    direct.sampled_at = now;
+    direct.sampled_entries = entries;
+    direct.sampled_serial = p->serial;
+    if (!same || now < p->away_until || !fits(bt)) {
+        p->good = 0;
+        return;
+    }
+    if (span < (count + 1) * STAY_GOOD) {
+        p->good = 0;
+        return;
+    }
+    if (++p->good < SAMPLES)
+        return;
+    p->good = 0;
+    p->in_cell = true;
+    p->stops = 0;
+    p->inside = 0;
+    bt->direct = true;
+    stats_count(STAT_cell_promoted);
+}
+
+static void demote(struct bt *bt, struct process *p)
+{
+    p->in_cell = false;
+    p->away_until = __rdtsc() + p->away;
+    if (p->away < AWAY_LONGEST)
+        p->away *= 2;
+    bt->direct = false;
+    stats_count(STAT_cell_demoted);
+}
+
+void direct_fetch_fpu(struct cpu *cpu)
+{
+    if (direct.fpu_at && cpu->fpu_fetch) /* else the CPU was reset */
+        cell_get_fpu(direct.fpu_at, &cpu->fpu);
+    direct.fpu_at = NULL;
+    cpu->fpu_fetch = NULL;
+}
+
+static void give_fpu(struct bt *bt, struct cell *cell)
+{
+    if (direct.fpu_at == cell && bt->cpu.fpu_fetch)
+        return;
+    direct_fetch_fpu(&bt->cpu);
+    cell_put_fpu(cell, &bt->cpu.fpu);
+    direct.fpu_at = cell;
+    direct.fpu_serial = shadow_space_serial();
+    bt->cpu.fpu_fetch = direct_fetch_fpu;
+}
+
+/* The cell is no more: its process goes on translated. */
+static void lost(struct bt *bt, struct process *p)
+{
+    static bool told;
+    if (!told)
+        log_user("a process that ran guest code directly was ended from outside; the guest goes on, translated");
+    told = true;
+    direct_fetch_fpu(&bt->cpu); /* the last known */
+    shadow_cell_drop();
+    stats_count(STAT_cell_died);
+    if (!direct.always)
+        demote(bt, p);
+}
+
+enum exit_reason direct_run(struct bt *bt)
+{
+    struct cpu *cpu = &bt->cpu;
+    struct process *p = process_of();
+    const char *why;
+    /* Cells may be ended for others' sake: not with the state in them. */
+    if (direct.fpu_at && (direct.fpu_serial != p->serial || cell_is_dead(direct.fpu_at)))
+        direct_fetch_fpu(cpu);
+    struct cell *cell = shadow_cell(&why);
+    if (!cell) {
+        log_user("user code is translated from now on: %s", why);
+        direct.on = false;
+        bt->direct = false;
+        return EXIT_LOOKUP;
+    }
+    stats_enter(STAT_handoff);
+    if (!cell_flush(cell)) {
+        if (cell_is_dead(cell)) {
+            lost(bt, p);
+            stats_leave(STAT_dispatch);
+            return EXIT_LOOKUP;
+        }
+        shadow_cell_drop_mappings();
+    }
+    give_fpu(bt, cell);
+    cell_put(cell, cpu);
+
+    enum exit_reason reason = EXIT_LOOKUP;
+    uint64_t fault_before = UINT64_MAX;
+    unsigned repeats = 0;
+    for (bool out = false; !out;) {
+        uint64_t address = 0;
+        stats_enter(STAT_direct);
+        uint64_t entered = __rdtsc();
+        enum cell_stop stop = cell_run(cell, &bt->kick, &address);
+        p->inside += __rdtsc() - entered;
+        stats_leave(STAT_handoff);
+        stats_count(STAT_cell_stops);
+        switch (stop) {
+        case CELL_KICK:
+            if (!bt->kick)
+                break;
+            cell_get(cell, cpu);
+            reason = EXIT_KICK;
+            out = true;
+            break;
+        case CELL_FAULT: {
+            uint32_t eip = cell_eip(cell);
+            bool fetch = address - eip < 15;
+            repeats = address == fault_before ? repeats + 1 : 0;
+            fault_before = address;
+            p->stops++;
+            if (address < 4 * GiB && repeats < 3 && shadow_cell_fill(bt, (gla_t)address, fetch))
+                break;
+            cell_get(cell, cpu);
+            out = true;
+            if (fetch && !cell_is_dead(cell)) {
+                /* Not present, which the translator finds out, or code that may not run so. */
+                direct.translated_page = cpu->eip & PAGE_MASK;
+                direct.in_page = true;
+            } else {
+                reason = EXIT_INTERP;
+            }
+            break;
+        }
+        case CELL_TRAP:
+            cell_get(cell, cpu);
+            p->stops++;
+            reason = EXIT_INTERP;
+            out = true;
+            break;
+        case CELL_ROGUE:
+            cell_get(cell, cpu);
+            reason = EXIT_FAULT;
+            out = true;
+            break;
+        case CELL_DEAD:
+            cell_get(cell, cpu);
+            lost(bt, p);
+            out = true;
+            break;
+        }
+    }
+    if (cpu->changed == 0 && p->in_cell && !direct.always && p->stops >= STOPS_JUDGED) {
+        if (p->inside / p->stops < STAY_BAD)
+            demote(bt, p);
+        else
+            p->away = AWAY_FIRST;
+        p->stops = 0;
+        p->inside = 0;
+    }
+    stats_leave(STAT_dispatch);
+    return reason;
+}

@@ -1,0 +1,410 @@
+/* The monitor's side of cells (see cell.h). The only user of ptrace. */
+#include "cell.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <glib.h>
+
+#include "cell/stub.h"
+#include "log.h"
+#include "mem.h"
+#include "sighandler.h"
+
+#define HOST_CS32 0x23
+#define HOST_DS   0x2b
+/* Flags that user code sees or sets as in the guest. */
+#define USER_FLAGS (FL_ARITH | FL_DF | FL_ID)
+
+extern const uint8_t cell_stub[];
+extern const uint32_t cell_stub_size;
+
+struct order {
+    uint64_t nr, arg[6];
+};
+_Static_assert(sizeof(struct order) == STUB_ORDER_SIZE, "as stub.S reads it");
+
+struct orders {
+    uint32_t count, unused;
+    struct order order[STUB_ORDERS];
+};
+
+struct cell {
+    pid_t manager, runner;
+    struct orders *orders; /* shared with the manager, which cannot write to it */
+    unsigned count;
+    bool dead, failed;
+    bool last_known; /* regs and last_fpu are those of the runner's end */
+    struct fxstate last_fpu;
+    struct user_regs_struct regs;
+    unsigned trap_back; /* how far behind the trapping instruction EIP is */
+};
+
+static volatile pid_t running; /* the runner that is let go */
+
+static int stub_file(void)
+{
+    static int fd = -1;
+    if (fd >= 0)
+        return fd;
+    fd = memfd_create("ringer-cell", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -1;
+    if (write(fd, cell_stub, cell_stub_size) != (ssize_t)cell_stub_size) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* The child shares our memory until it is another program: nothing here may write to what we use. */
+static pid_t spawn(int stub, int ram, int orders)
+{
+    static char *const none[] = {NULL};
+    sigset_t empty;
+    sigemptyset(&empty);
+    int high_ram = fcntl(ram, F_DUPFD_CLOEXEC, 10), high_orders = fcntl(orders, F_DUPFD_CLOEXEC, 10);
+    pid_t pid = vfork();
+    if (pid == 0) {
+        if (dup2(high_ram, STUB_FD_RAM) < 0 || dup2(high_orders, STUB_FD_ORDERS) < 0)
+            _exit(1);
+        /* Everything else that is open is not close-on-exec by accident at most: see to it. */
+        syscall(SYS_close_range, 0, 2, 0);
+        syscall(SYS_close_range, STUB_FD_ORDERS + 1, ~0u, 4 /* CLOSE_RANGE_CLOEXEC */);
+        sigprocmask(SIG_SETMASK, &empty, NULL);
+        syscall(SYS_execveat, stub, "", none, none, AT_EMPTY_PATH);
+        _exit(1);
+    }
+    close(high_ram);
+    close(high_orders);
+    return pid;
+}
+
+/* Status of the next stop; -1: it is gone. */
+static int wait_for(pid_t pid)
+{
+    int status;
+    while (waitpid(pid, &status, __WALL) < 0)
+        if (errno != EINTR)
+            return -1;
+    return status;
+}
+
+static bool stopped_by(int status, int sig)
+{
+    return status >= 0 && WIFSTOPPED(status) && status >> 16 == 0 && WSTOPSIG(status) == sig;
+}
+
+/* What the program in the cell is made to do at first: nothing is mapped there, so this faults. */
+#define PROBE_EIP 0x00400000u
+
+struct cell *cell_new(const char **why)
+{
+    static bool sigchld_quiet;
+    if (!sigchld_quiet) {
+        sighandler_quiet_children();
+        sigchld_quiet = true;
+    }
+    int stub = stub_file();
+    int fd = memfd_create("ringer-orders", MFD_CLOEXEC);
+    *why = "there is no memory file to be had";
+    if (stub < 0 || fd < 0 || ftruncate(fd, STUB_ORDERS_SIZE) < 0) {
+        if (fd >= 0)
+            close(fd);
+        return NULL;
+    }
+    struct cell *c = g_new0(struct cell, 1);
+    c->orders = mmap(NULL, STUB_ORDERS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_always(c->orders != MAP_FAILED);
+    c->manager = spawn(stub, guest_mem.fd, fd);
+    close(fd);
+    *why = "a child process cannot be started";
+    if (c->manager < 0)
+        goto fail;
+    int status = wait_for(c->manager);
+    *why = "the host does not allow ptrace or seccomp to us";
+    if (!stopped_by(status, SIGTRAP))
+        goto fail;
+    ptrace(PTRACE_SETOPTIONS, c->manager, 0, PTRACE_O_EXITKILL);
+    if (ptrace(PTRACE_GETREGS, c->manager, 0, &c->regs) < 0)
+        goto fail;
+    c->runner = (pid_t)c->regs.rbx;
+    if (!stopped_by(wait_for(c->runner), SIGTRAP))
+        goto fail;
+    if (ptrace(PTRACE_SETOPTIONS, c->runner, 0, PTRACE_O_EXITKILL | PTRACE_O_TRACEEXIT) < 0)
+        goto fail;
+
+    *why = "the host runs no 32-bit code";
+    memset(&c->regs, 0, sizeof c->regs);
+    struct cpu *cpu = g_new0(struct cpu, 1);
+    cpu->eip = PROBE_EIP;
+    cell_put(c, cpu);
+    g_free(cpu);
+    uint64_t address = 0;
+    static const volatile int none;
+    bool ok = cell_run(c, &none, &address) == CELL_FAULT && address == PROBE_EIP && cell_eip(c) == PROBE_EIP;
+    if (!ok)
+        goto fail;
+    return c;
+fail:
+    cell_free(c);
+    return NULL;
+}
+
+void cell_free(struct cell *c)
+{
+    pid_t pids[] = {c->runner, c->manager};
+    for (unsigned i = 0; i < 2; i++) {
+        if (pids[i] <= 0)
+            continue;
+        kill(pids[i], SIGKILL);
+        int status;
+        do
+            status = wait_for(pids[i]);
+        while (status >= 0 && WIFSTOPPED(status) && ptrace(PTRACE_CONT, pids[i], 0, 0) == 0);
+    }
+    munmap(c->orders, STUB_ORDERS_SIZE);
+    g_free(c);
+}
+
+bool cell_is_dead(const struct cell *c)
+{
+    return c->dead;
+}
+
+gla_t cell_lowest(void)
+{
+    static gla_t lowest;
+    if (!lowest) {
+        FILE *f = fopen("/proc/sys/vm/mmap_min_addr", "re");
+        unsigned long value;
+        lowest = f && fscanf(f, "%lu", &value) == 1 && value <= MiB ? (gla_t)value : 64 * KiB;
+        if (f)
+            fclose(f);
+        if (lowest < PAGE_SIZE)
+            lowest = PAGE_SIZE;
+    }
+    return lowest;
+}
+
+/* --- orders --- */
+
+static void give(struct cell *c, struct order order)
+{
+    if (c->dead)
+        return;
+    if (c->count == STUB_ORDERS && !cell_flush(c))
+        return;
+    c->orders->order[c->count++] = order;
+}
+
+void cell_map(struct cell *c, gla_t gla, uint64_t ram_offset, uint64_t len, int prot)
+{
+    give(c, (struct order){SYS_mmap, {gla, len, (uint64_t)prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, STUB_FD_RAM,
+                                      ram_offset}});
+}
+
+void cell_protect(struct cell *c, gla_t gla, uint64_t len, int prot)
+{
+    give(c, (struct order){SYS_mprotect, {gla, len, (uint64_t)prot}});
+}
+
+void cell_unmap(struct cell *c, gla_t gla, uint64_t len)
+{
+    give(c, (struct order){SYS_munmap, {gla, len}});
+}
+
+static void died(struct cell *c)
+{
+    c->dead = true;
+    c->count = 0;
+}
+
+/* The runner is stopped, or on its way out because somebody killed it: its registers for the last time. */
+static void take_last(struct cell *c)
+{
+    if (ptrace(PTRACE_GETREGS, c->runner, 0, &c->regs) == 0 &&
+        ptrace(PTRACE_GETFPREGS, c->runner, 0, &c->last_fpu) == 0)
+        c->last_known = true;
+    died(c);
+}
+
+/* Lets the manager go once. False: it found an order that cannot be. */
+static bool carry_out(struct cell *c)
+{
+    c->orders->count = c->count;
+    c->count = 0;
+    if (ptrace(PTRACE_CONT, c->manager, 0, 0) < 0) {
+        take_last(c);
+        return true;
+    }
+    int status = wait_for(c->manager);
+    if (stopped_by(status, SIGTRAP))
+        return true;
+    if (!stopped_by(status, SIGILL)) {
+        take_last(c);
+        return true;
+    }
+    struct user_regs_struct r;
+    if (ptrace(PTRACE_GETREGS, c->manager, 0, &r) < 0) {
+        take_last(c);
+        return true;
+    }
+    r.rip += 2; /* behind the UD2; it stops at once again, ready */
+    ptrace(PTRACE_SETREGS, c->manager, 0, &r);
+    c->orders->count = 0;
+    if (ptrace(PTRACE_CONT, c->manager, 0, 0) < 0 || !stopped_by(wait_for(c->manager), SIGTRAP))
+        take_last(c);
+    return false;
+}
+
+bool cell_flush(struct cell *c)
+{
+    if (c->dead)
+        return false;
+    if (c->count && !carry_out(c) && !c->dead) {
+        cell_unmap(c, 0, 4 * GiB);
+        if (!carry_out(c))
+            take_last(c);
+        return false;
+    }
+    return !c->dead;
+}
+
+/* --- the runner --- */
+
+void cell_put(struct cell *c, const struct cpu *cpu)
+{
+    struct user_regs_struct *r = &c->regs;
+    r->rax = cpu->gpr[EAX];
+    r->rcx = cpu->gpr[ECX];
+    r->rdx = cpu->gpr[EDX];
+    r->rbx = cpu->gpr[EBX];
+    r->rsp = cpu->gpr[ESP];
+    r->rbp = cpu->gpr[EBP];
+    r->rsi = cpu->gpr[ESI];
+    r->rdi = cpu->gpr[EDI];
+    r->r8 = r->r9 = r->r10 = r->r11 = r->r12 = r->r13 = r->r14 = r->r15 = 0;
+    r->rip = cpu->eip;
+    r->eflags = (cpu->eflags & USER_FLAGS) | FL_IF | FL_FIXED1;
+    r->orig_rax = (unsigned long long)-1; /* no system call to be restarted */
+    r->cs = HOST_CS32;
+    r->ss = r->ds = r->es = HOST_DS;
+    bool fs = cpu->seg[SEG_FS].access & ACC_P, gs = cpu->seg[SEG_GS].access & ACC_P;
+    r->fs = fs ? HOST_DS : 0;
+    r->gs = gs ? HOST_DS : 0;
+    r->fs_base = fs ? cpu->seg[SEG_FS].base : 0;
+    r->gs_base = gs ? cpu->seg[SEG_GS].base : 0;
+    if (!c->dead && ptrace(PTRACE_SETREGS, c->runner, 0, r) < 0)
+        died(c);
+    c->trap_back = 0;
+}
+
+void cell_get(struct cell *c, struct cpu *cpu)
+{
+    struct user_regs_struct *r = &c->regs;
+    if (!c->last_known && !c->dead && ptrace(PTRACE_GETREGS, c->runner, 0, r) < 0)
+        died(c);
+    cpu->gpr[EAX] = (uint32_t)r->rax;
+    cpu->gpr[ECX] = (uint32_t)r->rcx;
+    cpu->gpr[EDX] = (uint32_t)r->rdx;
+    cpu->gpr[EBX] = (uint32_t)r->rbx;
+    cpu->gpr[ESP] = (uint32_t)r->rsp;
+    cpu->gpr[EBP] = (uint32_t)r->rbp;
+    cpu->gpr[ESI] = (uint32_t)r->rsi;
+    cpu->gpr[EDI] = (uint32_t)r->rdi;
+    cpu->eip = (uint32_t)r->rip - c->trap_back;
+    cpu->eflags = (cpu->eflags & ~USER_FLAGS) | ((uint32_t)r->eflags & USER_FLAGS) | FL_FIXED1;
+}
+
+void cell_put_fpu(struct cell *c, const struct fxstate *fpu)
+{
+    _Static_assert(sizeof(struct user_fpregs_struct) == sizeof *fpu, "both are FXSAVE's image");
+    if (!c->dead && ptrace(PTRACE_SETFPREGS, c->runner, 0, fpu) < 0)
+        died(c);
+}
+
+void cell_get_fpu(struct cell *c, struct fxstate *fpu)
+{
+    if (c->last_known)
+        *fpu = c->last_fpu;
+    else
+        ptrace(PTRACE_GETFPREGS, c->runner, 0, fpu);
+}
+
+uint32_t cell_eip(struct cell *c)
+{
+    errno = 0;
+    long rip = ptrace(PTRACE_PEEKUSER, c->runner, offsetof(struct user_regs_struct, rip), 0);
+    return (uint32_t)rip;
+}
+
+void cell_kick(void)
+{
+    pid_t pid = running;
+    if (pid)
+        syscall(SYS_tgkill, pid, pid, sighandler_kick_signal());
+}
+
+enum cell_stop cell_run(struct cell *c, const volatile int *kick, uint64_t *address)
+{
+    if (c->dead)
+        return CELL_DEAD;
+    /* A kick from here on finds us: a signal that comes before the runner goes stops it at once. */
+    running = c->runner;
+    if (*kick) {
+        running = 0;
+        return CELL_KICK;
+    }
+    /* Should CONT fail, it is on its way to its end, which is a stop as well. */
+    ptrace(PTRACE_CONT, c->runner, 0, 0);
+    int status = wait_for(c->runner);
+    running = 0;
+    if (status < 0 || !WIFSTOPPED(status)) {
+        died(c);
+        return CELL_DEAD;
+    }
+    if (status >> 16 == PTRACE_EVENT_EXIT) {
+        take_last(c);
+        return CELL_DEAD;
+    }
+    int sig = WSTOPSIG(status);
+    if (sig == sighandler_kick_signal())
+        return CELL_KICK;
+    errno = 0;
+    long cs = ptrace(PTRACE_PEEKUSER, c->runner, offsetof(struct user_regs_struct, cs), 0);
+    if (cs != HOST_CS32)
+        return CELL_ROGUE;
+    siginfo_t si;
+    switch (sig) {
+    case SIGSEGV:
+        if (ptrace(PTRACE_GETSIGINFO, c->runner, 0, &si) == 0 &&
+            (si.si_code == SEGV_MAPERR || si.si_code == SEGV_ACCERR)) {
+            *address = (uint64_t)(uintptr_t)si.si_addr;
+            return CELL_FAULT;
+        }
+        return CELL_TRAP;
+    case SIGSYS:
+        c->trap_back = 2; /* INT 80h, SYSCALL, SYSENTER: EIP is behind it */
+        return CELL_TRAP;
+    case SIGTRAP:
+        c->trap_back = 1; /* INT3 */
+        return CELL_TRAP;
+    case SIGFPE:
+    case SIGILL:
+    case SIGBUS:
+        return CELL_TRAP;
+    default:
+        return CELL_KICK; /* a signal that somebody sent: as if it had not been */
+    }
+}

@@ -1,0 +1,231 @@
+/* Guest user pages into the cell of the present space (see cell.h): a view of the space like its windows, with the
+ * same rules for going stale. A page is executable there only if its code may run directly, and not writable then.
+ */
+#include "shadow_space.h"
+
+#include <sys/mman.h>
+
+#include "cell.h"
+#include "log.h"
+
+#define CELLS_MAX 12 /* processes of the host */
+
+static unsigned cells;
+
+/* What is known of a page of RAM as code; right while MEM_PAGE_DIRECT is set. */
+enum scan { SCAN_UNKNOWN, SCAN_DIRECT, SCAN_NOT };
+static uint8_t *scans;
+
+void space_cell_unmap(struct space *s, gla_t gla, uint64_t len)
+{
+    if (s->cell)
+        cell_unmap(s->cell, gla, len);
+}
+
+void space_cell_protect(struct space *s, gla_t gla)
+{
+    const struct ptcopy *c = s->pt[gla >> pde_shift(s)];
+    unsigned j = gla >> PAGE_SHIFT & (table_entries(s) - 1);
+    if (s->cell && !bit_test(c->direct, j))
+        cell_protect(s->cell, gla, PAGE_SIZE, PROT_READ);
+}
+
+/* Nothing is mapped in the cell any more. */
+static void forget_mappings(struct space *s)
+{
+    for (unsigned n = 0; n < s->used_count; n++) {
+        unsigned i = s->used[n];
+        struct ptcopy *c = s->pt[i];
+        for (unsigned w = 0; s->kind[i] == PDE_TABLE && w < 16; w++)
+            while (c->mapped[VIEW_CELL][w]) {
+                unsigned j = w * 64 + (unsigned)__builtin_ctzll(c->mapped[VIEW_CELL][w]);
+                bit_clear(c->mapped[VIEW_CELL], j);
+                bit_clear(c->direct, j);
+                rmap_remove(s, VIEW_CELL, (gla_t)((uint64_t)i << pde_shift(s)) + j * PAGE_SIZE,
+                            small_gpa(s, copy_entry(s, c, j)));
+            }
+    }
+}
+
+static void give_up_cell(struct space *s)
+{
+    forget_mappings(s);
+    cell_free(s->cell);
+    s->cell = NULL;
+    cells--;
+}
+
+void shadow_cell_drop(void)
+{
+    if (shadow_current->cell)
+        give_up_cell(shadow_current);
+}
+
+void shadow_cell_drop_mappings(void)
+{
+    forget_mappings(shadow_current);
+}
+
+struct cell *shadow_cell(const char **why)
+{
+    struct space *s = shadow_current;
+    if (s->cell && cell_is_dead(s->cell))
+        give_up_cell(s);
+    if (s->cell)
+        return s->cell;
+    while (cells >= CELLS_MAX) {
+        struct space *oldest = NULL;
+        for (unsigned n = 0; n < SPACES; n++)
+            if (shadow_spaces[n].cell && (!oldest || shadow_spaces[n].used_at < oldest->used_at))
+                oldest = &shadow_spaces[n];
+        give_up_cell(oldest);
+    }
+    s->cell = cell_new(why);
+    cells += s->cell != NULL;
+    return s->cell;
+}
+
+uint32_t shadow_space_serial(void)
+{
+    return shadow_current->serial;
+}
+
+/* --- pages with code --- */
+
+static bool may_execute(struct bt *bt, const struct walk *k, unsigned entry)
+{
+    gpa_t pfn = k->page >> PAGE_SHIFT;
+    if (k->nx)
+        return false;
+    if (!scans)
+        scans = shadow_reserve(MEM_PAGES);
+    if (!(guest_mem.page_flags[pfn] & MEM_PAGE_DIRECT))
+        scans[pfn] = SCAN_UNKNOWN;
+    if (scans[pfn] == SCAN_UNKNOWN) {
+        scans[pfn] = tr_page_is_direct(mem_ptr(k->page), entry, bt->isa) ? SCAN_DIRECT : SCAN_NOT;
+        stats_count(STAT_cell_scans);
+        guest_mem.page_flags[pfn] |= MEM_PAGE_DIRECT;
+        shadow_protect(k->page);
+    }
+    return scans[pfn] == SCAN_DIRECT;
+}
+
+void shadow_code_written(void *opaque, gpa_t gpa, uint32_t len)
+{
+    tr_code_written(opaque, gpa, len);
+    for (gpa_t page = gpa & ~(gpa_t)(PAGE_SIZE - 1); page < gpa + len; page += PAGE_SIZE) {
+        if (!(mem_page_flags(page) & MEM_PAGE_DIRECT))
+            continue;
+        guest_mem.page_flags[page >> PAGE_SHIFT] &= (uint8_t)~MEM_PAGE_DIRECT;
+        struct space *s;
+        gla_t gla;
+        while (rmap_find_cell(page, &s, &gla)) {
+            struct ptcopy *c = s->pt[gla >> pde_shift(s)];
+            unsigned j = gla >> PAGE_SHIFT & (table_entries(s) - 1);
+            bit_clear(c->mapped[VIEW_CELL], j);
+            bit_clear(c->direct, j);
+            rmap_remove(s, VIEW_CELL, gla, page);
+            space_cell_unmap(s, gla, PAGE_SIZE);
+        }
+    }
+}
+
+/* --- mapping --- */
+
+/* Pages that go with one order. */
+struct stretch {
+    gla_t gla;
+    gpa_t page;
+    unsigned pages;
+    int prot;
+};
+
+static void stretch_end(struct space *s, struct stretch *r)
+{
+    if (r->pages)
+        cell_map(s->cell, r->gla, mem_file_offset(r->page), (uint64_t)r->pages << PAGE_SHIFT, r->prot);
+    r->pages = 0;
+}
+
+static void stretch_add(struct space *s, struct stretch *r, gla_t gla, gpa_t page, int prot)
+{
+    if (r->pages && r->gla + r->pages * PAGE_SIZE == gla && r->page + r->pages * PAGE_SIZE == page && r->prot == prot) {
+        r->pages++;
+        return;
+    }
+    stretch_end(s, r);
+    *r = (struct stretch){gla, page, 1, prot};
+}
+
+/* Takes entry k->j into the cell. k is complete and its page user RAM with the A bit set. */
+static void take_page(struct bt *bt, struct space *s, struct ptcopy *c, const struct walk *k, gla_t gla, bool execute,
+                      struct stretch *r)
+{
+    space_use_entry(s, c, k, k->pte);
+    uint8_t flags = mem_page_flags(k->page);
+    bool direct = execute && may_execute(bt, k, gla & (PAGE_SIZE - 1));
+    bool write = !direct && k->w && (k->pte & PTE_D) && !(flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM));
+    if (bit_test(c->mapped[VIEW_CELL], k->j))
+        rmap_remove(s, VIEW_CELL, gla & PAGE_MASK, k->page);
+    bit_set(c->mapped[VIEW_CELL], k->j);
+    if (direct)
+        bit_set(c->direct, k->j);
+    else
+        bit_clear(c->direct, k->j);
+    if (write || direct)
+        rmap_add(s, VIEW_CELL, gla & PAGE_MASK, k->page);
+    stretch_add(s, r, gla & PAGE_MASK, k->page, PROT_READ | (write ? PROT_WRITE : 0) | (direct ? PROT_EXEC : 0));
+    stats_count(STAT_cell_pages);
+}
+
+/* Neighbours of k that the guest has used already (their A bit is set) come along: each fault costs as much as tens of
+ * orders. */
+#define NEIGHBOURS 64
+
+static void take_neighbours(struct bt *bt, struct space *s, struct ptcopy *c, const struct walk *k)
+{
+    const uint8_t *table = mem_ptr(k->table);
+    size_t size = s->config & CONFIG_PAE ? 8 : 4;
+    gla_t region = (gla_t)((uint64_t)k->i << pde_shift(s));
+    struct stretch r = {0};
+    unsigned first = k->j & ~(NEIGHBOURS - 1u);
+    for (unsigned j = first; j < first + NEIGHBOURS; j++) {
+        uint64_t pte = entry_read(s, table + j * size);
+        if (j == k->j || (pte & (PTE_P | PTE_U | PTE_A)) != (PTE_P | PTE_U | PTE_A) ||
+            (bit_test(c->mapped[VIEW_CELL], j) && pte == copy_entry(s, c, j)))
+            continue;
+        struct walk n;
+        gla_t gla = region + j * PAGE_SIZE;
+        if (gla < cell_lowest() || !shadow_walk(&bt->cpu, s, gla, &n) || !n.u || n.large || !mem_is_ram(n.page))
+            continue;
+        take_page(bt, s, c, &n, gla, bit_test(c->code, j), &r);
+    }
+    stretch_end(s, &r);
+}
+
+bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute)
+{
+    struct space *s = shadow_current;
+    struct walk k;
+    if (gla < cell_lowest() || !shadow_walk(&bt->cpu, s, gla, &k) || !k.u || k.large || !mem_is_ram(k.page))
+        return false;
+    struct ptcopy *known = s->kind[k.i] == PDE_TABLE ? s->pt[k.i] : NULL;
+    bool mapped = known && bit_test(known->mapped[VIEW_CELL], k.j);
+    if (execute && (!may_execute(bt, &k, gla & (PAGE_SIZE - 1)) || (mapped && bit_test(known->direct, k.j))))
+        return false;
+    bool write = mapped && !execute;
+    if (write && (!k.w || (mem_page_flags(k.page) & (MEM_PAGE_GUARDED | MEM_PAGE_ROM))))
+        return false; /* the guest's own fault, or a store to code */
+    shadow_set_accessed(&k, write);
+    struct ptcopy *c = space_use_table(s, &k);
+    struct stretch r = {0};
+    take_page(bt, s, c, &k, gla, execute, &r);
+    stretch_end(s, &r);
+    if (!mapped)
+        take_neighbours(bt, s, c, &k);
+    stats_count(STAT_cell_fills);
+    if (cell_flush(s->cell))
+        return true;
+    forget_mappings(s); /* too many, or an address that the host keeps for itself */
+    return false;
+}

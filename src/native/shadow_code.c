@@ -1,0 +1,185 @@
+/* Pages with code: where the supervisor's are, and the jump tables of all modes. */
+#include "shadow_space.h"
+
+#include <glib.h>
+
+#include "log.h"
+
+/* Supervisor code pages entered in the supervisor's tables: linear page -> frame. Those whose mapping is
+ * not global are apart: a switch of CR3 must look at each of them. */
+struct code_where {
+    gpa_t gpa;
+    bool global;
+};
+static GHashTable *sup_code[2]; /* [global] */
+
+#define SUP_TABLES 24
+static struct user_table sup_table[SUP_TABLES];
+static unsigned sup_next;
+
+bool code_init(void)
+{
+    sup_table[0].table = jtable_new();
+    if (!sup_table[0].table)
+        return false;
+    sup_table[0].mode = UINT32_MAX; /* nobody's yet */
+    for (unsigned g = 0; g < 2; g++)
+        sup_code[g] = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    return true;
+}
+
+void space_drop_code(struct space *s, gla_t gla)
+{
+    for (unsigned k = 0; k < USER_TABLES; k++)
+        if (s->user[k].table)
+            jtable_drop_page(s->user[k].table, gla);
+    shadow_codes++;
+}
+
+static struct code_where *sup_find(gla_t gla)
+{
+    struct code_where *w = g_hash_table_lookup(sup_code[1], GUINT_TO_POINTER(gla));
+    return w ? w : g_hash_table_lookup(sup_code[0], GUINT_TO_POINTER(gla));
+}
+
+/* Linear page gla no longer is what was translated from it. */
+static void sup_drop(gla_t gla, const struct code_where *w)
+{
+    tcache_drop_linear(w->gpa, gla);
+    for (unsigned n = 0; n < SUP_TABLES; n++)
+        if (sup_table[n].table)
+            jtable_drop_page(sup_table[n].table, gla);
+    shadow_codes++;
+}
+
+static void sup_check(struct bt *bt, gla_t gla, const struct code_where *w)
+{
+    struct walk k;
+    if (shadow_walk(&bt->cpu, shadow_current, gla, &k) && k.page == w->gpa && !k.nx)
+        return;
+    sup_drop(gla, w);
+    g_hash_table_remove(sup_code[w->global], GUINT_TO_POINTER(gla));
+}
+
+void code_check(struct bt *bt, bool global)
+{
+    GHashTable *pages = sup_code[global];
+    if (!g_hash_table_size(pages))
+        return;
+    GHashTableIter it;
+    gpointer key, value;
+    GArray *check = g_array_new(FALSE, FALSE, sizeof(gla_t));
+    g_hash_table_iter_init(&it, pages);
+    while (g_hash_table_iter_next(&it, &key, &value)) {
+        gla_t gla = GPOINTER_TO_UINT(key);
+        g_array_append_val(check, gla);
+    }
+    for (unsigned n = 0; n < check->len; n++) {
+        gla_t gla = g_array_index(check, gla_t, n);
+        sup_check(bt, gla, g_hash_table_lookup(pages, GUINT_TO_POINTER(gla)));
+    }
+    g_array_free(check, TRUE);
+}
+
+void code_check_page(struct bt *bt, gla_t gla)
+{
+    const struct code_where *w = sup_find(gla);
+    if (w)
+        sup_check(bt, gla, w);
+}
+
+static struct user_table *table_slot(unsigned i)
+{
+    return i < SPACES * USER_TABLES ? &shadow_spaces[i / USER_TABLES].user[i % USER_TABLES]
+                                    : &sup_table[i - SPACES * USER_TABLES];
+}
+
+/* The host gives no more address space: takes a table from somebody else, who is then without. */
+static struct jtable *steal_table(const struct bt *bt)
+{
+    static unsigned turn;
+    unsigned slots = SPACES * USER_TABLES + SUP_TABLES;
+    struct user_table *from = NULL;
+    for (unsigned n = 0; n < slots && (!from || from->table == bt->table); n++) {
+        struct user_table *t = table_slot(turn++ % slots);
+        if (t->table)
+            from = t; /* the running one only if there is no other */
+    }
+    assert_always(from); /* shadow_init made one */
+    struct jtable *table = from->table;
+    from->table = NULL;
+    return table;
+}
+
+void code_forget_slots(struct bt *bt)
+{
+    for (unsigned n = 0; n < MODE_SLOTS; n++)
+        bt->slot[n].mode = GATES_NONE;
+}
+
+static struct jtable *table_of(struct user_table *tables, unsigned count, unsigned *next, struct bt *bt)
+{
+    for (unsigned n = 0; n < count; n++)
+        if (tables[n].table && tables[n].mode == bt->mode && tables[n].cs_base == bt->cs_base &&
+            tables[n].cs_limit == bt->cs_limit)
+            return tables[n].table;
+    struct user_table *t = &tables[(*next)++ % count];
+    if (!t->table)
+        t->table = jtable_new();
+    if (!t->table)
+        t->table = steal_table(bt);
+    jtable_clear(t->table);
+    code_forget_slots(bt); /* one of them may have been this table's */
+    t->mode = bt->mode;
+    t->cs_base = bt->cs_base;
+    t->cs_limit = bt->cs_limit;
+    return t->table;
+}
+
+void shadow_select(struct bt *bt)
+{
+    bool user = (bt->mode & MODE_CPL) == MODE_CPL; /* CPL 3 */
+    bt->window = shadow_current->window[user];
+    struct jtable *table = user && (bt->mode & MODE_PAGING)
+                               ? table_of(shadow_current->user, USER_TABLES, &shadow_current->user_next, bt)
+                               : table_of(sup_table, SUP_TABLES, &sup_next, bt);
+    bt->table = table;
+    bt->jtable = jtable_base(table);
+    if (bt->cs_base == 0 && bt->cs_limit == UINT32_MAX)
+        bt->slot[mode_slot_number(bt->mode)] =
+            (struct mode_slot){.mode = bt->mode, .jtable = bt->jtable, .table = table};
+}
+
+bool shadow_code_page(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global)
+{
+    struct space *s = shadow_current;
+    struct walk k;
+    bool user = bt->cpu.cpl == 3;
+    if (!shadow_walk(&bt->cpu, s, gla, &k) || k.nx || (user && !k.u) || !mem_ptr(k.page))
+        return false;
+    shadow_set_accessed(&k, false);
+    *gpa = k.page;
+    *global = k.global && !user;
+    struct ptcopy *c = space_use_table(s, &k);
+    if (c) {
+        space_use_entry(s, c, &k, k.pte);
+        bit_set(c->code, k.j);
+    } else {
+        s->large_code[k.i] = 1;
+    }
+    if (!user) {
+        struct code_where *w = sup_find(gla);
+        if (w && (w->gpa != k.page || w->global != k.global)) {
+            if (w->gpa != k.page)
+                sup_drop(gla, w);
+            g_hash_table_remove(sup_code[w->global], GUINT_TO_POINTER(gla));
+            w = NULL;
+        }
+        if (!w) {
+            w = g_new(struct code_where, 1);
+            *w = (struct code_where){k.page, k.global};
+            g_hash_table_insert(sup_code[k.global], GUINT_TO_POINTER(gla), w);
+        }
+    }
+    return true;
+}

@@ -1,0 +1,208 @@
+/* Out of windows again: what guest tables no longer say, and what is in the way. */
+#include "shadow_space.h"
+
+#include <string.h>
+
+static void view_unmap(struct space *s, enum view view, gla_t gla, uint64_t len)
+{
+    if (view == VIEW_CELL)
+        space_cell_unmap(s, gla, len);
+    else
+        window_unmap(s->window[view], gla, len);
+}
+
+void space_drop_entry(struct space *s, unsigned i, unsigned j, bool unmap)
+{
+    struct ptcopy *c = s->pt[i];
+    gla_t gla = (gla_t)((uint64_t)i << pde_shift(s)) + j * PAGE_SIZE;
+    for (unsigned v = 0; v < VIEWS; v++)
+        if (bit_test(c->mapped[v], j)) {
+            bit_clear(c->mapped[v], j);
+            rmap_remove(s, v, gla, small_gpa(s, copy_entry(s, c, j)));
+            if (unmap)
+                view_unmap(s, v, gla, PAGE_SIZE);
+        }
+    bit_clear(c->direct, j);
+    if (bit_test(c->code, j)) {
+        bit_clear(c->code, j);
+        space_drop_code(s, gla);
+    }
+    shadow_stats.dropped_pages++;
+}
+
+void space_drop_pde(struct space *s, unsigned i, bool unmap)
+{
+    gla_t gla = (gla_t)((uint64_t)i << pde_shift(s));
+    bool mapped[VIEWS] = {false};
+    if (s->kind[i] == PDE_LARGE) {
+        mapped[0] = s->large_mapped[i] & 1;
+        mapped[1] = s->large_mapped[i] & 2;
+        if (s->large_code[i])
+            for (uint64_t off = 0; off < pde_span(s); off += PAGE_SIZE)
+                space_drop_code(s, gla + (gla_t)off);
+        s->large_mapped[i] = 0;
+        s->large_code[i] = 0;
+    } else if (s->kind[i] == PDE_TABLE) {
+        struct ptcopy *c = s->pt[i];
+        for (unsigned w = 0; w < 16; w++) {
+            for (unsigned v = 0; v < VIEWS; v++)
+                mapped[v] |= c->mapped[v][w] != 0;
+            uint64_t any = used_bits(c, w);
+            while (any) {
+                unsigned j = w * 64 + (unsigned)__builtin_ctzll(any);
+                any &= any - 1;
+                space_drop_entry(s, i, j, false);
+            }
+        }
+    }
+    for (unsigned v = 0; v < VIEWS && unmap; v++)
+        if (mapped[v])
+            view_unmap(s, v, gla, pde_span(s));
+    s->kind[i] = PDE_UNUSED;
+    shadow_stats.dropped_ranges++;
+}
+
+/* Empties a space. */
+void space_clear(struct space *s)
+{
+    for (unsigned n = 0; n < s->used_count; n++)
+        space_drop_pde(s, s->used[n], false);
+    s->used_count = 0;
+    for (unsigned v = 0; v < VIEWS; v++)
+        view_unmap(s, v, 0, WINDOW_SIZE);
+    for (unsigned k = 0; k < USER_TABLES; k++)
+        if (s->user[k].table)
+            jtable_clear(s->user[k].table);
+    shadow_codes++;
+}
+
+/* Makes room among the host's mappings. */
+static void evict(void)
+{
+    struct space *oldest = NULL;
+    for (unsigned n = 0; n < SPACES; n++) {
+        struct space *s = &shadow_spaces[n];
+        if (s->live && s != shadow_current && s->used_count && (!oldest || s->used_at < oldest->used_at))
+            oldest = s;
+    }
+    if (!oldest)
+        oldest = shadow_current;
+    shadow_stats.evicted++;
+    space_clear(oldest);
+}
+
+void shadow_make_room(void)
+{
+    for (unsigned n = 0; n <= SPACES && window_crowded(); n++)
+        evict();
+}
+
+/* Maps, dropping other shadow_spaces while the host refuses (too many mappings, address-space limit). False
+ * when it refuses even so: the access must be emulated. May have dropped the current space too. */
+bool shadow_map_or_evict(uint8_t *window, gla_t gla, uint64_t offset, uint64_t len, bool writable,
+                         bool populate)
+{
+    for (unsigned n = 0; n <= SPACES; n++) {
+        if (window_map(window, gla, offset, len, writable, populate))
+            return true;
+        evict();
+    }
+    return false;
+}
+
+/* Runs of adjacent pages go with one call. */
+struct run {
+    gla_t first;
+    uint32_t pages;
+};
+
+static void run_flush(struct space *s, unsigned view, struct run *r)
+{
+    if (r->pages)
+        view_unmap(s, view, r->first, (uint64_t)r->pages << PAGE_SHIFT);
+    r->pages = 0;
+}
+static void run_add(struct space *s, unsigned view, struct run *r, gla_t gla)
+{
+    if (r->pages && r->first + (r->pages << PAGE_SHIFT) == gla) {
+        r->pages++;
+        return;
+    }
+    run_flush(s, view, r);
+    *r = (struct run){gla, 1};
+}
+
+/* Drops from table i what no longer agrees with the guest's table. */
+static void sync_table(struct space *s, unsigned i)
+{
+    struct ptcopy *c = s->pt[i];
+    const uint8_t *table = mem_ptr(c->table);
+    if (!table) {
+        space_drop_pde(s, i, true);
+        return;
+    }
+    if (memcmp(table, c->e32, PAGE_SIZE) == 0)
+        return;
+    struct run run[VIEWS] = {{0, 0}};
+    size_t size = s->config & CONFIG_PAE ? 8 : 4;
+    for (unsigned w = 0; w < table_entries(s) / 64; w++) {
+        uint64_t any = used_bits(c, w);
+        while (any) {
+            unsigned j = w * 64 + (unsigned)__builtin_ctzll(any);
+            any &= any - 1;
+            if (memcmp(table + j * size, (const uint8_t *)c->e32 + j * size, size) == 0)
+                continue;
+            gla_t gla = (gla_t)((uint64_t)i << pde_shift(s)) + j * PAGE_SIZE;
+            for (unsigned v = 0; v < VIEWS; v++)
+                if (bit_test(c->mapped[v], j))
+                    run_add(s, v, &run[v], gla);
+            space_drop_entry(s, i, j, false);
+        }
+    }
+    for (unsigned v = 0; v < VIEWS; v++)
+        run_flush(s, v, &run[v]);
+    memcpy(c->e32, table, PAGE_SIZE);
+}
+
+/* Compares everything the space uses with the guest's tables. */
+void space_sync(const struct cpu *cpu, struct space *s)
+{
+    shadow_stats.syncs++;
+    unsigned kept = 0;
+    for (unsigned n = 0; n < s->used_count; n++) {
+        unsigned i = s->used[n];
+        if (space_pde(cpu, s, i) != s->pde[i])
+            space_drop_pde(s, i, true);
+        else if (s->kind[i] == PDE_TABLE)
+            sync_table(s, i);
+        if (s->kind[i] != PDE_UNUSED)
+            s->used[kept++] = (uint16_t)i;
+    }
+    s->used_count = kept;
+}
+
+void space_sync_page(const struct cpu *cpu, struct space *s, gla_t gla)
+{
+    unsigned i = gla >> pde_shift(s);
+    if (s->kind[i] == PDE_UNUSED)
+        return;
+    if (space_pde(cpu, s, i) != s->pde[i]) {
+        space_drop_pde(s, i, true);
+        for (unsigned n = 0; n < s->used_count; n++)
+            if (s->used[n] == i) {
+                s->used[n] = s->used[--s->used_count];
+                break;
+            }
+        return;
+    }
+    if (s->kind[i] != PDE_TABLE)
+        return;
+    struct ptcopy *c = s->pt[i];
+    unsigned j = s->config & CONFIG_PAE ? gla >> 12 & 511 : gla >> 12 & 1023;
+    if (!(used_bits(c, j >> 6) >> (j & 63) & 1))
+        return;
+    const uint8_t *table = mem_ptr(c->table);
+    uint64_t pte = table ? entry_read(s, table + j * (s->config & CONFIG_PAE ? 8 : 4)) : 0;
+    if (pte != copy_entry(s, c, j))
+        space_drop_entry(s, i, j, true);
+}

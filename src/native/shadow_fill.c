@@ -1,0 +1,180 @@
+/* Guest pages into windows, on demand. */
+#include "shadow_space.h"
+
+#include <string.h>
+
+/* The copy of table i, taking entries into account from now on. */
+struct ptcopy *space_use_table(struct space *s, const struct walk *k)
+{
+    if (s->kind[k->i] != PDE_UNUSED && s->pde[k->i] != (k->pde | PTE_A))
+        space_drop_pde(s, k->i, true); /* changed without an invalidation yet: use what is there now */
+    if (s->kind[k->i] == PDE_TABLE)
+        return s->pt[k->i];
+    bool listed = false;
+    for (unsigned n = 0; n < s->used_count && !listed; n++)
+        listed = s->used[n] == k->i;
+    if (!listed)
+        s->used[s->used_count++] = (uint16_t)k->i;
+    s->pde[k->i] = k->pde | PTE_A;
+    s->kind[k->i] = k->large ? PDE_LARGE : PDE_TABLE;
+    if (k->large)
+        return NULL;
+    if (!s->pt[k->i])
+        s->pt[k->i] = shadow_reserve(sizeof(struct ptcopy));
+    struct ptcopy *c = s->pt[k->i];
+    c->table = k->table;
+    memset(c->mapped, 0, sizeof c->mapped);
+    memset(c->code, 0, sizeof c->code);
+    memset(c->direct, 0, sizeof c->direct);
+    memcpy(c->e32, mem_ptr(k->table), PAGE_SIZE);
+    return c;
+}
+
+/* Brings entry j of the copy up to date; drops what was made from an older value. */
+void space_use_entry(struct space *s, struct ptcopy *c, const struct walk *k, uint64_t pte)
+{
+    if ((used_bits(c, k->j >> 6) >> (k->j & 63) & 1) &&
+        (copy_entry(s, c, k->j) | PTE_A | PTE_D) != (pte | PTE_A | PTE_D))
+        space_drop_entry(s, k->i, k->j, true);
+    copy_set(s, c, k->j, pte);
+}
+
+/* What a page of RAM needs inside a large mapping: MEM_PAGE_MMIO (to be absent), MEM_PAGE_ROM (to be
+ * read-only, also for its translations) or nothing. */
+static uint8_t page_exception(gpa_t gpa)
+{
+    uint8_t flags = mem_page_flags(gpa);
+    return flags & MEM_PAGE_MMIO                      ? MEM_PAGE_MMIO
+           : flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM) ? MEM_PAGE_ROM
+                                                    : 0;
+}
+
+/* Puts the protections of single pages into a large mapping. */
+static void fix_large(uint8_t *window, gla_t gla, gpa_t gpa, uint64_t len)
+{
+    for (uint64_t off = 0; off < len;) {
+        uint8_t want = page_exception(gpa + off);
+        uint64_t end = off + PAGE_SIZE;
+        while (want && end < len && page_exception(gpa + end) == want)
+            end += PAGE_SIZE;
+        if (want == MEM_PAGE_MMIO)
+            window_unmap(window, gla + (gla_t)off, end - off);
+        else if (want)
+            window_protect(window, gla + (gla_t)off, end - off, false);
+        off = end;
+    }
+}
+
+/* One page of what a large page covers. */
+static enum fill fill_page(const struct space *s, const struct walk *k, unsigned view, gla_t gla, bool write)
+{
+    bool ok = shadow_map_or_evict(s->window[view], gla & PAGE_MASK, mem_file_offset(k->page), PAGE_SIZE, write, true);
+    return ok ? FILL_OK : FILL_EMULATE;
+}
+
+static enum fill fill_large(struct space *s, struct walk *k, unsigned view, gla_t gla, bool write,
+                            bool writable)
+{
+    gla_t base = gla & ~(gla_t)(pde_span(s) - 1);
+    gpa_t gpa = large_gpa(s, k->pde);
+    uint64_t len = pde_span(s);
+    space_use_table(s, k);
+    s->pde[k->i] = k->pde; /* with the A and D bits just set */
+    uint8_t bit = (uint8_t)(1u << view), wbit = (uint8_t)(4u << view);
+    if ((s->large_mapped[k->i] & bit) && (!write || (s->large_mapped[k->i] & wbit))) {
+        /* Mapped already: a single page was protected for its translations, which are gone now. */
+        if (write && window_protect(s->window[view], gla & PAGE_MASK, PAGE_SIZE, true))
+            return FILL_OK;
+        /* Or a page is missing that is RAM by now, or the host refused part of it: map that page. */
+        return fill_page(s, k, view, gla, write);
+    }
+    if (gpa + len > guest_mem.ram_size)
+        len = gpa < guest_mem.ram_size ? guest_mem.ram_size - gpa : 0;
+    if (!mem_is_ram(k->page)) { /* video RAM, ROM: page by page */
+        s->large_mapped[k->i] |= bit | (writable ? wbit : 0);
+        return fill_page(s, k, view, gla, write);
+    }
+    if (!shadow_map_or_evict(s->window[view], base, gpa, len, writable, false))
+        return FILL_EMULATE;
+    if (s->kind[k->i] != PDE_LARGE)
+        return FILL_OK; /* the present space had to go as well: begin again */
+    s->large_mapped[k->i] |= bit | (writable ? wbit : 0);
+    fix_large(s->window[view], base, gpa, len);
+    return FILL_OK;
+}
+
+/* Fault-around: how many pages from entry j on continue the frame at k->page with the same rights. */
+static unsigned run_length(const struct space *s, const struct ptcopy *c, const struct walk *k, unsigned view)
+{
+    unsigned n = 1;
+    size_t size = s->config & CONFIG_PAE ? 8 : 4;
+    const uint8_t *table = mem_ptr(k->table);
+    while (n < 16 && k->j + n < table_entries(s)) {
+        uint64_t pte = entry_read(s, table + (k->j + n) * size);
+        gpa_t page = k->page + n * PAGE_SIZE;
+        if (pte != k->pte + n * PAGE_SIZE || bit_test(c->mapped[view], k->j + n) ||
+            page >= guest_mem.ram_size ||
+            (guest_mem.page_flags[page >> PAGE_SHIFT] & (MEM_PAGE_GUARDED | MEM_PAGE_ROM | MEM_PAGE_MMIO)))
+            break;
+        n++;
+    }
+    return n;
+}
+
+enum fill shadow_fill(struct bt *bt, gla_t gla, bool write, uint32_t *error)
+{
+    struct space *s = shadow_current;
+    struct walk k;
+    unsigned view = bt->window == s->window[1];
+    shadow_stats.fills++;
+    if (!shadow_walk(&bt->cpu, s, gla, &k)) {
+        if (k.odd)
+            return FILL_EMULATE;
+        *error = (write ? PFERR_W : 0) | (view ? PFERR_U : 0);
+        shadow_stats.faults++;
+        return FILL_FAULT;
+    }
+    bool may_write = k.w || (!view && !(s->config & CONFIG_WP));
+    if ((view && !k.u) || (write && !may_write)) {
+        *error = PFERR_P | (write ? PFERR_W : 0) | (view ? PFERR_U : 0);
+        shadow_stats.faults++;
+        return FILL_FAULT;
+    }
+    uint8_t flags = mem_page_flags(k.page);
+    if (!mem_ptr(k.page) || (write && (flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM)))) {
+        shadow_stats.emulated++;
+        return FILL_EMULATE;
+    }
+    if (window_crowded())
+        shadow_make_room();
+    shadow_set_accessed(&k, write);
+    bool writable = may_write && (k.pte & PTE_D);
+    if (k.large)
+        return fill_large(s, &k, view, gla, write, writable);
+
+    struct ptcopy *c = space_use_table(s, &k);
+    space_use_entry(s, c, &k, k.pte);
+    if (flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM))
+        writable = false;
+    bool already = bit_test(c->mapped[view], k.j);
+    unsigned n = already || !(flags == 0 || flags == MEM_PAGE_DECODED) ? 1 : run_length(s, c, &k, view);
+    if (!shadow_map_or_evict(s->window[view], gla & PAGE_MASK, mem_file_offset(k.page), (uint64_t)n << PAGE_SHIFT,
+                      writable, true))
+        return FILL_EMULATE;
+    if (s->kind[k.i] != PDE_TABLE)
+        return FILL_OK; /* the present space had to go as well: begin again */
+    for (unsigned m = 0; m < n; m++) {
+        gla_t at = (gla & PAGE_MASK) + m * PAGE_SIZE;
+        if (bit_test(c->mapped[view], k.j + m))
+            rmap_remove(s, view, at, k.page + m * PAGE_SIZE);
+        if (m) {
+            struct walk next = k;
+            next.j += m;
+            space_use_entry(s, c, &next, k.pte + m * PAGE_SIZE);
+        }
+        bit_set(c->mapped[view], k.j + m);
+        if (writable)
+            rmap_add(s, view, at, k.page + m * PAGE_SIZE);
+    }
+    return FILL_OK;
+}

@@ -1,0 +1,98 @@
+/* Who has a page of RAM mapped, so that it can be protected when it gets translations. */
+#include "shadow_space.h"
+
+#include "log.h"
+
+/* Writable small-page mappings of each RAM page: who must be told when it gets translations. */
+struct rmap {
+    uint32_t next;
+    uint32_t where; /* gla page 0..19, view 20..21, space 22.. */
+};
+#define RMAP_MAX (1u << 24)
+static struct rmap *rmap_pool;
+static uint32_t rmap_used, rmap_free;
+static uint32_t *rmap_head;
+
+void rmap_init(void)
+{
+    rmap_pool = shadow_reserve(RMAP_MAX * sizeof *rmap_pool);
+    rmap_used = 1;
+    rmap_head = shadow_reserve(MEM_PAGES * sizeof *rmap_head);
+}
+
+static uint32_t where_of(const struct space *s, enum view view, gla_t gla)
+{
+    return gla >> PAGE_SHIFT | (uint32_t)view << 20 | space_number(s) << 22;
+}
+
+void rmap_add(const struct space *s, enum view view, gla_t gla, gpa_t gpa)
+{
+    uint32_t n = rmap_free;
+    if (n)
+        rmap_free = rmap_pool[n].next;
+    else if (rmap_used < RMAP_MAX)
+        n = rmap_used++;
+    assert_always(n);
+    uint32_t *head = &rmap_head[gpa >> PAGE_SHIFT];
+    rmap_pool[n] = (struct rmap){
+        .next = *head, .where = where_of(s, view, gla)};
+    *head = n;
+}
+
+void rmap_remove(const struct space *s, enum view view, gla_t gla, gpa_t gpa)
+{
+    if (gpa >> PAGE_SHIFT >= MEM_PAGES)
+        return;
+    uint32_t where = where_of(s, view, gla);
+    for (uint32_t *p = &rmap_head[gpa >> PAGE_SHIFT]; *p; p = &rmap_pool[*p].next)
+        if (rmap_pool[*p].where == where) {
+            uint32_t n = *p;
+            *p = rmap_pool[n].next;
+            rmap_pool[n].next = rmap_free;
+            rmap_free = n;
+            return;
+        }
+}
+
+bool rmap_find_cell(gpa_t gpa, struct space **s, gla_t *gla)
+{
+    for (uint32_t n = rmap_head[gpa >> PAGE_SHIFT]; n; n = rmap_pool[n].next) {
+        uint32_t where = rmap_pool[n].where;
+        if ((where >> 20 & 3) != VIEW_CELL)
+            continue;
+        *s = &shadow_spaces[where >> 22];
+        *gla = where << PAGE_SHIFT;
+        return true;
+    }
+    return false;
+}
+
+void shadow_protect(gpa_t page)
+{
+    for (uint32_t n = rmap_head[page >> PAGE_SHIFT]; n; n = rmap_pool[n].next) {
+        uint32_t where = rmap_pool[n].where;
+        struct space *s = &shadow_spaces[where >> 22];
+        enum view view = where >> 20 & 3;
+        gla_t gla = where << PAGE_SHIFT;
+        if (view == VIEW_CELL)
+            space_cell_protect(s, gla);
+        else if (!window_protect(s->window[view], gla, PAGE_SIZE, false))
+            window_unmap(s->window[view], gla, PAGE_SIZE);
+    }
+    for (unsigned i = 0; i < SPACES; i++) {
+        struct space *s = &shadow_spaces[i];
+        for (unsigned n = 0; s->live && n < s->used_count; n++) {
+            unsigned d = s->used[n];
+            if (s->kind[d] != PDE_LARGE || !s->large_mapped[d])
+                continue;
+            gpa_t base = large_gpa(s, s->pde[d]);
+            if (page < base || page >= base + pde_span(s))
+                continue;
+            gla_t gla = (gla_t)((uint64_t)d << pde_shift(s)) + (gla_t)(page - base);
+            for (unsigned v = 0; v < WINDOWS; v++)
+                if ((s->large_mapped[d] & 4u << v) &&
+                    !window_protect(s->window[v], gla, PAGE_SIZE, false))
+                    window_unmap(s->window[v], gla, PAGE_SIZE);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+/* What the files of the shadow share: spaces and what is remembered of page tables. Private to src/native/shadow*.c.
+ *
+ *   shadow.c        spaces: which one is present, bringing it in line
+ *   shadow_walk.c   reading the guest's tables
+ *   shadow_fill.c   mapping pages into windows
+ *   shadow_cell.c   the same into cells
+ *   shadow_drop.c   unmapping what is stale or in the way
+ *   shadow_rmap.c   who has a page of RAM mapped
+ *   shadow_code.c   pages with code, jump tables
+ */
+#pragma once
+
+#include "mem.h"
+#include "shadow.h"
+#include "window.h"
+
+#define SPACES 32
+enum view { VIEW_SUPERVISOR, VIEW_USER, VIEW_CELL, VIEWS };
+#define WINDOWS 2 /* the views that are windows */
+#define PDES   2048 /* PAE: 4 directories of 512; else the first 1024 */
+
+/* What was used of one page table. Entry values are right where a `used` bit is set. */
+struct ptcopy {
+    gpa_t table;
+    uint64_t mapped[VIEWS][16]; /* bit per entry: mapped in that view */
+    uint64_t code[16];          /* executed from */
+    uint64_t direct[16];        /* mapped executable in the cell */
+    union {
+        uint32_t e32[1024];
+        uint64_t e64[512];
+    };
+};
+
+enum pde_kind { PDE_UNUSED, PDE_TABLE, PDE_LARGE };
+
+struct user_table {
+    uint32_t mode, cs_base, cs_limit;
+    struct jtable *table;
+};
+#define USER_TABLES 6
+
+struct space {
+    bool live;
+    uint32_t root;    /* CR3's address bits */
+    uint32_t config;  /* CONFIG_* it was filled under */
+    uint64_t used_at;
+    uint8_t *window[WINDOWS];
+    struct cell *cell;  /* NULL: none yet */
+    uint32_t serial;    /* another address space, another number */
+    uint64_t pde[PDES];
+    uint8_t kind[PDES];
+    uint8_t large_mapped[PDES]; /* bit per window; bits 2, 3: mapped writable */
+    uint8_t large_code[PDES];
+    struct ptcopy *pt[PDES];
+    uint16_t used[PDES]; /* indices of entries that are not PDE_UNUSED */
+    unsigned used_count;
+    struct user_table user[USER_TABLES];
+    unsigned user_next;
+};
+
+#define CONFIG_PAGING 1u
+#define CONFIG_PAE    2u
+#define CONFIG_PSE    4u
+#define CONFIG_WP     8u
+#define CONFIG_NXE    16u
+
+extern struct space shadow_spaces[SPACES];
+extern struct space *shadow_current;
+extern uint32_t shadow_codes; /* see shadow_code_epoch */
+
+/* Which of entries 64 * w and on are known of in some way. */
+static inline uint64_t used_bits(const struct ptcopy *c, unsigned w)
+{
+    return c->mapped[VIEW_SUPERVISOR][w] | c->mapped[VIEW_USER][w] | c->mapped[VIEW_CELL][w] | c->code[w];
+}
+
+static inline unsigned space_number(const struct space *s)
+{
+    return (unsigned)(s - shadow_spaces);
+}
+
+static inline bool bit_test(const uint64_t *map, unsigned i)
+{
+    return map[i >> 6] >> (i & 63) & 1;
+}
+static inline void bit_set(uint64_t *map, unsigned i)
+{
+    map[i >> 6] |= 1ull << (i & 63);
+}
+static inline void bit_clear(uint64_t *map, unsigned i)
+{
+    map[i >> 6] &= ~(1ull << (i & 63));
+}
+
+static inline unsigned pde_shift(const struct space *s)
+{
+    return s->config & CONFIG_PAE ? 21 : 22;
+}
+static inline uint64_t pde_span(const struct space *s)
+{
+    return 1ull << pde_shift(s);
+}
+
+static inline uint64_t entry_read(const struct space *s, const void *p)
+{
+    return s->config & CONFIG_PAE ? *(const volatile uint64_t *)p : *(const volatile uint32_t *)p;
+}
+static inline bool is_large(const struct space *s, uint64_t pde)
+{
+    return (pde & PTE_PS) && (s->config & (CONFIG_PAE | CONFIG_PSE) || !(s->config & CONFIG_PAGING));
+}
+
+static inline gpa_t large_gpa(const struct space *s, uint64_t pde)
+{
+    if (s->config & CONFIG_PAE)
+        return pde & 0xfffe00000ull;
+    if (!(s->config & CONFIG_PAGING))
+        return pde & 0xffc00000u;
+    return (pde & 0xffc00000u) | (pde & 0x1fe000ull) << 19; /* PSE-36 */
+}
+static inline gpa_t small_gpa(const struct space *s, uint64_t pte)
+{
+    return s->config & CONFIG_PAE ? pte & 0xffffff000ull : pte & 0xfffff000u;
+}
+
+/* One translation as the guest's tables give it. */
+struct walk {
+    unsigned i, j; /* PDE and PTE numbers */
+    void *pde_at, *pte_at;
+    uint64_t pde, pte; /* pte: the leaf, also if large */
+    gpa_t table;
+    bool large, w, u, nx, global, odd;
+    gpa_t page; /* of the 4 KiB page */
+};
+
+static inline uint64_t copy_entry(const struct space *s, const struct ptcopy *c, unsigned j)
+{
+    return s->config & CONFIG_PAE ? c->e64[j] : c->e32[j];
+}
+static inline void copy_set(const struct space *s, struct ptcopy *c, unsigned j, uint64_t value)
+{
+    if (s->config & CONFIG_PAE)
+        c->e64[j] = value;
+    else
+        c->e32[j] = (uint32_t)value;
+}
+static inline unsigned table_entries(const struct space *s)
+{
+    return s->config & CONFIG_PAE ? 512 : 1024;
+}
+
+void *shadow_reserve(size_t bytes); /* zeroed address space; aborts if there is none */
+
+/* shadow_walk.c */
+uint32_t space_config_of(const struct cpu *cpu);
+uint64_t space_pde(const struct cpu *cpu, const struct space *s, unsigned i);
+/* False: not present, or bits set that only the interpreter's exact walk judges (k->odd). */
+bool shadow_walk(const struct cpu *cpu, const struct space *s, gla_t gla, struct walk *k);
+/* Sets A (and D) in the guest's entries, as the hardware walk does. */
+void shadow_set_accessed(struct walk *k, bool dirty);
+
+/* shadow_fill.c */
+/* The copy of the page table of k, taking entries into account from now on; NULL for a large page. */
+struct ptcopy *space_use_table(struct space *s, const struct walk *k);
+/* Brings the copy's entry up to date; drops what was made from an older value. */
+void space_use_entry(struct space *s, struct ptcopy *c, const struct walk *k, uint64_t pte);
+
+/* shadow_drop.c */
+/* Forgets entry j of table i: bookkeeping only, or with unmapping. */
+void space_drop_entry(struct space *s, unsigned i, unsigned j, bool unmap);
+void space_drop_pde(struct space *s, unsigned i, bool unmap);
+/* Empties a space. */
+void space_clear(struct space *s);
+/* Makes room among the host's mappings. */
+void shadow_make_room(void);
+/* Maps, dropping other spaces while the host refuses (too many mappings, address-space limit). False when it refuses
+ * even so: the access must be emulated. May have dropped the current space too. */
+bool shadow_map_or_evict(uint8_t *window, gla_t gla, uint64_t offset, uint64_t len, bool writable, bool populate);
+/* Compares everything the space uses with the guest's tables. */
+void space_sync(const struct cpu *cpu, struct space *s);
+void space_sync_page(const struct cpu *cpu, struct space *s, gla_t gla);
+
+/* shadow_rmap.c */
+void rmap_init(void);
+void rmap_add(const struct space *s, enum view view, gla_t gla, gpa_t gpa);
+void rmap_remove(const struct space *s, enum view view, gla_t gla, gpa_t gpa);
+/* Some place where a cell has the page, executable or writable; false: none. */
+bool rmap_find_cell(gpa_t gpa, struct space **s, gla_t *gla);
+
+/* shadow_code.c */
+bool code_init(void); /* false: no address space for a single jump table */
+/* User code of linear page gla is gone from the space. */
+void space_drop_code(struct space *s, gla_t gla);
+/* Looks whether supervisor code is still where it was: in non-global pages, in all, in one. */
+void code_check(struct bt *bt, bool global);
+void code_check_page(struct bt *bt, gla_t gla);
+void code_forget_slots(struct bt *bt); /* bt->slot */
+
+/* shadow_cell.c */
+/* The cell's part of an unmapping; space_clear's. */
+void space_cell_unmap(struct space *s, gla_t gla, uint64_t len);
+/* Takes the right to write out of a mapping of the cell. */
+void space_cell_protect(struct space *s, gla_t gla);

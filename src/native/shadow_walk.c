@@ -1,0 +1,107 @@
+/* Reading the guest's page tables (Intel SDM vol. 3A, chapter 4). */
+#include "shadow_space.h"
+
+uint32_t space_config_of(const struct cpu *cpu)
+{
+    if (!cpu_is_paging(cpu))
+        return 0;
+    return CONFIG_PAGING | (cpu->cr4 & CR4_PAE ? CONFIG_PAE : 0) | (cpu->cr4 & CR4_PSE ? CONFIG_PSE : 0) |
+           (cpu->cr0 & CR0_WP ? CONFIG_WP : 0) | (cpu->efer & EFER_NXE ? CONFIG_NXE : 0);
+}
+
+/* Host pointer to the guest's page-directory entry for index i, NULL if there is none to read. */
+static void *pde_ptr(const struct cpu *cpu, const struct space *s, unsigned i)
+{
+    gpa_t at;
+    if (s->config & CONFIG_PAE) {
+        uint64_t pdpte = cpu->pdpte[i >> 9];
+        if (!(pdpte & PTE_P))
+            return NULL;
+        at = (pdpte & 0xffffff000ull) + (i & 511) * 8;
+    } else {
+        at = (s->root & PAGE_MASK) + i * 4;
+    }
+    return mem_ptr(at);
+}
+
+uint64_t space_pde(const struct cpu *cpu, const struct space *s, unsigned i)
+{
+    if (!(s->config & CONFIG_PAGING)) /* identity, by large pages that are not the guest's */
+        return (uint64_t)i << 22 | PTE_P | PTE_W | PTE_U | PTE_A | PTE_D | PTE_PS | PTE_G;
+    const void *p = pde_ptr(cpu, s, i);
+    return p ? entry_read(s, p) : 0;
+}
+
+/* False: not present, or bits set that only the interpreter's exact walk judges (k->odd). */
+bool shadow_walk(const struct cpu *cpu, const struct space *s, gla_t gla, struct walk *k)
+{
+    k->odd = false;
+    k->i = gla >> pde_shift(s);
+    k->pde_at = s->config & CONFIG_PAGING ? pde_ptr(cpu, s, k->i) : NULL;
+    k->pde = space_pde(cpu, s, k->i);
+    if (!(k->pde & PTE_P))
+        return false;
+    uint64_t reserved = s->config & CONFIG_PAE ? 0x7ffffff000000000ull : 0;
+    if (!(s->config & CONFIG_NXE))
+        reserved |= PTE_NX;
+    if (k->pde & reserved) {
+        k->odd = true;
+        return false;
+    }
+    k->w = k->pde & PTE_W;
+    k->u = k->pde & PTE_U;
+    k->nx = k->pde & PTE_NX;
+    k->large = is_large(s, k->pde);
+    if (k->large) {
+        if (s->config & CONFIG_PAGING && (s->config & CONFIG_PAE ? k->pde & 0x1fe000 : k->pde & 0x200000)) {
+            k->odd = true; /* reserved address bits */
+            return false;
+        }
+        k->pte = k->pde;
+        k->pte_at = k->pde_at;
+        k->page = large_gpa(s, k->pde) + (gla & (pde_span(s) - 1) & PAGE_MASK);
+    } else {
+        k->table = small_gpa(s, k->pde);
+        k->j = s->config & CONFIG_PAE ? gla >> 12 & 511 : gla >> 12 & 1023;
+        uint8_t *table = mem_ptr(k->table);
+        if (!table) {
+            k->odd = true;
+            return false;
+        }
+        k->pte_at = table + k->j * (s->config & CONFIG_PAE ? 8 : 4);
+        k->pte = entry_read(s, k->pte_at);
+        if (!(k->pte & PTE_P) || (k->pte & reserved)) {
+            k->odd = k->pte & PTE_P;
+            return false;
+        }
+        k->w = k->w && (k->pte & PTE_W);
+        k->u = k->u && (k->pte & PTE_U);
+        k->nx = k->nx || (k->pte & PTE_NX);
+        k->page = small_gpa(s, k->pte);
+    }
+    k->global = !(s->config & CONFIG_PAGING) || ((k->pte & PTE_G) && (cpu->cr4 & CR4_PGE));
+    return true;
+}
+
+static void entry_or(void *p, uint32_t bits)
+{
+    __atomic_fetch_or((uint32_t *)p, bits, __ATOMIC_SEQ_CST);
+}
+
+/* Sets A (and D) in the guest's entries, as the hardware walk does. */
+void shadow_set_accessed(struct walk *k, bool dirty)
+{
+    if (!k->pde_at)
+        return;
+    if (!k->large && !(k->pde & PTE_A)) {
+        entry_or(k->pde_at, PTE_A);
+        k->pde |= PTE_A;
+    }
+    uint32_t want = PTE_A | (dirty ? PTE_D : 0);
+    if ((k->pte & want) != want) {
+        entry_or(k->pte_at, want);
+        k->pte |= want;
+        if (k->large)
+            k->pde |= want;
+    }
+}

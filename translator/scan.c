@@ -1,0 +1,116 @@
+/* Which pages of guest code may run directly on the CPU: those without instructions that would see the host instead of
+ * the guest and do not trap (DESIGN.md, section 4). This is a matter of fidelity; that the host is safe from such
+ * instructions is the cell's affair.
+ */
+#include <string.h>
+#include <Zydis/Zydis.h>
+
+#include "ginsn.h"
+#include "translator.h"
+
+/* Instructions that are the interpreter's in translated code, and in a cell either trap or do what they would in the
+ * guest. */
+static bool interp_is_direct(const struct ginsn *g)
+{
+    switch (g->mnemonic) {
+    case ZYDIS_MNEMONIC_ENTER:
+    case ZYDIS_MNEMONIC_BOUND:
+    case ZYDIS_MNEMONIC_INT3:
+    case ZYDIS_MNEMONIC_UD0:
+    case ZYDIS_MNEMONIC_UD1:
+    case ZYDIS_MNEMONIC_UD2:
+    case ZYDIS_MNEMONIC_HLT:
+    case ZYDIS_MNEMONIC_IN:
+    case ZYDIS_MNEMONIC_OUT:
+    case ZYDIS_MNEMONIC_INSB:
+    case ZYDIS_MNEMONIC_INSW:
+    case ZYDIS_MNEMONIC_INSD:
+    case ZYDIS_MNEMONIC_OUTSB:
+    case ZYDIS_MNEMONIC_OUTSW:
+    case ZYDIS_MNEMONIC_OUTSD:
+    case ZYDIS_MNEMONIC_AAA:
+    case ZYDIS_MNEMONIC_AAS:
+    case ZYDIS_MNEMONIC_AAM:
+    case ZYDIS_MNEMONIC_AAD:
+    case ZYDIS_MNEMONIC_DAA:
+    case ZYDIS_MNEMONIC_DAS:
+    case ZYDIS_MNEMONIC_ARPL:
+    case ZYDIS_MNEMONIC_SALC:
+    case ZYDIS_MNEMONIC_FNSAVE:
+    case ZYDIS_MNEMONIC_FRSTOR:
+    case ZYDIS_MNEMONIC_FNSTENV:
+    case ZYDIS_MNEMONIC_FLDENV:
+    case ZYDIS_MNEMONIC_FXSAVE:
+    case ZYDIS_MNEMONIC_FXRSTOR:
+    case ZYDIS_MNEMONIC_MASKMOVQ:
+    case ZYDIS_MNEMONIC_MASKMOVDQU:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_direct(const struct ginsn *g)
+{
+    switch (g->gclass) {
+    case G_INTERP:
+        return interp_is_direct(g);
+    case G_PUSH_SEG:
+    case G_MOV_FROM_SEG:
+    case G_MOV_TO_SEG:
+    case G_POP_SEG:
+    case G_POPF: /* AC, NT, ID, TF would be the host's */
+    case G_IRET:
+    case G_SYSENTER: /* an Intel host enters its own kernel */
+    case G_SYSEXIT:
+    case G_RDTSC:
+        return false;
+    case G_INT:
+        return (g->imm & 0xff) == 0x80; /* others trap too, but some as if they were INT3 or INTO */
+    default:
+        return true;
+    }
+}
+
+/* Visits instruction starts from offset `at` on, until the page's end or a place that this sweep was at before. The
+ * state of each byte: 0 unknown, 1 no instruction begins well here or it is direct, 2 not direct. */
+static bool sweep(const uint8_t *page, unsigned at, uint32_t isa, uint8_t *reached, bool strict)
+{
+    while (at < PAGE_SIZE) {
+        struct ginsn g;
+        reached[at]++;
+        if (!ginsn_decode(&g, page + at, PAGE_SIZE - at, at, true, isa)) {
+            if (PAGE_SIZE - at < 15) {
+                /* Cut off by the page's end. What can be seen of it decides, the worse if nothing can. */
+                static const uint8_t harmless[] = {0x80, 0x81, 0x83, 0x89, 0x8b, 0x8d, 0xb8, 0xc7, 0xe8, 0xe9, 0xff};
+                return !strict || memchr(harmless, page[at], sizeof harmless) != NULL;
+            }
+            at++; /* raises #UD if it is ever executed */
+            continue;
+        }
+        if (strict && !is_direct(&g))
+            return false;
+        at += g.len;
+    }
+    return true;
+}
+
+/* From how many of the first offsets of a page an instruction start must be reached to count as one: sweeps that began
+ * at the wrong byte soon meet the right ones. */
+#define PHASES 15
+#define ENOUGH 4
+
+bool tr_page_is_direct(const uint8_t *page, unsigned entry, uint32_t isa)
+{
+    uint8_t reached[PAGE_SIZE] = {0}, forward[PAGE_SIZE] = {0};
+    if (!sweep(page, entry, isa, forward, true))
+        return false;
+    for (unsigned phase = 0; phase < PHASES; phase++)
+        sweep(page, phase, isa, reached, false);
+    for (unsigned at = 0; at < entry; at++) {
+        struct ginsn g;
+        if (reached[at] >= ENOUGH && ginsn_decode(&g, page + at, PAGE_SIZE - at, at, true, isa) && !is_direct(&g))
+            return false;
+    }
+    return true;
+}
