@@ -45,6 +45,8 @@ static void build(void)
 static void paging_on(bool pae)
 {
     write_cr0(read_cr0() & ~CR0_PG);
+    for (unsigned i = 0; i < 4; i++)
+        pdpt[i] &= ~(uint64_t)P_A; /* QEMU's TCG sets the bit; it is reserved, and a KVM that runs on TCG says so */
     write_cr4((read_cr4() & ~(CR4_PAE | CR4_PGE)) | CR4_PSE | (pae ? CR4_PAE : 0));
     write_cr3(pae ? (uint32_t)pdpt : (uint32_t)pd);
     write_cr0(read_cr0() | CR0_PG);

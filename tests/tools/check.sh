@@ -22,6 +22,7 @@ broken() {
 sh "$top/tests/tools/setup.sh" test || broken "packages could not be installed"
 sh "$top/tests/tools/guests.sh" fetch || broken "guests could not be fetched"
 sh "$top/tests/tools/guests.sh" debian || broken "Debian's disk could not be built"
+sh "$top/tests/tools/guests.sh" kvm-host || broken "the kernel with KVM could not be fetched"
 RINGER_CACHE=$(sh "$top/tests/tools/guests.sh" dir)
 export RINGER_CACHE
 

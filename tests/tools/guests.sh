@@ -4,6 +4,7 @@
 #   guests.sh fetch     download and unpack what is missing
 #   guests.sh debian    build debian.img, Debian on a disk image (debian-disk.sh)
 #   guests.sh vm86      build vm86/, a kernel with virtual-8086 mode and the kernel's selftests (vm86-kernel.sh)
+#   guests.sh kvm-host  fetch kvm-host/, an amd64 kernel with KVM to run in QEMU (kvm-host.sh)
 #   guests.sh dir       print the cache directory
 #
 # The cache is $RINGER_CACHE, default ~/.cache/ringer. It holds:
@@ -163,8 +164,15 @@ vm86)
         sh "$here/vm86-kernel.sh" "$cache/vm86"
     fi
     ;;
+kvm-host)
+    mkdir -p "$cache"
+    if [ ! -s "$cache/kvm-host/vmlinuz" ]; then
+        need_apt_lists
+        sh "$here/kvm-host.sh" "$cache/kvm-host"
+    fi
+    ;;
 *)
-    echo "usage: guests.sh [fetch|debian|vm86|dir]" >&2
+    echo "usage: guests.sh [fetch|debian|vm86|kvm-host|dir]" >&2
     exit 2
     ;;
 esac
