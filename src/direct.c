@@ -88,7 +88,10 @@ static struct process *process_of(void)
 
 void direct_sync(struct bt *bt)
 {
+    bool before = bt->direct;
     bt->direct = direct.on && process_of()->in_cell;
+    if (before && !bt->direct)
+        cell_unbind();
 }
 
 bool direct_ready(const struct bt *bt)
@@ -141,6 +144,7 @@ static void demote(struct bt *bt, struct process *p)
     if (p->away < AWAY_LONGEST)
         p->away *= 2;
     bt->direct = false;
+    cell_unbind();
     stats_count(STAT_cell_demoted);
 }
 
@@ -249,6 +253,7 @@ enum exit_reason direct_run(struct bt *bt)
             out = true;
             break;
         case CELL_ROGUE:
+            stats_count(STAT_cell_rogue);
             cell_get(cell, cpu);
             reason = EXIT_FAULT;
             out = true;

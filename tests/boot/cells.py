@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Cells from outside: somebody kills their processes, or the host allows none.
+
+    cells.py RINGER DENY [KILLS]
+
+DENY is the program deny.c: it forbids its child ptrace. A Linux guest (Debian's 686 kernel) computes in user code that
+runs directly; KILLS times (default 30) one of the cell's processes is killed. The results must be right and Ringer alive.
+"""
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from guest import Guest  # noqa: E402
+import initrd  # noqa: E402
+
+KERNEL = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ringer", "vmlinuz-686")
+SKIP = 77
+WORK = "i=0; while [ $i -lt 6 ]; do busybox head -c 12000000 /dev/zero | busybox sha1sum; i=$((i+1)); done"
+SUM = subprocess.run("head -c 12000000 /dev/zero | sha1sum", shell=True, stdout=subprocess.PIPE).stdout.decode().split()[0]
+
+
+def start(prefix, ringer, engine, folder):
+    image = os.path.join(folder, "initrd")
+    initrd.write(image, [])
+    return Guest(prefix + [ringer, "-accel", engine, "-m", "128", "-kernel", KERNEL, "-initrd", image, "-append",
+                           "console=ttyS0 panic=-1", "-nographic", "-no-reboot"])
+
+
+def children(pid):
+    out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], stdout=subprocess.PIPE).stdout.decode()
+    return [int(p) for p in out.split()]
+
+
+def compute(guest, kills):
+    """Runs WORK, killing one of the processes now and then. Returns how many were killed."""
+    guest.send(WORK + "; echo all''over\n")
+    killed = 0
+    seen = ""
+    first = len(guest.output)
+    end = time.monotonic() + 300
+    while "allover" not in seen:
+        if time.monotonic() > end:
+            sys.exit("WRONG: the guest does not come to its end:\n" + seen[-2000:])
+        found = children(guest.process.pid)
+        if found and killed < kills:
+            try:
+                os.kill(random.choice(found), signal.SIGKILL)
+                killed += 1
+            except ProcessLookupError:
+                pass
+        pause = time.monotonic() + random.uniform(0.01, 0.12)
+        while time.monotonic() < pause:
+            guest._read(0.01)
+        seen = guest.output[first:].decode(errors="replace")
+        if guest.process.poll() is not None:
+            sys.exit("WRONG: Ringer ended with %s" % guest.process.returncode)
+    sums = re.findall(r"\b[0-9a-f]{40}\b", seen)
+    if len(sums) != 6 or set(sums) != {SUM}:
+        sys.exit("WRONG: sums %s, they should be six times %s:\n%s" % (sums, SUM, seen[-1500:]))
+    return killed
+
+
+def main():
+    import tempfile
+    ringer, deny = sys.argv[1:3]
+    kills = int(sys.argv[3]) if len(sys.argv) > 3 else 30
+    if not os.path.exists(KERNEL):
+        print("no guest kernel: run tests/tools/guests.sh")
+        return SKIP
+    with tempfile.TemporaryDirectory() as folder:
+        guest = start([], ringer, "direct,always=on", folder)
+        try:
+            guest.expect("shell ready", 300)
+            guest.expect("guest# ")
+            killed = compute(guest, kills)
+            print("killed %d processes of cells; all sums are right" % killed)
+            if killed < kills // 2:
+                print("WRONG: too few to show anything")
+                return 1
+        finally:
+            guest.kill()
+        guest = start([deny], ringer, "direct", folder)
+        try:
+            guest.expect("shell ready", 300)
+            guest.expect("guest# ")
+            compute(guest, 0)
+            text = guest.errors.decode()
+            told = text.count("user code is translated")
+            print("without ptrace: computes, says so %d time(s)" % told)
+            if told != 1:
+                print("WRONG: it is to say so once:\n" + text)
+                return 1
+        finally:
+            guest.kill()
+    print("OK")
+    return 0
+
+
+sys.exit(main())
