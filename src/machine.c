@@ -1,6 +1,7 @@
 /* The PC put together: who drives which wire, what a reset is, how it ends. */
 #include "machine.h"
 
+#include <errno.h>
 #include <glib-unix.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -29,6 +30,7 @@
 #include "firmware.h"
 #include "host/chardev.h"
 #include "host/display_curses.h"
+#include "host/fence.h"
 #include "host/keys.h"
 #include "host/monitor.h"
 #include "ioport.h"
@@ -81,6 +83,7 @@ struct machine {
     struct lpt *lpt;
     struct vga *vga; /* NULL: -vga none */
     struct monitor *monitor;
+    FILE *stats_file; /* -stats file: opened while files may be opened */
     bool running; /* not stopped by -S or the monitor; main thread */
     struct debugexit *debugexit;
     struct debugcon *debugcon;
@@ -659,6 +662,11 @@ struct machine *machine_new(const struct options *options, GError **error)
     if (!mem_init(options->ram_size, error))
         goto fail;
 
+    if (options->stats_file && !(machine->stats_file = fopen(options->stats_file, "we"))) {
+        g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno), "-stats: cannot write '%s': %s",
+                    options->stats_file, g_strerror(errno));
+        goto fail;
+    }
     clock_build(options);
     if (machine->bios.image)
         bios_install(&machine->bios);
@@ -682,6 +690,8 @@ fail:
 
 void machine_free(struct machine *machine)
 {
+    if (machine->stats_file)
+        fclose(machine->stats_file);
     storage_close(&machine->storage);
     curses_close();
     if (machine->monitor)
@@ -735,16 +745,36 @@ void machine_free(struct machine *machine)
 /* -stats file:PATH: at the end, as JSON. */
 static void stats_save(struct machine *machine)
 {
-    if (!machine->options.stats_file)
+    if (!machine->stats_file)
         return;
-    GError *error = NULL;
     GString *out = g_string_new(NULL);
     vcpu_print_stats(machine->vcpu, true, out);
-    if (!g_file_set_contents(machine->options.stats_file, out->str, (gssize)out->len, &error)) {
-        log_user("-stats: %s", error->message);
-        g_error_free(error);
-    }
+    bool ok = fputs(out->str, machine->stats_file) >= 0;
+    if (fclose(machine->stats_file) != 0 || !ok)
+        log_user("-stats: cannot write '%s': %s", machine->options.stats_file, g_strerror(errno));
+    machine->stats_file = NULL;
     g_string_free(out, TRUE);
+}
+
+/* Everything is open and running but the processor. False: the user insists on a fence, and there is none. */
+static bool fence_up(const struct machine *machine)
+{
+    const struct options *options = &machine->options;
+    const struct fence_needs needs = {
+        .kvm = options->accel == ACCEL_KVM,
+        .files = options->monitor,
+        .clients = options->monitor && g_str_has_prefix(options->monitor, "unix:"),
+        .cells = options->accel == ACCEL_DIRECT,
+    };
+    GError *error = NULL;
+    if (options->sandbox == SANDBOX_OFF || fence_enter(&needs, &error))
+        return true;
+    if (options->sandbox == SANDBOX_ON)
+        log_user("-sandbox on: this host does not allow it (%s); use -sandbox off to do without", error->message);
+    else
+        log_user("running without the seccomp fence, which this host does not allow (%s)", error->message);
+    g_error_free(error);
+    return options->sandbox != SANDBOX_ON;
 }
 
 int machine_run(struct machine *machine)
@@ -757,6 +787,8 @@ int machine_run(struct machine *machine)
     g_unix_signal_add(SIGHUP, quit_by_signal, machine);
     g_unix_signal_add(SIGUSR1, stats_by_signal, machine);
     vclock_attach();
+    if (!fence_up(machine))
+        return 1;
     machine->running = !paused;
     if (machine->options.stats)
         stats_set_timing(true);

@@ -531,6 +531,29 @@ SET_FILE(cdrom)
 SET_FILE(fda)
 SET_FILE(fdb)
 
+/* As QEMU's. What its further keys deny is never possible here. */
+static bool sandbox_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
+{
+    static const char *const denied[] = {"obsolete", "elevateprivileges", "spawn", "resourcecontrol"};
+    const char *state = first && !value ? key : strcmp(key, "enable") == 0 ? value : NULL;
+    if (state && (strcmp(state, "on") == 0 || strcmp(state, "off") == 0)) {
+        parse->options->sandbox = state[1] == 'n' ? SANDBOX_ON : SANDBOX_OFF;
+        return true;
+    }
+    for (unsigned i = 0; value && i < G_N_ELEMENTS(denied); i++) {
+        if (strcmp(key, denied[i]) == 0 && (strcmp(value, "deny") == 0 || strcmp(value, "children") == 0))
+            return true;
+        if (strcmp(key, denied[i]) == 0)
+            return FAIL("-sandbox: '%s=%s' is not possible; use -sandbox off", key, value);
+    }
+    return FAIL("-sandbox: '%s' is neither on nor off", value ? value : key);
+}
+
+static bool set_sandbox(struct parse *parse, const char *arg, GError **error)
+{
+    return list_parse(arg, sandbox_item, parse, error);
+}
+
 static bool set_stats(struct parse *parse, const char *arg, GError **error)
 {
     parse->options->stats = strcmp(arg, "off") != 0;
@@ -607,6 +630,7 @@ static const struct flag flags[] = {
     {"name", "STRING", set_name, "a name for this machine"},
     {"nodefaults", NULL, set_nodefaults, "no empty CD and floppy drive"},
     {"no-hpet", NULL, set_nothing, NULL},
+    {"sandbox", "on|off", set_sandbox, "the seccomp fence around this program (default: on where the host allows it)"},
     {"stats", "WHERE", set_stats, "where time goes: on (monitor: info stats, signal USR1), or file:PATH (JSON at the end)"},
     {"d", "ITEMS", set_log_items, "log: guest_errors,tr,int,exec,mmu,io,cpu"},
     {"D", "FILE", set_log_file, "write the log to this file"},

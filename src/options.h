@@ -11,6 +11,9 @@
 
 enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION };
 
+/* The monitor's own fence (host/fence.h). */
+enum sandbox { SANDBOX_DEFAULT, SANDBOX_ON, SANDBOX_OFF }; /* default: on where the host allows it */
+
 struct options {
     enum options_action action;
     uint64_t ram_size;
@@ -31,6 +34,7 @@ struct options {
     bool curses; /* the screen on the terminal */
     const char *vga_rom; /* video BIOS in a file, NULL: our own */
     const char *monitor; /* stdio or unix:..., NULL: none */
+    enum sandbox sandbox;
     bool stats;             /* take times from the start */
     const char *stats_file; /* and write them there at the end, or NULL */
     bool nographic, no_reboot, no_shutdown, start_stopped;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,7 @@ struct cell {
     bool last_known; /* regs and last_fpu are those of the runner's end */
     struct fxstate last_fpu;
     struct user_regs_struct regs;
+    int cpu[2];        /* of the host, where the runner and the manager are bound to; -1: nowhere yet */
     unsigned trap_back; /* how far behind the trapping instruction EIP is */
 };
 
@@ -113,6 +115,7 @@ struct cell *cell_new(const char **why)
     static bool sigchld_quiet;
     if (!sigchld_quiet) {
         sighandler_quiet_children();
+        cell_lowest(); /* read now: later, no file is opened any more (host/fence.c) */
         sigchld_quiet = true;
     }
     int stub = stub_file();
@@ -124,6 +127,7 @@ struct cell *cell_new(const char **why)
         return NULL;
     }
     struct cell *c = g_new0(struct cell, 1);
+    c->cpu[0] = c->cpu[1] = -1;
     c->orders = mmap(NULL, STUB_ORDERS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     assert_always(c->orders != MAP_FAILED);
     c->manager = spawn(stub, guest_mem.fd, fd);
@@ -224,6 +228,62 @@ void cell_unmap(struct cell *c, gla_t gla, uint64_t len)
     give(c, (struct order){SYS_munmap, {gla, len}});
 }
 
+/* Only one of us and the cell's two tasks runs at a time. On one processor of the host the other starts at once and
+ * finds its cache warm: a round trip of 8.5 us instead of 50 on two (loaded machine, 2026-11-22). So all are bound to
+ * the processor we are on, and let go for a few round trips now and then: the scheduler may know a better one. */
+#define BIND_PERIOD 256
+#define BIND_FREE   4
+
+static cpu_set_t everywhere;
+static int bound_to = -1;
+
+static void set_cpus(pid_t pid, int cpu)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    if (cpu >= 0)
+        CPU_SET(cpu, &one);
+    sched_setaffinity(pid, sizeof one, cpu >= 0 ? &one : &everywhere); /* refused: merely slower */
+}
+
+void cell_unbind(void)
+{
+    if (bound_to >= 0)
+        set_cpus(0, -1);
+    bound_to = -1;
+}
+
+static void bind_self(void)
+{
+    static unsigned turn;
+    static bool known;
+    if (!known) {
+        known = true;
+        if (sched_getaffinity(0, sizeof everywhere, &everywhere) < 0) /* more than 1024 processors */
+            CPU_ZERO(&everywhere);
+    }
+    if (CPU_COUNT(&everywhere) < 2)
+        return;
+    unsigned phase = turn++ % BIND_PERIOD;
+    if (phase == 0)
+        cell_unbind();
+    if (phase < BIND_FREE || bound_to >= 0)
+        return;
+    int cpu = sched_getcpu();
+    if (cpu < 0 || cpu >= CPU_SETSIZE)
+        return;
+    set_cpus(0, cpu);
+    bound_to = cpu;
+}
+
+static void bind_task(pid_t pid, int *bound)
+{
+    if (*bound == bound_to)
+        return;
+    set_cpus(pid, bound_to);
+    *bound = bound_to;
+}
+
 static void died(struct cell *c)
 {
     c->dead = true;
@@ -244,6 +304,7 @@ static bool carry_out(struct cell *c)
 {
     c->orders->count = c->count;
     c->count = 0;
+    bind_task(c->manager, &c->cpu[1]);
     if (ptrace(PTRACE_CONT, c->manager, 0, 0) < 0) {
         take_last(c);
         return true;
@@ -360,6 +421,8 @@ enum cell_stop cell_run(struct cell *c, const volatile int *kick, uint64_t *addr
 {
     if (c->dead)
         return CELL_DEAD;
+    bind_self();
+    bind_task(c->runner, &c->cpu[0]);
     /* A kick from here on finds us: a signal that comes before the runner goes stops it at once. */
     running = c->runner;
     if (*kick) {

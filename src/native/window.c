@@ -14,11 +14,13 @@
 #define MARGIN 4096 /* for the rest of the process */
 
 static uint32_t limit = DEFAULT_MAX_MAP_COUNT - MARGIN;
+static int maps = -1;     /* /proc/self/maps: what is in it is read anew each time */
 static uint32_t estimate; /* upper bound of mappings since the last true count */
 
 void window_init(void)
 {
     char text[32];
+    maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
     int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return;
@@ -62,15 +64,13 @@ bool window_protect(uint8_t *base, gla_t gla, uint64_t len, bool writable)
 static uint32_t count_mappings(void)
 {
     static char buffer[65536];
-    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (maps < 0 || lseek(maps, 0, SEEK_SET) < 0)
         return UINT32_MAX;
     uint32_t lines = 0;
     ssize_t n;
-    while ((n = read(fd, buffer, sizeof buffer)) > 0)
+    while ((n = read(maps, buffer, sizeof buffer)) > 0)
         for (ssize_t i = 0; i < n; i++)
             lines += buffer[i] == '\n';
-    close(fd);
     return lines;
 }
 

@@ -1,0 +1,22 @@
+/* The monitor's own fence: once the machine is built, the process drops to the system calls that a running machine
+ * needs (seccomp, by libseccomp; DESIGN.md, section 7). What a guest might make of a hole in us ends there.
+ *
+ * A call that no running machine makes for any reason (starting programs, looking into other processes, mounting,
+ * changing user) ends the process with SIGSYS; other calls fail with EPERM. Child processes (cells) inherit it.
+ */
+#pragma once
+
+#include <glib.h>
+
+#include "types.h"
+
+/* What this machine will need besides. */
+struct fence_needs {
+    bool kvm;     /* ioctls on KVM's file descriptors */
+    bool files;   /* somebody may name new files: screendump, change */
+    bool clients; /* a socket listens: accept */
+    bool cells;   /* child processes, traced (native/cell.c) */
+};
+
+/* For the whole process, all threads, for good. False with *error where the host does not allow it. */
+bool fence_enter(const struct fence_needs *needs, GError **error);
