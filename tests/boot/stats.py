@@ -273,7 +273,7 @@ def check_bad_file():
     assemble("events", EVENTS)
     result = subprocess.run(command("events", "-stats", "file:/nowhere/x"), capture_output=True, timeout=60)
     problems = []
-    if b"-stats: " not in result.stderr or b"/nowhere/x" not in result.stderr:
+    if result.returncode != 1 or b"-stats: " not in result.stderr or b"/nowhere/x" not in result.stderr:
         problems.append(f"no word about a file that cannot be written: {result.stderr!r}")
     result = subprocess.run(command("events", "-stats", "perhaps"), capture_output=True, timeout=60)
     if result.returncode != 1 or b"-stats: 'perhaps'" not in result.stderr:

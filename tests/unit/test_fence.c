@@ -1,0 +1,275 @@
+/* The monitor's fence, from inside: each call in a process of its own that has entered it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host/fence.h"
+
+#define DIED_BY_SIGSYS (-1)
+
+/* errno of call() behind the fence, 0 if it succeeded, DIED_BY_SIGSYS. */
+static int behind_fence(const struct fence_needs *needs, long (*call)(void))
+{
+    pid_t pid = fork();
+    g_assert_cmpint(pid, >=, 0);
+    if (pid == 0) {
+        GError *error = NULL;
+        signal(SIGSYS, SIG_DFL);
+        if (!fence_enter(needs, &error))
+            _exit(200);
+        errno = 0;
+        _exit(call() < 0 ? errno : 0);
+    }
+    int status;
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    if (WIFSIGNALED(status)) {
+        g_assert_cmpint(WTERMSIG(status), ==, SIGSYS);
+        return DIED_BY_SIGSYS;
+    }
+    g_assert_cmpint(WEXITSTATUS(status), !=, 200);
+    return WEXITSTATUS(status);
+}
+
+static const struct fence_needs nothing, all = {true, true, true, true};
+
+/* --- calls --- */
+
+static long call_execve(void)
+{
+    char *const argv[] = {(char *)"/bin/true", NULL};
+    return execve("/bin/true", argv, argv + 1);
+}
+static long call_execveat(void)
+{
+    char *const none[] = {NULL};
+    return syscall(SYS_execveat, AT_FDCWD, "/bin/true", none, none, 0);
+}
+static long call_fork(void)
+{
+    return syscall(SYS_fork);
+}
+static long call_clone_process(void)
+{
+    long pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0)
+        _exit(0);
+    return pid;
+}
+static long call_ptrace_attach(void)
+{
+    return ptrace(PTRACE_ATTACH, getppid(), 0, 0);
+}
+static long call_process_vm_readv(void)
+{
+    return syscall(SYS_process_vm_readv, getppid(), NULL, 0, NULL, 0, 0);
+}
+static long call_socket(void)
+{
+    return socket(AF_INET, SOCK_STREAM, 0);
+}
+static long call_socket_unix(void)
+{
+    return socket(AF_UNIX, SOCK_STREAM, 0);
+}
+static long call_open(void)
+{
+    return open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+}
+static long call_create(void)
+{
+    int fd = open(g_get_tmp_dir(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return fd;
+}
+static long call_unlink(void)
+{
+    return unlink("/nowhere/at-all");
+}
+static long call_exec_memory(void)
+{
+    return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0;
+}
+static uint8_t page[8192] __attribute__((aligned(4096)));
+static long call_exec_protect(void)
+{
+    return mprotect(page, 4096, PROT_READ | PROT_EXEC);
+}
+static long call_mount(void)
+{
+    return syscall(SYS_mount, "none", "/", "tmpfs", 0, NULL);
+}
+static long call_setuid(void)
+{
+    return syscall(SYS_setuid, 65534);
+}
+static long call_kill_parent(void)
+{
+    return kill(getppid(), SIGCONT);
+}
+static long call_signal_parent(void)
+{
+    return syscall(SYS_tgkill, getppid(), getppid(), SIGCONT);
+}
+static long call_chmod(void)
+{
+    return syscall(SYS_chmod, "/nowhere", 0777);
+}
+static long call_ioctl(void)
+{
+    return syscall(SYS_ioctl, 0, 0x5412 /* TIOCSTI: types on the terminal */, "x");
+}
+static long call_kvm_ioctl(void)
+{
+    return syscall(SYS_ioctl, -1, 0xae80 /* KVM_RUN */, 0);
+}
+/* Numbers of the 32-bit and x32 interfaces must not be a way around. */
+static long call_int80_open(void)
+{
+    long rc;
+    static char path[] = "/etc/passwd";
+    char *low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+    if (low == MAP_FAILED)
+        return 0;
+    memcpy(low, path, sizeof(path));
+    __asm__ volatile("int $0x80" : "=a"(rc) : "a"(5), "b"(low), "c"(O_RDONLY), "d"(0) : "memory", "r8", "r9", "r10", "r11");
+    errno = rc < 0 ? (int)-rc : 0;
+    return rc;
+}
+static long call_x32_open(void)
+{
+    return syscall(0x40000000 | SYS_open, "/etc/passwd", O_RDONLY);
+}
+
+static void test_hostile(void)
+{
+    long (*const calls[])(void) = {call_execve, call_execveat, call_fork, call_ptrace_attach, call_process_vm_readv,
+                                   call_mount, call_setuid, call_int80_open};
+    for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++)
+        g_assert_cmpint(behind_fence(&nothing, calls[i]), ==, DIED_BY_SIGSYS);
+    /* With all of the extras on: what cells need is no more than that. */
+    g_assert_cmpint(behind_fence(&all, call_execve), ==, DIED_BY_SIGSYS);
+    g_assert_cmpint(behind_fence(&all, call_fork), ==, DIED_BY_SIGSYS);
+    g_assert_cmpint(behind_fence(&all, call_process_vm_readv), ==, DIED_BY_SIGSYS);
+    g_assert_cmpint(behind_fence(&all, call_int80_open), ==, DIED_BY_SIGSYS);
+    g_assert_cmpint(behind_fence(&all, call_execveat), ==, EPERM);
+    g_assert_cmpint(behind_fence(&all, call_ptrace_attach), ==, EPERM);
+}
+
+static void test_refused(void)
+{
+    long (*const calls[])(void) = {call_socket,        call_socket_unix, call_open,          call_create, call_unlink,
+                                   call_exec_memory,   call_exec_protect, call_clone_process, call_chmod,
+                                   call_kill_parent,   call_signal_parent, call_ioctl,         call_kvm_ioctl};
+    for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++)
+        g_assert_cmpint(behind_fence(&nothing, calls[i]), ==, EPERM);
+    g_assert_cmpint(behind_fence(&all, call_socket), ==, EPERM);
+    g_assert_cmpint(behind_fence(&all, call_chmod), ==, EPERM);
+    g_assert_cmpint(behind_fence(&all, call_ioctl), ==, EPERM);
+    g_assert_cmpint(behind_fence(&all, call_clone_process), ==, EPERM);
+    int x32 = behind_fence(&nothing, call_x32_open);
+    g_assert_true(x32 == DIED_BY_SIGSYS || x32 == ENOSYS || x32 == EPERM);
+}
+
+/* Each extra opens its own door. */
+static void test_extras(void)
+{
+    g_assert_cmpint(behind_fence(&(struct fence_needs){.files = true}, call_open), ==, 0);
+    g_assert_cmpint(behind_fence(&(struct fence_needs){.clients = true}, call_unlink), ==, ENOENT);
+    g_assert_cmpint(behind_fence(&(struct fence_needs){.clients = true}, call_open), ==, EPERM);
+    g_assert_cmpint(behind_fence(&(struct fence_needs){.kvm = true}, call_kvm_ioctl), ==, EBADF);
+    g_assert_cmpint(behind_fence(&(struct fence_needs){.cells = true}, call_exec_protect), ==, 0);
+    g_assert_cmpint(behind_fence(&(struct fence_needs){.cells = true}, call_open), ==, EPERM);
+}
+
+/* --- what a running machine does --- */
+
+static void *thread(void *opaque)
+{
+    g_usleep(1000);
+    return opaque;
+}
+
+static long call_all_of_a_day(void)
+{
+    static int token;
+    pthread_t id;
+    void *result;
+    char *memory = malloc(1 << 22);
+    if (!memory)
+        return -1;
+    memset(memory, 1, 1 << 22);
+    free(memory);
+    if (pthread_create(&id, NULL, thread, &token) != 0 || pthread_join(id, &result) != 0 || result != &token)
+        return -1;
+    GMainContext *context = g_main_context_new();
+    g_main_context_iteration(context, FALSE);
+    g_main_context_unref(context);
+    g_usleep(10);
+    signal(SIGUSR1, SIG_IGN);
+    raise(SIGUSR1);
+    return g_get_monotonic_time() > 0 && time(NULL) > 0 ? 0 : -1;
+}
+
+static void test_life_goes_on(void)
+{
+    g_assert_cmpint(behind_fence(&nothing, call_all_of_a_day), ==, 0);
+    g_assert_cmpint(behind_fence(&all, call_all_of_a_day), ==, 0);
+}
+
+/* Threads that were there before are inside, too. */
+static pthread_barrier_t entered;
+static int other_result;
+
+static void *other(void *opaque)
+{
+    pthread_barrier_wait(&entered);
+    other_result = open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0 ? errno : 0;
+    return NULL;
+}
+
+static void test_threads(void)
+{
+    pid_t pid = fork();
+    g_assert_cmpint(pid, >=, 0);
+    if (pid == 0) {
+        pthread_t id;
+        pthread_barrier_init(&entered, NULL, 2);
+        if (pthread_create(&id, NULL, other, NULL) != 0 || !fence_enter(&nothing, NULL))
+            _exit(1);
+        pthread_barrier_wait(&entered);
+        pthread_join(id, NULL);
+        _exit(other_result == EPERM ? 0 : 2);
+    }
+    int status;
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    GError *error = NULL;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(fence_enter(&nothing, &error) ? 0 : 77);
+    int status;
+    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        g_print("1..0 # SKIP this host allows no seccomp filter\n");
+        return 77;
+    }
+    g_test_add_func("/fence/hostile", test_hostile);
+    g_test_add_func("/fence/refused", test_refused);
+    g_test_add_func("/fence/extras", test_extras);
+    g_test_add_func("/fence/life_goes_on", test_life_goes_on);
+    g_test_add_func("/fence/threads", test_threads);
+    return g_test_run();
+}
