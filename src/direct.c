@@ -45,6 +45,7 @@ static struct {
     uint32_t fpu_serial;   /* and whose it is */
     uint32_t translated_page; /* code that cannot run directly: translated until control leaves this page */
     bool in_page;
+    bool hold; /* translated until the next interrupt: cells stop too often */
 } direct;
 
 bool direct_enable(struct bt *bt, bool always, const char **why)
@@ -89,6 +90,7 @@ static struct process *process_of(void)
 void direct_sync(struct bt *bt)
 {
     bool before = bt->direct;
+    direct.hold = false;
     bt->direct = direct.on && process_of()->in_cell;
     if (before && !bt->direct)
         cell_unbind();
@@ -96,7 +98,7 @@ void direct_sync(struct bt *bt)
 
 bool direct_ready(const struct bt *bt)
 {
-    if (!bt->direct || !fits(bt))
+    if (!bt->direct || direct.hold || !fits(bt))
         return false;
     if (direct.in_page && (bt->cpu.eip & PAGE_MASK) == direct.translated_page)
         return false;
@@ -106,6 +108,7 @@ bool direct_ready(const struct bt *bt)
 
 void direct_sample(struct bt *bt)
 {
+    direct.hold = false;
     if (!direct.on || bt->direct)
         return;
     uint64_t now = __rdtsc();
@@ -265,8 +268,10 @@ enum exit_reason direct_run(struct bt *bt)
             break;
         }
     }
-    if (cpu->changed == 0 && p->in_cell && !direct.always && p->stops >= STOPS_JUDGED) {
-        if (p->inside / p->stops < STAY_BAD)
+    if (p->in_cell && p->stops >= STOPS_JUDGED) {
+        if (p->inside / p->stops < STAY_BAD && direct.always)
+            direct.hold = true;
+        else if (p->inside / p->stops < STAY_BAD)
             demote(bt, p);
         else
             p->away = AWAY_FIRST;

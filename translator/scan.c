@@ -72,6 +72,28 @@ static bool is_direct(const struct ginsn *g)
     }
 }
 
+/* The beginning of an instruction that the page's end cuts off. */
+static bool stub_is_direct(const uint8_t *code, unsigned len)
+{
+    static const uint8_t prefix[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3};
+    /* Longer than a byte, and to be left alone: MOV to and from segments, far transfers, LDS, LES, INT n. */
+    static const uint8_t one[] = {0x8c, 0x8e, 0x9a, 0xca, 0xea, 0xc4, 0xc5, 0xcd};
+    /* Of two bytes: all that are longer are computing instructions, but for groups 6 and 7, LAR, LSL, LSS and its
+     * like, and what is newer than any guest knows. */
+    static const uint8_t two[] = {0x00, 0x01, 0x02, 0x03, 0xae, 0xb2, 0xb4, 0xb5, 0xc7};
+    while (len && memchr(prefix, *code, sizeof prefix)) {
+        code++;
+        len--;
+    }
+    if (!len)
+        return true; /* nothing but prefixes: whatever it is, it is decided by the next page's look */
+    if (*code == 0x0f)
+        return len > 1 && !memchr(two, code[1], sizeof two);
+    if (*code == 0xff)
+        return len > 1 && (code[1] >> 3 & 7) != 3 && (code[1] >> 3 & 7) != 5;
+    return !memchr(one, *code, sizeof one);
+}
+
 /* Visits instruction starts from offset `at` on, until the page's end or a place that this sweep was at before. The
  * state of each byte: 0 unknown, 1 no instruction begins well here or it is direct, 2 not direct. */
 static bool sweep(const uint8_t *page, unsigned at, uint32_t isa, uint8_t *reached, bool strict)
@@ -80,11 +102,8 @@ static bool sweep(const uint8_t *page, unsigned at, uint32_t isa, uint8_t *reach
         struct ginsn g;
         reached[at]++;
         if (!ginsn_decode(&g, page + at, PAGE_SIZE - at, at, true, isa)) {
-            if (PAGE_SIZE - at < 15) {
-                /* Cut off by the page's end. What can be seen of it decides, the worse if nothing can. */
-                static const uint8_t harmless[] = {0x80, 0x81, 0x83, 0x89, 0x8b, 0x8d, 0xb8, 0xc7, 0xe8, 0xe9, 0xff};
-                return !strict || memchr(harmless, page[at], sizeof harmless) != NULL;
-            }
+            if (PAGE_SIZE - at < 15)
+                return !strict || stub_is_direct(page + at, PAGE_SIZE - at);
             at++; /* raises #UD if it is ever executed */
             continue;
         }

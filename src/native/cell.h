@@ -55,4 +55,6 @@ void cell_get_fpu(struct cell *cell, struct fxstate *fpu);
 
 /* From the kick handler: whoever runs in a cell now comes out. Async-signal-safe. */
 void cell_kick(void);
+/* The vCPU thread may run on any processor again: it will not be back in a cell soon. */
+void cell_unbind(void);
 bool cell_is_dead(const struct cell *cell);
