@@ -297,12 +297,16 @@ static void flush_after(struct tr *t)
     t->delta = 0;
 }
 
-/* The return site of the call just emitted: R8 = address returned to. */
+/* The return site of the call just emitted: R8 = address returned to.
+ *
+ * A return may come to a site that is not its own, whose check must not change flags that live where it really goes.
+ * In compiled 32-bit code none do; in 16-bit code procedures that return flags are usual, and so are far returns from
+ * near calls, which leave the stack with too much on it. */
 static void return_site(struct tr *t, uint32_t ra)
 {
     struct emit *e = &t->e;
     bool last = t->after[t->i] != AFTER_NEXT;
-    bool dead = t->live_out[t->i] == 0;
+    bool dead = t->live_out[t->i] == 0 && t->code32;
     bool interp = !last && t->g[t->i + 1].gclass == G_INTERP; /* parity: see tr_leads_to_interp */
     unsigned call = t->i;
     t->i = last ? call : call + 1;
@@ -330,7 +334,7 @@ static void return_site(struct tr *t, uint32_t ra)
     if (last)
         return; /* what follows is the exit to RA itself, which must not find itself there */
     t->entry[t->entry_count++] =
-        (struct tentry){.phys = (t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + (ra & (PAGE_SIZE - 1)),
+        (struct tentry){.phys = (t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + ((t->cs_base + ra) & (PAGE_SIZE - 1)),
                         .eip = ra,
                         .host = emit_rx(e),
                         .natural = true};

@@ -395,7 +395,7 @@ extern char code16[], code16_end[];
 #define AT(sym) ((unsigned)(sym - code16))
 __asm__(".pushsection .data.code16,\"aw\"\ncode16:\n.code16\n"
         ".globl c16_calls, c16_far16, c16_to32, c16_enter, c16_loops, c16_push, c16_jcc, c16_string, c16_ret32, c16_ind,"
-        " c16_sp, c16_pusha\n"
+        " c16_sp, c16_pusha, c16_flags\n"
         "c16_calls: movw $5, %ax\n call 1f\n addw $1, %ax\n int $0x80\n"
         "1: pushw %ax\n call 2f\n popw %bx\n addw %bx, %ax\n ret\n 2: incw %ax\n retw\n"
         "c16_far16: movw $3, %ax\n lcall $0x63, $(far16-code16)\n incw %ax\n ljmp *%cs:(ptr16-code16)\n ud2\n"
@@ -418,6 +418,10 @@ __asm__(".pushsection .data.code16,\"aw\"\ncode16:\n.code16\n"
         "c16_sp: movl $0xabcd0000, %esp\n pushw $0x1234\n movl %esp, %eax\n popw %bx\n movl %esp, %ecx\n int $0x80\n"
         "c16_pusha: movw $1, %ax\n movw $2, %bx\n pushaw\n movw %sp, %cx\n xorw %ax, %ax\n xorw %bx, %bx\n"
         " movw %sp, %bp\n movw 6(%bp), %dx\n movw %dx, (0x9000)\n popaw\n int $0x80\n"
+        /* Flags as results of procedures, which themselves called one that made its near return a far one. */
+        "c16_flags: xorw %bx, %bx\n xorw %dx, %dx\n movw $100, %cx\n"
+        "1: stc\n call 3f\n adcw $0, %bx\n clc\n call 3f\n adcw $0, %dx\n loop 1b\n int $0x80\n"
+        "3: pushf\n call 4f\n xorw %ax, %ax\n popf\n ret\n 4: popw %ax\n pushw %cs\n pushw %ax\n lret\n"
         ".code32\ncode16_end:\n.popsection\n"
         ".pushsection .text.snippet,\"ax\"\n"
         "target32: movl %esp, %ecx\n addl $5, %eax\n lret\n"
@@ -425,7 +429,7 @@ __asm__(".pushsection .data.code16,\"aw\"\ncode16:\n.code16\n"
         ".popsection\n"
         ".pushsection .data.code16,\"aw\"\n.code16\nback32: addw $2, %ax\n lretl\n.code32\ncode16_last:\n.popsection\n");
 extern char c16_calls[], c16_far16[], c16_to32[], c16_enter[], c16_loops[], c16_push[], c16_jcc[], c16_string[],
-    c16_ret32[], c16_ind[], c16_sp[], c16_pusha[], code16_last[], call16_far[];
+    c16_ret32[], c16_ind[], c16_sp[], c16_pusha[], c16_flags[], code16_last[], call16_far[];
 
 static void test_code16(void)
 {
@@ -485,6 +489,10 @@ static void test_code16(void)
     check(s.vector == VEC_DONE && (s.eax & 0xffff) == 1 && (s.ebx & 0xffff) == 2 && (s.esp & 0xffff) == 0x8000 &&
               *(const uint16_t *)(seg64 + 0x9000) == 0x8000,
           "16-bit: PUSHA and POPA");
+    state_16(&s, AT(c16_flags));
+    run(&s);
+    check(s.vector == VEC_DONE && (s.ebx & 0xffff) == 100 && (s.edx & 0xffff) == 0,
+          "16-bit: a return keeps flags, also behind a far return from a near call");
     state_init(&s, 3, call16_far);
     s.eax = 1;
     run(&s);
