@@ -41,6 +41,9 @@ static inline unsigned mode_shape(uint32_t mode, unsigned seg)
     return mode >> (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * seg) & ((1u << MODE_SHAPE_BITS) - 1);
 }
 
+#define LEAVE_DIRECT 1u /* user code of the present space runs in a cell */
+#define LEAVE_PREMAP 2u /* a page fault of user code is being handled: its page is mapped at once on the way back */
+
 /* What a change of privilege level leaves as it was. */
 #define MODE_SHAPE_OF(seg) (((1u << MODE_SHAPE_BITS) - 1) << (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * (seg)))
 #define MODE_INHERITED                                                                                       \
@@ -146,7 +149,7 @@ struct bt {
     uint8_t *view[2];   /* windows of the present space: supervisor, user */
     uint8_t *gs_base;   /* what the host's GS base is */
     struct ras ras[2];
-    uint32_t direct;    /* user code of the present space runs in a cell: leave instead of returning to it */
+    uint32_t leave_out; /* LEAVE_*: reasons to leave instead of returning to user code */
     uint32_t user_exits; /* entries to the supervisor by instructions and page faults */
     uint32_t user_tsd;  /* MODE_TSD if RDTSC is privileged at CPL 3 */
     struct mode_slot slot[MODE_SLOTS];
@@ -246,6 +249,8 @@ void tcache_written(gpa_t gpa, uint32_t len);
 void tcache_drop_linear(gpa_t gpa, gla_t gla);
 uint64_t tcache_used(void);
 uint32_t tcache_flushes(void);
+/* To be called now and then with a clock in milliseconds: pages that were mixed for a while get another chance. */
+void tcache_cool(uint64_t ms);
 unsigned tcache_mixed_pages(void); /* how many pages became "mixed" so far */
 uint32_t tcache_epoch(void); /* grows with every flush or invalidation: private stacks are stale */
 

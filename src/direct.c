@@ -89,16 +89,17 @@ static struct process *process_of(void)
 
 void direct_sync(struct bt *bt)
 {
-    bool before = bt->direct;
+    bool before = bt->leave_out & LEAVE_DIRECT;
     direct.hold = false;
-    bt->direct = direct.on && process_of()->in_cell;
-    if (before && !bt->direct)
+    bool now = direct.on && process_of()->in_cell;
+    bt->leave_out = (bt->leave_out & ~LEAVE_DIRECT) | (now ? LEAVE_DIRECT : 0);
+    if (before && !now)
         cell_unbind();
 }
 
 bool direct_ready(const struct bt *bt)
 {
-    if (!bt->direct || direct.hold || !fits(bt))
+    if (!(bt->leave_out & LEAVE_DIRECT) || direct.hold || !fits(bt))
         return false;
     if (direct.in_page && (bt->cpu.eip & PAGE_MASK) == direct.translated_page)
         return false;
@@ -109,7 +110,7 @@ bool direct_ready(const struct bt *bt)
 void direct_sample(struct bt *bt)
 {
     direct.hold = false;
-    if (!direct.on || bt->direct)
+    if (!direct.on || (bt->leave_out & LEAVE_DIRECT))
         return;
     uint64_t now = __rdtsc();
     uint32_t entries = bt->user_exits;
@@ -136,7 +137,7 @@ void direct_sample(struct bt *bt)
     p->in_cell = true;
     p->stops = 0;
     p->inside = 0;
-    bt->direct = true;
+    bt->leave_out |= LEAVE_DIRECT;
     stats_count(STAT_cell_promoted);
 }
 
@@ -146,7 +147,7 @@ static void demote(struct bt *bt, struct process *p)
     p->away_until = __rdtsc() + p->away;
     if (p->away < AWAY_LONGEST)
         p->away *= 2;
-    bt->direct = false;
+    bt->leave_out &= ~LEAVE_DIRECT;
     cell_unbind();
     stats_count(STAT_cell_demoted);
 }
@@ -196,7 +197,7 @@ enum exit_reason direct_run(struct bt *bt)
     if (!cell) {
         log_user("user code is translated from now on: %s", why);
         direct.on = false;
-        bt->direct = false;
+        bt->leave_out &= ~LEAVE_DIRECT;
         return EXIT_LOOKUP;
     }
     stats_enter(STAT_handoff);

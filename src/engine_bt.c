@@ -275,10 +275,24 @@ static struct tentry *lookup(struct bt *bt)
     return t;
 }
 
+/* Back in user code after a page fault: what the guest's handler has mapped would fault a second time, unseen by the
+ * guest, and a host signal costs more than to look. */
+static void premap(struct bt *bt)
+{
+    uint32_t error;
+    bt->leave_out &= ~LEAVE_PREMAP;
+    enum stat_id before = stats_enter(STAT_shadow_fill);
+    shadow_fill(bt, bt->cpu.cr2, false, &error);
+    stats_leave(before);
+}
+
 enum exit_reason bt_run(struct bt *bt, bool lockstep)
 {
     struct cpu *cpu = &bt->cpu;
     bt->single = lockstep;
+    static unsigned visits;
+    if (!lockstep && (++visits & 63) == 0)
+        tcache_cool((uint64_t)(g_get_monotonic_time() / 1000));
     stats_enter(STAT_dispatch);
     natural = false; /* an interrupt may have come in between */
     for (;;) {
@@ -310,21 +324,25 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             stats_leave(STAT_dispatch);
             continue;
         }
-        if (bt->direct && cpu->cpl == 3 && direct_ready(bt)) {
-            if (bt->fpu_on) { /* the cell will have it */
-                fpu.user = false;
-                cpu->changed |= CHANGED_MODE;
+        if (bt->leave_out && cpu->cpl == 3) {
+            if (bt->leave_out & LEAVE_PREMAP)
+                premap(bt);
+            if (direct_ready(bt)) {
+                if (bt->fpu_on) { /* the cell will have it */
+                    fpu.user = false;
+                    cpu->changed |= CHANGED_MODE;
+                    continue;
+                }
+                enum exit_reason reason = direct_run(bt);
+                natural = false;
+                if (reason == EXIT_KICK)
+                    continue; /* where it is looked at */
+                if (reason == EXIT_INTERP)
+                    step(bt, STAT_callout);
+                else if (reason == EXIT_FAULT)
+                    cpu_exception(cpu, EXC_GP, 0, 0);
                 continue;
             }
-            enum exit_reason reason = direct_run(bt);
-            natural = false;
-            if (reason == EXIT_KICK)
-                continue; /* where it is looked at */
-            if (reason == EXIT_INTERP)
-                step(bt, STAT_callout);
-            else if (reason == EXIT_FAULT)
-                cpu_exception(cpu, EXC_GP, 0, 0);
-            continue;
         }
         const void *host = tr_published(bt, cpu->eip);
         if (!host) {
@@ -391,7 +409,10 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             bt_drop_stale(bt);
             break;
         case EXIT_FAULT:
-            bt->user_exits += cpu->cpl == 3;
+            if (cpu->cpl == 3) {
+                bt->user_exits++;
+                bt->leave_out |= LEAVE_PREMAP;
+            }
             stats_enter(STAT_page_fault);
             cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);
             stats_leave(STAT_dispatch);

@@ -20,9 +20,13 @@
 struct heat {
     uint16_t losses;
     bool mixed;
+    uint8_t times; /* it has been mixed before */
     uint32_t when; /* blocks made in all at the last loss */
 };
 #define HEAT_MIXED  32
+#define MIXED_MAX   256
+#define MIXED_FIRST 200 /* ms that it stays mixed, doubled each time: a kernel that patches itself at boot is through then */
+#define MIXED_TIMES 12
 #define HEAT_FORGET 2000 /* blocks made since: an unrelated use of the page */
 
 static struct {
@@ -39,6 +43,12 @@ static struct {
     struct tblock **page; /* by page of RAM: blocks with bytes in it */
     struct heat *heat;      /* by page of RAM */
     uint32_t epoch, flushes, mixed_pages;
+    struct {
+        gpa_t page;
+        uint64_t until;
+    } mixed[MIXED_MAX];
+    unsigned mixed_count;
+    uint64_t now; /* ms, see tcache_cool */
     const uint8_t *tramp[TRAMP_COUNT], *popfq[2];
     uint32_t probe;
 } tc;
@@ -457,10 +467,31 @@ void tcache_written(gpa_t gpa, uint32_t len)
         if (tc.blocks_made - h->when > HEAT_FORGET)
             h->losses = 0;
         h->when = tc.blocks_made;
-        if (++h->losses >= HEAT_MIXED && !h->mixed) {
+        if (++h->losses >= HEAT_MIXED && !h->mixed && tc.mixed_count < MIXED_MAX) {
             h->mixed = true;
             tc.mixed_pages++;
+            tc.mixed[tc.mixed_count].page = page;
+            tc.mixed[tc.mixed_count++].until = tc.now + ((uint64_t)MIXED_FIRST << h->times);
+            if (h->times < MIXED_TIMES)
+                h->times++;
         }
+    }
+}
+
+void tcache_cool(uint64_t ms)
+{
+    tc.now = ms;
+    for (unsigned i = 0; i < tc.mixed_count;) {
+        gpa_t page = tc.mixed[i].page;
+        if (ms < tc.mixed[i].until) {
+            i++;
+            continue;
+        }
+        struct heat *h = &tc.heat[page >> PAGE_SHIFT];
+        h->mixed = false;
+        h->losses = 0;
+        tcache_invalidate(page, PAGE_SIZE);
+        tc.mixed[i] = tc.mixed[--tc.mixed_count];
     }
 }
 

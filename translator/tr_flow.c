@@ -251,7 +251,7 @@ static void jump_target(struct tr *t, uint8_t *rel32, uint32_t target)
 static void jump_r8(struct tr *t)
 {
     struct emit *e = &t->e;
-    if (t->use_table) {
+    if (!t->single) {
         struct hmem slot = tr_slot_of_r8();
         emit_load32(e, R9, &slot);
         emit_jmp_reg(e, R9);
@@ -351,7 +351,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
         ra &= 0xffff;
 
     if (g->gclass == G_CALL) {
-        if (g->target == ra && t->use_table) {
+        if (g->target == ra && !t->single) {
             /* call .+5; pop: reads EIP, never returns */
             if (!tr_push(t, size, HREG_NONE, ra))
                 return false;
@@ -362,7 +362,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
         if (!tr_push(t, size, HREG_NONE, ra))
             return false;
         flush_after(t);
-        if (!t->use_table) {
+        if (t->single) {
             jump_target(t, emit_jmp_fwd(e), g->target);
             return true;
         }
@@ -400,7 +400,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
         flush_after(t);
         if (to != R8)
             emit_mov_rr(e, R8, to);
-        if (!t->use_table) {
+        if (t->single) {
             jump_r8(t);
             return true;
         }
@@ -408,8 +408,12 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
         emit_load32(e, R9, &slot);
         emit_call_reg(e, R9);
     }
-    if (t->after[t->i] != AFTER_NONE)
+    if (t->after[t->i] != AFTER_NONE) {
         return_site(t, ra);
+    } else if (!t->use_table) { /* what follows in a mixed page may have changed: it is another block's */
+        tr_row(t, ROW_GLUE, 0);
+        emit_jmp(e, tcache_tramp(TRAMP_JUMP));
+    }
     return true;
 }
 
@@ -438,10 +442,10 @@ static bool tr_ret(struct tr *t, const struct ginsn *g)
         set_sp(t);
         emit_mov_rr(e, R8, R10);
     }
-    if (t->use_table)
-        emit_ret(e);
-    else
+    if (t->single)
         jump_r8(t);
+    else
+        emit_ret(e);
     return true;
 }
 

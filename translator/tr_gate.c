@@ -73,7 +73,7 @@ static void switch_window(struct tr *t)
 static void leave_in_mode(struct tr *t, bool with_flags)
 {
     struct emit *e = &t->e;
-    if (t->use_table) {
+    if (!t->single) {
         emit_jmp(e, tcache_tramp(with_flags ? TRAMP_MODE_FLAGS : TRAMP_MODE));
         return;
     }
@@ -151,7 +151,7 @@ void tr_settle_mode(struct tr *t, const struct pend *p)
     if (p->delta)
         tr_lea_esp(t, R13, p->delta);
     emit_mov_ri(e, R8, p->target);
-    if (t->use_table)
+    if (!t->single)
         enter_supervisor_stack(t);
     leave_in_mode(t, p->pop_flags);
 }
@@ -353,7 +353,7 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
         return false;
     struct hmem top = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE};
     struct hmem sys = BT_FIELD(sysflags), vif = BT_FIELD(vif), pending = BT_FIELD(irq_pending);
-    struct hmem nmi = BT_FIELD(cpu.nmi_blocked), cpl = BT_FIELD(cpu.cpl), direct = BT_FIELD(direct);
+    struct hmem nmi = BT_FIELD(cpu.nmi_blocked), cpl = BT_FIELD(cpu.cpl), leave_out = BT_FIELD(leave_out);
     struct hmem out_tag = OUT_FIELD(tag), same_tag = OUT_FIELD(same_tag), same_gla = OUT_FIELD(same_gla);
     struct hmem same_raw = OUT_FIELD(same_raw), cs_gla = OUT_FIELD(cs_gla), cs_raw = OUT_FIELD(cs_raw);
     struct hmem ss_gla = OUT_FIELD(ss_gla), ss_raw = OUT_FIELD(ss_raw), ss_sel = OUT_FIELD(ss_sel);
@@ -380,7 +380,7 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
     slow_unless_equal(t, GATE_IRET, keep);
     emit_alu_mi(e, 7, &pending, 0);
     slow_unless_equal(t, GATE_IRET, keep);
-    emit_alu_mi(e, 7, &direct, 0);
+    emit_alu_mi(e, 7, &leave_out, 0);
     slow_unless_equal(t, GATE_IRET, keep);
     emit_movzw(e, R10, R10);
     emit_alu_rm(e, 7, R10, &out_tag);
@@ -411,7 +411,7 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
     emit_push(e, R8);
     tr_popfq(t);
     emit_mov_rr(e, R8, R10);
-    if (t->use_table) {
+    if (!t->single) {
         struct hmem slot = tr_slot_of_r8();
         emit_load32(e, R9, &slot);
         emit_jmp_reg(e, R9);
@@ -485,14 +485,14 @@ static bool tr_sysexit(struct tr *t)
     if (!can_leave(t))
         return false;
     struct hmem msr_cs = BT_FIELD(cpu.sysenter_cs), sys = BT_FIELD(sysflags), cpl = BT_FIELD(cpu.cpl);
-    struct hmem tsd = BT_FIELD(user_tsd), direct = BT_FIELD(direct);
+    struct hmem tsd = BT_FIELD(user_tsd), leave_out = BT_FIELD(leave_out);
     tr_flush_delta(t);
     emit_pushfq(e);
     tr_row(t, ROW_FLAGS, 0);
     emit_load32(e, R8, &sys);
     emit_test_ri(e, R8, IRET_SLOW);
     slow_unless_equal(t, GATE_IRET, true);
-    emit_alu_mi(e, 7, &direct, 0);
+    emit_alu_mi(e, 7, &leave_out, 0);
     slow_unless_equal(t, GATE_IRET, true);
     emit_load32(e, R8, &msr_cs);
     emit_test_ri(e, R8, 0xfffc);

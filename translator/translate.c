@@ -208,7 +208,7 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
             x->has_table = t->use_table;
             emit_mov_ri(e, R8, tcache_exit_id(x));
             emit_jmp(e, tcache_tramp(TRAMP_CHAIN));
-        } else if (t->use_table) {
+        } else if (!t->single) {
             struct hmem slot = tr_slot_of_r8();
             emit_mov_ri(e, R8, p->target);
             emit_load32(e, R9, &slot);
