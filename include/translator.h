@@ -118,6 +118,16 @@ static inline unsigned mode_slot_number(uint32_t mode)
     return mode * MODE_SLOT_HASH >> 27;
 }
 
+/* The same for CS in real mode and V86 with a limit of FFFFh, by the low byte of the selector; negative so that they are
+ * compared without flags. */
+struct cs_slot {
+    uint32_t minus_base, minus_mode; /* mode 0: free */
+    uint32_t *jtable;
+    struct jtable *table;
+    uint64_t unused;
+};
+#define CS_SLOTS 256
+
 /* The private return stack of a class of code: supervisor, user. */
 struct ras {
     uint8_t *base, *rsp; /* rsp is right while the other class runs */
@@ -153,6 +163,7 @@ struct bt {
     uint32_t user_exits; /* entries to the supervisor by instructions and page faults */
     uint32_t user_tsd;  /* MODE_TSD if RDTSC is privileged at CPL 3 */
     struct mode_slot slot[MODE_SLOTS];
+    struct cs_slot cs_slot[CS_SLOTS];
     struct gate_desc gate_desc[GATES_DESC]; /* by selector >> 3 */
     struct gate_in gate_in[GATES_IN];       /* by vector */
     struct gate_out gate_out;
@@ -162,6 +173,7 @@ struct bt {
     uint32_t isa;         /* GISA_* */
     uint32_t mem_generation; /* of the memory map this was last brought in line with */
     bool single;  /* lockstep: blocks are entered one by one, nothing is chained */
+    bool cs_slots_used;
     bool inline_gates; /* translated code may change GS base itself */
 };
 

@@ -149,6 +149,14 @@ static uint8_t class_base(const struct ginsn *g, const ZydisDecodedInstruction *
             return G_STRING;
         case 0xc2: case 0xc3:
             return G_RET;
+        case 0x9a:
+            return G_CALL_FAR;
+        case 0xea:
+            return G_JMP_FAR;
+        case 0xc4: case 0xc5:
+            return g->is_mem ? G_LOAD_FAR : G_INTERP;
+        case 0xca: case 0xcb:
+            return G_RET_FAR;
         case 0xc9:
             return G_LEAVE;
         case 0xcd:
@@ -178,6 +186,8 @@ static uint8_t class_base(const struct ginsn *g, const ZydisDecodedInstruction *
                 return G_JMP_IND;
             if (g->reg == 6)
                 return G_PUSH_M;
+            if ((g->reg == 3 || g->reg == 5) && g->is_mem)
+                return g->reg == 3 ? G_CALL_FAR : G_JMP_FAR;
             if (g->reg > 1)
                 return G_INTERP;
             return G_GENERIC;
@@ -206,6 +216,8 @@ static uint8_t class_base(const struct ginsn *g, const ZydisDecodedInstruction *
             return G_PUSH_SEG;
         case 0xa1: case 0xa9:
             return G_POP_SEG;
+        case 0xb4: case 0xb5:
+            return g->is_mem ? G_LOAD_FAR : G_INTERP;
         }
     }
     return is_plain_integer(m) ? G_GENERIC : G_INTERP;
@@ -398,8 +410,10 @@ bool ginsn_decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_
         g->imm_size = zi.raw.imm[0].size / 8;
         g->imm = (uint32_t)zi.raw.imm[0].value.u;
     }
-    if (zi.raw.imm[1].size)
+    if (zi.raw.imm[1].size) {
         g->imm_size = 0xff; /* ENTER, far pointers: no generic form */
+        g->far_sel = (uint16_t)zi.raw.imm[1].value.u;
+    }
     if (zi.raw.imm[0].is_relative) {
         g->target = eip + g->len + (uint32_t)zi.raw.imm[0].value.s;
         if (g->opsize == 16)
@@ -414,7 +428,7 @@ bool ginsn_decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_
                  : zi.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_FS ? SEG_FS
                  : zi.attributes & ZYDIS_ATTRIB_HAS_SEGMENT_GS ? SEG_GS
                                                                : SEG_DS;
-    if (g->imm_size == 0xff)
+    if (g->imm_size == 0xff && g->gclass != G_CALL_FAR && g->gclass != G_JMP_FAR)
         g->gclass = G_INTERP;
     /* Which prefixes mean something: in integer code 66 is the operand size (whatever CS.D), in
      * MMX/SSE code 66, F2 and F3 select the instruction; x87 has neither. */

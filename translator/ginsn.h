@@ -49,6 +49,10 @@ enum gclass {
     G_IRET,
     G_SYSENTER,
     G_SYSEXIT,
+    G_LOAD_FAR, /* LES, LDS, LFS, LGS; not LSS */
+    G_CALL_FAR, /* pointer in far_sel:imm or in memory */
+    G_JMP_FAR,
+    G_RET_FAR,
     /* Made by tr_decode out of others: */
     G_FOLLOWED, /* a JMP whose target comes next in the block: no code */
     G_THUNK,    /* a CALL of "mov (%esp), reg; ret", all three as one; reg is in ginsn.reg */
@@ -74,6 +78,7 @@ struct ginsn {
     uint32_t disp;
     uint8_t imm_size;
     uint32_t imm;
+    uint16_t far_sel;
     uint32_t target; /* relative branches: offset in CS, wrapped to operand size */
     uint32_t flags_read, flags_kill, flags_write; /* FL_ARITH bits; kill = surely written */
     bool mem_write;

@@ -64,6 +64,10 @@ static bool is_direct(const struct ginsn *g)
     case G_SYSENTER: /* an Intel host enters its own kernel */
     case G_SYSEXIT:
     case G_RDTSC:
+    case G_LOAD_FAR:
+    case G_CALL_FAR:
+    case G_JMP_FAR:
+    case G_RET_FAR:
         return false;
     case G_INT:
         return (g->imm & 0xff) == 0x80; /* others trap too, but some as if they were INT3 or INTO */

@@ -128,6 +128,54 @@ static void write_mode_tramp(struct emit *e, enum tramp tramp)
     emit_jmp(e, tc.tramp[TRAMP_LOOKUP]);
 }
 
+static void write_cs_tramp(struct emit *e)
+{
+    _Static_assert(sizeof(struct cs_slot) == 32 && CS_SLOTS == 256, "index = low byte of the selector * 32");
+#define SLOT(field)                                                                                         \
+    ((struct hmem){.base = R15, .index = R10, .scale = 3,                                                   \
+                   .disp = (int32_t)(offsetof(struct bt, cs_slot) + offsetof(struct cs_slot, field))})
+    struct hmem minus_base = SLOT(minus_base), minus_mode = SLOT(minus_mode);
+    struct hmem slot_jtable = SLOT(jtable), slot_table = SLOT(table);
+#undef SLOT
+    struct hmem mode = hmem_base(R15, (int32_t)offsetof(struct bt, mode));
+    struct hmem cs_base = hmem_base(R15, (int32_t)offsetof(struct bt, cs_base));
+    struct hmem jtable = hmem_base(R15, (int32_t)offsetof(struct bt, jtable));
+    struct hmem table = hmem_base(R15, (int32_t)offsetof(struct bt, table));
+    struct hmem eip = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.eip));
+    struct hmem changed = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.changed));
+    struct hmem times4 = {.base = HREG_NONE, .index = R10, .scale = 2};
+    struct hmem plus_base = {.base = RCX, .index = R9}, plus_mode = {.base = RCX, .index = R12};
+    struct hmem entry = {.base = R12, .index = R8, .scale = 2};
+
+    tc.tramp[TRAMP_CS] = emit_rx(e);
+    emit_movzb(e, R10, R10);
+    emit_lea32(e, R10, &times4);
+    emit_mov_rr(e, R11, RCX);
+    emit_load32(e, RCX, &minus_base);
+    emit_lea32(e, RCX, &plus_base);
+    uint8_t *same_base = emit_jecxz_fwd(e);
+    uint8_t *miss = emit_jmp_fwd(e);
+    emit_fix8(e, same_base);
+    emit_load32(e, RCX, &minus_mode);
+    emit_load32(e, R12, &mode); /* the old segment's table is needed no more */
+    emit_lea32(e, RCX, &plus_mode);
+    uint8_t *same_mode = emit_jecxz_fwd(e);
+    emit_fix(e, miss);
+    emit_mov_rr(e, RCX, R11);
+    emit_store32(e, &eip, R8);
+    emit_store32_i(e, &changed, CHANGED_MODE); /* 0 in translated code */
+    emit_jmp(e, tc.tramp[TRAMP_LOOKUP]);
+    emit_fix8(e, same_mode);
+    emit_mov_rr(e, RCX, R11);
+    emit_store32(e, &cs_base, R9);
+    emit_load64(e, R12, &slot_jtable);
+    emit_store64(e, &jtable, R12);
+    emit_load64(e, R9, &slot_table);
+    emit_store64(e, &table, R9);
+    emit_load32(e, R9, &entry);
+    emit_jmp_reg(e, R9);
+}
+
 bool tcache_is_popfq(const void *pc_rx)
 {
     return pc_rx == tc.popfq[0] || pc_rx == tc.popfq[1];
@@ -160,6 +208,7 @@ static void write_trampolines(void)
     emit_jmp_reg(&e, R9);
     write_mode_tramp(&e, TRAMP_MODE);
     write_mode_tramp(&e, TRAMP_MODE_FLAGS);
+    write_cs_tramp(&e);
     assert_always(!e.full);
 }
 

@@ -119,7 +119,9 @@ uint32_t tcache_probe(void);
 /* Trampolines at the start of the cache, in reach of a rel32. */
 enum tramp { TRAMP_CHAIN, TRAMP_INTERP, TRAMP_LOOKUP, TRAMP_FPU, TRAMP_STALE, TRAMP_GATE, TRAMP_RET_SLOW, TRAMP_JUMP,
     /* To EIP R8 in mode R9, whose table it looks up; the second with the flags in R11. Uses R10, R11. */
-    TRAMP_MODE, TRAMP_MODE_FLAGS, TRAMP_COUNT };
+    TRAMP_MODE, TRAMP_MODE_FLAGS,
+    /* To EIP R8 in the real-mode segment with base R9, selector R10. Uses R11; changes no flags. */
+    TRAMP_CS, TRAMP_COUNT };
 const uint8_t *tcache_tramp(enum tramp tramp);
 /* A POPFQ in a trampoline. */
 bool tcache_is_popfq(const void *pc_rx);

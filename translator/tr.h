@@ -147,6 +147,12 @@ bool tr_stack(struct tr *t, const struct ginsn *g);
 bool tr_sys(struct tr *t, const struct ginsn *g);
 bool tr_string(struct tr *t, const struct ginsn *g);
 bool tr_gate(struct tr *t, const struct ginsn *g);
+bool tr_real(struct tr *t, const struct ginsn *g);
+static inline bool tr_is_far(const struct ginsn *g)
+{
+    return g->gclass == G_CALL_FAR || g->gclass == G_JMP_FAR || g->gclass == G_RET_FAR;
+}
+bool tr_real_can_far(const struct tr *t, const struct ginsn *g); /* or the far transfer g is the interpreter's */
 /* What PEND_MODE jumps to. */
 void tr_settle_mode(struct tr *t, const struct pend *p);
 

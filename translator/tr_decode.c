@@ -157,6 +157,9 @@ static unsigned tail_length(const struct tr *t, uint32_t target)
         case G_IRET:
         case G_SYSENTER:
         case G_SYSEXIT:
+        case G_CALL_FAR:
+        case G_JMP_FAR:
+        case G_RET_FAR:
             return 0;
         case G_JMP:
             eip = g.target;
@@ -181,6 +184,9 @@ static bool ends_block(const struct tr *t, const struct ginsn *g)
     case G_IRET:
     case G_SYSENTER:
     case G_SYSEXIT:
+    case G_CALL_FAR:
+    case G_JMP_FAR:
+    case G_RET_FAR:
         return true;
     case G_CALL:
     case G_CALL_IND:
@@ -334,7 +340,8 @@ static uint32_t flags_live_at(struct tr *t, uint32_t eip)
         struct ginsn g;
         if (!ginsn_decode(&g, t->page + off, PAGE_SIZE - off, eip, t->code32, t->bt->isa))
             break;
-        if (g.gclass == G_INTERP || g.gclass == G_INT || g.gclass == G_SYSENTER || g.gclass == G_SYSEXIT)
+        if (g.gclass == G_INTERP || g.gclass == G_INT || g.gclass == G_SYSENTER || g.gclass == G_SYSEXIT ||
+            g.gclass == G_CALL_FAR || g.gclass == G_JMP_FAR || g.gclass == G_RET_FAR)
             break;
         if (g.gclass == G_IRET)
             return live;
@@ -391,6 +398,9 @@ void tr_analyse(struct tr *t)
         case G_INT:
         case G_SYSENTER:
         case G_SYSEXIT:
+        case G_CALL_FAR:
+        case G_JMP_FAR:
+        case G_RET_FAR:
             out = FL_ARITH;
             break;
         default:

@@ -68,7 +68,7 @@ static bool tr_sti(struct tr *t)
     /* The instruction after STI runs before any interrupt. If that one is the interpreter's (STI;
      * HLT), the shadow must be in struct cpu, so STI is the interpreter's too. */
     if (!(t->mode & MODE_IOPL_OK) || t->after[t->i] != AFTER_NEXT || t->g[t->i + 1].gclass == G_INTERP ||
-        t->single)
+        (tr_is_far(&t->g[t->i + 1]) && !tr_real_can_far(t, &t->g[t->i + 1])) || t->single)
         return false;
     struct hmem vif = BT_FIELD(vif), pending = BT_FIELD(irq_pending);
     if (t->live_out[t->i] == 0) {

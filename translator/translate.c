@@ -139,8 +139,16 @@ static bool tr_insn(struct tr *t, const struct ginsn *g)
     case G_MOV_FROM_CR:
     case G_RDTSC:
         return tr_sys(t, g);
+    case G_LOAD_FAR:
+    case G_CALL_FAR:
+    case G_JMP_FAR:
+    case G_RET_FAR:
+        return tr_real(t, g);
     case G_MOV_TO_SEG:
     case G_POP_SEG:
+        if (!(t->mode & MODE_PROT))
+            return tr_real(t, g);
+        return tr_gate(t, g);
     case G_INT:
     case G_IRET:
     case G_SYSENTER:

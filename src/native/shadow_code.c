@@ -2,6 +2,7 @@
 #include "shadow_space.h"
 
 #include <glib.h>
+#include <string.h>
 
 #include "log.h"
 
@@ -115,6 +116,9 @@ void code_forget_slots(struct bt *bt)
 {
     for (unsigned n = 0; n < MODE_SLOTS; n++)
         bt->slot[n].mode = GATES_NONE;
+    if (bt->cs_slots_used)
+        memset(bt->cs_slot, 0, sizeof bt->cs_slot);
+    bt->cs_slots_used = false;
 }
 
 static struct jtable *table_of(struct user_table *tables, unsigned count, unsigned *next, struct bt *bt)
@@ -148,6 +152,11 @@ void shadow_select(struct bt *bt)
     if (bt->cs_base == 0 && bt->cs_limit == UINT32_MAX)
         bt->slot[mode_slot_number(bt->mode)] =
             (struct mode_slot){.mode = bt->mode, .jtable = bt->jtable, .table = table};
+    if (!(bt->mode & MODE_PROT) && bt->cs_limit == 0xffff) {
+        bt->cs_slot[bt->cpu.seg[SEG_CS].sel % CS_SLOTS] = (struct cs_slot){
+            .minus_base = -bt->cs_base, .minus_mode = -bt->mode, .jtable = bt->jtable, .table = table};
+        bt->cs_slots_used = true;
+    }
 }
 
 bool shadow_code_page(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global)
