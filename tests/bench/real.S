@@ -157,6 +157,39 @@ string: movw $2000, %bp
         jnz 1b
         movw %dx, %ax
         ret
+
+/* A large-model program: 300,000 far calls into another code segment, which takes a far pointer from the stack. */
+large:  movw $60, %bp
+        xorw %dx, %dx
+1:      movw $5000, %cx
+2:      pushw %cx
+        movw %cx, %ax
+        shlw $2, %ax
+        pushw %ds
+        pushw %ax
+        lcall $0x1001, $(far_step - code_start - 16)
+        addw $4, %sp
+        addw %ax, %dx
+        popw %cx
+        loop 2b
+        decw %bp
+        jnz 1b
+        movw %dx, %ax
+        ret
+far_step:
+        pushw %bp
+        movw %sp, %bp
+        pushw %ds
+        pushw %es
+        ldsw 6(%bp), %si
+        lesw 6(%bp), %di
+        movw (%si), %ax
+        addw %es:2(%di), %ax
+        movw %ax, %es:2(%di)
+        popw %es
+        popw %ds
+        popw %bp
+        lret
 code_end:
 
 /* --- code and data in one page, copied to 4000:0100 as a .COM would be --- */
@@ -261,7 +294,7 @@ start:  cli
         /* far entries: call rel16; lret, one each, at 1000:0700 */
         movw $0x700, %di
         movw $entries, %si
-        movw $5, %cx
+        movw $6, %cx
 1:      lodsw
         movb $0xe8, %es:(%di)
         leaw 3(%di), %bx
@@ -291,6 +324,7 @@ start:  cli
         RUN real_sort, "lcall $0x1000, $0x708"
         RUN real_fib, "lcall $0x1000, $0x70c"
         RUN real_string, "lcall $0x1000, $0x710"
+        RUN large_model, "lcall $0x1000, $0x714"
         movw $0x4000, %ax
         movw %ax, %ds
         movw $text_com, %si
@@ -333,12 +367,13 @@ prot:   movw $0x18, %ax
 1:      hlt
         jmp 1b
 
-entries: .word sieve, crc, sort, fibs, string
+entries: .word sieve, crc, sort, fibs, string, large
 text_real_sieve:  .asciz "real_sieve "
 text_real_crc:    .asciz "real_crc "
 text_real_sort:   .asciz "real_sort "
 text_real_fib:    .asciz "real_fib "
 text_real_string: .asciz "real_string "
+text_large_model: .asciz "large_model "
 text_com:         .asciz "one_page "
 text_prot_sieve:  .asciz "prot_sieve "
 text_prot_crc:    .asciz "prot_crc "

@@ -76,3 +76,9 @@ CASE16(real_string);   lodsb; stosw; ret; END
 CASE16(real_rep);      rep movsw; ret; END
 CASE16(real_ret32);    .byte 0x66; ret; END
 CASE16(real_call);     call . + 0x40; ret; END
+CASE16(real_seg);      mov %ax, %es; mov 4(%bx), %ds; pop %es; ret; END
+CASE16(real_les);      les 4(%bx), %di; lds (%si), %si; ret; END
+CASE16(real_lcall);    lcall $0x1234, $0x100; END
+CASE16(real_lcall_m);  lcall *4(%bx); END
+CASE16(real_ljmp);     ljmp $0x1234, $0x100; END
+CASE16(real_lret);     lret $4; END
