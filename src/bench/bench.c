@@ -23,7 +23,7 @@
 #include "targets.h"
 
 #define STATUS_MISSED 1
-#define STATUS_ERROR 2
+#define STATUS_ERROR  2
 
 struct bench {
     char *engine_list, *only, *kernel, *names, *json, *html;
@@ -47,9 +47,11 @@ static void progress_say(const char *engine, const char *what)
 {
     double seconds = (double)(g_get_monotonic_time() - progress.begin_us) / 1e6;
     if (progress.terminal)
-        fprintf(stderr, "\r\033[Kround %u of %u, %.0f s: %s, %s", progress.round, progress.rounds, seconds, engine, what);
+        fprintf(stderr, "\r\033[Kround %u of %u, %.0f s: %s, %s", progress.round, progress.rounds,
+                seconds, engine, what);
     else if (strcmp(what, "boot") == 0 || strcmp(what, "start") == 0)
-        fprintf(stderr, "round %u of %u, %.0f s: %s\n", progress.round, progress.rounds, seconds, engine);
+        fprintf(stderr, "round %u of %u, %.0f s: %s\n", progress.round, progress.rounds, seconds,
+                engine);
     fflush(stderr);
 }
 
@@ -61,8 +63,11 @@ static bool names_check(const char *list, GError **error)
     for (unsigned i = 0; names[i] && ok; i++) {
         const struct figure *figure = figure_find(names[i]);
         if (!figure || !figure_is_native(figure))
-            ok = bench_fail(error, "--figures: there is no '%s'; choose from syscall, syscall_int80, pipe, fork, exec, "
-                            "fault, signal, file, fib, qsort, integer, matrix, list, interpreter, memcpy, virtual, trig",
+            ok = bench_fail(error,
+                            "--figures: there is no '%s'; choose from syscall, syscall_int80, "
+                            "pipe, fork, exec, "
+                            "fault, signal, file, fib, qsort, integer, matrix, list, interpreter, "
+                            "memcpy, virtual, trig",
                             names[i]);
     }
     g_strfreev(names);
@@ -73,31 +78,41 @@ static bool cpu_check(int cpu, GError **error)
 {
     cpu_set_t set;
     if (cpu == CHILD_ANY_CPU ||
-        (cpu >= 0 && cpu < CPU_SETSIZE && !sched_getaffinity(0, sizeof set, &set) && CPU_ISSET((unsigned)cpu, &set)))
+        (cpu >= 0 && cpu < CPU_SETSIZE && !sched_getaffinity(0, sizeof set, &set) &&
+         CPU_ISSET((unsigned)cpu, &set)))
         return true;
-    return bench_fail(error, "--cpu: %d is no CPU that this process may use; 'taskset -p $$' shows which are", cpu);
+    return bench_fail(
+        error, "--cpu: %d is no CPU that this process may use; 'taskset -p $$' shows which are",
+        cpu);
 }
 
 static bool options_read(struct bench *bench, int argc, char **argv, GError **error)
 {
     const GOptionEntry entries[] = {
         {"engines", 0, 0, G_OPTION_ARG_STRING, &bench->engine_list,
-         "from interp, bt, direct, kvm, tcg, bochs (default: those that run here, without interp and bochs)", "A,B"},
-        {"rounds", 0, 0, G_OPTION_ARG_INT, &bench->rounds, "how often each is measured (default 5)", "N"},
-        {"quick", 0, 0, G_OPTION_ARG_NONE, &bench->quick, "short measurements, one round", NULL},
-        {"only", 0, 0, G_OPTION_ARG_STRING, &bench->only, "only the nano-benchmarks or only the Linux guest",
-         "nano|linux"},
-        {"figures", 0, 0, G_OPTION_ARG_STRING, &bench->names, "only these of the Linux guest, as in syscall,pipe",
+         "from interp, bt, direct, kvm, tcg, bochs (default: those that run here, without interp "
+         "and bochs)",
          "A,B"},
+        {"rounds", 0, 0, G_OPTION_ARG_INT, &bench->rounds, "how often each is measured (default 5)",
+         "N"},
+        {"quick", 0, 0, G_OPTION_ARG_NONE, &bench->quick, "short measurements, one round", NULL},
+        {"only", 0, 0, G_OPTION_ARG_STRING, &bench->only,
+         "only the nano-benchmarks or only the Linux guest", "nano|linux"},
+        {"figures", 0, 0, G_OPTION_ARG_STRING, &bench->names,
+         "only these of the Linux guest, as in syscall,pipe", "A,B"},
         {"kernel", 0, 0, G_OPTION_ARG_FILENAME, &bench->kernel,
          "bzImage for the Linux guest (default: Debian's out of the guest cache)", "FILE"},
-        {"ringer", 0, 0, G_OPTION_ARG_FILENAME, &engines_ringer, "measure this program instead of this one", "FILE"},
+        {"ringer", 0, 0, G_OPTION_ARG_FILENAME, &engines_ringer,
+         "measure this program instead of this one", "FILE"},
         {"cpu", 0, 0, G_OPTION_ARG_INT, &bench->cpu, "pin everything to this CPU", "N"},
         {"json", 0, 0, G_OPTION_ARG_FILENAME, &bench->json, "write all figures to FILE", "FILE"},
-        {"html", 0, 0, G_OPTION_ARG_FILENAME, &bench->html, "write a report with charts to FILE", "FILE"},
-        {"check", 0, 0, G_OPTION_ARG_NONE, &bench->check, "status 1 if a speed target is missed", NULL},
+        {"html", 0, 0, G_OPTION_ARG_FILENAME, &bench->html, "write a report with charts to FILE",
+         "FILE"},
+        {"check", 0, 0, G_OPTION_ARG_NONE, &bench->check, "status 1 if a speed target is missed",
+         NULL},
         {NULL},
     };
+    g_set_prgname("ringer bench");
     GOptionContext *context = g_option_context_new("- measure engines, the bare CPU and peers");
     g_option_context_add_main_entries(context, entries, NULL);
     bool ok = g_option_context_parse(context, &argc, &argv, error);
@@ -105,7 +120,8 @@ static bool options_read(struct bench *bench, int argc, char **argv, GError **er
     if (!ok)
         return false;
     if (argc > 1)
-        return bench_fail(error, "'%s' is not understood; 'ringer bench --help' lists the options", argv[1]);
+        return bench_fail(error, "'%s' is not understood; 'ringer bench --help' lists the options",
+                          argv[1]);
     if (bench->rounds == 0)
         bench->rounds = bench->quick ? 1 : 5;
     if (bench->rounds < 1 || bench->rounds > 1000)
@@ -205,26 +221,14 @@ static void nano_rounds(struct bench *bench)
     }
 }
 
-/* One more run of each engine of ours, with statistics; its times are not figures, since to take them costs some. */
+/* One more run of each engine of ours, with statistics. */
 static void shares_collect(struct bench *bench)
 {
     for (unsigned i = 0; i < engine_count; i++) {
-        struct shares shares;
         GError *why = NULL;
-        char *path = NULL;
-        if (!engines[i].wanted || engines[i].refused || !engines[i].has_stats)
-            continue;
-        int fd = g_file_open_tmp("ringer-bench.XXXXXX", &path, &why);
-        if (fd >= 0) {
-            close(fd);
-            if (linux_stats_run(&bench->linux_part, &engines[i], path, &why) &&
-                shares_read(&shares, engines[i].name, path, &why))
-                g_array_append_val(bench->report.shares, shares);
-            unlink(path);
-        }
-        if (why)
+        if (engines[i].wanted && !engines[i].refused && engines[i].has_stats &&
+            !linux_stats_run(&bench->linux_part, &engines[i], bench->report.shares, &why))
             engine_fail(bench, &engines[i], why);
-        g_free(path);
     }
 }
 
@@ -252,16 +256,23 @@ static bool bench_prepare(struct bench *bench, GError **error)
 {
     if (!engines_choose(bench->engine_list ? bench->engine_list : "bt,direct,kvm,tcg", error))
         return false;
-    bench->nano_part = (struct nano_part){.quick = bench->quick, .cpu = bench->cpu, .tsc_ghz = bench->report.tsc_ghz,
+    bench->nano_part = (struct nano_part){.quick = bench->quick,
+                                          .cpu = bench->cpu,
+                                          .tsc_ghz = bench->report.tsc_ghz,
                                           .progress = progress_say};
     if (!nano_prepare(&bench->nano_part, error))
         return false;
     if (bench->run_linux) {
         if (!bench->kernel)
             bench->kernel = default_kernel();
-        bench->linux_part = (struct linux_part){
-            .kernel = bench->kernel, .names = bench->names ? bench->names : "all", .batch_ms = bench->quick ? 2 : 10,
-            .cpu = bench->cpu, .native_cpu = bench->cpu >= 0 ? bench->cpu : last_cpu(), .progress = progress_say};
+        bench->linux_part =
+            (struct linux_part){.kernel = bench->kernel,
+                                .names = bench->names ? bench->names : "all",
+                                .batch_ms = bench->quick ? 5 : 10,
+                                .cpu = bench->cpu,
+                                .native_cpu = bench->cpu >= 0 ? bench->cpu : last_cpu(),
+                                .tsc_ghz = bench->report.tsc_ghz,
+                                .progress = progress_say};
         if (!linux_prepare(&bench->linux_part, error))
             return false;
     }
@@ -273,7 +284,8 @@ static bool bench_prepare(struct bench *bench, GError **error)
         if (engines[i].wanted)
             refused = &engines[i];
     }
-    return bench_fail(error, "none of the engines asked for runs here; %s: %s", refused->name, refused->refused);
+    return bench_fail(error, "none of the engines asked for runs here; %s: %s", refused->name,
+                      refused->refused);
 }
 
 int bench_main(int argc, char **argv)
@@ -290,8 +302,12 @@ int bench_main(int argc, char **argv)
     results_init(&bench.results);
     GDateTime *now = g_date_time_new_now_utc();
     char *date = g_date_time_format(now, "%Y-%m-%d"), *host = host_name();
-    bench.report = (struct report){.results = &bench.results, .date = date, .host = host,
-                                   .rounds = (unsigned)bench.rounds, .quick = bench.quick, .tsc_ghz = tsc_ghz(),
+    bench.report = (struct report){.results = &bench.results,
+                                   .date = date,
+                                   .host = host,
+                                   .rounds = (unsigned)bench.rounds,
+                                   .quick = bench.quick,
+                                   .tsc_ghz = tsc_ghz(),
                                    .version = RINGER_VERSION,
                                    .shares = g_array_new(FALSE, FALSE, sizeof(struct shares))};
     bool ok = bench_prepare(&bench, &error) && bench_run(&bench, &error);

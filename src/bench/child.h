@@ -15,9 +15,10 @@ struct child {
     int cpu;                 /* to which it is pinned, or CHILD_ANY_CPU */
     const char *input;       /* file that is its standard input; NULL = /dev/null */
     unsigned silence;        /* seconds without a line after which it hangs */
-    unsigned grace;          /* seconds which it has to end by itself after CHILD_ENOUGH; then it is killed */
-    /* Called for each line of its standard output, without CR and LF; at_us is g_get_monotonic_time(). Errors of
-     * the child are for the caller: it sets *error and returns CHILD_ENOUGH. */
+    unsigned grace;          /* seconds to end by itself after CHILD_ENOUGH; then it is killed */
+    /* Called for each line of its standard output, without CR and LF; at_us is
+     * g_get_monotonic_time(). Errors of the child are for the caller: it sets *error and returns
+     * CHILD_ENOUGH. */
     enum child_want (*line)(void *user, char *line, int64_t at_us, GError **error);
     void *user;
     /* Filled in: */
@@ -27,8 +28,8 @@ struct child {
     bool killed;
 };
 
-/* Runs it to its end. False with *error (one sentence) if it cannot be started, if it hangs, if it ends before
- * line() had enough, or if line() failed. */
+/* Runs it to its end. False with *error (one sentence) if it cannot be started, if it hangs, if it
+ * ends before line() had enough, or if line() failed. */
 bool child_run(struct child *child, GError **error);
 /* Sets *error to a sentence; false, so that one can return it. */
 bool bench_fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);

@@ -5,7 +5,8 @@
 
 enum figure_part { FIGURE_NANO, FIGURE_OS, FIGURE_COMPUTE, FIGURE_BOOT };
 
-/* Adams & Agesen, ASPLOS 2006, figures 4 and 5 and section 6: cycles on a 3.8 GHz Pentium 4; 0 = not given. */
+/* Adams & Agesen, ASPLOS 2006, figures 4 and 5 and section 6: cycles on a 3.8 GHz Pentium 4; 0 =
+ * not given. */
 struct figure_published {
     double native, software_vmm, hardware_vmm;
 };

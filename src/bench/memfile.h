@@ -5,5 +5,6 @@
 
 #include <glib.h>
 
-/* Returns its path, good as long as this process keeps *fd open; g_free(). NULL with *error; then *fd is -1. */
+/* Returns its path, good as long as this process keeps *fd open; g_free(). NULL with *error; then
+ * *fd is -1. */
 char *memfile_new(const char *name, const void *content, size_t size, int *fd, GError **error);

@@ -1,4 +1,5 @@
-/* The Linux part: a kernel whose process 1 is the measured program; and the same program on the host. */
+/* The Linux part: a kernel whose process 1 is the measured program; and the same program on the
+ * host. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,11 +10,12 @@
 #include "results.h"
 
 struct linux_part {
-    const char *kernel;  /* path of a bzImage */
-    const char *names;   /* "all" or "a,b" */
-    unsigned batch_ms;   /* a batch takes at least so long */
-    int cpu;             /* to which guests are pinned, or CHILD_ANY_CPU */
+    const char *kernel; /* path of a bzImage */
+    const char *names;  /* "all" or "a,b" */
+    unsigned batch_ms;  /* a batch takes at least so long */
+    int cpu;            /* to which guests are pinned, or CHILD_ANY_CPU */
     int native_cpu;
+    double tsc_ghz; /* the host's time-stamp counter */
     /* Says what is going on; name NULL = booting. */
     void (*progress)(const char *engine, const char *name);
     int program_fd, initrd_fd;
@@ -24,8 +26,11 @@ struct linux_part {
 bool linux_prepare(struct linux_part *part, GError **error);
 void linux_clear(struct linux_part *part);
 /* One round: boots a guest and measures in it. */
-bool linux_guest_round(struct linux_part *part, const struct engine *engine, struct results *results,
-                       GError **error);
-/* The same once more with statistics, which the engine writes to path; no figures. */
-bool linux_stats_run(struct linux_part *part, const struct engine *engine, const char *path, GError **error);
+bool linux_guest_round(struct linux_part *part, const struct engine *engine,
+                       struct results *results, GError **error);
+/* A run with statistics: adds a struct shares to the array for boot, for the system's and for the
+ * computing figures, as far as they are wanted; no figures, since to take these times costs some.
+ */
+bool linux_stats_run(struct linux_part *part, const struct engine *engine, GArray *shares,
+                     GError **error);
 bool linux_native_round(struct linux_part *part, struct results *results, GError **error);

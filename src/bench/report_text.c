@@ -10,7 +10,7 @@
 #include "targets.h"
 
 #define TITLE 52
-#define CELL 32
+#define CELL  32
 
 /* A value in the unit that fits it: sets *scale, returns the unit. */
 static const char *unit_choose(double ns, double *scale)
@@ -26,7 +26,8 @@ static const char *unit_choose(double ns, double *scale)
 }
 
 /* Median, spread and times native. */
-static void cell_print(const struct report *report, FILE *out, const char *engine, const struct figure *figure)
+static void cell_print(const struct report *report, FILE *out, const char *engine,
+                       const struct figure *figure)
 {
     const double *values;
     unsigned count = results_values(report->results, engine, figure, &values);
@@ -38,14 +39,16 @@ static void cell_print(const struct report *report, FILE *out, const char *engin
         fprintf(out, " %*s", CELL, "-       ");
         return;
     }
-    double median = sample_median(values, count), of_native = results_of_native(report->results, engine, figure);
+    double median = sample_median(values, count),
+           of_native = results_of_native(report->results, engine, figure);
     if (figure->part != FIGURE_NANO)
         unit = unit_choose(median, &scale);
     int digits = median / scale < 10 ? 2 : median / scale < 100 ? 1 : 0;
     if (figure_is_native(figure) && strcmp(engine, RESULTS_NATIVE) != 0 && !isnan(of_native))
         snprintf(ratio, sizeof ratio, "%.2f", of_native);
-    snprintf(cell, sizeof cell, "%.*f%s%s (%.*f..%.*f) %6s", digits, median / scale, *unit ? " " : "", unit, digits,
-             sample_least(values, count) / scale, digits, sample_most(values, count) / scale, ratio);
+    snprintf(cell, sizeof cell, "%.*f%s%s (%.*f..%.*f) %6s", digits, median / scale,
+             *unit ? " " : "", unit, digits, sample_least(values, count) / scale, digits,
+             sample_most(values, count) / scale, ratio);
     fprintf(out, " %*s", CELL, cell);
 }
 
@@ -90,7 +93,8 @@ static void table_print(const struct report *report, FILE *out, bool nano)
     unsigned count = report_columns(report, nano, columns, G_N_ELEMENTS(columns));
     if (!count)
         return;
-    fprintf(out, "\n%-*s", TITLE, nano ? "cycles per operation" : "time per operation, and times native");
+    fprintf(out, "\n%-*s", TITLE,
+            nano ? "cycles per operation" : "time per operation, and times native");
     for (unsigned c = 0; c < count; c++)
         fprintf(out, " %*s", CELL, columns[c]);
     fprintf(out, nano ? "  2006: native, BT, VT-x\n" : "\n");
@@ -127,14 +131,15 @@ static void table_print(const struct report *report, FILE *out, bool nano)
 
 static void shares_print(const struct shares *shares, FILE *out)
 {
-    fprintf(out, "\nwhere the time goes, %s: %.2f s of its processor thread, boot and all programs\n", shares->engine,
-            shares->wall_ns / 1e9);
+    fprintf(out, "\nwhere the time goes, %s, %s: %.2f s of its processor thread\n", shares->engine,
+            shares->what, shares->wall_ns / 1e9);
     for (unsigned i = 0; i < shares->rows->len; i++) {
         const struct share *share = &g_array_index(shares->rows, struct share, i);
         if (share->ns < shares->wall_ns / 200)
             break;
-        fprintf(out, "  %5.1f %%  %-16s %-12s %10.0f times  %s\n", 100 * share->ns / shares->wall_ns, share->name,
-                share->group, share->count, share->text);
+        fprintf(out, "  %5.1f %%  %-16s %-12s %10.0f times  %s\n",
+                100 * share->ns / shares->wall_ns, share->name, share->group, share->count,
+                share->text);
     }
 }
 
@@ -159,5 +164,6 @@ void report_text(const struct report *report, FILE *out)
             fprintf(out, "left out: %s: %s\n", engines[i].name, engines[i].refused);
     }
     for (unsigned i = 0; i < report->results->complaints->len; i++)
-        fprintf(out, "CAUTION %s\n", (const char *)g_ptr_array_index(report->results->complaints, i));
+        fprintf(out, "CAUTION %s\n",
+                (const char *)g_ptr_array_index(report->results->complaints, i));
 }

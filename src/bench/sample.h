@@ -1,4 +1,5 @@
-/* Statistics of a few measurements. All values are positive; count is at least 1 unless said otherwise. */
+/* Statistics of a few measurements. All values are positive; count is at least 1 unless said
+ * otherwise. */
 #pragma once
 
 #include <stdint.h>

@@ -19,24 +19,28 @@ static const char *text_of(json_t *object, const char *key)
     return text ? text : "";
 }
 
-bool shares_read(struct shares *shares, const char *engine, const char *path, GError **error)
+bool shares_parse(struct shares *shares, const char *engine, const char *what, const char *text,
+                  GError **error)
 {
     json_error_t why;
-    json_t *root = json_load_file(path, 0, &why), *row;
+    json_t *root = json_loads(text, JSON_DISABLE_EOF_CHECK, &why), *row;
     const char *name;
 
-    *shares = (struct shares){.engine = g_strdup(engine), .rows = g_array_new(FALSE, FALSE, sizeof(struct share))};
-    if (!root) {
-        shares_clear(shares);
+    if (!root)
         return bench_fail(error, "its statistics cannot be read: %s", why.text);
-    }
+    *shares = (struct shares){.engine = g_strdup(engine),
+                              .what = what,
+                              .rows = g_array_new(FALSE, FALSE, sizeof(struct share))};
     shares->wall_ns = json_number_value(json_object_get(root, "wall_ns"));
-    json_object_foreach(json_object_get(root, "counters"), name, row) {
+    json_object_foreach(json_object_get(root, "counters"), name, row)
+    {
         json_t *ns = json_object_get(row, "ns");
         if (!ns || json_number_value(ns) <= 0)
             continue;
-        struct share share = {.name = g_strdup(name), .group = g_strdup(text_of(row, "group")),
-                              .text = g_strdup(text_of(row, "text")), .ns = json_number_value(ns),
+        struct share share = {.name = g_strdup(name),
+                              .group = g_strdup(text_of(row, "group")),
+                              .text = g_strdup(text_of(row, "text")),
+                              .ns = json_number_value(ns),
                               .count = json_number_value(json_object_get(row, "count"))};
         g_array_append_val(shares->rows, share);
     }
@@ -46,6 +50,32 @@ bool shares_read(struct shares *shares, const char *engine, const char *path, GE
         return true;
     shares_clear(shares);
     return bench_fail(error, "its statistics hold no times");
+}
+
+static const struct share *shares_find(const struct shares *shares, const char *name)
+{
+    for (unsigned i = 0; i < shares->rows->len; i++) {
+        const struct share *share = &g_array_index(shares->rows, struct share, i);
+        if (strcmp(share->name, name) == 0)
+            return share;
+    }
+    return NULL;
+}
+
+void shares_subtract(struct shares *shares, const struct shares *earlier)
+{
+    double wall = 0;
+    for (unsigned i = 0; i < shares->rows->len; i++) {
+        struct share *share = &g_array_index(shares->rows, struct share, i);
+        const struct share *before = shares_find(earlier, share->name);
+        if (before) {
+            share->ns -= before->ns;
+            share->count -= before->count;
+        }
+        wall += share->ns;
+    }
+    shares->wall_ns = wall;
+    g_array_sort(shares->rows, share_compare);
 }
 
 void shares_clear(struct shares *shares)

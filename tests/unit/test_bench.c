@@ -75,7 +75,8 @@ static void compute_set(struct results *results, const char *engine, double rati
     for (unsigned i = 0; i < figure_count; i++) {
         if (figures[i].part != FIGURE_COMPUTE)
             continue;
-        results_add(results, engine, &figures[i], 1000 * (strcmp(figures[i].name, "list") == 0 ? worst : ratio));
+        results_add(results, engine, &figures[i],
+                    1000 * (strcmp(figures[i].name, "list") == 0 ? worst : ratio));
     }
 }
 
@@ -89,7 +90,8 @@ static void test_compute_mean(void)
     compute_set(&results, "bt", 2, 2);
     compute_set(&results, "tcg", 1, 512);
     g_assert_cmpfloat_with_epsilon(results_compute_mean(&results, "bt", NULL, NULL), 2, 1e-9);
-    g_assert_cmpfloat_with_epsilon(results_compute_mean(&results, "tcg", &worst, &name), 2, 1e-9); /* 9 of them */
+    g_assert_cmpfloat_with_epsilon(results_compute_mean(&results, "tcg", &worst, &name), 2,
+                                   1e-9); /* 9 of them */
     g_assert_cmpfloat(worst, ==, 512);
     g_assert_cmpstr(name, ==, "list");
     g_assert_true(isnan(results_compute_mean(&results, "kvm", NULL, NULL)));
@@ -150,7 +152,8 @@ static void test_figures(void)
 {
     for (unsigned i = 0; i < figure_count; i++) {
         g_assert_true(figure_find(figures[i].name) == &figures[i]); /* no name twice */
-        g_assert_cmpstr(figure_unit(&figures[i]), ==, figures[i].part == FIGURE_NANO ? "cycles" : "ns");
+        g_assert_cmpstr(figure_unit(&figures[i]), ==,
+                        figures[i].part == FIGURE_NANO ? "cycles" : "ns");
     }
     g_assert_null(figure_find("nothing"));
 }
@@ -162,10 +165,10 @@ static void test_cpio(void)
     cpio_end(archive);
     const char *at = (const char *)archive->data;
     g_assert_cmpmem(at, 6, "070701", 6);
-    g_assert_cmpmem(at + 14, 8, "000081ED", 8);  /* mode */
-    g_assert_cmpmem(at + 54, 8, "00000005", 8);  /* size */
-    g_assert_cmpmem(at + 94, 8, "00000005", 8);  /* of the name, with its end */
-    g_assert_cmpmem(at + 110, 6, "init\0", 6);   /* padded to 116 */
+    g_assert_cmpmem(at + 14, 8, "000081ED", 8); /* mode */
+    g_assert_cmpmem(at + 54, 8, "00000005", 8); /* size */
+    g_assert_cmpmem(at + 94, 8, "00000005", 8); /* of the name, with its end */
+    g_assert_cmpmem(at + 110, 6, "init\0", 6);  /* padded to 116 */
     g_assert_cmpmem(at + 116, 8, "abcde\0\0\0", 8);
     g_assert_cmpmem(at + 124 + 110, 11, "TRAILER!!!", 11);
     g_assert_cmpuint(archive->len % 4, ==, 0);

@@ -1,37 +1,39 @@
-/* The nano-benchmark kernel: what single operations of a guest kernel cost, in ticks of the time-stamp counter.
+/* The nano-benchmark kernel: what single operations of a guest kernel cost, in ticks of the
+ * time-stamp counter.
  *
- * After Adams and Agesen, A Comparison of Software and Hardware Techniques for x86 Virtualization, ASPLOS 2006,
- * section 6. Intel SDM vol. 3A; 8259A, 8254 and 16550A data sheets.
+ * After Adams and Agesen, A Comparison of Software and Hardware Techniques for x86 Virtualization,
+ * ASPLOS 2006, section 6. Intel SDM vol. 3A; 8259A, 8254 and 16550A data sheets.
  *
  * Lines on COM1, numbers in hexadecimal:
  *   @sample NAME COUNT TICKS     count operations took so many ticks; SAMPLES lines for each
- *   @begin NAME, @end NAME COUNT TICKS
- *                                around a longer run of the same, so that the host can hold its clock against ours
- *   @late NAME COUNT TICKS       from arming the 8254's counter 0 with COUNT to its interrupt's handler
+ *   @begin NAME                  before and after a longer run of the same, so that the host can
+ *   @end NAME COUNT TICKS        hold its clock against ours
+ *   @late NAME COUNT TICKS       from arming the 8254's counter 0 with COUNT to its handler
  *   @skip NAME                   this CPU has it not
- *   @done                        the end;  @fail EIP CR2: an exception that none expected
+ *   @done                        the end
+ *   @fail EIP CR2                an exception that none expected
  */
 #include <stddef.h>
 #include <stdint.h>
 
-#define KCODE 0x08
-#define TSS_SEL 0x28
-#define SAMPLES 15
-#define SAMPLE_TICKS 1000000u     /* a sample takes at least so long */
-#define RUN_TICKS 150000000u      /* and a run for the host's clock */
-#define RUN_TICKS_QUICK 30000000u
-#define SAMPLE_TICKS_ROM 50000u   /* from ROM, in an emulator whose counter may count instructions */
-#define RUN_COUNT_ROM 200000u
-#define TEST_PAGES 256u           /* touched by one sample of the page-fault figures */
-#define TEST_FRAMES 0x400000u     /* their memory */
-#define TIMER_COUNT 2386u         /* 2 ms */
-#define PTE_PRESENT 0x067u        /* P, RW, U, A, D */
-#define PTE_KERNEL 0x063u
+#define KCODE            0x08
+#define TSS_SEL          0x28
+#define SAMPLES          15
+#define SAMPLE_TICKS     1000000u   /* a sample takes at least so long */
+#define RUN_TICKS        150000000u /* and a run for the host's clock */
+#define RUN_TICKS_QUICK  30000000u
+#define SAMPLE_TICKS_ROM 50000u     /* from ROM: an emulator's counter may count instructions */
+#define RUN_COUNT_ROM    200000u
+#define TEST_PAGES       256u       /* touched by one sample of the page-fault figures */
+#define TEST_FRAMES      0x400000u  /* their memory */
+#define TIMER_COUNT      2386u      /* 2 ms */
+#define PTE_PRESENT      0x067u     /* P, RW, U, A, D */
+#define PTE_KERNEL       0x063u
 
 struct op {
     const char *name;
     uint64_t (*sample)(uint32_t count);
-    void (*prepare)(void); /* before each sample, not timed; such an operation has no run for the host's clock */
+    void (*prepare)(void); /* before each sample, not timed; then there is no run for the host */
     uint32_t count_max;
 };
 
@@ -39,21 +41,22 @@ struct op {
 void gdt_load(const void *gdtr);
 uint64_t user_run(const void *entry, uint32_t count);
 extern char on_user_end[], on_syscall_int[], on_sysenter[], on_divide_error[], on_page_fault_skip[],
-    on_page_fault_map[], on_timer[], on_other[], other_thread[], user_syscall_int[], user_sysenter[], user_touch[],
-    user_begin[], user_end[];
+    on_page_fault_map[], on_timer[], on_other[], other_thread[], user_syscall_int[],
+    user_sysenter[], user_touch[], user_begin[], user_end[];
 uint64_t loop_in(uint32_t), loop_out(uint32_t), loop_cr3_write(uint32_t), loop_call_ret(uint32_t),
-    loop_call_indirect(uint32_t), loop_page_fault(uint32_t), loop_touch(uint32_t), loop_divide_error(uint32_t),
-    loop_pte_modify(uint32_t), loop_invlpg(uint32_t), loop_page_remap(uint32_t), loop_rdtsc(uint32_t),
-    loop_context_switch(uint32_t);
+    loop_call_indirect(uint32_t), loop_page_fault(uint32_t), loop_touch(uint32_t),
+    loop_divide_error(uint32_t), loop_pte_modify(uint32_t), loop_invlpg(uint32_t),
+    loop_page_remap(uint32_t), loop_rdtsc(uint32_t), loop_context_switch(uint32_t);
 extern uint32_t main_esp, other_esp, main_cr3, other_cr3;
 
 void nano_main(uint32_t magic, const uint32_t *info);
 void nano_trap(const uint32_t *frame);
 
 static uint32_t directories[2][1024] __attribute__((aligned(4096)));
-static uint32_t kernel_tables[4][1024] __attribute__((aligned(4096))); /* the first 16 MiB, as they are */
-uint32_t test_table[1024] __attribute__((aligned(4096)));              /* from 40000000h */
-static uint32_t other_table[1024] __attribute__((aligned(4096)));      /* the same in the other address space */
+/* The first 16 MiB, as they are; from 40000000h; the same in the other address space. */
+static uint32_t kernel_tables[4][1024] __attribute__((aligned(4096)));
+uint32_t test_table[1024] __attribute__((aligned(4096)));
+static uint32_t other_table[1024] __attribute__((aligned(4096)));
 uint32_t demand_ptes[1024];
 volatile uint32_t timer_seen;
 volatile uint64_t timer_tsc;
@@ -138,7 +141,8 @@ void nano_trap(const uint32_t *frame)
 static void gate_set(unsigned vector, const void *handler, unsigned dpl)
 {
     uint32_t at = (uint32_t)handler;
-    idt[vector] = (uint64_t)((at & 0xffff0000) | 0x8e00 | dpl << 13) << 32 | KCODE << 16 | (at & 0xffff);
+    idt[vector] =
+        (uint64_t)((at & 0xffff0000) | 0x8e00 | dpl << 13) << 32 | KCODE << 16 | (at & 0xffff);
 }
 
 struct table_register {
@@ -151,11 +155,13 @@ static void tables_load(void)
     struct table_register g = {sizeof gdt - 1, (uint32_t)gdt}, i = {sizeof idt - 1, (uint32_t)idt};
     uint32_t at = (uint32_t)tss;
 
-    gdt[1] = 0x00cf9b000000ffff; /* KCODE, KDATA, UCODE, UDATA: flat, as SYSENTER and SYSEXIT want them */
+    /* KCODE, KDATA, UCODE, UDATA: flat, as SYSENTER and SYSEXIT want them */
+    gdt[1] = 0x00cf9b000000ffff;
     gdt[2] = 0x00cf93000000ffff;
     gdt[3] = 0x00cffb000000ffff;
     gdt[4] = 0x00cff3000000ffff;
-    gdt[5] = (uint64_t)(at & 0xff000000) << 32 | 0x0000890000000000 | (uint64_t)(at & 0xffffff) << 16 | (sizeof tss - 1);
+    gdt[5] = (uint64_t)(at & 0xff000000) << 32 | 0x0000890000000000 |
+             (uint64_t)(at & 0xffffff) << 16 | (sizeof tss - 1);
     tss[1] = (uint32_t)trap_stack + sizeof trap_stack; /* ESP0, SS0 */
     tss[2] = 0x10;
     tss[25] = sizeof tss << 16; /* no I/O bitmap */
@@ -303,7 +309,10 @@ static void measure_timer(const char *name, int halt)
         uint64_t begin = rdtsc();
         while (!timer_seen) {
             if (halt)
-                __asm__ volatile("cli; cmpl $0, timer_seen; jne 1f; sti; hlt; 1: sti" : : : "memory");
+                __asm__ volatile("cli; cmpl $0, timer_seen; jne 1f; sti; hlt; 1: sti"
+                                 :
+                                 :
+                                 : "memory");
             else
                 __asm__ volatile("sti; nop" : : : "memory");
         }

@@ -1,23 +1,24 @@
 /* The measured program: what it is told to do, its clock, and its lines. See program.h.
  *
- *   program exit                       ends at once: what "exec" executes
- *   program measure FOLDER MS NAMES    measures natively; FOLDER is on tmpfs, NAMES is "all" or "a,b,c"
- *   as process 1                       the same in a guest, with bench_ms and bench_names out of the environment,
- *                                      which is the kernel's command line; then powers off
+ *   program exit                     ends at once: what "exec" executes
+ *   program measure FOLDER MS NAMES  measures natively; FOLDER is on tmpfs, NAMES "all" or "a,b,c"
+ *   as process 1                     the same in a guest, with bench_ms and bench_names out of the
+ *                                    environment, which is the kernel's command line; powers off
  *
- * Lines, numbers in hexadecimal: "@clock NANOSECONDS TSC" before and after each workload, so that whoever reads
- * them can hold a clock of his own against this one's; "@batch NAME COUNT NANOSECONDS TICKS CHECKSUM" for each
- * batch; "@done" at the end; "@fail WHAT" if something could not be done.
+ * Lines, numbers in hexadecimal: "@clock NANOSECONDS TSC" before and after each workload, so that
+ * whoever reads them can hold a clock of his own against this one's; "@batch NAME COUNT NANOSECONDS
+ * TICKS CHECKSUM" for each batch; "@part NAME" before each list of workloads; "@done" at the end;
+ * "@fail WHAT" if something could not be done.
  */
 #include "program.h"
 
-#define BATCHES 5
-#define BATCH_NS_DEFAULT 10000000u
-#define CLOCK_MONOTONIC 1
-#define AT_SYSINFO 32
-#define REBOOT_MAGIC1 0xfee1deadu
-#define REBOOT_MAGIC2 0x28121969u
-#define REBOOT_POWER_OFF 0x4321fedcu
+#define BATCHES              5
+#define BATCH_NS_DEFAULT     10000000u
+#define CLOCK_MONOTONIC      1
+#define AT_SYSINFO           32
+#define REBOOT_MAGIC1        0xfee1deadu
+#define REBOOT_MAGIC2        0x28121969u
+#define REBOOT_POWER_OFF     0x4321fedcu
 #define SYSLOG_CONSOLE_LEVEL 8
 
 struct timespec64 {
@@ -192,12 +193,18 @@ static void measure(const struct workload *w, uint32_t batch_ns)
 
 static void measure_all(uint32_t milliseconds, const char *names)
 {
-    static const struct workload *const lists[] = {os_workloads, compute_workloads};
+    static const struct {
+        const char *part;
+        const struct workload *workloads;
+    } lists[] = {{"@part system", os_workloads}, {"@part computing", compute_workloads}};
     uint32_t batch_ns = milliseconds ? milliseconds * 1000000u : BATCH_NS_DEFAULT;
-    for (unsigned l = 0; l < 2; l++)
-        for (const struct workload *w = lists[l]; w->name; w++)
+    for (unsigned l = 0; l < 2; l++) {
+        put_text(lists[l].part);
+        put_end();
+        for (const struct workload *w = lists[l].workloads; w->name; w++)
             if (text_is(names, "all") || list_has(names, w->name))
                 measure(w, batch_ns);
+    }
     put_text("@done");
     put_end();
 }
@@ -220,12 +227,15 @@ static void guest_run(const uint32_t *envp)
     const char *ms = environment(envp, "bench_ms"), *names = environment(envp, "bench_names");
     put_text("@booted");
     put_end();
-    sys3(SYS_syslog, SYSLOG_CONSOLE_LEVEL, 0, 1); /* the kernel's messages must not run into our lines */
+    sys3(SYS_syslog, SYSLOG_CONSOLE_LEVEL, 0,
+         1); /* the kernel's messages must not run into our lines */
     sys2(SYS_mkdir, "/tmp", 0777);
     long rc = sys5(SYS_mount, "tmpfs", "/tmp", "tmpfs", 0, 0);
     if (rc < 0)
         program_fail("mount", rc);
     measure_all(ms ? number_of(ms) : 0, names ? names : "all");
+    const uint32_t pause[2] = {0, 300000000}; /* time to ask the engine for its statistics */
+    sys2(SYS_nanosleep, pause, 0);
     sys3(SYS_reboot, REBOOT_MAGIC1, REBOOT_MAGIC2, REBOOT_POWER_OFF);
     for (;;)
         sys0(SYS_pause);

@@ -1,4 +1,4 @@
-/* Entry, system calls and signal return of the measured program. System V ABI, Intel386 supplement. */
+/* Entry and system calls of the measured program. System V ABI, Intel386 supplement. */
     .text
     .globl _start
 _start:
@@ -9,7 +9,7 @@ _start:
     call program_start          /* program_start(const uint32_t *argc_and_what_follows) */
     hlt
 
-/* long sys_call(long number, long a, long b, long c, long d, long e, long f): by the kernel's fastest entry. */
+/* long sys_call(long number, long a, long b, long c, long d, long e, long f): by sys_entry. */
     .globl sys_call
 sys_call:
     pushl %ebp

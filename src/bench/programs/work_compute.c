@@ -1,5 +1,6 @@
-/* Programs that only compute. One operation is a unit of about half a millisecond on a CPU of 2025; each unit begins
- * from the same state, so that its checksum must be the same everywhere. See program.h.
+/* Programs that only compute. One operation is a unit of about half a millisecond on a CPU of 2025;
+ * each unit begins from the same state, so that its checksum must be the same everywhere. See
+ * program.h.
  *
  * The functions do what those of the same name in tests/bench/kernels.c do, without a C library. */
 #include "program.h"
@@ -84,7 +85,8 @@ static uint32_t unit_integer(void)
     for (unsigned i = 0; i < sizeof table; i++)
         crc = crc_table[(crc ^ bytes[i]) & 255] ^ crc >> 8;
     for (uint32_t i = 0; i < 40000; i++) {
-        uint32_t t = d + (ROR(a, 6) ^ ROR(a, 11) ^ ROR(a, 25)) + ((a & b) ^ (~a & c)) + table[i & 4095];
+        uint32_t t =
+            d + (ROR(a, 6) ^ ROR(a, 11) ^ ROR(a, 25)) + ((a & b) ^ (~a & c)) + table[i & 4095];
         d = c, c = b, b = a, a = t + (ROR(t, 2) ^ ROR(t, 13));
     }
     return found ^ crc ^ a ^ b ^ c ^ d;
@@ -146,16 +148,37 @@ static uint32_t unit_interpreter(void)
     uint32_t a = 1, b = 2, c = 3, pc = 0;
     for (uint32_t n = 0; n < 250000; n++) {
         switch (code[pc]) {
-        case 0: a += b; break;
-        case 1: b ^= c; break;
-        case 2: c += a >> 3; break;
-        case 3: a = a << 1 | a >> 31; break;
-        case 4: b -= a; break;
-        case 5: c ^= b << 5; break;
-        case 6: if (a & 1) b++; break;
-        case 7: c = c * 5 + 1; break;
-        case 8: a ^= c; break;
-        case 9: pc = (pc + 1 + (a & 3)) & 15; continue;
+        case 0:
+            a += b;
+            break;
+        case 1:
+            b ^= c;
+            break;
+        case 2:
+            c += a >> 3;
+            break;
+        case 3:
+            a = a << 1 | a >> 31;
+            break;
+        case 4:
+            b -= a;
+            break;
+        case 5:
+            c ^= b << 5;
+            break;
+        case 6:
+            if (a & 1)
+                b++;
+            break;
+        case 7:
+            c = c * 5 + 1;
+            break;
+        case 8:
+            a ^= c;
+            break;
+        case 9:
+            pc = (pc + 1 + (a & 3)) & 15;
+            continue;
         }
         pc = (pc + 1) & 15;
     }
@@ -203,8 +226,7 @@ struct shape_ops {
         return s->x * n + (s->x >> n);                                                             \
     }                                                                                              \
     static const struct shape_ops ops##n = {area##n};
-SHAPE(1) SHAPE(2) SHAPE(3) SHAPE(4)
-static uint32_t unit_virtual(void)
+SHAPE(1) SHAPE(2) SHAPE(3) SHAPE(4) static uint32_t unit_virtual(void)
 {
     static const struct shape_ops *const ops[] = {&ops1, &ops2, &ops3, &ops4};
     static struct shape shapes[1024];
@@ -250,7 +272,8 @@ WORKLOAD(virtual)
 WORKLOAD(trig)
 
 const struct workload compute_workloads[] = {
-    {"fib", run_fib},   {"qsort", run_qsort},             {"integer", run_integer}, {"matrix", run_matrix},
-    {"list", run_list}, {"interpreter", run_interpreter}, {"memcpy", run_memcpy},   {"virtual", run_virtual},
-    {"trig", run_trig}, {NULL, NULL},
+    {"fib", run_fib},       {"qsort", run_qsort},     {"integer", run_integer},
+    {"matrix", run_matrix}, {"list", run_list},       {"interpreter", run_interpreter},
+    {"memcpy", run_memcpy}, {"virtual", run_virtual}, {"trig", run_trig},
+    {NULL, NULL},
 };

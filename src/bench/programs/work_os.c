@@ -1,13 +1,14 @@
-/* What a kernel does for programs: system calls, pipes, processes, page faults, signals, files. See program.h. */
+/* What a kernel does for programs: system calls, pipes, processes, page faults, signals, files. See
+ * program.h. */
 #include "program.h"
 
-#define PROT_READ_WRITE 3
+#define PROT_READ_WRITE       3
 #define MAP_PRIVATE_ANONYMOUS 0x22
-#define MADV_NOHUGEPAGE 15
-#define O_RDWR_TMPFILE (020200000 | 2)
-#define SIGUSR1 10
-#define PAGE 4096u
-#define FAULT_PAGES 1024u
+#define MADV_NOHUGEPAGE       15
+#define O_RDWR_TMPFILE        (020200000 | 2)
+#define SIGUSR1               10
+#define PAGE                  4096u
+#define FAULT_PAGES           1024u
 
 static long check(const char *what, long result)
 {
@@ -106,8 +107,9 @@ static uint32_t run_fault(uint32_t count)
     span_pause();
     while (count) {
         uint32_t pages = count < FAULT_PAGES ? count : FAULT_PAGES;
-        volatile uint8_t *at = (volatile uint8_t *)check("mmap2", sys6(
-            SYS_mmap2, 0, FAULT_PAGES * PAGE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
+        volatile uint8_t *at =
+            (volatile uint8_t *)check("mmap2", sys6(SYS_mmap2, 0, FAULT_PAGES * PAGE,
+                                                    PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
         sys3(SYS_madvise, at, FAULT_PAGES * PAGE, MADV_NOHUGEPAGE); /* a kernel may know none */
         span_resume();
         for (uint32_t i = 0; i < pages; i++)
@@ -157,11 +159,13 @@ static uint32_t run_file(uint32_t count)
 
     span_pause();
     memset(out, 0x5a, sizeof out);
-    long fd = check("open", sys3(SYS_open, program_folder, O_RDWR_TMPFILE, 0600)); /* has no name to be removed */
+    /* It has no name to be removed. */
+    long fd = check("open", sys3(SYS_open, program_folder, O_RDWR_TMPFILE, 0600));
     span_resume();
     for (uint32_t i = 0; i < count; i++) {
         out[i % PAGE]++;
-        if (sys5(SYS_pwrite64, fd, out, PAGE, 0, 0) != PAGE || sys5(SYS_pread64, fd, in, PAGE, 0, 0) != PAGE)
+        if (sys5(SYS_pwrite64, fd, out, PAGE, 0, 0) != PAGE ||
+            sys5(SYS_pread64, fd, in, PAGE, 0, 0) != PAGE)
             program_fail("a file's read or write", 0);
     }
     span_pause();
@@ -174,7 +178,13 @@ static uint32_t run_file(uint32_t count)
 }
 
 const struct workload os_workloads[] = {
-    {"syscall", run_syscall}, {"syscall_int80", run_syscall_int80}, {"pipe", run_pipe}, {"fork", run_fork},
-    {"exec", run_exec},       {"fault", run_fault},                 {"signal", run_signal}, {"file", run_file},
+    {"syscall", run_syscall},
+    {"syscall_int80", run_syscall_int80},
+    {"pipe", run_pipe},
+    {"fork", run_fork},
+    {"exec", run_exec},
+    {"fault", run_fault},
+    {"signal", run_signal},
+    {"file", run_file},
     {NULL, NULL},
 };
