@@ -321,8 +321,7 @@ static void ginsn_flags(struct ginsn *g, const ZydisDecodedInstruction *zi)
         g->flags_read = FL_ARITH;
 }
 
-bool ginsn_decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_t eip, bool code32,
-                  uint32_t isa)
+static bool decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_t eip, bool code32, uint32_t isa)
 {
     static bool ready;
     if (!ready) {
@@ -448,5 +447,30 @@ bool ginsn_decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_
     if (g->lock && !(g->gclass == G_GENERIC && g->is_mem && g->mem_write))
         g->gclass = G_INTERP; /* #UD */
     ginsn_flags(g, &zi);
+    return true;
+}
+
+/* Blocks overlap, and each looks at the instructions around it: the same ones come again and again. Only the vCPU
+ * thread decodes. */
+#define KNOWN 16384
+static struct known {
+    struct ginsn g; /* g.len 0: nothing here */
+    uint32_t isa;
+    bool code32;
+} known[KNOWN];
+
+bool ginsn_decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_t eip, bool code32, uint32_t isa)
+{
+    struct known *k = &known[(eip ^ eip >> 14) % KNOWN];
+    if (k->g.eip == eip && k->code32 == code32 && k->isa == isa && k->g.len && k->g.len <= avail &&
+        !memcmp(k->g.bytes, bytes, k->g.len)) {
+        *g = k->g;
+        return true;
+    }
+    if (!decode(g, bytes, avail, eip, code32, isa))
+        return false;
+    k->g = *g;
+    k->isa = isa;
+    k->code32 = code32;
     return true;
 }

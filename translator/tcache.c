@@ -13,6 +13,7 @@
 #define EXITS_MAX   (1u << 20)
 #define BLOCKS_MAX  (1u << 19)
 #define HASH_BITS   18
+#define STARTS_SIZE ((size_t)MEM_PAGES * PAGE_SIZE / 8)
 #define FIXED_SIZE  4096 /* trampolines */
 #define EXIT_STUB_SIZE 11  /* mov $id, %r8d; jmp TRAMP_CHAIN */
 
@@ -40,6 +41,9 @@ static struct {
     unsigned block_count;
     uint32_t blocks_made;
     struct tentry *hash[1u << HASH_BITS];
+    /* A bit per byte of guest memory: some entry begins there, or did before the last flush. Most questions for an
+     * entry are about instructions that are none. */
+    uint64_t *starts;
     struct tblock **page; /* by page of RAM: blocks with bytes in it */
     struct heat *heat;      /* by page of RAM */
     uint32_t epoch, flushes, mixed_pages;
@@ -236,7 +240,8 @@ bool tcache_init(size_t size, GError **error)
     tc.blocks = reserve(BLOCKS_MAX * sizeof *tc.blocks);
     tc.page = reserve(MEM_PAGES * sizeof *tc.page);
     tc.heat = reserve(MEM_PAGES * sizeof *tc.heat);
-    if (!tc.meta || !tc.exits || !tc.blocks || !tc.page || !tc.heat)
+    tc.starts = reserve(STARTS_SIZE);
+    if (!tc.starts || !tc.meta || !tc.exits || !tc.blocks || !tc.page || !tc.heat)
         goto fail;
     write_trampolines();
     tc.used = FIXED_SIZE;
@@ -290,6 +295,7 @@ void tcache_flush(void)
         }
     }
     memset(tc.hash, 0, sizeof tc.hash);
+    madvise(tc.starts, STARTS_SIZE, MADV_DONTNEED);
     /* Metadata must be zero when handed out again. */
     madvise(tc.meta, META_SIZE, MADV_DONTNEED);
     memset(tc.exits, 0, tc.exit_count * sizeof *tc.exits);
@@ -353,6 +359,8 @@ static unsigned hash_of(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_bas
 
 struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit)
 {
+    if (!(tc.starts[phys >> 6] >> (phys & 63) & 1))
+        return NULL;
     for (struct tentry *t = tc.hash[hash_of(phys, eip, mode, cs_base)]; t; t = t->hash_next)
         if (t->phys == phys && t->eip == eip && t->mode == mode && t->cs_base == cs_base &&
             t->cs_limit == cs_limit)
@@ -368,6 +376,7 @@ void tcache_commit(struct tblock *b, const struct emit *e)
     tc.blocks_made++;
     for (unsigned i = 0; i < b->entry_count; i++) {
         struct tentry *t = &b->entry[i];
+        tc.starts[t->phys >> 6] |= 1ull << (t->phys & 63);
         struct tentry **head = &tc.hash[hash_of(t->phys, t->eip, t->mode, t->cs_base)];
         t->hash_next = *head;
         *head = t;

@@ -82,8 +82,7 @@ void shadow_sync(struct bt *bt)
         for (unsigned n = 0; n < SPACES; n++)
             if (shadow_spaces[n].live)
                 space_clear(&shadow_spaces[n]);
-        tcache_flush();
-        changed |= CHANGED_TLB;
+        changed |= CHANGED_TLB; /* translations of what has vanished are gone already: mem.c sees to it */
     }
     if (!shadow_current || (changed & (CHANGED_CR3 | CHANGED_TLB))) {
         struct space *before = shadow_current;
