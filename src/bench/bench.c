@@ -288,6 +288,16 @@ static bool bench_prepare(struct bench *bench, GError **error)
                       refused->refused);
 }
 
+static void options_free(struct bench *bench)
+{
+    char **const texts[] = {&bench->engine_list, &bench->only, &bench->kernel,
+                            &bench->names,       &bench->json, &bench->html};
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
+        g_free(*texts[i]);
+    g_free((char *)engines_ringer);
+    engines_ringer = NULL;
+}
+
 int bench_main(int argc, char **argv)
 {
     struct bench bench = {.cpu = CHILD_ANY_CPU};
@@ -297,6 +307,7 @@ int bench_main(int argc, char **argv)
     if (!options_read(&bench, argc, argv, &error)) {
         log_user("bench: %s", error->message);
         g_error_free(error);
+        options_free(&bench);
         return STATUS_ERROR;
     }
     results_init(&bench.results);
@@ -334,6 +345,8 @@ int bench_main(int argc, char **argv)
     linux_clear(&bench.linux_part);
     nano_clear(&bench.nano_part);
     results_clear(&bench.results);
+    engines_clear();
+    options_free(&bench);
     g_date_time_unref(now);
     g_free(date);
     g_free(host);

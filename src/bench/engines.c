@@ -180,3 +180,12 @@ void engines_probe(const char *kernel)
         }
     }
 }
+
+void engines_clear(void)
+{
+    for (unsigned i = 0; i < engine_count; i++) {
+        g_free(engines[i].refused);
+        g_free(engines[i].message);
+        engines[i].refused = engines[i].message = NULL;
+    }
+}

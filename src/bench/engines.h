@@ -25,6 +25,7 @@ extern const char *engines_ringer; /* the program of ENGINE_OURS; NULL = this on
 bool engines_choose(const char *list, GError **error);
 /* Asks every wanted engine whether it runs here; kernel is a multiboot kernel to ask with. */
 void engines_probe(const char *kernel);
+void engines_clear(void);
 /* The command line for a guest with its serial line on standard output. For Bochs, kernel is its
  * configuration file and the rest does not matter; initrd, append and monitor (the value of
  * -monitor, with statistics on) may be NULL. NULL-terminated, for g_ptr_array_free. */
