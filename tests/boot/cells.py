@@ -36,6 +36,23 @@ def children(pid):
     return [int(p) for p in out.split()]
 
 
+def check_maps(pid):
+    """A cell has guest pages, the stub, its orders, and what the kernel puts into every process; nothing that grows."""
+    try:
+        lines = open("/proc/%d/maps" % pid).read().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        area, rights, _, _, _, *name = line.split(None, 5)
+        if int(area.split("-")[0], 16) < 1 << 32:
+            if not name or "guest-ram" not in name[0] or ("w" in rights and "x" in rights):
+                sys.exit("WRONG: below 4 GiB there is " + line)
+        elif not name or not ("ringer-" in name[0] or name[0] in ("[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]")):
+            sys.exit("WRONG: a cell has " + line)
+        elif "w" in rights:
+            sys.exit("WRONG: a cell can write to " + line)
+
+
 def compute(guest, kills):
     """Runs WORK, killing one of the processes now and then. Returns how many were killed."""
     guest.send(WORK + "; echo all''over\n")
@@ -47,6 +64,8 @@ def compute(guest, kills):
         if time.monotonic() > end:
             sys.exit("WRONG: the guest does not come to its end:\n" + seen[-2000:])
         found = children(guest.process.pid)
+        for pid in found:
+            check_maps(pid)
         if found and killed < kills:
             try:
                 os.kill(random.choice(found), signal.SIGKILL)

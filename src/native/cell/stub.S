@@ -65,8 +65,22 @@ _start:
     movl $SYS_close, %eax
     syscall
 
+    /* No stack: it would grow for whoever writes below it. It ends one to three pages above RSP; beyond the end of the
+     * address space munmap refuses. */
+    movl $4 * 4096, %ebx
+1:  subl $4096, %ebx
+    jz refused
+    movq %rsp, %rdi
+    andq $-4096, %rdi
+    subq $0x100000, %rdi
+    leaq 0x100000(%rbx), %rsi
+    movl $SYS_munmap, %eax
+    syscall
+    testq %rax, %rax
+    js 1b
+
     movl $CLONE_VM | CLONE_PARENT | SIGCHLD, %edi
-    xorl %esi, %esi /* the same stack: neither touches it */
+    xorl %esi, %esi
     xorl %edx, %edx
     xorl %r10d, %r10d
     xorl %r8d, %r8d
