@@ -33,7 +33,7 @@ struct bench {
     struct linux_part linux_part;
     struct nano_part nano_part;
     struct report report;
-    bool run_nano, run_linux, failed;
+    bool run_nano, run_linux, native_refused, failed;
 };
 
 static struct {
@@ -194,11 +194,26 @@ static void engine_fail(struct bench *bench, struct engine *engine, GError *erro
     g_error_free(error);
 }
 
-/* Natively before and after the guests, so that a machine that slows down slows both. */
-static bool linux_round(struct bench *bench, GError **error)
+static void native_round(struct bench *bench)
 {
-    if (!linux_native_round(&bench->linux_part, &bench->results, error))
-        return false;
+    GError *why = NULL;
+    if (bench->native_refused || linux_native_round(&bench->linux_part, &bench->results, &why))
+        return;
+    bench->native_refused = true;
+    if (g_error_matches(why, G_SPAWN_ERROR, G_SPAWN_ERROR_NOEXEC)) {
+        results_complain(&bench->results, "native is left out: this host runs no 32-bit programs");
+    } else {
+        log_user("bench: native: %s", why->message);
+        results_complain(&bench->results, "native: %s", why->message);
+        bench->failed = true;
+    }
+    g_error_free(why);
+}
+
+/* Natively before and after the guests, so that a machine that slows down slows both. */
+static void linux_round(struct bench *bench)
+{
+    native_round(bench);
     for (unsigned n = 0; n < engine_count; n++) {
         /* Every second round goes the other way. */
         unsigned i = progress.round % 2 ? n : engine_count - 1 - n;
@@ -207,7 +222,7 @@ static bool linux_round(struct bench *bench, GError **error)
             !linux_guest_round(&bench->linux_part, &engines[i], &bench->results, &why))
             engine_fail(bench, &engines[i], why);
     }
-    return linux_native_round(&bench->linux_part, &bench->results, error);
+    native_round(bench);
 }
 
 static void nano_rounds(struct bench *bench)
@@ -232,24 +247,35 @@ static void shares_collect(struct bench *bench)
     }
 }
 
-static bool bench_run(struct bench *bench, GError **error)
+/* Of the last minute, by others: what runs at the same time makes ratios rough. */
+static void load_check(struct bench *bench)
+{
+    double load;
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    if (getloadavg(&load, 1) == 1 && load > 0.7 * (double)cpus)
+        results_complain(
+            &bench->results,
+            "the host was busy when this began (load %.1f on %ld CPUs): ratios are rough", load,
+            cpus);
+}
+
+static void bench_run(struct bench *bench)
 {
     progress.rounds = (unsigned)bench->rounds;
     progress.begin_us = g_get_monotonic_time();
     progress.terminal = isatty(2);
-    bool ok = true;
-    for (progress.round = 1; progress.round <= progress.rounds && ok; progress.round++) {
+    load_check(bench);
+    for (progress.round = 1; progress.round <= progress.rounds; progress.round++) {
         if (bench->run_nano)
             nano_rounds(bench);
         if (bench->run_linux)
-            ok = linux_round(bench, error);
+            linux_round(bench);
     }
     progress.round = progress.rounds;
-    if (ok && bench->run_linux)
+    if (bench->run_linux)
         shares_collect(bench);
     if (progress.terminal)
         fprintf(stderr, "\r\033[K");
-    return ok;
 }
 
 static bool bench_prepare(struct bench *bench, GError **error)
@@ -321,7 +347,9 @@ int bench_main(int argc, char **argv)
                                    .tsc_ghz = tsc_ghz(),
                                    .version = RINGER_VERSION,
                                    .shares = g_array_new(FALSE, FALSE, sizeof(struct shares))};
-    bool ok = bench_prepare(&bench, &error) && bench_run(&bench, &error);
+    bool ok = bench_prepare(&bench, &error);
+    if (ok)
+        bench_run(&bench);
     bench.report.kernel = bench.run_linux ? bench.kernel : NULL;
     bench.report.targets = targets_judge(&bench.results);
     if (ok) {

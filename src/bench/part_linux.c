@@ -58,6 +58,8 @@ bool linux_prepare(struct linux_part *part, GError **error)
             "there is no kernel %s; give one with --kernel FILE, or fetch Debian's with "
             "'sh tests/tools/guests.sh fetch'",
             part->kernel);
+    if (access(NATIVE_FOLDER, W_OK | X_OK))
+        return bench_fail(error, "cannot write files in %s; mount a tmpfs there", NATIVE_FOLDER);
     part->program_path =
         memfile_new("bench-program", bench_program, bench_program_size, &part->program_fd, error);
     if (!part->program_path)

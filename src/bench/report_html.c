@@ -36,7 +36,7 @@ static const char style[] =
     " --g4: #ff7b6b; --g5: #d7b740; --g6: #8fb4dd; --g7: #f08cbc; --g8: #a0a0a8; --g9: #c8c8d0; } "
     "}\n"
     "body { background: var(--back); color: var(--text); font: 15px/1.45 system-ui, sans-serif; "
-    "max-width: 1000px;"
+    "max-width: 1240px;"
     " margin: 2em auto; padding: 0 1em; }\n"
     "h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }\n"
     "p.dim, td.dim { color: var(--dim); }\n"
