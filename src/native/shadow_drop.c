@@ -203,6 +203,21 @@ void space_sync_page(const struct cpu *cpu, struct space *s, gla_t gla)
         return;
     const uint8_t *table = mem_ptr(c->table);
     uint64_t pte = table ? entry_read(s, table + j * (s->config & CONFIG_PAE ? 8 : 4)) : 0;
-    if (pte != copy_entry(s, c, j))
-        space_drop_entry(s, i, j, true);
+    if (pte == copy_entry(s, c, j))
+        return;
+    /* What came with one mapping goes with one: a guest that takes a stretch apart does so page by page. Dropping too
+     * much is always right. */
+    struct run run[VIEWS] = {{0, 0}};
+    uint64_t first = copy_entry(s, c, j);
+    for (unsigned n = 0; n < RUN_MAX && j + n < table_entries(s); n++) {
+        if (n && (copy_entry(s, c, j + n) != first + n * PAGE_SIZE || bit_test(c->code, j + n) ||
+                  !(used_bits(c, (j + n) >> 6) >> ((j + n) & 63) & 1)))
+            break;
+        for (unsigned v = 0; v < VIEWS; v++)
+            if (bit_test(c->mapped[v], j + n))
+                run_add(s, v, &run[v], (gla & PAGE_MASK) + n * PAGE_SIZE);
+        space_drop_entry(s, i, j + n, false);
+    }
+    for (unsigned v = 0; v < VIEWS; v++)
+        run_flush(s, v, &run[v]);
 }

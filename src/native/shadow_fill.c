@@ -109,7 +109,7 @@ static unsigned run_length(const struct space *s, const struct ptcopy *c, const 
     unsigned n = 1;
     size_t size = s->config & CONFIG_PAE ? 8 : 4;
     const uint8_t *table = mem_ptr(k->table);
-    while (n < 16 && k->j + n < table_entries(s)) {
+    while (n < RUN_MAX && k->j + n < table_entries(s)) {
         uint64_t pte = entry_read(s, table + (k->j + n) * size);
         gpa_t page = k->page + n * PAGE_SIZE;
         if (pte != k->pte + n * PAGE_SIZE || bit_test(c->mapped[view], k->j + n) ||

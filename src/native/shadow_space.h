@@ -31,6 +31,8 @@ struct ptcopy {
     };
 };
 
+#define RUN_MAX 16 /* pages that a fill maps, or an invalidation drops, together */
+
 enum pde_kind { PDE_UNUSED, PDE_TABLE, PDE_LARGE };
 
 struct user_table {
