@@ -51,7 +51,7 @@ const struct figure figures[] = {
     NANO("call_indirect", "indirect CALL + RET, four targets"),
     NANO("page_fault", "page fault, delivered to the guest", .published = {1093, 3927, 11242}),
     NANO("page_fault_hidden", "page fault, hidden from the guest"),
-    NANO("page_fault_demand", "page fault of ring 3, mapped by the guest's handler"),
+    NANO("page_fault_demand", "page fault of ring 3, mapped by handler"),
     NANO("divide_error", "divide error", .published = {889, 3223, 1014}),
     NANO("pte_modify", "PTE modification", .most_cycles = 50, .published = {1, 391, 12733}),
     NANO("invlpg", "INVLPG"),

@@ -9,8 +9,8 @@
 #include "shares.h"
 #include "targets.h"
 
-#define TITLE 52
-#define CELL  32
+#define TITLE 42
+#define CELL  30
 
 /* A value in the unit that fits it: sets *scale, returns the unit. */
 static const char *unit_choose(double ns, double *scale)
@@ -36,7 +36,7 @@ static void cell_print(const struct report *report, FILE *out, const char *engin
     const char *unit = "";
 
     if (!count) {
-        fprintf(out, " %*s", CELL, "-       ");
+        fprintf(out, " %*s", CELL, figure->part == FIGURE_NANO ? "-" : "-      ");
         return;
     }
     double median = sample_median(values, count),
@@ -46,9 +46,9 @@ static void cell_print(const struct report *report, FILE *out, const char *engin
     int digits = median / scale < 10 ? 2 : median / scale < 100 ? 1 : 0;
     if (figure_is_native(figure) && strcmp(engine, RESULTS_NATIVE) != 0 && !isnan(of_native))
         snprintf(ratio, sizeof ratio, "%.2f", of_native);
-    snprintf(cell, sizeof cell, "%.*f%s%s (%.*f..%.*f) %6s", digits, median / scale,
+    snprintf(cell, sizeof cell, "%.*f%s%s (%.*f..%.*f)%*s", digits, median / scale,
              *unit ? " " : "", unit, digits, sample_least(values, count) / scale, digits,
-             sample_most(values, count) / scale, ratio);
+             sample_most(values, count) / scale, figure->part == FIGURE_NANO ? 0 : 7, ratio);
     fprintf(out, " %*s", CELL, cell);
 }
 
@@ -118,6 +118,8 @@ static void table_print(const struct report *report, FILE *out, bool nano)
         fprintf(out, "2006: %s\n", figure_source);
         return;
     }
+    if (isnan(results_compute_mean(report->results, columns[count - 1], NULL, NULL)))
+        return;
     fprintf(out, "%-*s", TITLE, "compute set, geometric mean");
     for (unsigned c = 0; c < count; c++) {
         double mean = results_compute_mean(report->results, columns[c], NULL, NULL);
