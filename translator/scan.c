@@ -50,30 +50,63 @@ static bool interp_is_direct(const struct ginsn *g)
     }
 }
 
+/* No default: a new class has to be thought about. */
 static bool is_direct(const struct ginsn *g)
 {
-    switch (g->gclass) {
+    switch ((enum gclass)g->gclass) {
     case G_INTERP:
         return interp_is_direct(g);
     case G_PUSH_SEG:
     case G_MOV_FROM_SEG:
     case G_MOV_TO_SEG:
     case G_POP_SEG:
+    case G_LOAD_FAR:
+    case G_CALL_FAR:
+    case G_JMP_FAR:
+    case G_RET_FAR:
     case G_POPF: /* AC, NT, ID, TF would be the host's */
     case G_IRET:
     case G_SYSENTER: /* an Intel host enters its own kernel */
     case G_SYSEXIT:
     case G_RDTSC:
-    case G_LOAD_FAR:
-    case G_CALL_FAR:
-    case G_JMP_FAR:
-    case G_RET_FAR:
         return false;
     case G_INT:
         return (g->imm & 0xff) == 0x80; /* others trap too, but some as if they were INT3 or INTO */
-    default:
+    case G_GENERIC:
+    case G_NOP:
+    case G_OPREG_IMM:
+    case G_INCDEC:
+    case G_XCHG_AX:
+    case G_BSWAP:
+    case G_MOFFS:
+    case G_LEA:
+    case G_XLAT:
+    case G_PUSH_R:
+    case G_PUSH_I:
+    case G_PUSH_M:
+    case G_POP_R:
+    case G_POP_M:
+    case G_PUSHA:
+    case G_POPA:
+    case G_PUSHF: /* IF is set, IOPL 0 in the guest, too: see direct.c */
+    case G_LEAVE:
+    case G_CALL:
+    case G_CALL_IND:
+    case G_RET:
+    case G_JMP:
+    case G_JMP_IND:
+    case G_JCC:
+    case G_JCXZ:
+    case G_LOOP:
+    case G_STRING:
+    case G_CLI: /* these three trap */
+    case G_STI:
+    case G_MOV_FROM_CR:
+    case G_FOLLOWED: /* not made by ginsn_decode */
+    case G_THUNK:
         return true;
     }
+    return false;
 }
 
 /* The beginning of an instruction that the page's end cuts off. */
