@@ -127,6 +127,10 @@ static void ras_select(struct bt *bt)
     unsigned before = bt->ras_base == bt->ras[1].base, now = bt->cpu.cpl == 3;
     struct ras *r = &bt->ras[now];
     bt->ras[before].rsp = bt->ras_rsp;
+    /* Translated code comes and goes to the supervisor by itself, always with an empty stack, so what is noted here is
+     * of some earlier visit, and its memory has been used for other things since. */
+    if (before && !now)
+        r->rsp = r->base;
     if (ras_seen.space != shadow_space_id()) {
         ras_seen.space = shadow_space_id();
         bt->ras[1].rsp = bt->ras[1].base;
