@@ -224,8 +224,12 @@ static inline bool tr_leads_to_interp(const void *host)
 }
 /* Is instruction i of the block a string instruction (which lockstep steps to its end)? */
 bool tr_is_string(const struct tentry *entry, unsigned i);
-/* May the page of code run directly on the CPU (scan.c)? entry: an offset at which an instruction begins. */
+/* May the page of code run directly on the CPU (scan.c)? entry: an offset at which an instruction begins, PAGE_SIZE if
+ * none is known. */
 bool tr_page_is_direct(const uint8_t *page, unsigned entry, uint32_t isa);
+/* Pages whose code and data lie so close that protecting them costs more than it saves. Blocks from such a page compare
+ * their own source bytes on entry, and the page stays writable. */
+bool tcache_page_is_mixed(gpa_t gpa);
 void tr_print_block(const struct tentry *entry); /* guest and host code, to the log */
 const void *tr_ret_slow(void);
 void tr_code_written(void *opaque, gpa_t gpa, uint32_t len); /* guest_mem.code_written */

@@ -237,7 +237,7 @@ enum exit_reason direct_run(struct bt *bt)
             repeats = address == fault_before ? repeats + 1 : 0;
             fault_before = address;
             p->stops++;
-            if (address < 4 * GiB && repeats < 3 && shadow_cell_fill(bt, (gla_t)address, fetch))
+            if (address < 4 * GiB && repeats < 3 && shadow_cell_fill(bt, (gla_t)address, fetch, eip))
                 break;
             cell_get(cell, cpu);
             out = true;

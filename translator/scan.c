@@ -165,7 +165,11 @@ bool tr_page_is_direct(const uint8_t *page, unsigned entry, uint32_t isa)
         sweep(page, phase, isa, reached, false);
     for (unsigned at = 0; at < entry; at++) {
         struct ginsn g;
-        if (reached[at] >= ENOUGH && ginsn_decode(&g, page + at, PAGE_SIZE - at, at, true, isa) && !is_direct(&g))
+        if (reached[at] < ENOUGH)
+            continue;
+        if (ginsn_decode(&g, page + at, PAGE_SIZE - at, at, true, isa) ? !is_direct(&g)
+            : PAGE_SIZE - at < 15                                      ? !stub_is_direct(page + at, PAGE_SIZE - at)
+                                                                       : false)
             return false;
     }
     return true;

@@ -102,10 +102,6 @@ void tcache_commit(struct tblock *block, const struct emit *e);
 
 struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit);
 struct tblock *tcache_block_at(const void *pc_rx); /* NULL if in no block; async-signal-safe */
-/* Pages whose code and data lie so close that protecting them costs more than it saves. Blocks from
- * such a page compare their own source bytes on entry, and the page stays writable. */
-bool tcache_page_is_mixed(gpa_t gpa);
-
 unsigned tcache_exit_id(const struct texit *exit);
 struct texit *tcache_exit_by_id(unsigned id);
 struct texit *tcache_alloc_exits(unsigned count); /* consecutive, numbered */

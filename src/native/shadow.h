@@ -39,9 +39,9 @@ struct cell *shadow_cell(const char **why);
 void shadow_cell_drop(void);
 /* An order of its manager failed: nothing is mapped in it. */
 void shadow_cell_drop_mappings(void);
-/* The runner faulted at gla, fetching an instruction there or not. True: mapped now, retry. False: the instruction is
+/* The runner faulted at gla, fetching the instruction at eip (execute) or not. True: mapped now, retry. False: the instruction is
  * for the interpreter, which raises what is to be raised. */
-bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute);
+bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute, uint32_t eip);
 /* guest_mem.code_written: translations and direct code of these bytes are void. */
 void shadow_code_written(void *opaque, gpa_t gpa, uint32_t len);
 /* Another number for each guest address space that is met. */

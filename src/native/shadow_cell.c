@@ -95,7 +95,7 @@ uint32_t shadow_space_serial(void)
 static bool may_execute(struct bt *bt, const struct walk *k, unsigned entry)
 {
     gpa_t pfn = k->page >> PAGE_SHIFT;
-    if (k->nx)
+    if (k->nx || tcache_page_is_mixed(k->page)) /* it would be looked through again and again */
         return false;
     if (!scans)
         scans = shadow_reserve(MEM_PAGES);
@@ -163,7 +163,7 @@ static void take_page(struct bt *bt, struct space *s, struct ptcopy *c, const st
 {
     space_use_entry(s, c, k, k->pte);
     uint8_t flags = mem_page_flags(k->page);
-    bool direct = execute && may_execute(bt, k, gla & (PAGE_SIZE - 1));
+    bool direct = execute && may_execute(bt, k, PAGE_SIZE);
     bool write = !direct && k->w && (k->pte & PTE_D) && !(flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM));
     if (bit_test(c->mapped[VIEW_CELL], k->j))
         rmap_remove(s, VIEW_CELL, gla & PAGE_MASK, k->page);
@@ -203,7 +203,7 @@ static void take_neighbours(struct bt *bt, struct space *s, struct ptcopy *c, co
     stretch_end(s, &r);
 }
 
-bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute)
+bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
 {
     struct space *s = shadow_current;
     struct walk k;
@@ -211,7 +211,8 @@ bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute)
         return false;
     struct ptcopy *known = s->kind[k.i] == PDE_TABLE ? s->pt[k.i] : NULL;
     bool mapped = known && bit_test(known->mapped[VIEW_CELL], k.j);
-    if (execute && (!may_execute(bt, &k, gla & (PAGE_SIZE - 1)) || (mapped && bit_test(known->direct, k.j))))
+    /* The rest of an instruction that began in the page before begins nothing. */
+    if (execute && (!may_execute(bt, &k, gla == eip ? gla & (PAGE_SIZE - 1) : PAGE_SIZE) || (mapped && bit_test(known->direct, k.j))))
         return false;
     bool write = mapped && !execute;
     if (write && (!k.w || (mem_page_flags(k.page) & (MEM_PAGE_GUARDED | MEM_PAGE_ROM))))

@@ -76,6 +76,7 @@ static void test_case(gconstpointer data)
     g_assert_cmpint(scan(2000, cases[i].code, len, 100), ==, cases[i].direct);
     g_assert_cmpint(scan(1000, cases[i].code, len, 3000), ==, cases[i].direct);
     g_assert_cmpint(scan(PAGE_SIZE - len, cases[i].code, len, 100), ==, cases[i].direct);
+    g_assert_cmpint(scan(1000, cases[i].code, len, PAGE_SIZE), ==, cases[i].direct); /* no entry is known */
 }
 
 /* All but the last byte in this page. What must not run directly has to be seen by its first bytes, or to be so long
@@ -83,8 +84,10 @@ static void test_case(gconstpointer data)
 static void test_cut(gconstpointer data)
 {
     unsigned i = GPOINTER_TO_UINT(data), len = cases[i].len;
-    if (len > 1 && !cases[i].direct)
+    if (len > 1 && !cases[i].direct) {
         g_assert_false(scan(PAGE_SIZE - len + 1, cases[i].code, len - 1, 100));
+        g_assert_false(scan(PAGE_SIZE - len + 1, cases[i].code, len - 1, PAGE_SIZE));
+    }
 }
 
 static void test_hidden(void)
