@@ -30,8 +30,9 @@ struct process {
     uint32_t serial;
     bool in_cell;
     unsigned good;         /* samples in a row */
-    unsigned stops;        /* of the cell since `since` */
-    uint64_t since, inside; /* ticks */
+    unsigned stops;        /* of the cell since they were last judged */
+    unsigned bounces;      /* those for code that may not run directly */
+    uint64_t inside;       /* ticks in the cell since then */
     uint64_t away, away_until;
 };
 
@@ -135,7 +136,7 @@ void direct_sample(struct bt *bt)
         return;
     p->good = 0;
     p->in_cell = true;
-    p->stops = 0;
+    p->stops = p->bounces = 0;
     p->inside = 0;
     bt->leave_out |= LEAVE_DIRECT;
     stats_count(STAT_cell_promoted);
@@ -245,6 +246,7 @@ enum exit_reason direct_run(struct bt *bt)
                 /* Not present, which the translator finds out, or code that may not run so. */
                 direct.translated_page = cpu->eip & PAGE_MASK;
                 direct.in_page = true;
+                p->bounces++;
             } else {
                 reason = EXIT_INTERP;
             }
@@ -270,13 +272,14 @@ enum exit_reason direct_run(struct bt *bt)
         }
     }
     if (p->in_cell && p->stops >= STOPS_JUDGED) {
-        if (p->inside / p->stops < STAY_BAD && direct.always)
-            direct.hold = true;
-        else if (p->inside / p->stops < STAY_BAD)
+        bool bad = p->inside / p->stops < STAY_BAD;
+        if (bad && !direct.always)
             demote(bt, p);
+        else if (bad && p->bounces > p->stops / 2)
+            direct.hold = true;
         else
             p->away = AWAY_FIRST;
-        p->stops = 0;
+        p->stops = p->bounces = 0;
         p->inside = 0;
     }
     stats_leave(STAT_dispatch);
