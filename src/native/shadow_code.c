@@ -29,11 +29,19 @@ bool code_init(void)
     return true;
 }
 
+/* Tables are indexed by EIP: only without a base that is the linear address. */
+static void drop_page(struct user_table *t, gla_t gla)
+{
+    if (t->table && t->cs_base)
+        jtable_clear(t->table);
+    else if (t->table)
+        jtable_drop_page(t->table, gla);
+}
+
 void space_drop_code(struct space *s, gla_t gla)
 {
     for (unsigned k = 0; k < USER_TABLES; k++)
-        if (s->user[k].table)
-            jtable_drop_page(s->user[k].table, gla);
+        drop_page(&s->user[k], gla);
     shadow_codes++;
 }
 
@@ -48,8 +56,7 @@ static void sup_drop(gla_t gla, const struct code_where *w)
 {
     tcache_drop_linear(w->gpa, gla);
     for (unsigned n = 0; n < SUP_TABLES; n++)
-        if (sup_table[n].table)
-            jtable_drop_page(sup_table[n].table, gla);
+        drop_page(&sup_table[n], gla);
     shadow_codes++;
 }
 
