@@ -372,6 +372,8 @@ static uint8_t rtc_read_register(struct rtc *rtc, uint8_t index)
         rtc_update_irq(rtc);
         value = regs->cmos[RTC_C];
         regs->cmos[RTC_C] = 0;
+        /* The line falls even if the next tick is due by now: the 8259A wants an edge. */
+        irq_set(&rtc->irq8, false);
         rtc_update_irq(rtc);
         return value;
     case RTC_D:
