@@ -294,6 +294,55 @@ static void test_sysenter(void)
     run_expect(&s, EXC_GP, 0, "sysenter: null CS");
 }
 
+/* --- Interrupts of user code that enters the supervisor by itself --- */
+
+/* A handler that returns more often than it was called, as a switch of tasks does. What a translator remembers of
+ * earlier calls must not matter. */
+volatile uint32_t ticks;
+extern char irq_chain[];
+__asm__(".pushsection .text\n"
+        "irq_chain: pushl %eax\n pushl $1f\n"
+        ".rept 60\n pushl $irq_ret\n .endr\n"
+        " pushfl\n popfl\n"
+        "irq_ret: ret\n"
+        "1: incl %ss:ticks\n movb $0x20, %al\n outb %al, $0x20\n popl %eax\n iret\n"
+        ".popsection\n");
+SNIPPET(code_int_loop, "1: int $0x81\n pushfl\n popl %eax\n cmpl $3, %ss:ticks\n jb 1b");
+
+static void deep(unsigned n, struct state *s);
+static void (*volatile deeper)(unsigned n, struct state *s) = deep; /* or it becomes a loop */
+
+static void deep(unsigned n, struct state *s)
+{
+    if (n) {
+        deeper(n - 1, s);
+    } else {
+        write_cr4(read_cr4() ^ CR4_PGE); /* an occasion to take note of where all stacks are */
+        run_expect(s, VEC_DONE, 0, "interrupts of user code: 3 ticks");
+    }
+    __asm__ volatile("" : : : "memory"); /* no tail call */
+}
+
+static void test_interrupted(void)
+{
+    struct state s;
+    idt[0x81] = gate_make(KCODE, handler_a, D_INT32 | D_DPL(3), 0);
+    pic_init();
+    idt[VEC_IRQ0] = gate_make(KCODE, irq_chain, D_INT32, 0);
+    for (unsigned n = 0; n < 40; n += 13) {
+        ticks = 0;
+        pic_unmask(0);
+        pit_periodic(0xffff); /* long enough for some thousand INTs before the first */
+        state_init(&s, 3, code_int_loop);
+        s.eflags |= FL_IF;
+        deep(n, &s);
+        pit_stop();
+        pic_mask(0);
+        check(ticks >= 3, "interrupts of user code: called from %u deep", n);
+    }
+    idt[0x81] = gate_make(KCODE, handler_b, D_INT32 | D_DPL(3), 0);
+}
+
 /* --- Under paging: the tables' and stacks' own pages --- */
 
 static uint32_t directory[1024] __attribute__((aligned(4096))), other_directory[1024] __attribute__((aligned(4096)));
@@ -344,5 +393,6 @@ void guest_main(void)
     test_int();
     test_iret_flags();
     test_sysenter();
+    test_interrupted();
     test_paged();
 }
