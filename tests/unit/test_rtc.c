@@ -191,32 +191,33 @@ static void test_alarm_dont_care(void)
     g_assert_cmpuint(rang, ==, 3);
 }
 
-/* A host so slow that the next tick is due before the read of C is through. */
+/* A host so slow that the next tick is due before the read of C is through. Needs a clock that moves by itself: the
+ * host's, so this test is the first. */
 static bool is_slow;
 static void slow_set(void *opaque, int line, bool level)
 {
     wire_set(opaque, line, level);
-    if (level && is_slow) {
-        is_slow = false;
-        vclock_fake_advance(NS_PER_SECOND / 1024 + 1);
-    }
+    if (level && is_slow)
+        g_usleep(5000);
 }
 
 static void test_line_falls_with_next_tick_due(void)
 {
-    setup();
-    rtc_free(rtc);
+    vclock_set_wall_base(NOON);
+    vclock_start();
     struct irq irq = {slow_set, &irq8, 0};
     rtc = rtc_new(&irq);
     set(0xa, 0x26);
     set(0xb, 0x42);
-    vclock_fake_advance(NS_PER_SECOND / 1024 + 1);
+    g_usleep(5000);
+    set(0xb, 0x42);
     g_assert_true(irq8.level);
     unsigned falls = irq8.falls;
     is_slow = true;
     g_assert_cmphex(get(0xc) & 0xc0, ==, 0xc0);
-    g_assert_false(is_slow);
+    is_slow = false;
     g_assert_cmpuint(irq8.falls, ==, falls + 1);
+    g_assert_true(irq8.level); /* for the next tick */
 }
 
 static void test_periodic_rate(void)
@@ -333,6 +334,7 @@ static void test_save_load_with_alarm_pending(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/rtc/line_falls_with_next_tick_due", test_line_falls_with_next_tick_due);
     g_test_add_func("/rtc/shows_wall_time_in_bcd", test_shows_wall_time_in_bcd);
     g_test_add_func("/rtc/seconds_carry", test_seconds_carry);
     g_test_add_func("/rtc/binary_mode", test_binary_mode);
@@ -347,7 +349,6 @@ int main(int argc, char **argv)
     g_test_add_func("/rtc/alarm", test_alarm);
     g_test_add_func("/rtc/alarm_dont_care", test_alarm_dont_care);
     g_test_add_func("/rtc/periodic_rate", test_periodic_rate);
-    g_test_add_func("/rtc/line_falls_with_next_tick_due", test_line_falls_with_next_tick_due);
     g_test_add_func("/rtc/no_second_edge_until_c_is_read", test_no_second_edge_until_c_is_read);
     g_test_add_func("/rtc/missed_ticks_follow", test_missed_ticks_follow);
     g_test_add_func("/rtc/index_is_write_only", test_index_is_write_only_and_nmi_masked);
