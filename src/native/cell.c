@@ -168,17 +168,27 @@ fail:
     return NULL;
 }
 
+#define END_TRIES 1000 /* milliseconds that a dying process is waited for; after that init gets it */
+
 void cell_free(struct cell *c)
 {
     pid_t pids[] = {c->runner, c->manager};
     for (unsigned i = 0; i < 2; i++) {
         if (pids[i] <= 0)
             continue;
-        kill(pids[i], SIGKILL);
+        /* It may stand at its exit event already, where a second SIGKILL does not count; and it may come to it yet. */
         int status;
-        do
-            status = wait_for(pids[i]);
-        while (status >= 0 && WIFSTOPPED(status) && ptrace(PTRACE_CONT, pids[i], 0, 0) == 0);
+        kill(pids[i], SIGKILL);
+        ptrace(PTRACE_CONT, pids[i], 0, 0);
+        for (unsigned tries = 0; tries < END_TRIES; tries++) {
+            pid_t pid = waitpid(pids[i], &status, __WALL | WNOHANG);
+            if (pid < 0 || (pid > 0 && !WIFSTOPPED(status)))
+                break;
+            if (pid > 0)
+                ptrace(PTRACE_CONT, pids[i], 0, 0);
+            else
+                usleep(1000);
+        }
     }
     munmap(c->orders, STUB_ORDERS_SIZE);
     g_free(c);
@@ -377,8 +387,6 @@ void cell_put(struct cell *c, const struct cpu *cpu)
 void cell_get(struct cell *c, struct cpu *cpu)
 {
     struct user_regs_struct *r = &c->regs;
-    if (!c->last_known && !c->dead && ptrace(PTRACE_GETREGS, c->runner, 0, r) < 0)
-        died(c);
     cpu->gpr[EAX] = (uint32_t)r->rax;
     cpu->gpr[ECX] = (uint32_t)r->rcx;
     cpu->gpr[EDX] = (uint32_t)r->rdx;
@@ -408,9 +416,7 @@ void cell_get_fpu(struct cell *c, struct fxstate *fpu)
 
 uint32_t cell_eip(struct cell *c)
 {
-    errno = 0;
-    long rip = ptrace(PTRACE_PEEKUSER, c->runner, offsetof(struct user_regs_struct, rip), 0);
-    return (uint32_t)rip;
+    return (uint32_t)c->regs.rip;
 }
 
 void cell_kick(void)
@@ -432,9 +438,13 @@ enum cell_stop cell_run(struct cell *c, const volatile int *kick, uint64_t *addr
         running = 0;
         return CELL_KICK;
     }
-    /* Should CONT fail, it is on its way to its end, which is a stop as well. */
-    ptrace(PTRACE_CONT, c->runner, 0, 0);
-    int status = wait_for(c->runner);
+    /* Killed while it stood, it may have come to its exit event, where CONT would let it go with its registers. Should
+     * CONT fail, it is on its way there. */
+    int status;
+    if (waitpid(c->runner, &status, __WALL | WNOHANG) <= 0) {
+        ptrace(PTRACE_CONT, c->runner, 0, 0);
+        status = wait_for(c->runner);
+    }
     running = 0;
     if (status < 0 || !WIFSTOPPED(status)) {
         died(c);
@@ -445,13 +455,18 @@ enum cell_stop cell_run(struct cell *c, const volatile int *kick, uint64_t *addr
         return CELL_DEAD;
     }
     int sig = WSTOPSIG(status);
+    if (ptrace(PTRACE_GETREGS, c->runner, 0, &c->regs) < 0) { /* killed just now */
+        status = wait_for(c->runner);
+        if (status >= 0 && WIFSTOPPED(status) && status >> 16 == PTRACE_EVENT_EXIT)
+            take_last(c);
+        died(c);
+        return CELL_DEAD;
+    }
     if (sig == sighandler_kick_signal())
         return CELL_KICK;
-    errno = 0;
-    long cs = ptrace(PTRACE_PEEKUSER, c->runner, offsetof(struct user_regs_struct, cs), 0);
-    if (cs != HOST_CS32)
-        return CELL_ROGUE;
     siginfo_t si;
+    if (c->regs.cs != HOST_CS32)
+        return CELL_ROGUE;
     switch (sig) {
     case SIGSEGV:
         if (ptrace(PTRACE_GETSIGINFO, c->runner, 0, &si) == 0 &&

@@ -43,7 +43,7 @@ enum cell_stop {
 };
 /* Runs until something happens, not at all if *kick. The registers stay in the cell: cell_get fetches them. */
 enum cell_stop cell_run(struct cell *cell, const volatile int *kick, uint64_t *address);
-/* EIP of the stopped runner. */
+/* EIP of the runner that cell_run found stopped. */
 uint32_t cell_eip(struct cell *cell);
 /* Registers into the stopped runner: general ones, EIP, EFLAGS, bases of FS and GS. */
 void cell_put(struct cell *cell, const struct cpu *cpu);

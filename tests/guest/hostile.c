@@ -78,7 +78,7 @@ static void paging_on(void)
     uint8_t *user[] = {user_code, (uint8_t *)user_data};
     for (unsigned i = 0; i < ARRAY_COUNT(user); i++)
         table[(uint32_t)user[i] >> 12] |= 4;
-    for (unsigned i = 0; i < sizeof ring_stacks[3] / 4096; i++)
+    for (unsigned i = 0; i <= sizeof ring_stacks[3] / 4096; i++) /* it need not begin with a page */
         table[((uint32_t)ring_stacks[3] >> 12) + i] |= 4;
     directory[0] = (uint32_t)table | 7;
     write_cr3((uint32_t)directory);
