@@ -58,8 +58,6 @@ struct bt *bt_new(size_t tcache_size, GError **error)
     bt->ras_base = bt->ras_rsp = bt->ras[0].base;
     bt->inline_gates = world_has_fsgsbase();
     gates_clear(bt);
-    for (unsigned n = 0; n < MODE_SLOTS; n++)
-        bt->slot[n].mode = GATES_NONE;
     __asm__ volatile("stmxcsr %0" : "=m"(bt->host_mxcsr));
     tr_set_code_page(shadow_code_page);
     tr_set_protect(shadow_protect);
@@ -159,11 +157,8 @@ static void bt_sync(struct bt *bt)
     if (!(cpu->changed & ~(CHANGED_MODE | CHANGED_DR)) && bt->window) {
         cpu->changed = 0;
         if (mode == bt->mode && cs_base == bt->cs_base && cs_limit == bt->cs_limit &&
-            bt->window == bt->view[cpu->cpl == 3 ? 1 : 0]) {
-            if (bt->fpu_on)
-                direct_fetch_fpu(cpu);
+            bt->window == bt->view[cpu->cpl == 3 ? VIEW_USER : VIEW_SUPERVISOR])
             return;
-        }
         bt->mode = mode;
         bt->cs_base = cs_base;
         bt->cs_limit = cs_limit;
@@ -181,8 +176,6 @@ static void bt_sync(struct bt *bt)
         shadow_sync(bt);
         direct_sync(bt);
     }
-    if (bt->fpu_on)
-        direct_fetch_fpu(cpu);
     set_gs_base(bt);
     ras_select(bt);
 }
@@ -286,7 +279,7 @@ static void premap(struct bt *bt)
     uint32_t error;
     bt->leave_out &= ~LEAVE_PREMAP;
     enum stat_id before = stats_enter(STAT_shadow_fill);
-    shadow_fill(bt, bt->cpu.cr2, false, &error);
+    shadow_fill(bt, VIEW_USER, bt->cpu.cr2, false, &error);
     stats_leave(before);
 }
 
@@ -316,6 +309,8 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             bt->mem_generation = guest_mem.generation;
             stats_enter(STAT_shadow_sync);
             bt_sync(bt);
+            if (bt->fpu_on)
+                direct_fetch_fpu(cpu);
             stats_leave(STAT_dispatch);
         }
         if (!mode_ok) {

@@ -83,9 +83,12 @@ static inline struct hmem cpu_field(size_t offset)
 {
     return hmem_base(R15, (int32_t)offset);
 }
+/* A field of segment register n. */
+#define TR_SEG_FIELD(n, field)                                                                               \
+    cpu_field(offsetof(struct cpu, seg) + (n) * sizeof(struct seg) + offsetof(struct seg, field))
 static inline struct hmem tr_seg_base(unsigned seg)
 {
-    return cpu_field(offsetof(struct cpu, seg) + seg * sizeof(struct seg) + offsetof(struct seg, base));
+    return TR_SEG_FIELD(seg, base);
 }
 /* The jump table's entry for the EIP in R8. */
 static inline struct hmem tr_slot_of_r8(void)
@@ -146,6 +149,13 @@ bool tr_flow(struct tr *t, const struct ginsn *g);
 bool tr_stack(struct tr *t, const struct ginsn *g);
 bool tr_sys(struct tr *t, const struct ginsn *g);
 bool tr_string(struct tr *t, const struct ginsn *g);
+/* R10 = the selector that MOV to a segment register names, zero-extended. False: for the interpreter. */
+bool tr_load_selector(struct tr *t, const struct ginsn *g);
+/* Which register POP (07, 1F, 0F A1, 0F A9) loads. */
+static inline unsigned tr_popped_seg(const struct ginsn *g)
+{
+    return g->opcode >> 3 & 7;
+}
 bool tr_gate(struct tr *t, const struct ginsn *g);
 bool tr_real(struct tr *t, const struct ginsn *g);
 static inline bool tr_is_far(const struct ginsn *g)

@@ -169,8 +169,7 @@ bool tr_stack(struct tr *t, const struct ginsn *g)
                      {0, 0x1e, SEG_DS}, {1, 0xa0, SEG_FS}, {1, 0xa8, SEG_GS}};
         for (unsigned i = 0; i < 6; i++)
             if (forms[i].map == g->map && forms[i].opcode == g->opcode) {
-                struct hmem sel = cpu_field(offsetof(struct cpu, seg) +
-                                            forms[i].seg * sizeof(struct seg) + offsetof(struct seg, sel));
+                struct hmem sel = TR_SEG_FIELD(forms[i].seg, sel);
                 emit_load16z(e, R10, &sel);
                 return tr_push(t, size, R10, 0);
             }

@@ -18,11 +18,6 @@
 #define RAS_FIELD(cls, field) cpu_field(offsetof(struct bt, ras) + (cls) * sizeof(struct ras) + offsetof(struct ras, field))
 #define OUT_FIELD(field)      BT_FIELD(gate_out.field)
 
-static struct hmem seg_field(unsigned seg, size_t offset)
-{
-    return cpu_field(offsetof(struct cpu, seg) + seg * sizeof(struct seg) + offset);
-}
-
 static void load_cmp64(struct tr *t, uint8_t window, const struct hmem *gla, const struct hmem *raw)
 {
     struct emit *e = &t->e;
@@ -32,24 +27,23 @@ static void load_cmp64(struct tr *t, uint8_t window, const struct hmem *gla, con
     emit_alu_rm64(e, 7, R9, raw);
 }
 
-static void slow_unless_equal(struct tr *t, unsigned gate, bool pop_flags)
-{
-    tr_pend_slow(t, emit_jcc_fwd(&t->e, 5), pop_flags);
-    t->pend[t->pend_count - 1].gate = (uint16_t)gate;
-}
-
-/* The same on any condition. */
+/* On condition cc (as in Jcc) the interpreter is asked, and what it does is learnt (EXIT_GATE with argument gate). */
 static void slow_if(struct tr *t, unsigned cc, unsigned gate, bool pop_flags)
 {
     tr_pend_slow(t, emit_jcc_fwd(&t->e, cc), pop_flags);
     t->pend[t->pend_count - 1].gate = (uint16_t)gate;
 }
 
+static void slow_unless_equal(struct tr *t, unsigned gate, bool pop_flags)
+{
+    slow_if(t, 5, gate, pop_flags);
+}
+
 /* seg = the struct seg at `from`. Uses R9. */
 static void copy_seg(struct tr *t, unsigned seg, struct hmem from)
 {
     struct emit *e = &t->e;
-    struct hmem to = seg_field(seg, 0);
+    struct hmem to = TR_SEG_FIELD(seg, sel);
     emit_load64(e, R9, &from);
     emit_store64(e, &to, R9);
     from.disp += 8;
@@ -100,6 +94,21 @@ static void enter_supervisor_stack(struct tr *t)
 }
 
 /* --- segment loads --- */
+
+bool tr_load_selector(struct tr *t, const struct ginsn *g)
+{
+    struct hmem m;
+    if (!g->is_mem) {
+        if (g->rm == ESP && t->fast_stack) /* may be displaced, and nobody loads it from there */
+            return false;
+        emit_movzw(&t->e, R10, host_gpr(g->rm));
+        return true;
+    }
+    if (!tr_mem(t, g, 2, false, false, &m))
+        return false;
+    emit_load16z(&t->e, R10, &m);
+    return true;
+}
 
 static bool can_load(const struct tr *t)
 {
@@ -158,19 +167,8 @@ void tr_settle_mode(struct tr *t, const struct pend *p)
 
 static bool tr_mov_to_seg(struct tr *t, const struct ginsn *g)
 {
-    struct emit *e = &t->e;
-    if (!can_load(t))
+    if (!can_load(t) || !tr_load_selector(t, g))
         return false;
-    if (g->is_mem) {
-        struct hmem m;
-        if (!tr_mem(t, g, 2, false, false, &m))
-            return false;
-        emit_load16z(e, R10, &m);
-    } else {
-        if (g->rm == ESP)
-            return false;
-        emit_movzw(e, R10, g->rm);
-    }
     load_seg(t, g->reg, 0);
     return true;
 }
@@ -182,7 +180,7 @@ static bool tr_pop_seg(struct tr *t, const struct ginsn *g)
     struct hmem top = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta};
     emit_load32(&t->e, R10, &top);
     emit_movzw(&t->e, R10, R10);
-    load_seg(t, g->opcode >> 3 & 7 /* 07, 1F, 0F A1, 0F A9 */, 4);
+    load_seg(t, tr_popped_seg(g), 4);
     return true;
 }
 
@@ -243,8 +241,8 @@ static bool tr_int(struct tr *t, const struct ginsn *g)
     emit_alu_ri(e, 5, R8, 20);
     slow_if(t, 2 /* below: would wrap */, gate, true);
     struct hmem slot = {.base = R10, .index = R8}, flags = {.base = RSP, .index = HREG_NONE};
-    struct hmem user_ss = seg_field(SEG_SS, offsetof(struct seg, sel));
-    struct hmem user_cs = seg_field(SEG_CS, offsetof(struct seg, sel));
+    struct hmem user_ss = TR_SEG_FIELD(SEG_SS, sel);
+    struct hmem user_cs = TR_SEG_FIELD(SEG_CS, sel);
     slot.disp = 16;
     emit_load16z(e, R9, &user_ss);
     emit_store32(e, &slot, R9);
@@ -283,8 +281,8 @@ static bool tr_int(struct tr *t, const struct ginsn *g)
 static void set_flat(struct tr *t, unsigned seg, uint32_t access)
 {
     struct emit *e = &t->e;
-    struct hmem sel = seg_field(seg, offsetof(struct seg, sel)), acc = seg_field(seg, offsetof(struct seg, access));
-    struct hmem base = seg_field(seg, offsetof(struct seg, base)), limit = seg_field(seg, offsetof(struct seg, limit));
+    struct hmem sel = TR_SEG_FIELD(seg, sel), acc = TR_SEG_FIELD(seg, access);
+    struct hmem base = TR_SEG_FIELD(seg, base), limit = TR_SEG_FIELD(seg, limit);
     emit_store16(e, &sel, R9);
     emit_store16_i(e, &acc, (uint16_t)access);
     emit_store32_i(e, &base, 0);
@@ -437,7 +435,7 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
     /* Data segments with DPL below 3 would become null. */
     static const uint8_t data[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
     for (unsigned i = 0; i < 4; i++) {
-        struct hmem words = seg_field(data[i], 0); /* selector, access */
+        struct hmem words = TR_SEG_FIELD(data[i], sel); /* selector, access */
         if (i == 0)
             emit_load32(e, R9, &words);
         else

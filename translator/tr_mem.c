@@ -30,8 +30,7 @@ bool tr_mem_r8(struct tr *t, uint8_t seg, unsigned adsize, unsigned size, struct
             tr_row(t, ROW_GLUE, 0);
         }
         struct hmem last = {.base = R8, .index = HREG_NONE, .disp = (int32_t)size - 1};
-        struct hmem limit = cpu_field(offsetof(struct cpu, seg) + seg * sizeof(struct seg) +
-                                      offsetof(struct seg, limit));
+        struct hmem limit = TR_SEG_FIELD(seg, limit);
         emit_lea64(e, R9, &last);
         emit_load32(e, R11, &limit);
         emit_alu_rr64(e, 7, R9, R11);

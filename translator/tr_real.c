@@ -9,11 +9,6 @@
 /* What the interpreter makes of a segment register there (seg_set_real). */
 #define REAL_ACCESS (ACC_P | ACC_S | ACC_WRITE | ACC_ACCESSED)
 
-static struct hmem seg_field(unsigned seg, size_t offset)
-{
-    return cpu_field(offsetof(struct cpu, seg) + seg * sizeof(struct seg) + offset);
-}
-
 static bool is_64k(const struct tr *t, unsigned seg)
 {
     return !(t->mode & MODE_PROT) && t->shape[seg] == SHAPE_64K;
@@ -23,8 +18,8 @@ static bool is_64k(const struct tr *t, unsigned seg)
 static void set_seg(struct tr *t, unsigned seg, uint8_t r)
 {
     struct emit *e = &t->e;
-    struct hmem sel = seg_field(seg, offsetof(struct seg, sel)), access = seg_field(seg, offsetof(struct seg, access));
-    struct hmem base = seg_field(seg, offsetof(struct seg, base));
+    struct hmem sel = TR_SEG_FIELD(seg, sel), access = TR_SEG_FIELD(seg, access);
+    struct hmem base = TR_SEG_FIELD(seg, base);
     struct hmem times8 = {.base = HREG_NONE, .index = r, .scale = 3}, twice = {.base = R9, .index = R9};
     emit_store16(e, &sel, r);
     if (t->cpl == 3) /* V86 */
@@ -38,24 +33,15 @@ static void set_seg(struct tr *t, unsigned seg, uint8_t r)
 
 static bool tr_mov_to_seg(struct tr *t, const struct ginsn *g)
 {
-    struct emit *e = &t->e;
-    if (!is_64k(t, g->reg) || t->fast_stack)
+    if (!is_64k(t, g->reg) || t->fast_stack || !tr_load_selector(t, g))
         return false;
-    if (g->is_mem) {
-        struct hmem m;
-        if (!tr_mem(t, g, 2, false, false, &m))
-            return false;
-        emit_load16z(e, R10, &m);
-    } else {
-        emit_movzw(e, R10, host_gpr(g->rm));
-    }
     set_seg(t, g->reg, R10);
     return true;
 }
 
 static bool tr_pop_seg(struct tr *t, const struct ginsn *g)
 {
-    unsigned seg = g->opcode >> 3 & 7; /* 07, 1F, 0F A1, 0F A9 */
+    unsigned seg = tr_popped_seg(g);
     if (!is_64k(t, seg) || t->fast_stack || g->opsize != 16 || !tr_pop(t, 2, R10))
         return false;
     set_seg(t, seg, R10);
@@ -143,7 +129,7 @@ static bool tr_far(struct tr *t, const struct ginsn *g)
     }
     if (call) {
         struct hmem next = {.base = R13, .index = HREG_NONE, .disp = -4};
-        struct hmem cs = seg_field(SEG_CS, offsetof(struct seg, sel));
+        struct hmem cs = TR_SEG_FIELD(SEG_CS, sel);
         emit_lea32(e, R8, &next);
         emit_movzw(e, R8, R8);
         if (!tr_mem_r8(t, SEG_SS, 16, 4, &m))

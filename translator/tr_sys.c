@@ -92,8 +92,7 @@ static bool tr_mov_from_seg(struct tr *t, const struct ginsn *g)
     struct emit *e = &t->e;
     if (g->reg > SEG_GS)
         return false;
-    struct hmem sel = cpu_field(offsetof(struct cpu, seg) + g->reg * sizeof(struct seg) +
-                                offsetof(struct seg, sel));
+    struct hmem sel = TR_SEG_FIELD(g->reg, sel);
     if (g->is_mem) {
         struct hmem m;
         if (!tr_mem(t, g, 2, true, false, &m))

@@ -44,7 +44,7 @@ struct cell {
     pid_t manager, runner;
     struct orders *orders; /* shared with the manager, which cannot write to it */
     unsigned count;
-    bool dead, failed;
+    bool dead;
     bool last_known; /* regs and last_fpu are those of the runner's end */
     struct fxstate last_fpu;
     struct user_regs_struct regs;
@@ -426,6 +426,18 @@ void cell_kick(void)
         syscall(SYS_tgkill, pid, pid, sighandler_kick_signal());
 }
 
+/* Whether status, of the runner, is that of its end; then what is left of it is taken. */
+static bool at_its_end(struct cell *c, int status)
+{
+    if (status < 0 || !WIFSTOPPED(status))
+        died(c);
+    else if (status >> 16 == PTRACE_EVENT_EXIT)
+        take_last(c);
+    else
+        return false;
+    return true;
+}
+
 enum cell_stop cell_run(struct cell *c, const volatile int *kick, uint64_t *address)
 {
     if (c->dead)
@@ -446,19 +458,11 @@ enum cell_stop cell_run(struct cell *c, const volatile int *kick, uint64_t *addr
         status = wait_for(c->runner);
     }
     running = 0;
-    if (status < 0 || !WIFSTOPPED(status)) {
-        died(c);
+    if (at_its_end(c, status))
         return CELL_DEAD;
-    }
-    if (status >> 16 == PTRACE_EVENT_EXIT) {
-        take_last(c);
-        return CELL_DEAD;
-    }
     int sig = WSTOPSIG(status);
     if (ptrace(PTRACE_GETREGS, c->runner, 0, &c->regs) < 0) { /* killed just now */
-        status = wait_for(c->runner);
-        if (status >= 0 && WIFSTOPPED(status) && status >> 16 == PTRACE_EVENT_EXIT)
-            take_last(c);
+        at_its_end(c, wait_for(c->runner));
         died(c);
         return CELL_DEAD;
     }

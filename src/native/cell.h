@@ -41,7 +41,8 @@ enum cell_stop {
     CELL_ROGUE, /* guest code is not in 32-bit code any more: it left for a host selector */
     CELL_DEAD,  /* the cell is gone; cpu's state is the last one and complete if *complete */
 };
-/* Runs until something happens, not at all if *kick. The registers stay in the cell: cell_get fetches them. */
+/* Runs until something happens, not at all if *kick. The registers are read at each
+ * stop: cell_get hands them out. */
 enum cell_stop cell_run(struct cell *cell, const volatile int *kick, uint64_t *address);
 /* EIP of the runner that cell_run found stopped. */
 uint32_t cell_eip(struct cell *cell);

@@ -26,8 +26,12 @@ enum fill {
     FILL_FAULT,   /* the guest's tables refuse it; *error is the page-fault error code */
     FILL_EMULATE, /* MMIO, ROM, open bus, or a store to a page with translations */
 };
-/* The access to gla in the present window faulted. Async-signal-safe with respect to translated code. */
-enum fill shadow_fill(struct bt *bt, gla_t gla, bool write, uint32_t *error);
+/* What of the guest a mapping shows: all that the supervisor reaches, or what user code does, in a window or in a cell. */
+enum view { VIEW_SUPERVISOR, VIEW_USER, VIEW_CELL, VIEWS };
+#define WINDOWS 2 /* the views that are windows, as in bt->view */
+
+/* The access to gla in a window of the present space faulted. Async-signal-safe with respect to translated code. */
+enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint32_t *error);
 
 /* code_page_fn and tr_protect_fn for the translator. */
 bool shadow_code_page(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global);

@@ -25,9 +25,16 @@ void space_cell_unmap(struct space *s, gla_t gla, uint64_t len)
 void space_cell_protect(struct space *s, gla_t gla)
 {
     const struct ptcopy *c = s->pt[gla >> pde_shift(s)];
-    unsigned j = gla >> PAGE_SHIFT & (table_entries(s) - 1);
+    unsigned j = entry_number(s, gla);
     if (s->cell && !bit_test(c->direct, j))
         cell_protect(s->cell, gla, PAGE_SIZE, PROT_READ);
+}
+
+static void forget_page(struct space *s, struct ptcopy *c, unsigned j, gla_t gla, gpa_t page)
+{
+    bit_clear(c->mapped[VIEW_CELL], j);
+    bit_clear(c->direct, j);
+    rmap_remove(s, VIEW_CELL, gla, page);
 }
 
 /* Nothing is mapped in the cell any more. */
@@ -39,10 +46,7 @@ static void forget_mappings(struct space *s)
         for (unsigned w = 0; s->kind[i] == PDE_TABLE && w < 16; w++)
             while (c->mapped[VIEW_CELL][w]) {
                 unsigned j = w * 64 + (unsigned)__builtin_ctzll(c->mapped[VIEW_CELL][w]);
-                bit_clear(c->mapped[VIEW_CELL], j);
-                bit_clear(c->direct, j);
-                rmap_remove(s, VIEW_CELL, (gla_t)((uint64_t)i << pde_shift(s)) + j * PAGE_SIZE,
-                            small_gpa(s, copy_entry(s, c, j)));
+                forget_page(s, c, j, entry_gla(s, i, j), small_gpa(s, copy_entry(s, c, j)));
             }
     }
 }
@@ -120,11 +124,7 @@ void shadow_code_written(void *opaque, gpa_t gpa, uint32_t len)
         struct space *s;
         gla_t gla;
         while (rmap_find_cell(page, &s, &gla)) {
-            struct ptcopy *c = s->pt[gla >> pde_shift(s)];
-            unsigned j = gla >> PAGE_SHIFT & (table_entries(s) - 1);
-            bit_clear(c->mapped[VIEW_CELL], j);
-            bit_clear(c->direct, j);
-            rmap_remove(s, VIEW_CELL, gla, page);
+            forget_page(s, s->pt[gla >> pde_shift(s)], entry_number(s, gla), gla, page);
             space_cell_unmap(s, gla, PAGE_SIZE);
         }
     }
@@ -157,13 +157,13 @@ static void stretch_add(struct space *s, struct stretch *r, gla_t gla, gpa_t pag
     *r = (struct stretch){gla, page, 1, prot};
 }
 
-/* Takes entry k->j into the cell. k is complete and its page user RAM with the A bit set. */
-static void take_page(struct bt *bt, struct space *s, struct ptcopy *c, const struct walk *k, gla_t gla, bool execute,
+/* Takes entry k->j into the cell, executable if direct (see may_execute). k is complete and its page user RAM with the A
+ * bit set. */
+static void take_page(struct space *s, struct ptcopy *c, const struct walk *k, gla_t gla, bool direct,
                       struct stretch *r)
 {
     space_use_entry(s, c, k, k->pte);
     uint8_t flags = mem_page_flags(k->page);
-    bool direct = execute && may_execute(bt, k, PAGE_SIZE);
     bool write = !direct && k->w && (k->pte & PTE_D) && !(flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM));
     if (bit_test(c->mapped[VIEW_CELL], k->j))
         rmap_remove(s, VIEW_CELL, gla & PAGE_MASK, k->page);
@@ -185,8 +185,7 @@ static void take_page(struct bt *bt, struct space *s, struct ptcopy *c, const st
 static void take_neighbours(struct bt *bt, struct space *s, struct ptcopy *c, const struct walk *k)
 {
     const uint8_t *table = mem_ptr(k->table);
-    size_t size = s->config & CONFIG_PAE ? 8 : 4;
-    gla_t region = (gla_t)((uint64_t)k->i << pde_shift(s));
+    size_t size = entry_size(s);
     struct stretch r = {0};
     unsigned first = k->j & ~(NEIGHBOURS - 1u);
     for (unsigned j = first; j < first + NEIGHBOURS; j++) {
@@ -195,10 +194,10 @@ static void take_neighbours(struct bt *bt, struct space *s, struct ptcopy *c, co
             (bit_test(c->mapped[VIEW_CELL], j) && pte == copy_entry(s, c, j)))
             continue;
         struct walk n;
-        gla_t gla = region + j * PAGE_SIZE;
+        gla_t gla = entry_gla(s, k->i, j);
         if (gla < cell_lowest() || !shadow_walk(&bt->cpu, s, gla, &n) || !n.u || n.large || !mem_is_ram(n.page))
             continue;
-        take_page(bt, s, c, &n, gla, bit_test(c->code, j), &r);
+        take_page(s, c, &n, gla, bit_test(c->code, j) && may_execute(bt, &n, PAGE_SIZE), &r);
     }
     stretch_end(s, &r);
 }
@@ -212,7 +211,8 @@ bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
     struct ptcopy *known = s->kind[k.i] == PDE_TABLE ? s->pt[k.i] : NULL;
     bool mapped = known && bit_test(known->mapped[VIEW_CELL], k.j);
     /* The rest of an instruction that began in the page before begins nothing. */
-    if (execute && (!may_execute(bt, &k, gla == eip ? gla & (PAGE_SIZE - 1) : PAGE_SIZE) || (mapped && bit_test(known->direct, k.j))))
+    unsigned entry = gla == eip ? gla & (PAGE_SIZE - 1) : PAGE_SIZE;
+    if (execute && (!may_execute(bt, &k, entry) || (mapped && bit_test(known->direct, k.j))))
         return false;
     bool write = mapped && !execute;
     if (write && (!k.w || (mem_page_flags(k.page) & (MEM_PAGE_GUARDED | MEM_PAGE_ROM))))
@@ -220,7 +220,7 @@ bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
     shadow_set_accessed(&k, write);
     struct ptcopy *c = space_use_table(s, &k);
     struct stretch r = {0};
-    take_page(bt, s, c, &k, gla, execute, &r);
+    take_page(s, c, &k, gla, execute, &r);
     stretch_end(s, &r);
     if (!mapped)
         take_neighbours(bt, s, c, &k);

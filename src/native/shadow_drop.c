@@ -14,7 +14,7 @@ static void view_unmap(struct space *s, enum view view, gla_t gla, uint64_t len)
 void space_drop_entry(struct space *s, unsigned i, unsigned j, bool unmap)
 {
     struct ptcopy *c = s->pt[i];
-    gla_t gla = (gla_t)((uint64_t)i << pde_shift(s)) + j * PAGE_SIZE;
+    gla_t gla = entry_gla(s, i, j);
     for (unsigned v = 0; v < VIEWS; v++)
         if (bit_test(c->mapped[v], j)) {
             bit_clear(c->mapped[v], j);
@@ -32,7 +32,7 @@ void space_drop_entry(struct space *s, unsigned i, unsigned j, bool unmap)
 
 void space_drop_pde(struct space *s, unsigned i, bool unmap)
 {
-    gla_t gla = (gla_t)((uint64_t)i << pde_shift(s));
+    gla_t gla = entry_gla(s, i, 0);
     bool mapped[VIEWS] = {false};
     if (s->kind[i] == PDE_LARGE) {
         mapped[0] = s->large_mapped[i] & 1;
@@ -144,7 +144,7 @@ static void sync_table(struct space *s, unsigned i)
     if (memcmp(table, c->e32, PAGE_SIZE) == 0)
         return;
     struct run run[VIEWS] = {{0, 0}};
-    size_t size = s->config & CONFIG_PAE ? 8 : 4;
+    size_t size = entry_size(s);
     for (unsigned w = 0; w < table_entries(s) / 64; w++) {
         uint64_t any = used_bits(c, w);
         while (any) {
@@ -152,7 +152,7 @@ static void sync_table(struct space *s, unsigned i)
             any &= any - 1;
             if (memcmp(table + j * size, (const uint8_t *)c->e32 + j * size, size) == 0)
                 continue;
-            gla_t gla = (gla_t)((uint64_t)i << pde_shift(s)) + j * PAGE_SIZE;
+            gla_t gla = entry_gla(s, i, j);
             for (unsigned v = 0; v < VIEWS; v++)
                 if (bit_test(c->mapped[v], j))
                     run_add(s, v, &run[v], gla);
@@ -198,11 +198,11 @@ void space_sync_page(const struct cpu *cpu, struct space *s, gla_t gla)
     if (s->kind[i] != PDE_TABLE)
         return;
     struct ptcopy *c = s->pt[i];
-    unsigned j = s->config & CONFIG_PAE ? gla >> 12 & 511 : gla >> 12 & 1023;
+    unsigned j = entry_number(s, gla);
     if (!(used_bits(c, j >> 6) >> (j & 63) & 1))
         return;
     const uint8_t *table = mem_ptr(c->table);
-    uint64_t pte = table ? entry_read(s, table + j * (s->config & CONFIG_PAE ? 8 : 4)) : 0;
+    uint64_t pte = table ? entry_read(s, table + j * entry_size(s)) : 0;
     if (pte == copy_entry(s, c, j))
         return;
     /* What came with one mapping goes with one: a guest that takes a stretch apart does so page by page. Dropping too

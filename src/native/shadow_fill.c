@@ -107,7 +107,7 @@ static enum fill fill_large(struct space *s, struct walk *k, unsigned view, gla_
 static unsigned run_length(const struct space *s, const struct ptcopy *c, const struct walk *k, unsigned view)
 {
     unsigned n = 1;
-    size_t size = s->config & CONFIG_PAE ? 8 : 4;
+    size_t size = entry_size(s);
     const uint8_t *table = mem_ptr(k->table);
     while (n < RUN_MAX && k->j + n < table_entries(s)) {
         uint64_t pte = entry_read(s, table + (k->j + n) * size);
@@ -121,11 +121,10 @@ static unsigned run_length(const struct space *s, const struct ptcopy *c, const 
     return n;
 }
 
-enum fill shadow_fill(struct bt *bt, gla_t gla, bool write, uint32_t *error)
+enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint32_t *error)
 {
     struct space *s = shadow_current;
     struct walk k;
-    unsigned view = bt->window == s->window[1];
     shadow_stats.fills++;
     if (!shadow_walk(&bt->cpu, s, gla, &k)) {
         if (k.odd)

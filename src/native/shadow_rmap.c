@@ -88,7 +88,7 @@ void shadow_protect(gpa_t page)
             gpa_t base = large_gpa(s, s->pde[d]);
             if (page < base || page >= base + pde_span(s))
                 continue;
-            gla_t gla = (gla_t)((uint64_t)d << pde_shift(s)) + (gla_t)(page - base);
+            gla_t gla = entry_gla(s, d, 0) + (gla_t)(page - base);
             for (unsigned v = 0; v < WINDOWS; v++)
                 if ((s->large_mapped[d] & 4u << v) &&
                     !window_protect(s->window[v], gla, PAGE_SIZE, false))

@@ -15,8 +15,6 @@
 #include "window.h"
 
 #define SPACES 32
-enum view { VIEW_SUPERVISOR, VIEW_USER, VIEW_CELL, VIEWS };
-#define WINDOWS 2 /* the views that are windows */
 #define PDES   2048 /* PAE: 4 directories of 512; else the first 1024 */
 
 /* What was used of one page table. Entry values are right where a `used` bit is set. */
@@ -103,6 +101,23 @@ static inline uint64_t pde_span(const struct space *s)
     return 1ull << pde_shift(s);
 }
 
+static inline size_t entry_size(const struct space *s)
+{
+    return s->config & CONFIG_PAE ? 8 : 4;
+}
+static inline unsigned table_entries(const struct space *s)
+{
+    return PAGE_SIZE / entry_size(s);
+}
+/* Linear page gla is that of entry entry_number(s, gla) of table gla >> pde_shift(s). */
+static inline unsigned entry_number(const struct space *s, gla_t gla)
+{
+    return gla >> PAGE_SHIFT & (table_entries(s) - 1);
+}
+static inline gla_t entry_gla(const struct space *s, unsigned table, unsigned entry)
+{
+    return (gla_t)((uint64_t)table << pde_shift(s)) + entry * PAGE_SIZE;
+}
 static inline uint64_t entry_read(const struct space *s, const void *p)
 {
     return s->config & CONFIG_PAE ? *(const volatile uint64_t *)p : *(const volatile uint32_t *)p;
@@ -145,10 +160,6 @@ static inline void copy_set(const struct space *s, struct ptcopy *c, unsigned j,
         c->e64[j] = value;
     else
         c->e32[j] = (uint32_t)value;
-}
-static inline unsigned table_entries(const struct space *s)
-{
-    return s->config & CONFIG_PAE ? 512 : 1024;
 }
 
 void *shadow_reserve(size_t bytes); /* zeroed address space; aborts if there is none */

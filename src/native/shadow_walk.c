@@ -62,13 +62,13 @@ bool shadow_walk(const struct cpu *cpu, const struct space *s, gla_t gla, struct
         k->page = large_gpa(s, k->pde) + (gla & (pde_span(s) - 1) & PAGE_MASK);
     } else {
         k->table = small_gpa(s, k->pde);
-        k->j = s->config & CONFIG_PAE ? gla >> 12 & 511 : gla >> 12 & 1023;
+        k->j = entry_number(s, gla);
         uint8_t *table = mem_ptr(k->table);
         if (!table) {
             k->odd = true;
             return false;
         }
-        k->pte_at = table + k->j * (s->config & CONFIG_PAE ? 8 : 4);
+        k->pte_at = table + k->j * entry_size(s);
         k->pte = entry_read(s, k->pte_at);
         if (!(k->pte & PTE_P) || (k->pte & reserved)) {
             k->odd = k->pte & PTE_P;

@@ -72,6 +72,15 @@ static void missed_jump(struct bt *bt, ucontext_t *uc)
     leave(bt, uc, EXIT_LOOKUP);
 }
 
+/* Which window of the present space a host address lies in; VIEWS: in none. */
+static enum view view_at(const struct bt *bt, const uint8_t *at)
+{
+    for (unsigned v = 0; v < WINDOWS; v++)
+        if (at >= bt->view[v] && at < bt->view[v] + WINDOW_SIZE)
+            return v;
+    return VIEWS;
+}
+
 static void on_fault(int sig, siginfo_t *si, void *context)
 {
     ucontext_t *uc = context;
@@ -99,29 +108,22 @@ static void on_fault(int sig, siginfo_t *si, void *context)
     }
     if (!tr_in_code((void *)r[REG_RIP]))
         die(sig, si, context);
-    if (page_fault && at >= bt->view[0] && at < bt->view[0] + WINDOW_SIZE && bt->window != bt->view[0]) {
-        /* A descriptor, or the stack to which INT goes: if it is not to be had, the interpreter says why. */
-        uint8_t *user = bt->window;
-        uint32_t error = 0;
-        bt->window = bt->view[0];
-        enum fill fill = shadow_fill(bt, (gla_t)(at - bt->view[0]), r[REG_ERR] & PFERR_W, &error);
-        bt->window = user;
-        if (fill == FILL_OK) {
-            errno = saved_errno;
-            return;
-        }
-    } else if ((page_fault || sig == SIGBUS) && at >= bt->window && at < bt->window + WINDOW_SIZE) {
-        gla_t gla = (gla_t)(at - bt->window);
+    enum view view = view_at(bt, at);
+    /* The other window than the present one: descriptors, and the stack to which INT goes. If what is there is not to
+     * be had, the interpreter says why. */
+    bool present = view != VIEWS && bt->view[view] == bt->window;
+    if (view != VIEWS && (page_fault || (present && sig == SIGBUS))) {
+        gla_t gla = (gla_t)(at - bt->view[view]);
         uint32_t error = 0;
         enum stat_id before = stats_enter(STAT_shadow_fill);
-        switch (shadow_fill(bt, gla, page_fault && (r[REG_ERR] & PFERR_W), &error)) {
+        switch (shadow_fill(bt, view, gla, page_fault && (r[REG_ERR] & PFERR_W), &error)) {
         case FILL_OK:
             stats_leave(before);
             errno = saved_errno;
             return;
         case FILL_FAULT:
             stats_leave(STAT_page_fault);
-            if (gla >= (gla_t)-512) /* may cross 4 GiB, which is not a page fault: see below */
+            if (!present || gla >= (gla_t)-512) /* may cross 4 GiB, which is not a page fault: see below */
                 break;
             guest_fault.gla = gla;
             guest_fault.error = error;
