@@ -113,7 +113,7 @@ static bool stopped_by(int status, int sig)
 /* What the program in the cell is made to do at first: nothing is mapped there, so this faults. */
 #define PROBE_EIP 0x00400000u
 
-struct cell *cell_new(const char **why)
+static struct cell *set_up(const char **why)
 {
     static bool sigchld_quiet;
     if (!sigchld_quiet) {
@@ -212,6 +212,17 @@ gla_t cell_lowest(void)
             lowest = PAGE_SIZE;
     }
     return lowest;
+}
+
+/* Somebody may kill a cell while it is set up: that says nothing about the host, so it is tried again. */
+#define SET_UP_TRIES 3
+
+struct cell *cell_new(const char **why)
+{
+    struct cell *c = NULL;
+    for (unsigned tries = 0; !c && tries < SET_UP_TRIES; tries++)
+        c = set_up(why);
+    return c;
 }
 
 /* --- orders --- */
