@@ -128,6 +128,18 @@ struct cs_slot {
 };
 #define CS_SLOTS 256
 
+/* The windows' lists, which the native layer keeps: below each window two arrays of a byte for each of its pages, not 0
+ * if it is mapped, and if it is mapped for writing. 0 only means that one has to ask. Page n's are at
+ * base - WINDOW_READABLE + n and base - WINDOW_WRITABLE + n. */
+#define WINDOW_READABLE 0x100000
+#define WINDOW_WRITABLE 0x200000
+
+/* Sites: instructions whose memory operand faults so often that they look whether it is mapped before they touch it
+ * (tr_site.c). exit_arg of EXIT_SITE: number of the site, and SITE_*. */
+#define SITES      1024
+#define SITE_WRITE 0x10000u
+#define SITE_EXACT 0x20000u /* should the page not be there, a page fault is what the instruction raises */
+
 /* The private return stack of a class of code: supervisor, user. */
 struct ras {
     uint8_t *base, *rsp; /* rsp is right while the other class runs */
@@ -162,6 +174,8 @@ struct bt {
     uint32_t leave_out; /* LEAVE_*: reasons to leave instead of returning to user code */
     uint32_t user_exits; /* entries to the supervisor by instructions and page faults */
     uint32_t user_tsd;  /* MODE_TSD if RDTSC is privileged at CPL 3 */
+    uint32_t site_gla; /* EXIT_SITE: what was not mapped */
+    uint32_t site_credit[SITES];
     struct mode_slot slot[MODE_SLOTS];
     struct cs_slot cs_slot[CS_SLOTS];
     struct gate_desc gate_desc[GATES_DESC]; /* by selector >> 3 */
@@ -251,6 +265,15 @@ bool tr_recover(struct bt *bt, ucontext_t *uc);
 /* The part of it that needs no row: GPRs and arithmetic flags, guest ESP = R13 + delta. */
 void tr_take_registers(struct bt *bt, const ucontext_t *uc, int32_t delta);
 bool tr_in_code(const void *pc); /* pc lies in the code cache */
+
+/* --- tr_site.c --- */
+/* The instruction at host address pc touched a page that was not mapped (for this). Async-signal-safe. */
+void tr_site_fault(const void *pc);
+/* Retranslates instructions that tr_site_fault found to be worth it. Not while translated code runs. */
+extern volatile bool tr_sites_due;
+void tr_sites_take(struct bt *bt);
+/* After EXIT_SITE: false if it came because the site seldom misses by now, and looks no more. */
+bool tr_site_missed(struct bt *bt);
 
 /* --- tcache.c --- */
 #define TCACHE_MIN     (1 * MiB)

@@ -283,6 +283,23 @@ static void premap(struct bt *bt)
     stats_leave(before);
 }
 
+enum exit_reason bt_site(struct bt *bt)
+{
+    uint32_t error;
+    if (!tr_site_missed(bt))
+        return EXIT_LOOKUP;
+    enum stat_id before = stats_enter(STAT_shadow_fill);
+    enum fill fill = shadow_fill_site(bt, &error);
+    stats_leave(before);
+    if (fill == FILL_OK)
+        return EXIT_LOOKUP;
+    if (fill == FILL_EMULATE || !(bt->exit_arg & SITE_EXACT))
+        return EXIT_INTERP;
+    guest_fault.gla = bt->site_gla;
+    guest_fault.error = error;
+    return EXIT_FAULT;
+}
+
 enum exit_reason bt_run(struct bt *bt, bool lockstep)
 {
     struct cpu *cpu = &bt->cpu;
@@ -368,6 +385,10 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         bt_merge_flags(bt);
         bt_stats.exits[reason]++;
         natural = reason == EXIT_CHAIN || reason == EXIT_LOOKUP || reason == EXIT_FPU;
+        if (unlikely(tr_sites_due))
+            tr_sites_take(bt);
+        if (reason == EXIT_SITE)
+            reason = bt_site(bt);
         switch (reason) {
         case EXIT_KICK:
             if (!bt->kick)
@@ -431,6 +452,7 @@ void bt_stats_gather(struct stats *s)
     s->n[STAT_exit_fpu] = bt_stats.exits[EXIT_FPU];
     s->n[STAT_exit_gate] = bt_stats.exits[EXIT_GATE];
     s->n[STAT_exit_stale] = bt_stats.exits[EXIT_STALE];
+    s->n[STAT_exit_site] = bt_stats.exits[EXIT_SITE];
     s->n[STAT_exit_fault] = bt_stats.exits[EXIT_FAULT];
     s->n[STAT_tcache_used] = tcache_used();
     s->n[STAT_tcache_flushes] = tcache_flushes();

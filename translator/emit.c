@@ -282,6 +282,16 @@ void emit_alu_mr(struct emit *e, unsigned op, const struct hmem *dst, uint8_t sr
     emit_rm(e, 0, (uint8_t)(op << 3 | 1), false, src, dst);
 }
 
+void emit_shrx(struct emit *e, uint8_t dst, uint8_t src, uint8_t count)
+{
+    /* VEX.LZ.F2.0F38.W0 F7 /r, the three-byte prefix with R, B and vvvv inverted */
+    emit8(e, 0xc4);
+    emit8(e, (uint8_t)((dst & 8 ? 0 : 0x80) | 0x40 | (src & 8 ? 0 : 0x20) | 2));
+    emit8(e, (uint8_t)((~count & 15) << 3 | 3));
+    emit8(e, 0xf7);
+    emit8(e, (uint8_t)(0xc0 | (dst & 7) << 3 | (src & 7)));
+}
+
 void emit_imul_ri(struct emit *e, uint8_t dst, uint8_t src, uint32_t imm)
 {
     emit_hop(e, &(struct hop){.opcode = 0x69, .modrm = true, .reg = dst, .rm = src, .imm_size = 4, .imm = imm});

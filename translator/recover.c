@@ -8,19 +8,10 @@ static const struct trow *row_at(const uint8_t *pc, const struct tblock **block,
     const struct tblock *b = tcache_block_at(pc);
     if (!b)
         return NULL;
-    uint32_t off = (uint32_t)(pc - b->host);
-    unsigned lo = 0, hi = b->row_count;
-    while (lo < hi) {
-        unsigned mid = (lo + hi) / 2;
-        if (b->row[mid].host <= off)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    assert_always(lo);
+    const struct trow *row = tblock_row(b, pc);
     *block = b;
-    *exact = b->row[lo - 1].host == off;
-    return &b->row[lo - 1];
+    *exact = row->host == (uint32_t)(pc - b->host);
+    return row;
 }
 
 enum tr_where tr_where(const void *pc)

@@ -191,8 +191,8 @@ static void write_trampolines(void)
     static const enum exit_reason reason[] = {
         [TRAMP_CHAIN] = EXIT_CHAIN, [TRAMP_INTERP] = EXIT_INTERP, [TRAMP_LOOKUP] = EXIT_LOOKUP,
         [TRAMP_FPU] = EXIT_FPU,
-        [TRAMP_STALE] = EXIT_STALE, [TRAMP_GATE] = EXIT_GATE};
-    for (unsigned i = TRAMP_CHAIN; i <= TRAMP_GATE; i++) {
+        [TRAMP_STALE] = EXIT_STALE, [TRAMP_GATE] = EXIT_GATE, [TRAMP_SITE] = EXIT_SITE};
+    for (unsigned i = TRAMP_CHAIN; i <= TRAMP_SITE; i++) {
         tc.tramp[i] = emit_rx(&e);
         /* R9D = reason; world_exit expects R8D = argument, guest registers live */
         emit_mov_ri(&e, R9, reason[i]);
@@ -406,6 +406,21 @@ struct tblock *tcache_block_at(const void *pc_rx)
         return NULL;
     struct tblock *b = tc.blocks[lo - 1];
     return pc < b->host + b->host_len ? b : NULL;
+}
+
+const struct trow *tblock_row(const struct tblock *b, const void *pc_rx)
+{
+    uint32_t off = (uint32_t)((const uint8_t *)pc_rx - b->host);
+    unsigned lo = 0, hi = b->row_count;
+    while (lo < hi) {
+        unsigned mid = (lo + hi) / 2;
+        if (b->row[mid].host <= off)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    assert_always(lo);
+    return &b->row[lo - 1];
 }
 
 bool tr_in_code(const void *pc)

@@ -102,6 +102,8 @@ void tcache_commit(struct tblock *block, const struct emit *e);
 
 struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit);
 struct tblock *tcache_block_at(const void *pc_rx); /* NULL if in no block; async-signal-safe */
+/* The row that holds at pc, which is in the block. Async-signal-safe. */
+const struct trow *tblock_row(const struct tblock *b, const void *pc_rx);
 unsigned tcache_exit_id(const struct texit *exit);
 struct texit *tcache_exit_by_id(unsigned id);
 struct texit *tcache_alloc_exits(unsigned count); /* consecutive, numbered */
@@ -113,7 +115,8 @@ void tcache_exit_by_table(struct texit *exit);
 uint32_t tcache_probe(void);
 
 /* Trampolines at the start of the cache, in reach of a rel32. */
-enum tramp { TRAMP_CHAIN, TRAMP_INTERP, TRAMP_LOOKUP, TRAMP_FPU, TRAMP_STALE, TRAMP_GATE, TRAMP_RET_SLOW, TRAMP_JUMP,
+enum tramp { TRAMP_CHAIN, TRAMP_INTERP, TRAMP_LOOKUP, TRAMP_FPU, TRAMP_STALE, TRAMP_GATE, TRAMP_SITE,
+    TRAMP_RET_SLOW, TRAMP_JUMP,
     /* To EIP R8 in mode R9, whose table it looks up; the second with the flags in R11. Uses R10, R11. */
     TRAMP_MODE, TRAMP_MODE_FLAGS,
     /* To EIP R8 in the real-mode segment with base R9, selector R10. Uses R11; changes no flags. */

@@ -27,6 +27,7 @@ struct pend {
     bool pop_flags; /* PEND_SLOW, PEND_MODE: the guest's flags were pushed */
     uint8_t shift;  /* PEND_MODE: of the shape in the mode */
     uint16_t gate;  /* PEND_SLOW: argument of EXIT_GATE, 0: EXIT_INTERP */
+    uint32_t site;  /* PEND_SLOW: argument of EXIT_SITE + 1, 0: no site */
     int16_t delta;  /* PEND_SLOW, PEND_MODE */
     uint32_t eip;   /* PEND_SLOW */
 };
@@ -63,6 +64,7 @@ struct tr {
     bool interp_first; /* instruction 0 turned out to be the interpreter's */
 
     unsigned i;     /* instruction being emitted */
+    unsigned site;  /* its number among the sites + 1; 0: it is none */
     int delta;      /* guest ESP - R13 */
     int insn_delta; /* the same at the start of instruction i */
     uint8_t *start_rw;
@@ -132,6 +134,14 @@ void tr_probe_64k(struct tr *t, unsigned size);
 /* Stack accesses of 2 or 4 bytes. push: src = host register, or HREG_NONE for imm. R10 survives. */
 bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm);
 bool tr_pop(struct tr *t, unsigned size, uint8_t dst); /* zero-extended into dst; adjusts ESP */
+
+/* Number + 1 of the site that the instruction at eip is, 0 if it is none. */
+unsigned tr_site_of(const struct tr *t, uint32_t eip);
+/* If instruction g is a site: looks whether its operand *m of tr_mem may be accessed, leaving if not. Uses R8, R9, R11;
+ * *m is another operand afterwards. Changes no flags. */
+void tr_site_look(struct tr *t, const struct ginsn *g, unsigned size, bool write, struct hmem *m);
+/* The same for the linear address in guest register reg. */
+void tr_site_look_at(struct tr *t, uint8_t reg, bool write);
 
 /* The effective address (offset) of g into host register dst. */
 void tr_ea(struct tr *t, const struct ginsn *g, uint8_t dst);

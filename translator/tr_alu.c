@@ -76,6 +76,8 @@ bool tr_generic(struct tr *t, const struct ginsn *g)
             return false;
         if (!tr_mem(t, g, g->mem_size, g->mem_write, reg_high, &m))
             return false;
+        if (!far_bit && !reg_high)
+            tr_site_look(t, g, g->mem_size, g->mem_write, &m);
         op.mem = &m;
     }
     if ((reg_high || rm_high) && emit_hop_needs_rex(&op)) {
@@ -131,6 +133,7 @@ bool tr_moffs(struct tr *t, const struct ginsn *g)
     unsigned size = k & 1 ? g->opsize / 8 : 1;
     if (!tr_mem(t, g, size, k >= 2, false, &m))
         return false;
+    tr_site_look(t, g, size, k >= 2, &m);
     emit_hop(&t->e, &(struct hop){.p66 = size == 2, .opcode = opcode[k], .modrm = true, .reg = RAX, .mem = &m});
     return true;
 }

@@ -140,6 +140,10 @@ bool tr_string(struct tr *t, const struct ginsn *g)
         return string_by_segments(t, g, si, di);
     struct hmem src = {.base = R14, .index = RSI}, dst = {.base = R14, .index = RDI};
     if (si)
+        tr_site_look_at(t, RSI, false);
+    if (di)
+        tr_site_look_at(t, RDI, op == 0xa4 || op == 0xaa);
+    if (si)
         emit_lea64(e, RSI, &src);
     if (di)
         emit_lea64(e, RDI, &dst);

@@ -196,9 +196,14 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
                 tr_popfq(t);
             if (p->delta)
                 tr_lea_esp(t, R13, p->delta);
-            if (p->gate)
+            if (p->site) {
+                struct hmem gla = BT_FIELD(site_gla);
+                emit_store32(e, &gla, R8);
+                emit_mov_ri(e, R8, p->site - 1);
+            } else if (p->gate) {
                 emit_mov_ri(e, R8, p->gate);
-            emit_exit(t, p->eip, p->gate ? TRAMP_GATE : TRAMP_INTERP);
+            }
+            emit_exit(t, p->eip, p->site ? TRAMP_SITE : p->gate ? TRAMP_GATE : TRAMP_INTERP);
             continue;
         }
         if (p->kind == PEND_MODE) {
@@ -342,6 +347,7 @@ static void tr_emit(struct tr *t)
             tr_flush_delta(t);
         if (t->delta > 0x7000 || t->delta < -0x7000)
             tr_flush_delta(t);
+        t->site = tr_site_of(t, g->eip);
         struct tr_mark mark = {t->e.pos, t->pend_count, t->row_count, t->delta};
         if (!tr_insn(t, g))
             give_up(t, &mark);

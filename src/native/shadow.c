@@ -30,7 +30,7 @@ bool shadow_init(void)
         for (unsigned v = 0; v < WINDOWS; v++)
             shadow_spaces[i].window[v] = window_base(i * WINDOWS + v);
     seen_generation = guest_mem.generation;
-    return true;
+    return window_reserve(SPACES * WINDOWS);
 }
 
 uint32_t shadow_code_epoch(void)

@@ -33,6 +33,10 @@ enum view { VIEW_SUPERVISOR, VIEW_USER, VIEW_CELL, VIEWS };
 /* The access to gla in a window of the present space faulted. Async-signal-safe with respect to translated code. */
 enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint32_t *error);
 
+/* The same without a fault having come, as the window's list does not name the page (EXIT_SITE). FILL_OK only if it does
+ * by now. */
+enum fill shadow_fill_site(struct bt *bt, uint32_t *error);
+
 /* code_page_fn and tr_protect_fn for the translator. */
 bool shadow_code_page(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global);
 void shadow_protect(gpa_t page);

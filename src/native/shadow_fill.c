@@ -177,3 +177,13 @@ enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint
     }
     return FILL_OK;
 }
+
+enum fill shadow_fill_site(struct bt *bt, uint32_t *error)
+{
+    gla_t gla = bt->site_gla;
+    bool write = bt->exit_arg & SITE_WRITE;
+    if (gla >= (gla_t)-512)
+        return FILL_EMULATE; /* may cross 4 GiB */
+    enum fill fill = shadow_fill(bt, bt->cpu.cpl == 3 ? VIEW_USER : VIEW_SUPERVISOR, gla, write, error);
+    return fill == FILL_OK && !window_lists(bt->window, gla, write) ? FILL_EMULATE : fill;
+}

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "log.h"
 #include "mem.h"
+#include "translator.h"
 
 #define DEFAULT_MAX_MAP_COUNT 65530
 #define MARGIN 4096 /* for the rest of the process */
@@ -36,21 +38,56 @@ void window_init(void)
         limit = (uint32_t)value / 2;
 }
 
+bool window_reserve(unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (mmap(window_base(i) - WINDOW_WRITABLE, WINDOW_WRITABLE, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED)
+            return false;
+    return true;
+}
+
+bool window_lists(const uint8_t *base, gla_t gla, bool write)
+{
+    return base[(int64_t)(gla >> PAGE_SHIFT) - (write ? WINDOW_WRITABLE : WINDOW_READABLE)];
+}
+
+#define FORGET_AT_ONCE (256 * MiB) /* from there on, giving the lists' memory back is cheaper than clearing it */
+
+static void note(uint8_t *base, gla_t gla, uint64_t len, bool readable, bool writable)
+{
+    uint8_t *r = base - WINDOW_READABLE + (gla >> PAGE_SHIFT), *w = base - WINDOW_WRITABLE + (gla >> PAGE_SHIFT);
+    size_t pages = len >> PAGE_SHIFT;
+    if (pages == 1) {
+        *r = readable;
+        *w = writable;
+    } else if (len >= FORGET_AT_ONCE && !readable && madvise(base - WINDOW_WRITABLE, WINDOW_WRITABLE, MADV_DONTNEED) == 0) {
+        return; /* of all the window: where there is something still, one has to ask again */
+    } else {
+        memset(r, readable, pages);
+        memset(w, writable, pages);
+    }
+}
+
 bool window_map(uint8_t *base, gla_t gla, uint64_t offset, uint64_t len, bool writable, bool populate)
 {
     estimate++;
-    return mmap(base + gla, len, PROT_READ | (writable ? PROT_WRITE : 0),
-                MAP_SHARED | MAP_FIXED | (populate ? MAP_POPULATE : 0), guest_mem.fd,
-                (off_t)offset) != MAP_FAILED;
+    if (mmap(base + gla, len, PROT_READ | (writable ? PROT_WRITE : 0),
+             MAP_SHARED | MAP_FIXED | (populate ? MAP_POPULATE : 0), guest_mem.fd, (off_t)offset) == MAP_FAILED)
+        return false;
+    note(base, gla, len, true, writable);
+    return true;
 }
 
 void window_unmap(uint8_t *base, gla_t gla, uint64_t len)
 {
     estimate++; /* a hole in the middle of a mapping makes two */
+    note(base, gla, len, false, false);
     if (munmap(base + gla, len) == 0)
         return;
     /* Splitting would exceed the limit. Replacing by an inaccessible page cannot be refused more
      * often than that; dropping the whole window always works. */
+    note(base, 0, WINDOW_SIZE, false, false);
     if (munmap(base, WINDOW_SIZE) != 0)
         assert_always(!"munmap of a whole window");
 }
@@ -58,7 +95,10 @@ void window_unmap(uint8_t *base, gla_t gla, uint64_t len)
 bool window_protect(uint8_t *base, gla_t gla, uint64_t len, bool writable)
 {
     estimate += 2;
-    return mprotect(base + gla, len, PROT_READ | (writable ? PROT_WRITE : 0)) == 0;
+    if (mprotect(base + gla, len, PROT_READ | (writable ? PROT_WRITE : 0)) != 0)
+        return false;
+    note(base, gla, len, true, writable);
+    return true;
 }
 
 static uint32_t count_mappings(void)

@@ -13,6 +13,11 @@ static inline uint8_t *window_base(unsigned n)
     return (uint8_t *)(WINDOW_FIRST + n * WINDOW_STRIDE);
 }
 
+/* Makes the n first windows' lists (translator.h: WINDOW_READABLE). False: no address space. */
+bool window_reserve(unsigned n);
+/* What the list says of the page of gla. */
+bool window_lists(const uint8_t *base, gla_t gla, bool write);
+
 /* Reads vm.max_map_count; where /proc cannot be read the kernel's default is assumed. */
 void window_init(void);
 

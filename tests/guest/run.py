@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
 """Runs one guest kernel on one engine and judges its output.
 
-usage: run.py RINGER ENGINE IMAGE [-append STRING] [--end CONDITION] [--timeout SECONDS]
+usage: run.py RINGER ENGINE IMAGE [-append STRING] [--end CONDITION] [--stat NAME,...] [--timeout SECONDS]
 
 ENGINE is an -accel of Ringer, or qemu (qemu-system-i386 -accel tcg; status 77, a skip, where there is none).
 A kernel prints "ok NAME" or "not ok NAME" per check and then "PASS n" or "FAIL n of m". known.txt beside this
 script names the checks that must fail on an engine, each with its reason.
 --end survive: any end that is not the monitor's crash is right, also none at all within the time.
+--stat: these statistics of Ringer must not be 0, or the kernel did not put to the test what it was made for.
 --end reset: the guest resets itself, which with -no-reboot ends with status 0.
 """
 import argparse
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 SKIP = 77
 
@@ -46,6 +49,8 @@ def command(args):
             sys.exit(SKIP)
         # The Atom of the same family as our default model.
         return [qemu, "-accel", "tcg", "-cpu", "n270"] + common
+    if args.stat:
+        common += ["-stats", "file:" + args.stat_file]
     return [args.ringer, "-accel", args.engine] + common
 
 
@@ -75,6 +80,11 @@ def judge_output(args, out, status):
     return wrong
 
 
+def count_of(args, name):
+    text = open(args.stat_file).read()
+    return int(re.search(r'"%s": \{[^}]*"count": (\d+)' % name, text).group(1))
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("ringer")
@@ -82,8 +92,11 @@ def main():
     p.add_argument("image")
     p.add_argument("-append", "--append", default="")
     p.add_argument("--end", default="verdict", choices=["verdict", "survive", "reset"])
+    p.add_argument("--stat", default="")
     p.add_argument("--timeout", type=float, default=100)
     args = p.parse_args()
+    folder = tempfile.TemporaryDirectory()
+    args.stat_file = os.path.join(folder.name, "stats")
 
     process = subprocess.Popen(command(args), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT)
@@ -118,6 +131,7 @@ def main():
         wrong = [] if status == 0 else ["status %d, but a reset with -no-reboot ends with 0" % status]
     else:
         wrong = judge_output(args, out, status)
+        wrong += ["statistic %s is 0" % name for name in filter(None, args.stat.split(",")) if not count_of(args, name)]
     for line in wrong:
         print("WRONG " + line)
     sys.exit(1 if wrong else 0)

@@ -1,0 +1,164 @@
+/* Sites: instructions that look before they touch.
+ *
+ * An access to what is not mapped costs a host signal, some microseconds; to look first costs a nanosecond or two. So an
+ * instruction whose memory operand faults again and again (touching fresh memory, copying to and from programs, a
+ * device's memory) is translated anew with a look into the window's list of mapped pages in front, and leaves with
+ * EXIT_SITE where the page is not there. Each look takes from a credit that each miss replenishes: an instruction that
+ * seldom misses by now is translated as before, and has to fault more often the next time.
+ *
+ * What is found by looking is what the access would have found, but for what lies beyond the operand's first page: the
+ * access itself finds that out. RCX serves for the look, as JECXZ is the one conditional jump without flags.
+ */
+#include "tr.h"
+
+#include "stats.h"
+
+#define FAULTS     8    /* before it is a site: retranslating costs as much */
+#define TIMES_MAX  8    /* twice as many each time it was given up */
+#define CREDIT     1024 /* looks that cost about as much as a signal */
+#define CREDIT_MAX (4 * CREDIT)
+
+volatile bool tr_sites_due;
+
+static struct site {
+    gpa_t phys; /* of the instruction; 0: free */
+    uint32_t faults;
+    uint8_t times;
+    bool on, due;
+} sites[SITES];
+
+static unsigned site_number(gpa_t phys)
+{
+    return (unsigned)(phys * 0x9e3779b97f4a7c15ull >> 54);
+}
+_Static_assert(SITES == 1 << (64 - 54), "site_number's range");
+
+static bool host_has_shrx(void)
+{
+    return __builtin_cpu_supports("bmi2");
+}
+
+/* --- who is one --- */
+
+void tr_site_fault(const void *pc)
+{
+    const struct tblock *b = tcache_block_at(pc);
+    if (!b || !host_has_shrx())
+        return;
+    unsigned insn = tblock_row(b, pc)->insn;
+    gla_t first = b->cs_base + b->eip, at = first + (uint32_t)b->insn_off[insn];
+    if ((first ^ at) & PAGE_MASK)
+        return; /* in the block's second page */
+    gpa_t phys = b->phys + (gpa_t)(int64_t)b->insn_off[insn];
+    struct site *s = &sites[site_number(phys)];
+    if (s->phys != phys) {
+        if (s->on || s->due)
+            return; /* taken */
+        *s = (struct site){.phys = phys};
+    }
+    if (s->on || ++s->faults < (uint32_t)FAULTS << s->times)
+        return;
+    s->due = true;
+    tr_sites_due = true;
+}
+
+void tr_sites_take(struct bt *bt)
+{
+    tr_sites_due = false;
+    for (unsigned n = 0; n < SITES; n++) {
+        struct site *s = &sites[n];
+        if (!s->due)
+            continue;
+        s->due = false;
+        s->on = true;
+        s->faults = 0;
+        bt->site_credit[n] = CREDIT;
+        stats_count(STAT_sites_on);
+        tcache_invalidate(s->phys, 1);
+    }
+}
+
+bool tr_site_missed(struct bt *bt)
+{
+    unsigned n = bt->exit_arg % SITES;
+    struct site *s = &sites[n];
+    uint32_t credit = bt->site_credit[n];
+    if (credit && s->on) {
+        bt->site_credit[n] = MIN(credit + CREDIT, CREDIT_MAX);
+        return true;
+    }
+    if (s->on) {
+        s->on = false;
+        s->times += s->times < TIMES_MAX;
+        stats_count(STAT_sites_off);
+        tcache_invalidate(s->phys, 1);
+    }
+    return false;
+}
+
+/* --- looking --- */
+
+unsigned tr_site_of(const struct tr *t, uint32_t eip)
+{
+    gla_t first = t->cs_base + t->eip, at = t->cs_base + eip;
+    if ((first ^ at) & PAGE_MASK)
+        return 0;
+    gpa_t phys = t->phys + (gpa_t)(int64_t)(int32_t)(at - first);
+    unsigned n = site_number(phys);
+    return sites[n].on && sites[n].phys == phys ? n + 1 : 0;
+}
+
+/* The linear address is in R8. */
+static void look(struct tr *t, bool write, bool exact)
+{
+    struct emit *e = &t->e;
+    struct hmem page = {.base = R14, .index = R9, .disp = write ? -WINDOW_WRITABLE : -WINDOW_READABLE};
+    struct hmem credit = cpu_field(offsetof(struct bt, site_credit) + (t->site - 1) * sizeof(uint32_t));
+    struct hmem less = {.base = RCX, .index = HREG_NONE, .disp = -1};
+    emit_mov_rr(e, R11, RCX);
+    tr_row(t, ROW_GLUE, 0);
+    emit_mov_ri(e, R9, PAGE_SHIFT);
+    emit_shrx(e, R9, R8, R9);
+    emit_hop(e, &(struct hop){.map = 1, .opcode = 0xb6, .modrm = true, .reg = RCX, .mem = &page});
+    uint8_t *missed = emit_jecxz_fwd(e);
+    emit_load32(e, RCX, &credit);
+    emit_lea32(e, RCX, &less);
+    emit_store32(e, &credit, RCX);
+    uint8_t *spent = emit_jecxz_fwd(e);
+    emit_mov_rr(e, RCX, R11);
+    uint8_t *there = emit_jmp_fwd(e);
+    emit_fix8(e, missed);
+    emit_fix8(e, spent);
+    emit_mov_rr(e, RCX, R11);
+    tr_pend_slow(t, emit_jmp_fwd(e), false);
+    t->pend[t->pend_count - 1].site = ((t->site - 1) | (write ? SITE_WRITE : 0) | (exact ? SITE_EXACT : 0)) + 1;
+    emit_fix(e, there);
+}
+
+void tr_site_look(struct tr *t, const struct ginsn *g, unsigned size, bool write, struct hmem *m)
+{
+    if (!t->site || !size)
+        return;
+    if (m->gs) {
+        struct hmem linear = {.base = m->base, .index = m->index, .scale = m->scale, .disp = m->disp};
+        if (m->base == HREG_NONE && m->index == HREG_NONE)
+            emit_mov_ri(&t->e, R8, (uint32_t)m->disp);
+        else
+            emit_lea32(&t->e, R8, &linear);
+    } else if (m->index != R8) { /* R14 + a register */
+        emit_mov_rr(&t->e, R8, m->index);
+    }
+    /* What an FPU instruction raises depends on more than the page. Nor must a hint (PREFETCH, NOP) raise anything, should
+     * there be one by now where an access was. */
+    bool hint = g->map == 1 && (g->opcode == 0x0d || g->opcode == 0x18 || g->opcode == 0x1f);
+    look(t, write, !g->fpu && !hint);
+    *m = (struct hmem){.base = R14, .index = R8};
+}
+
+void tr_site_look_at(struct tr *t, uint8_t reg, bool write)
+{
+    if (!t->site)
+        return;
+    emit_mov_rr(&t->e, R8, reg);
+    look(t, write, false); /* ECX may be 0 */
+}
