@@ -130,9 +130,11 @@ struct cs_slot {
 
 /* The windows' lists, which the native layer keeps: below each window two arrays of a byte for each of its pages, not 0
  * if it is mapped, and if it is mapped for writing. 0 only means that one has to ask. Page n's are at
- * base - WINDOW_READABLE + n and base - WINDOW_WRITABLE + n. */
-#define WINDOW_READABLE 0x100000
-#define WINDOW_WRITABLE 0x200000
+ * base - WINDOW_READABLE + n and base - WINDOW_WRITABLE + n. Far enough below: BT and its like reach 256 MiB beyond
+ * either end of a window, and nothing may be there. */
+#define WINDOW_LIST     0x100000 /* bytes of one */
+#define WINDOW_READABLE 0x40100000
+#define WINDOW_WRITABLE 0x40200000
 
 /* Sites: instructions whose memory operand faults so often that they look whether it is mapped before they touch it
  * (tr_site.c). exit_arg of EXIT_SITE: number of the site, and SITE_*. */

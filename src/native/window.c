@@ -38,10 +38,15 @@ void window_init(void)
         limit = (uint32_t)value / 2;
 }
 
+#define BIT_STRING_REACH (256 * MiB) /* of BT, BTS, BTR, BTC, with a little for the operand */
+_Static_assert(WINDOW_LIST == WINDOW_SIZE >> PAGE_SHIFT, "a byte for each page");
+_Static_assert(WINDOW_READABLE - WINDOW_LIST > BIT_STRING_REACH + PAGE_SIZE, "a window's start");
+_Static_assert(WINDOW_STRIDE - WINDOW_WRITABLE > WINDOW_SIZE + BIT_STRING_REACH + PAGE_SIZE, "the one before's end");
+
 bool window_reserve(unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
-        if (mmap(window_base(i) - WINDOW_WRITABLE, WINDOW_WRITABLE, PROT_READ | PROT_WRITE,
+        if (mmap(window_base(i) - WINDOW_WRITABLE, 2 * WINDOW_LIST, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED)
             return false;
     return true;
@@ -61,7 +66,7 @@ static void note(uint8_t *base, gla_t gla, uint64_t len, bool readable, bool wri
     if (pages == 1) {
         *r = readable;
         *w = writable;
-    } else if (len >= FORGET_AT_ONCE && !readable && madvise(base - WINDOW_WRITABLE, WINDOW_WRITABLE, MADV_DONTNEED) == 0) {
+    } else if (len >= FORGET_AT_ONCE && !readable && madvise(base - WINDOW_WRITABLE, 2 * WINDOW_LIST, MADV_DONTNEED) == 0) {
         return; /* of all the window: where there is something still, one has to ask again */
     } else {
         memset(r, readable, pages);
