@@ -27,6 +27,14 @@ static struct site {
     bool on, due;
 } sites[SITES];
 
+/* How many sites are on in the pages of physical memory, by the low bits of their number: most have none. */
+static uint16_t on_in_page[256];
+
+static uint16_t *on_in(gpa_t phys)
+{
+    return &on_in_page[phys >> PAGE_SHIFT & (G_N_ELEMENTS(on_in_page) - 1)];
+}
+
 static unsigned site_number(gpa_t phys)
 {
     return (unsigned)(phys * 0x9e3779b97f4a7c15ull >> 54);
@@ -71,6 +79,7 @@ void tr_sites_take(struct bt *bt)
             continue;
         s->due = false;
         s->on = true;
+        ++*on_in(s->phys);
         s->faults = 0;
         bt->site_credit[n] = CREDIT;
         stats_count(STAT_sites_on);
@@ -89,6 +98,7 @@ bool tr_site_missed(struct bt *bt)
     }
     if (s->on) {
         s->on = false;
+        --*on_in(s->phys);
         s->times += s->times < TIMES_MAX;
         stats_count(STAT_sites_off);
         tcache_invalidate(s->phys, 1);
@@ -101,7 +111,7 @@ bool tr_site_missed(struct bt *bt)
 unsigned tr_site_of(const struct tr *t, uint32_t eip)
 {
     gla_t first = t->cs_base + t->eip, at = t->cs_base + eip;
-    if ((first ^ at) & PAGE_MASK)
+    if (!*on_in(t->phys) || (first ^ at) & PAGE_MASK)
         return 0;
     gpa_t phys = t->phys + (gpa_t)(int64_t)(int32_t)(at - first);
     unsigned n = site_number(phys);
