@@ -321,7 +321,7 @@ static void ginsn_flags(struct ginsn *g, const ZydisDecodedInstruction *zi)
         g->flags_read = FL_ARITH;
 }
 
-static bool decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_t eip, bool code32, uint32_t isa)
+bool ginsn_decode_zydis(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_t eip, bool code32, uint32_t isa)
 {
     static bool ready;
     if (!ready) {
@@ -408,12 +408,14 @@ static bool decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32
     if (zi.raw.imm[0].size) {
         g->imm_size = zi.raw.imm[0].size / 8;
         g->imm = (uint32_t)zi.raw.imm[0].value.u;
+        g->imm_signed = zi.raw.imm[0].is_signed;
     }
     if (zi.raw.imm[1].size) {
         g->imm_size = 0xff; /* ENTER, far pointers: no generic form */
         g->far_sel = (uint16_t)zi.raw.imm[1].value.u;
     }
     if (zi.raw.imm[0].is_relative) {
+        g->relative = true;
         g->target = eip + g->len + (uint32_t)zi.raw.imm[0].value.s;
         if (g->opsize == 16)
             g->target &= 0xffff;
@@ -450,9 +452,9 @@ static bool decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32
     return true;
 }
 
-/* Blocks overlap, and each looks at the instructions around it: the same ones come again and again. Only the vCPU
- * thread decodes. */
-#define KNOWN 16384
+/* What has no form (ginsn_form.c) and was decoded lately: blocks overlap, and each looks at the instructions around it.
+ * Only the vCPU thread decodes. */
+#define KNOWN 2048
 static struct known {
     struct ginsn g; /* g.len 0: nothing here */
     uint32_t isa;
@@ -461,14 +463,20 @@ static struct known {
 
 bool ginsn_decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_t eip, bool code32, uint32_t isa)
 {
-    struct known *k = &known[(eip ^ eip >> 14) % KNOWN];
+    if (likely(avail >= 15) && ginsn_by_form(g, bytes, eip, code32, isa))
+        return true;
+    struct known *k = &known[(eip ^ eip >> 11) % KNOWN];
     if (k->g.eip == eip && k->code32 == code32 && k->isa == isa && k->g.len && k->g.len <= avail &&
         !memcmp(k->g.bytes, bytes, k->g.len)) {
         *g = k->g;
         return true;
     }
-    if (!decode(g, bytes, avail, eip, code32, isa))
+    if (!ginsn_decode_zydis(g, bytes, avail, eip, code32, isa))
         return false;
+    if (avail >= 15) {
+        memcpy(g->bytes, bytes, sizeof g->bytes);
+        ginsn_learn_form(g, code32, isa);
+    }
     k->g = *g;
     k->isa = isa;
     k->code32 = code32;

@@ -63,7 +63,7 @@ enum goperand { GO_NONE, GO_GPR, GO_GPR8, GO_OTHER /* MMX, XMM, x87, opcode exte
 struct ginsn {
     uint32_t eip;  /* offset in CS */
     uint8_t len;
-    uint8_t bytes[15];
+    uint8_t bytes[15]; /* those behind len are anything */
     uint8_t gclass; /* enum gclass */
     uint16_t mnemonic; /* ZydisMnemonic */
     uint8_t map, opcode;
@@ -77,6 +77,7 @@ struct ginsn {
     uint8_t mem_size;        /* bytes accessed, 0 = unknown */
     uint32_t disp;
     uint8_t imm_size;
+    bool imm_signed, relative; /* imm is sign-extended; and says where target is */
     uint32_t imm;
     uint16_t far_sel;
     uint32_t target; /* relative branches: offset in CS, wrapped to operand size */
@@ -102,3 +103,10 @@ struct ginsn {
  * bytes do not suffice or do not decode: the caller leaves that to the interpreter. */
 bool ginsn_decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_t eip, bool code32,
                   uint32_t isa);
+/* The same with Zydis alone. */
+bool ginsn_decode_zydis(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_t eip, bool code32, uint32_t isa);
+
+/* ginsn_form.c: decodes what begins at bytes, 15 of which can be read, if an instruction of its form has been learnt;
+ * and learns one. */
+bool ginsn_by_form(struct ginsn *g, const uint8_t *bytes, uint32_t eip, bool code32, uint32_t isa);
+void ginsn_learn_form(const struct ginsn *g, bool code32, uint32_t isa);
