@@ -78,69 +78,84 @@ bool emit_hop_needs_rex(const struct hop *op)
     return op->rex || hop_rex(op) != 0;
 }
 
-static void emit_modrm_mem(struct emit *e, uint8_t reg, const struct hmem *m)
+static uint8_t *put32(uint8_t *p, uint32_t value)
+{
+    memcpy(p, &value, 4);
+    return p + 4;
+}
+
+static uint8_t *put_modrm_mem(uint8_t *p, uint8_t reg, const struct hmem *m)
 {
     uint8_t r = (uint8_t)((reg & 7) << 3);
     if (m->base == HREG_NONE) {
         /* SIB without base: disp32. mod=00 rm=101 would be RIP-relative in 64-bit mode. */
-        emit8(e, r | 4);
-        emit8(e, (uint8_t)((m->scale << 6) | ((m->index == HREG_NONE ? 4 : m->index & 7) << 3) | 5));
-        emit32(e, (uint32_t)m->disp);
-        return;
+        *p++ = r | 4;
+        *p++ = (uint8_t)((m->scale << 6) | ((m->index == HREG_NONE ? 4 : m->index & 7) << 3) | 5);
+        return put32(p, (uint32_t)m->disp);
     }
     bool sib = m->index != HREG_NONE || (m->base & 7) == 4;
     uint8_t mod = m->disp == 0 && (m->base & 7) != 5 ? 0 : m->disp == (int8_t)m->disp ? 1 : 2;
-    emit8(e, (uint8_t)((mod << 6) | r | (sib ? 4 : m->base & 7)));
+    *p++ = (uint8_t)((mod << 6) | r | (sib ? 4 : m->base & 7));
     if (sib)
-        emit8(e, (uint8_t)((m->scale << 6) | ((m->index == HREG_NONE ? 4 : m->index & 7) << 3) |
-                           (m->base & 7)));
+        *p++ = (uint8_t)((m->scale << 6) | ((m->index == HREG_NONE ? 4 : m->index & 7) << 3) | (m->base & 7));
     if (mod == 1)
-        emit8(e, (uint8_t)m->disp);
+        *p++ = (uint8_t)m->disp;
     else if (mod == 2)
-        emit32(e, (uint32_t)m->disp);
+        p = put32(p, (uint32_t)m->disp);
+    return p;
 }
 
 void emit_hop(struct emit *e, const struct hop *op)
 {
+    /* One look at the room left instead of one for each byte; near the end the bytes are made elsewhere. */
+    uint8_t elsewhere[24];
+    bool near_end = unlikely(e->end - e->pos < (ptrdiff_t)sizeof elsewhere);
+    uint8_t *start = near_end ? elsewhere : e->pos, *p = start;
     if (op->lock)
-        emit8(e, 0xf0);
+        *p++ = 0xf0;
     if (op->mem) {
         assert_always(op->mem->index != RSP);
         if (op->mem->gs)
-            emit8(e, 0x65);
+            *p++ = 0x65;
         if (op->mem->a32)
-            emit8(e, 0x67);
+            *p++ = 0x67;
     }
     if (op->p66)
-        emit8(e, 0x66);
+        *p++ = 0x66;
     if (op->rep)
-        emit8(e, op->rep);
+        *p++ = op->rep;
     uint8_t rex = hop_rex(op);
     if (rex || op->rex)
-        emit8(e, 0x40 | rex);
-    if (op->map)
-        emit8(e, 0x0f);
-    if (op->map == 2)
-        emit8(e, 0x38);
-    else if (op->map == 3)
-        emit8(e, 0x3a);
+        *p++ = 0x40 | rex;
+    if (op->map) {
+        *p++ = 0x0f;
+        if (op->map == 2)
+            *p++ = 0x38;
+        else if (op->map == 3)
+            *p++ = 0x3a;
+    }
     if (op->modrm) {
-        emit8(e, op->opcode);
+        *p++ = op->opcode;
         if (op->mem)
-            emit_modrm_mem(e, op->reg, op->mem);
+            p = put_modrm_mem(p, op->reg, op->mem);
         else
-            emit8(e, (uint8_t)(0xc0 | ((op->reg & 7) << 3) | (op->rm & 7)));
+            *p++ = (uint8_t)(0xc0 | ((op->reg & 7) << 3) | (op->rm & 7));
     } else {
-        emit8(e, op->opcode | (op->rm & 7));
+        *p++ = op->opcode | (op->rm & 7);
     }
     if (op->imm_size == 1) {
-        emit8(e, (uint8_t)op->imm);
+        *p++ = (uint8_t)op->imm;
     } else if (op->imm_size == 2) {
-        emit8(e, (uint8_t)op->imm);
-        emit8(e, (uint8_t)(op->imm >> 8));
+        *p++ = (uint8_t)op->imm;
+        *p++ = (uint8_t)(op->imm >> 8);
     } else if (op->imm_size == 4) {
-        emit32(e, op->imm);
+        p = put32(p, op->imm);
     }
+    if (!near_end)
+        e->pos = p;
+    else
+        for (const uint8_t *q = elsewhere; q < p; q++)
+            emit8(e, *q);
 }
 
 static void emit_rr(struct emit *e, uint8_t map, uint8_t opcode, bool w, uint8_t reg, uint8_t rm)

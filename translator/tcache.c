@@ -337,6 +337,11 @@ struct texit *tcache_alloc_exits(unsigned count)
     return x;
 }
 
+void tcache_return_exits(unsigned count)
+{
+    tc.exit_count -= count;
+}
+
 unsigned tcache_exit_id(const struct texit *exit)
 {
     return (unsigned)(exit - tc.exits);

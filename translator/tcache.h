@@ -58,10 +58,9 @@ enum row_kind {
 /* From host offset host on (up to the next row), guest state is that of the start of insn number
  * insn, with guest ESP = R13 + delta, and the displacement kind says. */
 struct trow {
-    uint32_t host;
-    uint16_t insn;
+    uint16_t host;
     int16_t delta;
-    uint8_t kind, arg;
+    uint8_t insn, kind, arg;
 };
 
 struct tblock {
@@ -81,9 +80,9 @@ struct tblock {
     unsigned row_count;
     int16_t *insn_off; /* offset of instruction i from eip */
     /* Lockstep only: the instruction that i falls through to within the block, and the one its jump goes to;
-     * -1: none. */
+     * -1: none. And guest instructions it stands for: more than one for G_THUNK. */
     int16_t (*insn_next)[2];
-    uint8_t *insn_steps; /* guest instructions it stands for: more than one for G_THUNK */
+    uint8_t *insn_steps;
     unsigned insn_count;
     struct tblock *page_next, *page2_next;
     bool dead;
@@ -107,6 +106,7 @@ const struct trow *tblock_row(const struct tblock *b, const void *pc_rx);
 unsigned tcache_exit_id(const struct texit *exit);
 struct texit *tcache_exit_by_id(unsigned id);
 struct texit *tcache_alloc_exits(unsigned count); /* consecutive, numbered */
+void tcache_return_exits(unsigned count); /* the last ones, which turned out to be too many and are as they came */
 void tcache_link(struct texit *exit, struct tentry *entry);
 /* Makes the exit go through the jump table from now on. */
 void tcache_exit_by_table(struct texit *exit);

@@ -55,6 +55,10 @@ struct tr {
 
     struct ginsn g[TR_MAX_INSNS];
     unsigned count;
+    /* The lowest number of an instruction that begins at this offset of the page, marked with the block: see
+     * tr_insn_at. */
+    uint16_t number[PAGE_SIZE];
+    uint16_t mark;
     bool join[TR_MAX_INSNS];      /* jumped to from inside the block */
     bool loop[TR_MAX_INSNS];      /* and from behind: the head of a loop */
     uint8_t *label[TR_MAX_INSNS]; /* RX address of join points */
@@ -108,7 +112,10 @@ void tr_analyse(struct tr *t);
 /* Number of the instruction at eip in the block, -1 if it is not there. */
 int tr_insn_at(const struct tr *t, uint32_t eip);
 bool tr_same_page(const struct tr *t, uint32_t eip);
-bool tr_is_branch(const struct ginsn *g); /* a direct jump, conditional or not */
+static inline bool tr_is_branch(const struct ginsn *g) /* a direct jump, conditional or not */
+{
+    return 1ull << g->gclass & (1ull << G_JCC | 1ull << G_JMP | 1ull << G_JCXZ | 1ull << G_LOOP);
+}
 
 void tr_row(struct tr *t, enum row_kind kind, uint8_t arg);
 /* POPFQ inside an instruction's translation, known to the kick handler. */

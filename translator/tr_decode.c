@@ -16,11 +16,6 @@ static bool is_call(const struct ginsn *g)
     return g->gclass == G_CALL || g->gclass == G_CALL_IND;
 }
 
-bool tr_is_branch(const struct ginsn *g)
-{
-    return g->gclass == G_JCC || g->gclass == G_JMP || g->gclass == G_JCXZ || g->gclass == G_LOOP;
-}
-
 static bool stores(const struct ginsn *g)
 {
     switch (g->gclass) {
@@ -120,12 +115,33 @@ static void try_thunk(struct tr *t, struct ginsn *g)
     g->reg = page[off + 1] >> 3 & 7;
 }
 
+/* Marks differ from block to block, so that the numbers need not be cleared for each. */
+#define MARK_SHIFT 7
+_Static_assert(TR_MAX_INSNS <= 1 << MARK_SHIFT, "a number and a mark");
+
+static void numbers_begin(struct tr *t)
+{
+    t->mark = (uint16_t)(t->mark + (1u << MARK_SHIFT));
+    if (!t->mark) {
+        memset(t->number, 0, sizeof t->number);
+        t->mark = 1u << MARK_SHIFT;
+    }
+}
+
+/* Instruction t->count is in the block. */
+static void count_insn(struct tr *t)
+{
+    uint16_t *n = &t->number[(t->cs_base + t->g[t->count].eip) & (PAGE_SIZE - 1)];
+    if (*n >> MARK_SHIFT != t->mark >> MARK_SHIFT) /* else it is a copy */
+        *n = (uint16_t)(t->mark | t->count);
+    t->count++;
+}
+
 int tr_insn_at(const struct tr *t, uint32_t eip)
 {
-    for (unsigned i = 0; i < t->count; i++)
-        if (t->g[i].eip == eip)
-            return (int)i;
-    return -1;
+    uint16_t n = t->number[(t->cs_base + eip) & (PAGE_SIZE - 1)];
+    unsigned i = n & ((1u << MARK_SHIFT) - 1);
+    return n >> MARK_SHIFT == t->mark >> MARK_SHIFT && i < t->count && t->g[i].eip == eip ? (int)i : -1;
 }
 
 /* --- the shared end of many paths --- */
@@ -225,7 +241,7 @@ static bool decode_crossing(struct tr *t, uint32_t eip, unsigned avail)
     t->phys2 = next;
     t->gla2 = (t->cs_base + eip + avail) & PAGE_MASK;
     t->global = t->global && global;
-    t->count = 1;
+    count_insn(t);
     t->after[0] = ends_block(t, g) ? AFTER_NONE : AFTER_EXIT;
     return true;
 }
@@ -258,7 +274,8 @@ static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
             break; /* #GP: not even fetched */
         if (t->single && t->count && g->gclass == G_INTERP)
             break; /* lockstep lets the interpreter have it alone */
-        uint8_t *after = &t->after[t->count++];
+        uint8_t *after = &t->after[t->count];
+        count_insn(t);
         *after = AFTER_NEXT;
         eip = next_eip(t, g);
         if (!tail)
@@ -313,6 +330,7 @@ bool tr_decode(struct tr *t)
 {
     uint32_t high = t->eip, from, target = 0;
     t->phys2 = TBLOCK_NO_PAGE;
+    numbers_begin(t);
     decide(t);
     decode_run(t, t->eip, &high);
     if (!t->count)

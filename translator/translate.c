@@ -26,11 +26,12 @@ void tr_row(struct tr *t, enum row_kind kind, uint8_t arg)
     struct trow *last = t->row_count ? &t->row[t->row_count - 1] : NULL;
     if (!last || last->host != host) {
         assert_always(t->row_count < TR_MAX_ROWS);
+        assert_always(host <= UINT16_MAX);
         last = &t->row[t->row_count++];
     }
-    *last = (struct trow){.host = host,
-                          .insn = (uint16_t)t->i,
+    *last = (struct trow){.host = (uint16_t)host,
                           .delta = (int16_t)t->delta,
+                          .insn = (uint8_t)t->i,
                           .kind = (uint8_t)kind,
                           .arg = arg};
 }
@@ -462,6 +463,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     struct texit *exits = tcache_alloc_exits(t.pend_count);
     unsigned exit_count = 0;
     settle(&t, exits, &exit_count);
+    tcache_return_exits(t.pend_count - exit_count);
     assert_always(!t.e.full);
 
     struct tblock *b = tcache_alloc(sizeof *b);
@@ -479,18 +481,18 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     memcpy(b->row, t.row, t.row_count * sizeof *b->row);
     b->insn_count = t.count;
     b->insn_off = tcache_alloc(t.count * sizeof *b->insn_off);
-    b->insn_steps = tcache_alloc(t.count * sizeof *b->insn_steps);
     for (unsigned i = 0; i < t.count; i++) {
         int32_t off = (int32_t)(t.g[i].eip - eip), end = off + t.g[i].len;
         b->insn_off[i] = (int16_t)off;
-        b->insn_steps[i] = t.g[i].gclass == G_THUNK ? 3 : 1;
         b->first = off < b->first ? (int16_t)off : b->first;
         b->guest_len = end > (int32_t)b->guest_len ? (uint32_t)end : b->guest_len;
     }
     if (t.single) {
         b->insn_next = tcache_alloc(t.count * sizeof *b->insn_next);
+        b->insn_steps = tcache_alloc(t.count * sizeof *b->insn_steps);
         for (unsigned i = 0; i < t.count; i++) {
             const struct ginsn *g = &t.g[i];
+            b->insn_steps[i] = g->gclass == G_THUNK ? 3 : 1;
             int to = tr_is_branch(g) ? tr_insn_at(&t, g->target) : -1;
             b->insn_next[i][0] = t.after[i] == AFTER_NEXT ? (int16_t)(i + 1) : -1;
             b->insn_next[i][1] = to >= 0 && t.label[to] ? (int16_t)to : -1;
