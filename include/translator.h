@@ -4,7 +4,7 @@
  *   - Guest EAX ECX EDX EBX EBP ESI EDI are in the host registers of the same number, upper halves
  *     zero. Guest ESP is R13 + delta, delta known at translation time and 0 at entries and exits.
  *   - The guest's arithmetic flags and DF are the host's. IF is bt->vif, the rest bt->sysflags.
- *   - x87, MMX and SSE state is the host's, unless MODE_FPU_OFF: then an FPU instruction leaves with
+ *   - x87, MMX and SSE state is the host's if bt->fpu_on. With MODE_FPU_OFF an FPU instruction leaves with
  *     EXIT_FPU, and the run loop puts the state into the host and changes the mode. Saving and restoring
  *     costs more than all the rest of a short visit to the kernel.
  *   - R15 = struct bt, R14 = base of the window (also GS base), R12 = jump table. R8-R11 are scratch.
@@ -32,7 +32,7 @@
 #define MODE_NOSSE    0x00000080u /* CR4.OSFXSR clear */
 #define MODE_TSD      0x00000100u /* RDTSC is privileged and CPL > 0 */
 #define MODE_IOPL_OK  0x00000200u /* CPL <= IOPL: CLI, STI, POPF change IF */
-#define MODE_FPU_OFF  0x00000400u /* the guest's FPU state is in memory: see bt->fpu_on */
+#define MODE_FPU_OFF  0x00000400u /* FPU instructions leave with EXIT_FPU: see bt->fpu_on, MODE_USERS */
 #define MODE_CS_READ  0x00000800u /* data may be read through CS */
 #define MODE_SHAPE_SHIFT 12       /* MODE_SHAPE_BITS each for ES CS SS DS FS GS */
 #define MODE_SHAPE_BITS  3
@@ -49,6 +49,12 @@ static inline unsigned mode_shape(uint32_t mode, unsigned seg)
 #define MODE_INHERITED                                                                                       \
     (MODE_PAGING | MODE_PROT | MODE_NOFPU | MODE_NOSSE | MODE_FPU_OFF | MODE_SHAPE_OF(SEG_ES) |              \
      MODE_SHAPE_OF(SEG_DS) | MODE_SHAPE_OF(SEG_FS) | MODE_SHAPE_OF(SEG_GS))
+
+/* What the supervisor runs alike with, that it need not be translated once for each state that user code may leave
+ * behind: it has MODE_FPU_OFF unless it uses the FPU itself, and GS counts as slow for it until it has been seen to use
+ * GS (bt->gs_matters). On the way to user code these bits come from bt->user_fpu and user_gs. Not in lockstep. */
+#define MODE_USERS (MODE_FPU_OFF | MODE_SHAPE_OF(SEG_GS))
+#define MODE_GS_SLOW ((uint32_t)SHAPE_SLOW << (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * SEG_GS))
 
 /* Segment shapes. CS has one for data read through it; for branches its limit is in the key of each translation
  * (bt->cs_limit), so that direct ones are checked when they are translated. */
@@ -191,12 +197,20 @@ struct bt {
     bool single;  /* lockstep: blocks are entered one by one, nothing is chained */
     bool cs_slots_used;
     bool inline_gates; /* translated code may change GS base itself */
+    bool gs_matters;   /* the supervisor accesses memory through GS */
+    bool gs_seen;      /* such an instruction has been translated: takes effect with the next change of mode */
+    uint32_t user_fpu, user_gs; /* MODE_FPU_OFF and the shape of GS as user code in the present state has them */
 };
 
 /* --- translate.c --- */
 /* MODE_* of the CPU as it stands; false in *ok when translated code cannot run in it at all. */
 uint32_t bt_mode(const struct bt *bt, bool *ok);
 enum seg_shape bt_seg_shape(const struct cpu *cpu, unsigned seg);
+/* Whether GS counts as slow in the mode: see MODE_USERS. */
+static inline bool bt_hides_gs(const struct bt *bt, uint32_t mode)
+{
+    return (mode & MODE_PROT) && !(mode & MODE_CPL) && !bt->gs_matters && !bt->single;
+}
 void bt_split_flags(struct bt *bt); /* cpu.eflags -> host_flags, vif, sysflags */
 void bt_merge_flags(struct bt *bt); /* and back */
 

@@ -107,11 +107,14 @@ static void set_gs_base(struct bt *bt)
 }
 
 /* Whether the FPU state is to be in the host, by who runs: user code keeps it once it has used the FPU,
- * until another address space runs; the kernel, which seldom uses it, for some exits. */
+ * until another address space runs; the kernel, which seldom uses it, for some exits. Before that, the interpreter has
+ * its FPU instructions until they come close together: a few clear or load the state at each change of processes, and
+ * all that the kernel does in another mode is translated once more. */
 #define KERNEL_FPU_EXITS 256
+#define KERNEL_FPU_HEAT  16 /* of an instruction; each exit cools by one */
 static struct {
     bool user;
-    unsigned kernel_exits;
+    unsigned kernel_exits, kernel_heat;
 } fpu;
 
 static bool fpu_wanted(const struct bt *bt)
@@ -143,12 +146,23 @@ static void ras_select(struct bt *bt)
     bt->ras_rsp = r->rsp;
 }
 
+static void set_fpu_on(struct bt *bt, bool on)
+{
+    bt->fpu_on = on;
+    bt->user_fpu = on ? 0 : MODE_FPU_OFF;
+}
+
 /* Brings mode, window, table and private stack in line with the CPU. */
 static void bt_sync(struct bt *bt)
 {
     struct cpu *cpu = &bt->cpu;
-    bt->fpu_on = fpu_wanted(bt);
+    set_fpu_on(bt, fpu_wanted(bt));
     bt->user_tsd = cpu->cr4 & CR4_TSD ? MODE_TSD : 0;
+    if (unlikely(bt->gs_seen && !bt->gs_matters)) {
+        bt->gs_matters = true;
+        tcache_flush(); /* what enters the supervisor without it */
+    }
+    bt->user_gs = (uint32_t)bt_seg_shape(cpu, SEG_GS) << (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * SEG_GS);
     gates_check(bt);
     uint32_t mode = bt_mode(bt, &mode_ok), cs_base = cpu->seg[SEG_CS].base;
     uint32_t cs_limit = cpu->seg[SEG_CS].limit;
@@ -167,7 +181,7 @@ static void bt_sync(struct bt *bt)
         if (cpu->changed & CHANGED_CR3) {
             fpu.user = false;
             if (cpu->cpl == 3)
-                bt->fpu_on = false;
+                set_fpu_on(bt, false);
             mode = bt_mode(bt, &mode_ok);
         }
         bt->mode = mode;
@@ -186,7 +200,7 @@ static void fpu_use(struct bt *bt)
     if (bt->cpu.cpl == 3)
         fpu.user = true;
     else
-        fpu.kernel_exits = KERNEL_FPU_EXITS;
+        fpu.kernel_exits = fpu.kernel_heat = KERNEL_FPU_EXITS;
     bt->cpu.changed |= CHANGED_MODE;
 }
 
@@ -377,8 +391,12 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         bt_split_flags(bt);
         if (log_on(LOG_EXEC))
             log_printf("enter %08x\n", cpu->eip);
-        if (fpu.kernel_exits && --fpu.kernel_exits == 0)
-            cpu->changed |= CHANGED_MODE; /* taken notice of after this visit */
+        if (fpu.kernel_exits) {
+            if (--fpu.kernel_exits == 0)
+                cpu->changed |= CHANGED_MODE; /* taken notice of after this visit */
+        } else if (fpu.kernel_heat) {
+            fpu.kernel_heat--;
+        }
         stats_enter(STAT_guest);
         enum exit_reason reason = world_enter(bt, host);
         stats_leave(STAT_dispatch);
@@ -423,7 +441,10 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             gates_learn(bt, bt->exit_arg);
             break;
         case EXIT_FPU:
-            fpu_use(bt);
+            if (cpu->cpl != 3 && (fpu.kernel_heat += KERNEL_FPU_HEAT) < KERNEL_FPU_EXITS)
+                step(bt, STAT_callout);
+            else
+                fpu_use(bt);
             break;
         case EXIT_STALE:
             bt_drop_stale(bt);

@@ -44,6 +44,8 @@ uint32_t bt_mode(const struct bt *bt, bool *ok)
         mode |= MODE_CS_READ;
     for (unsigned s = SEG_ES; s <= SEG_GS; s++)
         mode |= (uint32_t)bt_seg_shape(cpu, s) << (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * s);
+    if (bt_hides_gs(bt, mode))
+        mode = (mode & ~MODE_SHAPE_OF(SEG_GS)) | MODE_GS_SLOW;
     *ok = mode_shape(mode, SEG_CS) != SHAPE_SLOW && !(cpu->eflags & FL_TF) &&
           !((cpu->eflags & FL_AC) && (cpu->cr0 & CR0_AM) && cpu->cpl == 3) &&
           !(cpu->dr[7] & 0xff) && !cpu->a20_masked;

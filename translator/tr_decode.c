@@ -246,6 +246,15 @@ static bool decode_crossing(struct tr *t, uint32_t eip, unsigned avail)
     return true;
 }
 
+/* An instruction accesses memory through GS. */
+static void see_gs(struct tr *t)
+{
+    if (!bt_hides_gs(t->bt, t->mode))
+        return;
+    t->bt->gs_seen = true;
+    t->bt->cpu.changed |= CHANGED_MODE; /* taken notice of after this visit */
+}
+
 /* Instructions from eip to an unconditional end, a known block, or a limit. *high: EIP behind the highest
  * instruction decoded, copies apart. */
 static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
@@ -282,6 +291,8 @@ static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
             *high = g->eip + g->len;
         if (g->gclass == G_CALL)
             try_thunk(t, g);
+        else if (unlikely(g->seg == SEG_GS))
+            see_gs(t);
         if (g->gclass == G_JMP && t->regions && tr_insn_at(t, g->target) < 0) {
             if (tail)
                 tail--;

@@ -93,6 +93,31 @@ static void enter_supervisor_stack(struct tr *t)
     emit_store32(e, &mode, R9);
 }
 
+/* The bits that the mode of the supervisor has from the present one, user code's. */
+static uint32_t supervisors_mode(const struct tr *t)
+{
+    uint32_t mode = t->mode & MODE_INHERITED;
+    if (t->single)
+        return mode;
+    if (!t->bt->gs_matters)
+        mode = (mode & ~MODE_SHAPE_OF(SEG_GS)) | MODE_GS_SLOW;
+    return mode | MODE_FPU_OFF;
+}
+
+/* R9, a mode without MODE_INHERITED, becomes user code's. */
+static void users_mode(struct tr *t)
+{
+    struct emit *e = &t->e;
+    if (t->single) {
+        emit_alu_ri(e, 1, R9, (int32_t)(t->mode & MODE_INHERITED));
+        return;
+    }
+    struct hmem gs = BT_FIELD(user_gs), fpu = BT_FIELD(user_fpu);
+    emit_alu_ri(e, 1, R9, (int32_t)(t->mode & MODE_INHERITED & ~MODE_USERS));
+    emit_alu_rm(e, 1, R9, &gs);
+    emit_alu_rm(e, 1, R9, &fpu);
+}
+
 /* --- segment loads --- */
 
 bool tr_load_selector(struct tr *t, const struct ginsn *g)
@@ -138,9 +163,20 @@ static void load_seg(struct tr *t, unsigned seg, int after)
     load_cmp64(t, R14, &gla, &raw);
     slow_unless_equal(t, GATE_SEG | seg, live);
     copy_seg(t, seg, value);
+    t->delta += after;
+    if (seg == SEG_GS && !t->single) {
+        struct hmem gs = BT_FIELD(user_gs);
+        emit_load32(e, R9, &shape);
+        emit_shift64_i(e, true, R9, (uint8_t)shift);
+        emit_store32(e, &gs, R9);
+        if (bt_hides_gs(t->bt, t->mode)) {
+            if (live)
+                tr_popfq(t);
+            return;
+        }
+    }
     emit_load32(e, R9, &shape);
     emit_alu_ri(e, 7, R9, t->shape[seg]);
-    t->delta += after;
     tr_pend(t, PEND_MODE, emit_jcc_fwd(e, 5), t->g[t->i].eip + t->g[t->i].len);
     struct pend *p = &t->pend[t->pend_count - 1];
     p->delta = (int16_t)t->delta;
@@ -270,7 +306,7 @@ static bool tr_int(struct tr *t, const struct ginsn *g)
     switch_window(t);
     save_user_stack(t);
     emit_load32(e, R9, &mode_bits);
-    emit_alu_ri(e, 1, R9, (int32_t)(t->mode & MODE_INHERITED));
+    emit_alu_ri(e, 1, R9, (int32_t)supervisors_mode(t));
     enter_supervisor_stack(t);
     emit_load32(e, R8, &eip);
     leave_in_mode(t, true);
@@ -312,7 +348,7 @@ static bool tr_sysenter(struct tr *t)
     emit_load64(e, R10, &view);
     switch_window(t);
     save_user_stack(t);
-    emit_mov_ri(e, R9, (t->mode & MODE_INHERITED) | FLAT_MODE_BITS | MODE_IOPL_OK);
+    emit_mov_ri(e, R9, supervisors_mode(t) | FLAT_MODE_BITS | MODE_IOPL_OK);
     enter_supervisor_stack(t);
     emit_load32(e, R8, &msr_eip);
     leave_in_mode(t, true);
@@ -465,7 +501,7 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
     emit_alu_ri(e, 1, R9, FL_FIXED1);
     emit_store32(e, &sys, R9);
     emit_load32(e, R9, &mode_bits);
-    emit_alu_ri(e, 1, R9, (int32_t)(t->mode & MODE_INHERITED));
+    users_mode(t);
     enter_user(t);
     emit_alu_ri(e, 4, R8, FL_ARITH | FL_DF);
     emit_alu_ri(e, 1, R8, FL_FIXED1 | FL_IF);
@@ -508,7 +544,8 @@ static bool tr_sysexit(struct tr *t)
     emit_pop(e, R11);
     tr_row(t, ROW_GLUE, 0);
     emit_load32(e, R9, &tsd);
-    emit_alu_ri(e, 1, R9, (int32_t)((t->mode & MODE_INHERITED) | FLAT_MODE_BITS | MODE_CPL));
+    emit_alu_ri(e, 1, R9, FLAT_MODE_BITS | MODE_CPL);
+    users_mode(t);
     enter_user(t);
     emit_mov_rr(e, R8, RDX);
     leave_in_mode(t, true);

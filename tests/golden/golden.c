@@ -132,6 +132,7 @@ int main(int argc, char **argv)
     struct bt *bt = aligned_alloc(64, (sizeof *bt + 63) / 64 * 64);
     memset(bt, 0, sizeof *bt);
     bt->isa = ~0u;
+    bt->gs_matters = true;
 
     GString *out = g_string_new(NULL);
     const Elf32_Ehdr *eh = (const void *)object;

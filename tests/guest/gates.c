@@ -231,6 +231,83 @@ static void test_int(void)
     }
 }
 
+/* --- State of user code that its kernel only now and then looks at: GS, the FPU --- */
+
+/* By ECX: nothing; GS = EDX; the FPU is used; memory is read through GS, into EDI. */
+extern char handler_state[];
+static int32_t fpu_word = 5;
+uint32_t handler_one = 1, handler_sink;
+__asm__(".pushsection .text\n"
+        "handler_state: cmpl $1, %ecx\n je 1f\n cmpl $2, %ecx\n je 2f\n cmpl $3, %ecx\n je 3f\n iret\n"
+        "1: movl %edx, %gs\n iret\n"
+        "2: fildl %ss:handler_one\n fistpl %ss:handler_sink\n iret\n"
+        "3: movl %gs:0, %edi\n iret\n"
+        ".popsection\n");
+/* ECX: what to have done last in each of EBP rounds. */
+SNIPPET(code_state, "movl %ecx, %edx\n movl %eax, %gs\n fninit\n fildl (%esi)\n"
+                    "2: pushl %edx\n"
+                    "xorl %ecx, %ecx\n int $0x81\n addl %gs:0, %ebx\n"
+                    "movl $1, %ecx\n leal 8(%eax), %edx\n int $0x81\n addl %gs:0, %ebx\n"
+                    "movl $2, %ecx\n int $0x81\n fiaddl (%esi)\n"
+                    "movl $1, %ecx\n movl %eax, %edx\n int $0x81\n addl %gs:0, %ebx\n"
+                    "popl %edx\n movl %edx, %ecx\n int $0x81\n addl %edi, %ebx\n"
+                    "decl %ebp\n jnz 2b\n fistpl (%esi)");
+/* GS = EAX, then EDX by the kernel. */
+SNIPPET(code_other_gs, "movl %eax, %gs\n movl $1, %ecx\n int $0x81\n movl %gs:(%esi), %ebx");
+
+static void state_rounds(unsigned rounds, uint32_t last, const char *name)
+{
+    struct state s;
+    state_init(&s, 3, code_state);
+    s.eax = SEL_A | 3;
+    s.ebx = 0;
+    s.ecx = last;
+    s.edi = 0;
+    s.esi = (uint32_t)&fpu_word;
+    s.ebp = rounds;
+    fpu_word = 5;
+    run_expect(&s, VEC_DONE, 0, "state: %s", name);
+    check_equal(s.ebx, rounds * (11 + 22 + 11 + (last == 3 ? 11 : 0)), name);
+    check_equal((uint32_t)fpu_word, 5 * (rounds + 1), name);
+}
+
+static void others(void)
+{
+    struct state s;
+    gdt[SEL_C / 8] = desc_make((uint32_t)&words[0], 0xfffff, D_DATA | D_FLAT | D_DPL(3));
+    for (unsigned i = 0; i < 3 * TIMES; i++) {
+        static const struct {
+            uint32_t sel, at, vector;
+            const char *name;
+        } way[] = {{SEL_C | 3, 32, VEC_DONE, "without end"}, {SEL_A | 3, 32, EXC_GP, "too short"}, {0, 0, EXC_GP, "null"}};
+        state_init(&s, 3, code_other_gs);
+        s.eax = SEL_C | 3;
+        s.edx = way[i % 3].sel;
+        s.esi = way[i % 3].at;
+        run_expect(&s, way[i % 3].vector, 0, "state: GS that the kernel made %s", way[i % 3].name);
+    }
+}
+
+static void test_state(void)
+{
+    struct state s;
+    __asm__ volatile("clts");
+    gdt[SEL_A / 8] = desc_make((uint32_t)&words[0], 31, D_DATA | D_32 | D_DPL(3));
+    gdt[SEL_B / 8] = desc_make((uint32_t)&words[1], 31, D_DATA | D_32 | D_DPL(3));
+    idt[0x81] = gate_make(KCODE, handler_state, D_INT32 | D_DPL(3), 0);
+    state_rounds(TIMES, 0, "GS of user code, which the kernel does not use");
+    others();
+    state_rounds(100, 2, "the kernel uses the FPU often");
+    state_rounds(TIMES, 3, "and GS");
+    state_rounds(100, 3, "GS");
+    state_rounds(TIMES, 0, "and then does not");
+    others();
+    state_init(&s, 0, code_flags); /* the kernel reads through GS as user code left it */
+    s.eax = SEL_A;
+    s.esi = 32;
+    run_expect(&s, EXC_GP, 0, "state: beyond its limit");
+}
+
 /* Flags that IRET brings: at the same level, and outward. */
 SNIPPET(code_iret_same, "pushl %eax\n pushl %cs\n pushl $1f\n iret\n 1: pushfl\n popl %ebx");
 
@@ -386,6 +463,7 @@ static void test_paged(void)
 
 void guest_main(void)
 {
+    test_state(); /* first: nothing has used GS yet */
     test_loads(code_load, 0, "mov es");
     test_loads(code_pop, 0, "pop fs");
     test_loads(code_flags, 1, "mov gs with live flags");
