@@ -451,34 +451,3 @@ bool ginsn_decode_zydis(struct ginsn *g, const uint8_t *bytes, unsigned avail, u
     ginsn_flags(g, &zi);
     return true;
 }
-
-/* What has no form (ginsn_form.c) and was decoded lately: blocks overlap, and each looks at the instructions around it.
- * Only the vCPU thread decodes. */
-#define KNOWN 2048
-static struct known {
-    struct ginsn g; /* g.len 0: nothing here */
-    uint32_t isa;
-    bool code32;
-} known[KNOWN];
-
-bool ginsn_decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_t eip, bool code32, uint32_t isa)
-{
-    if (likely(avail >= 15) && ginsn_by_form(g, bytes, eip, code32, isa))
-        return true;
-    struct known *k = &known[(eip ^ eip >> 11) % KNOWN];
-    if (k->g.eip == eip && k->code32 == code32 && k->isa == isa && k->g.len && k->g.len <= avail &&
-        !memcmp(k->g.bytes, bytes, k->g.len)) {
-        *g = k->g;
-        return true;
-    }
-    if (!ginsn_decode_zydis(g, bytes, avail, eip, code32, isa))
-        return false;
-    if (avail >= 15) {
-        memcpy(g->bytes, bytes, sizeof g->bytes);
-        ginsn_learn_form(g, code32, isa);
-    }
-    k->g = *g;
-    k->isa = isa;
-    k->code32 = code32;
-    return true;
-}

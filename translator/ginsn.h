@@ -106,7 +106,5 @@ bool ginsn_decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_
 /* The same with Zydis alone. */
 bool ginsn_decode_zydis(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_t eip, bool code32, uint32_t isa);
 
-/* ginsn_form.c: decodes what begins at bytes, 15 of which can be read, if an instruction of its form has been learnt;
- * and learns one. */
+/* The same without Zydis: false unless an instruction of this form has been decoded before. 15 bytes can be read. */
 bool ginsn_by_form(struct ginsn *g, const uint8_t *bytes, uint32_t eip, bool code32, uint32_t isa);
-void ginsn_learn_form(const struct ginsn *g, bool code32, uint32_t isa);

@@ -143,7 +143,7 @@ static inline unsigned address32(struct ginsn *g, unsigned mod, const uint8_t *p
     return (unsigned)(p - start);
 }
 
-bool ginsn_by_form(struct ginsn *g, const uint8_t *bytes, uint32_t eip, bool code32, uint32_t isa)
+static inline bool by_form(struct ginsn *g, const uint8_t *bytes, uint32_t eip, bool code32, uint32_t isa)
 {
     struct head h = head_of(bytes);
     uint8_t kind = opcodes[h.map][h.opcode];
@@ -191,7 +191,12 @@ bool ginsn_by_form(struct ginsn *g, const uint8_t *bytes, uint32_t eip, bool cod
     return true;
 }
 
-void ginsn_learn_form(const struct ginsn *g, bool code32, uint32_t isa)
+bool ginsn_by_form(struct ginsn *g, const uint8_t *bytes, uint32_t eip, bool code32, uint32_t isa)
+{
+    return by_form(g, bytes, eip, code32, isa);
+}
+
+static void learn_form(const struct ginsn *g, bool code32, uint32_t isa)
 {
     if (isa != forms_isa) {
         forms_isa = isa;
@@ -221,8 +226,39 @@ void ginsn_learn_form(const struct ginsn *g, bool code32, uint32_t isa)
     forms[form_count] = *g;
     /* To be on the safe side: at least this one must come out as it went in. */
     struct ginsn same;
-    if (ginsn_by_form(&same, g->bytes, g->eip, code32, isa) && !memcmp(&same, g, sizeof same))
+    if (by_form(&same, g->bytes, g->eip, code32, isa) && !memcmp(&same, g, sizeof same))
         form_count++;
     else
         *form = FORM_NEVER;
+}
+
+/* What has no form and was decoded lately: blocks overlap, and each looks at the instructions around it.
+ * Only the vCPU thread decodes. */
+#define KNOWN 2048
+static struct known {
+    struct ginsn g; /* g.len 0: nothing here */
+    uint32_t isa;
+    bool code32;
+} known[KNOWN];
+
+bool ginsn_decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_t eip, bool code32, uint32_t isa)
+{
+    if (likely(avail >= 15) && by_form(g, bytes, eip, code32, isa))
+        return true;
+    struct known *k = &known[(eip ^ eip >> 11) % KNOWN];
+    if (k->g.eip == eip && k->code32 == code32 && k->isa == isa && k->g.len && k->g.len <= avail &&
+        !memcmp(k->g.bytes, bytes, k->g.len)) {
+        *g = k->g;
+        return true;
+    }
+    if (!ginsn_decode_zydis(g, bytes, avail, eip, code32, isa))
+        return false;
+    if (avail >= 15) {
+        memcpy(g->bytes, bytes, sizeof g->bytes);
+        learn_form(g, code32, isa);
+    }
+    k->g = *g;
+    k->isa = isa;
+    k->code32 = code32;
+    return true;
 }
