@@ -182,17 +182,24 @@ void handle_18(struct bregs *regs)
         yield_halt();
 }
 
-/* Ringer's -kernel: the machine holds a kernel that wants the machine as a BIOS leaves it. A write to the port
- * puts it into memory and the CPU at its entry. Elsewhere nobody answers there. */
+/* Ringer's -kernel: the machine holds a kernel. A write to the port, of where its memory map is, puts the kernel into
+ * memory and the CPU at its entry. Elsewhere nobody answers there. */
 #define KERNEL_PORT  0x5a0
 #define KERNEL_WAITS 0x4b
 
 static void boot_kernel(void)
 {
+    static struct {
+        uint32_t count;
+        struct e820_entry entry[16];
+    } map;
+
     if (inb(KERNEL_PORT) != KERNEL_WAITS)
         return;
     printf("Starting the kernel given with -kernel\n");
-    outb(KERNEL_PORT, 1);
+    map.count = e820_count;
+    memcpy(map.entry, e820_map, e820_count * sizeof(map.entry[0]));
+    outl(KERNEL_PORT, linear_of(&map));
     for (;;) /* the CPU leaves from here */
         yield_halt();
 }

@@ -8,19 +8,21 @@
 struct boot_image {
     struct linux_image *linux_image;
     struct multiboot_image *multiboot;
+    uint64_t ram_size;
 };
 
 G_DEFINE_QUARK(ringer-boot-error-quark, boot_error)
 
-unsigned boot_memory_map(uint64_t ram_size, struct e820_entry map[E820_MAX])
+/* Where no BIOS ran that would say. */
+static void boot_memory_map(uint64_t ram_size, struct e820_map *map)
 {
     unsigned n = 0;
-    map[n++] = (struct e820_entry){0, 0x9fc00, E820_RAM};
-    map[n++] = (struct e820_entry){0x9fc00, 0x400, E820_RESERVED}; /* extended BIOS data area */
-    map[n++] = (struct e820_entry){0xf0000, 0x10000, E820_RESERVED};
+    map->entry[n++] = (struct e820_entry){0, 0x9fc00, E820_RAM};
+    map->entry[n++] = (struct e820_entry){0x9fc00, 0x400, E820_RESERVED}; /* extended BIOS data area */
+    map->entry[n++] = (struct e820_entry){0xf0000, 0x10000, E820_RESERVED};
     if (ram_size > MiB)
-        map[n++] = (struct e820_entry){MiB, ram_size - MiB, E820_RAM};
-    return n;
+        map->entry[n++] = (struct e820_entry){MiB, ram_size - MiB, E820_RAM};
+    map->count = n;
 }
 
 GMappedFile *boot_map_file(const char *what, const char *path, GError **error)
@@ -85,6 +87,7 @@ struct boot_image *boot_image_open(const char *kernel, const char *initrd, const
     const uint8_t *bytes = (const uint8_t *)g_mapped_file_get_contents(file);
     size_t len = g_mapped_file_get_length(file);
     struct boot_image *image = g_new0(struct boot_image, 1);
+    image->ram_size = ram_size;
     if (!append)
         append = "";
 
@@ -108,11 +111,6 @@ struct boot_image *boot_image_open(const char *kernel, const char *initrd, const
     return image;
 }
 
-bool boot_image_wants_bios(const struct boot_image *image)
-{
-    return image->multiboot != NULL;
-}
-
 void boot_image_free(struct boot_image *image)
 {
     if (!image)
@@ -124,10 +122,15 @@ void boot_image_free(struct boot_image *image)
     g_free(image);
 }
 
-void boot_image_install(const struct boot_image *image, struct cpu *cpu)
+void boot_image_install(const struct boot_image *image, struct cpu *cpu, const struct e820_map *map)
 {
+    struct e820_map own;
+    if (!map) {
+        boot_memory_map(image->ram_size, &own);
+        map = &own;
+    }
     if (image->linux_image)
-        linux_image_install(image->linux_image, cpu);
+        linux_image_install(image->linux_image, cpu, map);
     else
-        multiboot_image_install(image->multiboot, cpu);
+        multiboot_image_install(image->multiboot, cpu, map);
 }

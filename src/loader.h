@@ -24,18 +24,19 @@ struct e820_entry {
     uint32_t type;
 } __attribute__((packed));
 
-#define E820_MAX 8
-/* The memory map of a machine of this size; returns the number of entries. */
-unsigned boot_memory_map(uint64_t ram_size, struct e820_entry map[E820_MAX]);
+#define E820_MAX 16
+struct e820_map {
+    uint32_t count;
+    struct e820_entry entry[E820_MAX];
+};
 
 /* Reads and checks everything; no guest memory is touched. initrd and append may be NULL. */
 struct boot_image *boot_image_open(const char *kernel, const char *initrd, const char *append,
                                    uint64_t ram_size, GError **error);
 void boot_image_free(struct boot_image *image);
-/* The kernel may count on a BIOS having run before it (multiboot; Linux's 32-bit entry asks for nothing). */
-bool boot_image_wants_bios(const struct boot_image *image);
-/* Copies it to guest memory and sets the CPU up as the boot protocol wants. After cpu_reset(). */
-void boot_image_install(const struct boot_image *image, struct cpu *cpu);
+/* Copies it to guest memory and sets the CPU up as the boot protocol wants. After cpu_reset(). map: what the BIOS
+ * says about memory; NULL where no BIOS ran. */
+void boot_image_install(const struct boot_image *image, struct cpu *cpu, const struct e820_map *map);
 
 /* --- for the loaders --- */
 
@@ -54,11 +55,11 @@ bool linux_is_kernel(const uint8_t *file, size_t len);
 struct linux_image *linux_image_new(const char *path, GMappedFile *kernel, const char *initrd,
                                     const char *append, uint64_t ram_size, GError **error);
 void linux_image_free(struct linux_image *image);
-void linux_image_install(const struct linux_image *image, struct cpu *cpu);
+void linux_image_install(const struct linux_image *image, struct cpu *cpu, const struct e820_map *map);
 
 struct multiboot_image;
 bool multiboot_is_kernel(const uint8_t *file, size_t len);
 struct multiboot_image *multiboot_image_new(const char *path, GMappedFile *kernel, const char *modules,
                                             const char *append, uint64_t ram_size, GError **error);
 void multiboot_image_free(struct multiboot_image *image);
-void multiboot_image_install(const struct multiboot_image *image, struct cpu *cpu);
+void multiboot_image_install(const struct multiboot_image *image, struct cpu *cpu, const struct e820_map *map);

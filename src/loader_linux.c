@@ -36,6 +36,7 @@
 #define XLF_KERNEL_64 0x01u
 
 /* boot_params. */
+#define BP_CURSOR        0x000 /* column, line */
 #define BP_EXT_MEM_K     0x002
 #define BP_VIDEO_MODE    0x006
 #define BP_VIDEO_COLUMNS 0x007
@@ -212,6 +213,7 @@ static void linux_fill_screen(uint8_t params[PAGE_SIZE])
     mem_read(0x400, bda, sizeof(bda));
     if (bda[0x49] != 3 || get16(bda + 0x63) != 0x3d4)
         return;
+    memcpy(params + BP_CURSOR, bda + 0x50, 2); /* the console goes on where the BIOS stopped writing */
     params[BP_VIDEO_MODE] = bda[0x49];
     params[BP_VIDEO_COLUMNS] = bda[0x4a];
     params[BP_VIDEO_LINES] = (uint8_t)(bda[0x84] + 1);
@@ -219,11 +221,11 @@ static void linux_fill_screen(uint8_t params[PAGE_SIZE])
     params[BP_VIDEO_POINTS] = bda[0x85];
 }
 
-static void linux_fill_params(const struct linux_image *image, uint8_t params[PAGE_SIZE])
+static void linux_fill_params(const struct linux_image *image, const struct e820_map *map, uint8_t params[PAGE_SIZE])
 {
     const uint8_t *file = (const uint8_t *)g_mapped_file_get_contents(image->kernel);
     unsigned header_end = HDR_MAGIC + file[HDR_JUMP + 1];
-    struct e820_entry map[E820_MAX];
+    char signature[8];
 
     memset(params, 0, PAGE_SIZE);
     memcpy(params + HDR_START, file + HDR_START, header_end - HDR_START);
@@ -241,20 +243,21 @@ static void linux_fill_params(const struct linux_image *image, uint8_t params[PA
     params[BP_EXT_MEM_K] = MIN(extended, 0xffff) & 0xff;
     params[BP_EXT_MEM_K + 1] = MIN(extended, 0xffff) >> 8;
     put32(params + BP_ALT_MEM_K, (uint32_t)extended);
-    if (get16(file + HDR_VERSION) >= 0x20e)
+    /* Tables of our own are named; a BIOS's are searched for, as after any boot loader that does not know them. */
+    mem_read(ACPI_RSDP_ADDR, signature, sizeof(signature));
+    if (get16(file + HDR_VERSION) >= 0x20e && memcmp(signature, "RSD PTR ", sizeof(signature)) == 0)
         put32(params + BP_ACPI_RSDP, ACPI_RSDP_ADDR);
 
-    unsigned count = boot_memory_map(image->ram_size, map);
-    params[BP_E820_COUNT] = (uint8_t)count;
-    memcpy(params + BP_E820_TABLE, map, count * sizeof(map[0]));
+    params[BP_E820_COUNT] = (uint8_t)map->count;
+    memcpy(params + BP_E820_TABLE, map->entry, map->count * sizeof(map->entry[0]));
 }
 
-void linux_image_install(const struct linux_image *image, struct cpu *cpu)
+void linux_image_install(const struct linux_image *image, struct cpu *cpu, const struct e820_map *map)
 {
     const uint8_t *file = (const uint8_t *)g_mapped_file_get_contents(image->kernel);
     uint8_t params[PAGE_SIZE];
 
-    linux_fill_params(image, params);
+    linux_fill_params(image, map, params);
     mem_write(BOOT_PARAMS, params, sizeof(params));
     mem_write(BOOT_CMDLINE, image->append, (uint32_t)strlen(image->append) + 1);
     mem_write(image->load_addr, file + image->setup_size, image->code_size);

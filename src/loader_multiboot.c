@@ -303,7 +303,7 @@ static uint32_t info_put(uint32_t *next, const void *bytes, size_t len)
     return addr;
 }
 
-void multiboot_image_install(const struct multiboot_image *image, struct cpu *cpu)
+void multiboot_image_install(const struct multiboot_image *image, struct cpu *cpu, const struct e820_map *map)
 {
     const uint8_t *file = (const uint8_t *)g_mapped_file_get_contents(image->kernel);
     static const uint8_t zeroes[PAGE_SIZE];
@@ -322,12 +322,10 @@ void multiboot_image_install(const struct multiboot_image *image, struct cpu *cp
     info.cmdline = info_put(&next, image->cmdline, strlen(image->cmdline) + 1);
     info.boot_loader_name = info_put(&next, "ringer", 7);
 
-    struct e820_entry map[E820_MAX];
     struct mb_mmap mmap[E820_MAX];
-    unsigned count = boot_memory_map(image->ram_size, map);
-    for (unsigned i = 0; i < count; i++)
-        mmap[i] = (struct mb_mmap){sizeof(map[i]), map[i]};
-    info.mmap_length = count * sizeof(mmap[0]);
+    for (unsigned i = 0; i < map->count; i++)
+        mmap[i] = (struct mb_mmap){sizeof(map->entry[i]), map->entry[i]};
+    info.mmap_length = map->count * (uint32_t)sizeof(mmap[0]);
     info.mmap_addr = info_put(&next, mmap, info.mmap_length);
 
     if (image->module_files->len) {

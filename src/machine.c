@@ -60,7 +60,7 @@ struct machine {
     struct boot_image *boot;
     struct bios bios;
     bool kernel_by_bios; /* our BIOS runs first and asks for the kernel */
-    bool boot_now;       /* it did */
+    uint32_t boot_now;   /* it did: guest address of the memory map it hands over, else 0 */
     GMainLoop *loop;
     _Atomic int exit_status; /* -1 while running */
 
@@ -233,14 +233,18 @@ static void hook_bus(void *opaque)
     struct machine *machine = opaque;
     storage_bus_granted(&machine->storage);
     if (machine->boot_now) {
-        machine->boot_now = false;
+        struct e820_map map;
+        mem_read(machine->boot_now, &map, sizeof(map));
+        machine->boot_now = 0;
         cpu_reset(vcpu_cpu(machine->vcpu));
-        boot_image_install(machine->boot, vcpu_cpu(machine->vcpu));
+        boot_image_install(machine->boot, vcpu_cpu(machine->vcpu), map.count <= E820_MAX ? &map : NULL);
     }
 }
 
-/* How our BIOS gets the kernel of -kernel (bios/boot.c): a read says whether one waits, a write starts it, between
- * two instructions. */
+/* How our BIOS gets the kernel of -kernel (bios/boot.c): a read of a byte says whether one waits; a write of a dword,
+ * where in the BIOS's memory the machine's memory map is, starts it, between two instructions. */
+#define BIOS_MEMORY 0xe0000u /* up to 1 MiB */
+
 static uint32_t kernel_port_read(void *opaque, uint16_t port, unsigned size)
 {
     return 'K';
@@ -249,12 +253,16 @@ static uint32_t kernel_port_read(void *opaque, uint16_t port, unsigned size)
 static void kernel_port_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
 {
     struct machine *machine = opaque;
-    machine->boot_now = true;
+    if (size != 4 || value < BIOS_MEMORY || value > MiB - sizeof(struct e820_map)) {
+        log_guest("kernel port: a write of %#x means nothing\n", value);
+        return;
+    }
+    machine->boot_now = value;
     vcpu_request_bus(machine->vcpu);
 }
 
 static const struct io_ops kernel_port_io = {
-    .widths = 1, .read = kernel_port_read, .write = kernel_port_write};
+    .widths = 1 | 4, .read = kernel_port_read, .write = kernel_port_write};
 
 static uint8_t hook_ack(void *opaque)
 {
@@ -277,7 +285,7 @@ static void machine_reset(void *opaque)
         firmware_init_board(machine->pci);
         if (machine->vga)
             firmware_init_vga(vgabios_rom);
-        boot_image_install(machine->boot, vcpu_cpu(machine->vcpu));
+        boot_image_install(machine->boot, vcpu_cpu(machine->vcpu), NULL);
     }
 }
 
@@ -397,7 +405,7 @@ static void board_build(struct machine *machine)
 
     ioport_register(0xf0, 1, &fpu_port_io, machine, "fpu-clear");
     if (machine->kernel_by_bios)
-        ioport_register(0x5a0, 1, &kernel_port_io, machine, "kernel");
+        ioport_register(0x5a0, 4, &kernel_port_io, machine, "kernel");
 }
 
 static bool drives_build(struct machine *machine, GError **error)
@@ -653,7 +661,7 @@ struct machine *machine_new(const struct options *options, GError **error)
         if (!machine->boot)
             goto fail;
     }
-    machine->kernel_by_bios = machine->boot && boot_image_wants_bios(machine->boot) && !options->bios;
+    machine->kernel_by_bios = machine->boot && !options->bios;
     if ((options->bios || !machine->boot || machine->kernel_by_bios) && !bios_open(&machine->bios, options->bios, error))
         goto fail;
     machine->model = cpu_model_parse(options->cpu, error);
@@ -714,7 +722,7 @@ void machine_free(struct machine *machine)
     if (machine->pic) {
         ioport_unregister(0xf0, 1);
         if (machine->kernel_by_bios)
-            ioport_unregister(0x5a0, 1);
+            ioport_unregister(0x5a0, 4);
         if (machine->vga)
             vga_free(machine->vga);
         acpi_pm_free(machine->acpi_pm);

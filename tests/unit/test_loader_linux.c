@@ -69,7 +69,7 @@ static struct cpu *install(const char *initrd, const char *append)
     struct boot_image *image = open_image(initrd, append, RAM, &error);
     g_assert_no_error(error);
     memset(&cpu, 0xcc, sizeof(cpu));
-    boot_image_install(image, &cpu);
+    boot_image_install(image, &cpu, NULL);
     boot_image_free(image);
     return &cpu;
 }
@@ -128,7 +128,19 @@ static void test_header_is_copied(void)
     g_assert_cmpmem(header, 4, "HdrS", 4);
     g_assert_cmphex(param32(0x210) & 0xff, ==, 0xff); /* type_of_loader */
     g_assert_cmphex(param32(0x1fa) & 0xffff, ==, 0xffff);
+}
+
+/* Where our own tables are, the kernel is told; after a BIOS it searches, and nothing may be named that is not there. */
+static void test_rsdp_is_named(void)
+{
+    static const char signature[8] = "RSD PTR ", none[8] = "";
+    make_kernel();
+    mem_write(ACPI_RSDP_ADDR, signature, sizeof(signature));
+    install(NULL, NULL);
     g_assert_cmphex(param32(0x070), ==, ACPI_RSDP_ADDR);
+    mem_write(ACPI_RSDP_ADDR, none, sizeof(none));
+    install(NULL, NULL);
+    g_assert_cmphex(param32(0x070), ==, 0);
 }
 
 static void test_command_line(void)
@@ -156,6 +168,24 @@ static void test_memory_map(void)
     g_assert_cmphex(map[3].base, ==, MiB);
     g_assert_cmphex(map[3].base + map[3].size, ==, RAM);
     g_assert_cmphex(param32(0x1e0), ==, (RAM - MiB) / KiB);
+}
+
+/* What the BIOS says about memory is what the kernel is handed. */
+static void test_memory_map_of_the_bios(void)
+{
+    static const struct e820_map bios = {
+        2, {{0, 0x90000, E820_RAM}, {0xfec00000, 0x1000, E820_RESERVED}}};
+    struct e820_entry map[2];
+    struct cpu cpu = {0};
+    GError *error = NULL;
+    make_kernel();
+    struct boot_image *image = open_image(NULL, NULL, RAM, &error);
+    g_assert_no_error(error);
+    boot_image_install(image, &cpu, &bios);
+    boot_image_free(image);
+    g_assert_cmpuint(param32(0x1e8) & 0xff, ==, 2);
+    mem_read(BOOT_PARAMS + 0x2d0, map, sizeof(map));
+    g_assert_cmpmem(map, sizeof(map), bios.entry, sizeof(map));
 }
 
 static void test_initrd_goes_to_the_top(void)
@@ -280,7 +310,7 @@ static void test_survives_any_header(void)
         g_assert_true((image != NULL) != (error != NULL));
         if (image) {
             struct cpu cpu = {0};
-            boot_image_install(image, &cpu);
+            boot_image_install(image, &cpu, NULL);
             boot_image_free(image);
         }
         g_clear_error(&error);
@@ -290,14 +320,17 @@ static void test_survives_any_header(void)
 /* What the BIOS data area says about the screen is what the kernel is told. */
 static void test_text_screen_is_shown(void)
 {
-    static const uint8_t mode[] = {3, 80}, port[] = {0xd4, 0x03}, rows[] = {24, 16};
+    static const uint8_t mode[] = {3, 80}, port[] = {0xd4, 0x03}, rows[] = {24, 16}, cursor[] = {2, 7};
     uint8_t screen[0x40];
     make_kernel();
     mem_write(0x449, mode, sizeof(mode));
     mem_write(0x463, port, sizeof(port));
     mem_write(0x484, rows, sizeof(rows));
+    mem_write(0x450, cursor, sizeof(cursor));
     install(NULL, NULL);
     mem_read(BOOT_PARAMS, screen, sizeof(screen));
+    g_assert_cmpuint(screen[0x00], ==, 2);
+    g_assert_cmpuint(screen[0x01], ==, 7);
     g_assert_cmpuint(screen[0x06], ==, 3);
     g_assert_cmpuint(screen[0x07], ==, 80);
     g_assert_cmpuint(screen[0x0e], ==, 25);
@@ -318,7 +351,9 @@ int main(int argc, char **argv)
     g_test_add_func("/loader_linux/code_is_loaded", test_code_is_loaded);
     g_test_add_func("/loader_linux/header_is_copied", test_header_is_copied);
     g_test_add_func("/loader_linux/command_line", test_command_line);
+    g_test_add_func("/loader_linux/rsdp_is_named", test_rsdp_is_named);
     g_test_add_func("/loader_linux/memory_map", test_memory_map);
+    g_test_add_func("/loader_linux/memory_map_of_the_bios", test_memory_map_of_the_bios);
     g_test_add_func("/loader_linux/initrd_goes_to_the_top", test_initrd_goes_to_the_top);
     g_test_add_func("/loader_linux/initrd_stays_below_its_limit", test_initrd_stays_below_its_limit);
     g_test_add_func("/loader_linux/no_vga_is_shown", test_no_vga_is_shown);

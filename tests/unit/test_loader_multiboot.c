@@ -70,7 +70,7 @@ static struct cpu *install(const char *modules, const char *append)
     struct boot_image *image = open_image(modules, append, &error);
     g_assert_no_error(error);
     memset(&cpu, 0xcc, sizeof(cpu));
-    boot_image_install(image, &cpu);
+    boot_image_install(image, &cpu, NULL);
     boot_image_free(image);
     return &cpu;
 }
@@ -298,7 +298,7 @@ static void test_survives_any_header(void)
         g_assert_true((image != NULL) != (error != NULL));
         if (image) {
             struct cpu cpu = {0};
-            boot_image_install(image, &cpu);
+            boot_image_install(image, &cpu, NULL);
             boot_image_free(image);
         }
         g_clear_error(&error);
