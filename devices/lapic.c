@@ -19,6 +19,7 @@ enum lvt { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LV
 #define LVT_PENDING  0x00001000u
 #define LVT_MASKED   0x00010000u
 #define LVT_PERIODIC 0x00020000u
+#define LVT_DEADLINE 0x00040000u
 #define SVR_ENABLED  0x00000100u
 
 #define ESR_SEND_ILLEGAL    0x20u
@@ -32,6 +33,8 @@ struct lapic_regs {
     uint32_t lvt[LVT_COUNT];
     uint32_t initial_count, divide;
     int64_t timer_start; /* ns when the count was loaded, for the present period */
+    uint64_t deadline;   /* value of the TSC; 0: not armed */
+    int64_t deadline_at; /* ns */
     uint8_t enabled, lint0, lint1;
 };
 
@@ -44,7 +47,7 @@ struct lapic {
 
 /* Bits that exist in each LVT entry. */
 static const uint32_t lvt_bits[LVT_COUNT] = {
-    [LVT_TIMER] = 0x310ff, [LVT_THERMAL] = 0x117ff, [LVT_PERF] = 0x117ff,
+    [LVT_TIMER] = 0x710ff, [LVT_THERMAL] = 0x117ff, [LVT_PERF] = 0x117ff,
     [LVT_LINT0] = 0x1f7ff, [LVT_LINT1] = 0x1f7ff,   [LVT_ERROR] = 0x110ff,
 };
 
@@ -249,6 +252,11 @@ static unsigned timer_shift(const struct lapic *lapic)
     return (code + 1) & 7; /* 111b divides by 1 */
 }
 
+static bool waits_for_tsc(const struct lapic *lapic)
+{
+    return lapic->regs.lvt[LVT_TIMER] & LVT_DEADLINE;
+}
+
 static int64_t timer_period(const struct lapic *lapic)
 {
     return (int64_t)lapic->regs.initial_count << timer_shift(lapic);
@@ -256,7 +264,7 @@ static int64_t timer_period(const struct lapic *lapic)
 
 static uint32_t timer_count(const struct lapic *lapic)
 {
-    if (!lapic->regs.initial_count)
+    if (!lapic->regs.initial_count || waits_for_tsc(lapic))
         return 0;
     int64_t passed = (vclock_now() - lapic->regs.timer_start) >> timer_shift(lapic);
     if (passed < lapic->regs.initial_count)
@@ -268,7 +276,9 @@ static uint32_t timer_count(const struct lapic *lapic)
 
 static void timer_arm(struct lapic *lapic)
 {
-    if (lapic->regs.initial_count)
+    if (waits_for_tsc(lapic) && lapic->regs.deadline)
+        vtimer_arm(lapic->timer, lapic->regs.deadline_at);
+    else if (!waits_for_tsc(lapic) && lapic->regs.initial_count)
         vtimer_arm(lapic->timer, lapic->regs.timer_start + timer_period(lapic));
     else
         vtimer_cancel(lapic->timer);
@@ -277,13 +287,28 @@ static void timer_arm(struct lapic *lapic)
 static void timer_due(void *opaque)
 {
     struct lapic *lapic = opaque;
+    lapic->regs.deadline = 0;
     lvt_deliver(lapic, LVT_TIMER);
-    if (!(lapic->regs.lvt[LVT_TIMER] & LVT_PERIODIC) || !lapic->regs.initial_count)
+    if (waits_for_tsc(lapic) || !(lapic->regs.lvt[LVT_TIMER] & LVT_PERIODIC) || !lapic->regs.initial_count)
         return;
     /* Periods that passed meanwhile are lost, as they are when the vector is still pending. */
     int64_t period = timer_period(lapic), late = vclock_now() - lapic->regs.timer_start;
     lapic->regs.timer_start += late / period * period;
     timer_arm(lapic);
+}
+
+void lapic_set_deadline(struct lapic *lapic, uint64_t value, int64_t when)
+{
+    if (!waits_for_tsc(lapic))
+        return;
+    lapic->regs.deadline = value;
+    lapic->regs.deadline_at = when;
+    timer_arm(lapic);
+}
+
+uint64_t lapic_deadline(const struct lapic *lapic)
+{
+    return lapic->regs.deadline;
 }
 
 /* --- registers --- */
@@ -330,7 +355,15 @@ static void lvt_write(struct lapic *lapic, enum lvt which, uint32_t value)
     value &= lvt_bits[which] & ~LVT_PENDING;
     if (!is_software_enabled(lapic))
         value |= LVT_MASKED;
+    if (which == LVT_TIMER && !lapic->wiring.tsc_deadline)
+        value &= ~LVT_DEADLINE;
+    bool other_timer = (value ^ lapic->regs.lvt[which]) & LVT_DEADLINE;
     lapic->regs.lvt[which] = value;
+    if (other_timer) { /* either way the timer stands until it is set anew (SDM 10.5.4.1) */
+        lapic->regs.initial_count = 0;
+        lapic->regs.deadline = 0;
+        timer_arm(lapic);
+    }
     lapic_update(lapic);
 }
 
@@ -377,6 +410,8 @@ static void register_write(struct lapic *lapic, uint32_t offset, uint32_t value)
         r->icr[1] = value & 0xff000000u;
         break;
     case 0x380:
+        if (waits_for_tsc(lapic))
+            break;
         r->initial_count = value;
         r->timer_start = vclock_now();
         timer_arm(lapic);
@@ -471,7 +506,8 @@ static const struct state_field lapic_fields[] = {
     STATE_FIELD(lapic_regs, esr_seen), STATE_FIELD(lapic_regs, isr), STATE_FIELD(lapic_regs, tmr),
     STATE_FIELD(lapic_regs, irr),  STATE_FIELD(lapic_regs, icr), STATE_FIELD(lapic_regs, lvt),
     STATE_FIELD(lapic_regs, initial_count), STATE_FIELD(lapic_regs, divide),
-    STATE_FIELD(lapic_regs, timer_start), STATE_FIELD(lapic_regs, enabled),
+    STATE_FIELD(lapic_regs, timer_start), STATE_FIELD(lapic_regs, deadline),
+    STATE_FIELD(lapic_regs, deadline_at), STATE_FIELD(lapic_regs, enabled),
     STATE_FIELD(lapic_regs, lint0), STATE_FIELD(lapic_regs, lint1),
 };
 static const struct state_layout lapic_layout = {1, G_N_ELEMENTS(lapic_fields), lapic_fields};

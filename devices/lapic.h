@@ -16,12 +16,16 @@ struct lapic_wiring {
     void *eoi_opaque;
     uint8_t (*pic_ack)(void *opaque); /* the 8259A's INTA cycle behind LINT0 */
     void *pic_opaque;
+    bool tsc_deadline; /* the timer has the mode in which it waits for a value of the TSC */
 };
 
 struct lapic *lapic_new(const struct lapic_wiring *wiring);
 void lapic_free(struct lapic *lapic);
 /* IA32_APIC_BASE's global enable: off, the pins are INTR and NMI directly. */
 void lapic_set_enabled(struct lapic *lapic, bool enabled);
+/* IA32_TSC_DEADLINE; when: the time at which the TSC has that value. Reads 0 once that has come. */
+void lapic_set_deadline(struct lapic *lapic, uint64_t value, int64_t when);
+uint64_t lapic_deadline(const struct lapic *lapic);
 /* LINT0: the 8259A's INT output. LINT1: NMI sources. */
 void lapic_set_lint0(void *opaque, int line, bool level);
 void lapic_set_lint1(void *opaque, int line, bool level);

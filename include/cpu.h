@@ -145,6 +145,13 @@ uint64_t cpu_tsc(const struct cpu *cpu);
 
 /* Hears of writes to IA32_APIC_BASE, on the vCPU thread, without the machine lock. */
 void cpu_set_apicbase_hook(void (*hook)(void *opaque, uint64_t value), void *opaque);
+/* IA32_TSC_DEADLINE is the local APIC's. host_tsc: what the host's TSC will be when the guest's is value. As above. */
+struct tsc_deadline_hooks {
+    uint64_t (*read)(void *opaque);
+    void (*write)(void *opaque, uint64_t value, uint64_t host_tsc);
+    void *opaque;
+};
+void cpu_set_tsc_deadline_hooks(struct tsc_deadline_hooks hooks); /* all NULL: there is no APIC */
 
 /* Delivers an external interrupt (already acknowledged at the PIC) or NMI through the IDT; wakes a
  * halted CPU. May end in a fault delivered in its place or in shutdown. Call only between

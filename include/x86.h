@@ -127,5 +127,6 @@ enum vector {
 #define MSR_MISC_ENABLE    0x1a0u
 #define MSR_PAT            0x277u
 #define MSR_MTRR_DEF_TYPE  0x2ffu
+#define MSR_TSC_DEADLINE   0x6e0u
 #define MSR_EFER           0xc0000080u
 #define EFER_NXE           0x800u

@@ -1,4 +1,4 @@
-/* ACPI tables for operating systems booted without a BIOS. */
+/* ACPI tables for operating systems booted without a BIOS (see firmware.h); else bios/tables.c has them. */
 #pragma once
 
 #include "types.h"

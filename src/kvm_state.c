@@ -204,6 +204,8 @@ unsigned kvm_state_cpuid(const struct cpu *cpu, struct kvm_cpuid_entry2 *entry, 
         for (uint32_t leaf = first; leaf <= last && count < max; leaf++) {
             uint32_t out[4];
             cpu_model_cpuid(model, leaf, 0, out);
+            if (leaf == 1)
+                out[2] &= ~CPUID_TSC_DEADLINE_C; /* KVM has that timer only in an APIC of its own */
             if (leaf == 0x80000008)
                 out[0] &= ~0xff00u; /* linear address bits: KVM wants those of a 64-bit CPU, or none */
             entry[count++] = (struct kvm_cpuid_entry2){

@@ -1,4 +1,5 @@
-/* Loading a kernel without a BIOS: what `-kernel` does. One boot_image per machine, installed at each reset. */
+/* Loading a kernel: what `-kernel` does when our BIOS asks for it, or where none runs. One boot_image per machine,
+ * installed at each reset. */
 #pragma once
 
 #include <glib.h>

@@ -167,6 +167,23 @@ static void wire_apicbase(void *opaque, uint64_t value)
     machine_unlock();
 }
 
+static uint64_t wire_deadline_read(void *opaque)
+{
+    struct machine *machine = opaque;
+    machine_lock();
+    uint64_t value = lapic_deadline(machine->lapic);
+    machine_unlock();
+    return value;
+}
+
+static void wire_deadline_write(void *opaque, uint64_t value, uint64_t host_tsc)
+{
+    struct machine *machine = opaque;
+    machine_lock();
+    lapic_set_deadline(machine->lapic, value, vclock_of_tsc(host_tsc));
+    machine_unlock();
+}
+
 static void wire_intr(void *opaque, int line, bool level)
 {
     struct machine *machine = opaque;
@@ -349,10 +366,12 @@ static void board_build(struct machine *machine)
                                             .eoi = wire_apic_eoi,
                                             .eoi_opaque = machine,
                                             .pic_ack = wire_pic_ack,
-                                            .pic_opaque = machine};
+                                            .pic_opaque = machine,
+                                            .tsc_deadline = machine->model->ecx & CPUID_TSC_DEADLINE_C};
         machine->lapic = lapic_new(&wiring);
         machine->ioapic = ioapic_new(machine->lapic);
         cpu_set_apicbase_hook(wire_apicbase, machine);
+        cpu_set_tsc_deadline_hooks((struct tsc_deadline_hooks){wire_deadline_read, wire_deadline_write, machine});
         const struct irq lint0 = {lapic_set_lint0, machine->lapic, 0};
         machine->pic = pic_new(&lint0);
         part_add(machine, &lapic_ops, machine->lapic);
@@ -738,6 +757,7 @@ void machine_free(struct machine *machine)
             hpet_free(machine->hpet);
         if (machine->lapic) {
             cpu_set_apicbase_hook(NULL, NULL);
+            cpu_set_tsc_deadline_hooks((struct tsc_deadline_hooks){0});
             ioapic_free(machine->ioapic);
             lapic_free(machine->lapic);
         }

@@ -2,7 +2,8 @@
  *
  * The default is an Intel Atom of the Bonnell core (family 6, model 1Ch): an in-order processor that does
  * not speculate, so that kernels neither build retpolines nor isolate page tables (Linux: cpu_vuln_whitelist,
- * NO_SPECULATION). Stepping 10, since kernels distrust large pages of steppings up to 2. */
+ * NO_SPECULATION). Stepping 10, since kernels distrust large pages of steppings up to 2. It has the local APIC's timer
+ * by the TSC, unlike the real one: kernels then need not measure the APIC's frequency for 0.1 s at each start. */
 #include "cpuid.h"
 
 #include <string.h>
@@ -18,7 +19,7 @@ static const struct cpu_model models[] = {
     {.name = "default", .vendor = "GenuineIntel", .brand = "Intel(R) Atom(TM) CPU N450 (Ringer)",
      .signature = 0x106ca, .max_leaf = 4, .max_ext_leaf = 0x80000008,
      .edx = EDX_P6 | CPUID_CLFSH | CPUID_SSE2,
-     .ecx = CPUID_SSE3_C | CPUID_SSSE3_C | CPUID_MOVBE_C, .ext_edx = CPUID_NX_X,
+     .ecx = CPUID_SSE3_C | CPUID_SSSE3_C | CPUID_MOVBE_C | CPUID_TSC_DEADLINE_C, .ext_edx = CPUID_NX_X,
      .power_edx = CPUID_INVARIANT_TSC, .phys_bits = 36},
     {.name = "pentium3", .vendor = "GenuineIntel", .signature = 0x68a, .max_leaf = 2,
      .edx = EDX_P6 | CPUID_PSE36, .phys_bits = 36},
@@ -64,6 +65,7 @@ static const struct {
     {"sse4.1", WORD_ECX, CPUID_SSE41_C, true, 1u << FEAT_SSE41},
     {"sse4.2", WORD_ECX, CPUID_SSE42_C, true, 1u << FEAT_SSE42},
     {"movbe", WORD_ECX, CPUID_MOVBE_C, true, 1u << FEAT_MOVBE},
+    {"tsc-deadline", WORD_ECX, CPUID_TSC_DEADLINE_C, false, 0},
     {"popcnt", WORD_ECX, CPUID_POPCNT_C, true, 1u << FEAT_POPCNT},
     {"nx", WORD_EXT_EDX, CPUID_NX_X, false, 0},
     {"invtsc", WORD_POWER, CPUID_INVARIANT_TSC, false, 0},
@@ -115,6 +117,8 @@ static void finish_model(struct cpu_model *model)
         if (*word & features[i].bit)
             model->feats |= features[i].feats;
     }
+    if (!(model->edx & CPUID_APIC) || !(model->edx & CPUID_TSC))
+        model->ecx &= ~CPUID_TSC_DEADLINE_C;
     model->pse36 = model->edx & CPUID_PSE36;
     if (!(model->edx & CPUID_FPU))
         model->feats &= ~(1u << FEAT_FCMOV);

@@ -46,6 +46,7 @@ struct cpu_model {
 #define CPUID_SSE42_C  (1u << 20)
 #define CPUID_MOVBE_C  (1u << 22)
 #define CPUID_POPCNT_C (1u << 23)
+#define CPUID_TSC_DEADLINE_C (1u << 24)
 #define CPUID_NX_X     (1u << 20)
 #define CPUID_INVARIANT_TSC (1u << 8)
 

@@ -444,7 +444,7 @@ OP(RDMSR)
 {
     uint64_t value;
 
-    if (cpu->interp->log && cpu->gpr[ECX] == MSR_TSC) {
+    if (cpu->interp->log && (cpu->gpr[ECX] == MSR_TSC || cpu->gpr[ECX] == MSR_TSC_DEADLINE)) {
         cpu->interp->log->device = true;
         return CPU_EXIT;
     }

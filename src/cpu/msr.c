@@ -17,11 +17,23 @@
 /* The eleven fixed MTRRs follow the sixteen variable registers in cpu->msr_mtrr. */
 static void (*apicbase_hook)(void *opaque, uint64_t value);
 static void *apicbase_opaque;
+static struct tsc_deadline_hooks deadline;
 
 void cpu_set_apicbase_hook(void (*hook)(void *opaque, uint64_t value), void *opaque)
 {
     apicbase_hook = hook;
     apicbase_opaque = opaque;
+}
+
+void cpu_set_tsc_deadline_hooks(struct tsc_deadline_hooks hooks)
+{
+    deadline = hooks;
+}
+
+static void deadline_write(const struct cpu *cpu, uint64_t value)
+{
+    if (deadline.write)
+        deadline.write(deadline.opaque, value, value - cpu->tsc_offset);
 }
 
 static const uint32_t mtrr_fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
@@ -112,6 +124,11 @@ bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value)
         if (cpu_model_has(model, FEAT_SEP))
             return true;
         break;
+    case MSR_TSC_DEADLINE:
+        if (!(model->ecx & CPUID_TSC_DEADLINE_C))
+            break;
+        *value = deadline.read ? deadline.read(deadline.opaque) : 0;
+        return true;
     case MSR_EFER:
         *value = cpu->efer;
         if (model->ext_edx & CPUID_NX_X)
@@ -155,6 +172,8 @@ bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value)
         return true;
     case MSR_TSC:
         cpu->tsc_offset += value - cpu_tsc(cpu);
+        if (deadline.read && deadline.read(deadline.opaque))
+            deadline_write(cpu, deadline.read(deadline.opaque)); /* it is due at another time now */
         return true;
     case MSR_EBL_CR_POWERON:
     case MSR_BIOS_SIGN_ID:
@@ -197,6 +216,11 @@ bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value)
         if (!cpu_model_has(model, FEAT_SEP))
             break;
         cpu->sysenter_eip = (uint32_t)value;
+        return true;
+    case MSR_TSC_DEADLINE:
+        if (!(model->ecx & CPUID_TSC_DEADLINE_C))
+            break;
+        deadline_write(cpu, value);
         return true;
     case MSR_EFER:
         if (!(model->ext_edx & CPUID_NX_X))

@@ -178,6 +178,53 @@ tick:
     outb %al, $0x20
     iret
 """, 1)
+    # The local APIC's timer by the TSC: not before it is due, and IA32_TSC_DEADLINE reads 0 afterwards. KVM's is KVM's own.
+    check("tsc_deadline", """
+    movl $1, %eax
+    cpuid
+    btl $24, %ecx
+    jnc 3f
+    gate 0x50, due
+    lidt idtr
+    out 0x21, 0xff
+    out 0xa1, 0xff
+    movl $0x1ff, 0xfee000f0
+    movl $0x40050, 0xfee00320
+    xorl %ebx, %ebx
+    movl $0x6e0, %ecx
+    movl $20, %ebp
+4:  rdtsc
+    addl $5000000, %eax
+    adcl $0, %edx
+    movl %eax, %esi
+    movl %edx, %edi
+    wrmsr
+    rdmsr
+    cmpl %eax, %esi
+    jne 2f
+    sti
+5:  hlt
+    testl %ebx, %ebx
+    jz 5b
+    cli
+    decl %ebx
+    jnz 2f
+    rdtsc
+    subl %esi, %eax
+    sbbl %edi, %edx
+    jc 2f
+    rdmsr
+    orl %edx, %eax
+    jnz 2f
+    decl %ebp
+    jnz 4b
+3:  exit 0
+2:  exit 1
+due:
+    incl %ebx
+    movl $0, 0xfee000b0
+    iret
+""", 1)
     check("slave_interrupt", PIC + """
     gate 0x28, clock
     lidt idtr

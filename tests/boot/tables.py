@@ -11,6 +11,7 @@ import os
 import re
 import struct
 import sys
+import time
 import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -139,12 +140,17 @@ def test():
                  "BIOS-e820: [mem 0x00000000fec00000-0x00000000fec00fff] reserved",
                  "BIOS-e820: [mem 0x00000000fee00000-0x00000000fee00fff] reserved",
                  "found SMP MP-table", "DMI: Ringer PC", "ACPI: Using ACPI (MADT)", "ACPI: Using IOAPIC",
-                 "hpet0: at MMIO 0xfed00000"):
+                 "hpet0: at MMIO 0xfed00000", "TSC deadline timer available"):
         tables.want(line in log, "Linux does not say '%s'" % line)
     interrupts = guest.run("cat /proc/interrupts")
     for irq, name in (("4", "ttyS0"), ("9", "acpi"), ("1", "i8042")):
         tables.want(re.search(r"^ *%s: +\d+ +IO-APIC +%s-\S+ +%s" % (irq, irq, name), interrupts, re.M),
                     "interrupt %s (%s) is not at the I/O APIC:\n%s" % (irq, name, interrupts))
+    ticks = int(re.search(r"^ *LOC: +(\d+)", interrupts, re.M).group(1))
+    tables.want(ticks > 50, "the local APIC's timer interrupted %d times" % ticks)
+    started = time.monotonic()
+    guest.run("sleep 1")
+    tables.want(0.9 < time.monotonic() - started < 5, "sleep 1 took %.1f s" % (time.monotonic() - started))
     guest.send("poweroff -f\n")
     status = guest.wait(60)
     tables.want(status == 0, "poweroff ended with status %d" % status)

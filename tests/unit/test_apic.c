@@ -42,6 +42,8 @@ static void ioapic_put(uint32_t index, uint32_t value)
     mem_write(IOAPIC_BASE + 0x10, &value, 4);
 }
 
+static bool has_deadline = true;
+
 static void setup(void)
 {
     if (lapic) {
@@ -53,7 +55,8 @@ static void setup(void)
     vclock_fake_start();
     memset(&intr, 0, sizeof intr);
     memset(&nmi, 0, sizeof nmi);
-    struct lapic_wiring wiring = {.intr = wire_irq(&intr), .nmi = wire_irq(&nmi), .eoi = eoi, .pic_ack = pic_ack};
+    struct lapic_wiring wiring = {.intr = wire_irq(&intr), .nmi = wire_irq(&nmi), .eoi = eoi, .pic_ack = pic_ack,
+                                  .tsc_deadline = has_deadline};
     lapic = lapic_new(&wiring);
     ioapic = ioapic_new(lapic);
     lapic_put(0xf0, 0x1ff); /* software enable, spurious vector FFh */
@@ -183,6 +186,73 @@ static void test_timer_periodic(void)
     g_assert_false(intr.level);
 }
 
+static void test_timer_deadline(void)
+{
+    setup();
+    lapic_set_deadline(lapic, 12345, vclock_now() + MS);
+    g_assert_cmpuint(lapic_deadline(lapic), ==, 0); /* another mode: the write is ignored */
+    lapic_put(0x320, 0x40050);
+    g_assert_cmphex(lapic_get(0x320), ==, 0x40050);
+    lapic_set_deadline(lapic, 12345, vclock_now() + MS);
+    g_assert_cmpuint(lapic_deadline(lapic), ==, 12345);
+    lapic_put(0x380, 1000); /* ignored in this mode */
+    g_assert_cmpuint(lapic_get(0x380) | lapic_get(0x390), ==, 0);
+    vclock_fake_advance(MS - 1);
+    g_assert_false(intr.level);
+    vclock_fake_advance(1);
+    g_assert_cmphex(lapic_ack(lapic), ==, 0x50);
+    lapic_put(0xb0, 0);
+    g_assert_cmpuint(lapic_deadline(lapic), ==, 0); /* once */
+    vclock_fake_advance(5 * MS);
+    g_assert_false(intr.level);
+}
+
+static void test_timer_deadline_disarmed(void)
+{
+    setup();
+    lapic_put(0x320, 0x40050);
+    lapic_set_deadline(lapic, 1, vclock_now() + MS);
+    lapic_set_deadline(lapic, 0, vclock_now());
+    vclock_fake_advance(5 * MS);
+    g_assert_false(intr.level);
+    lapic_set_deadline(lapic, 1, vclock_now() + MS);
+    lapic_put(0x320, 0x10050); /* one-shot by the count, and masked: another timer */
+    lapic_put(0x320, 0x40050);
+    g_assert_cmpuint(lapic_deadline(lapic), ==, 0);
+    vclock_fake_advance(5 * MS);
+    g_assert_false(intr.level);
+    lapic_set_deadline(lapic, 1, vclock_now() + MS); /* masking alone does not stop it */
+    lapic_put(0x320, 0x50050);
+    vclock_fake_advance(MS);
+    g_assert_cmpuint(lapic_deadline(lapic), ==, 0);
+    g_assert_false(intr.level);
+}
+
+static void test_timer_deadline_saved(void)
+{
+    setup();
+    GByteArray *saved = g_byte_array_new();
+    lapic_put(0x320, 0x40050);
+    lapic_set_deadline(lapic, 77, vclock_now() + MS);
+    lapic_ops.save(lapic, saved);
+    lapic_ops.reset(lapic);
+    vclock_fake_advance(MS / 2);
+    g_assert_true(lapic_ops.load(lapic, saved->data, saved->len));
+    g_assert_cmpuint(lapic_deadline(lapic), ==, 77);
+    vclock_fake_advance(MS / 2);
+    g_assert_cmphex(lapic_ack(lapic), ==, 0x50);
+    g_byte_array_free(saved, TRUE);
+}
+
+static void test_timer_without_deadline(void)
+{
+    has_deadline = false;
+    setup();
+    lapic_put(0x320, 0x40050);
+    g_assert_cmphex(lapic_get(0x320), ==, 0x50); /* the bit is reserved */
+    has_deadline = true;
+}
+
 static void test_logical_destinations(void)
 {
     setup();
@@ -289,6 +359,10 @@ int main(int argc, char **argv)
     ADD(nmi_by_command_and_pin);
     ADD(timer_one_shot);
     ADD(timer_periodic);
+    ADD(timer_deadline);
+    ADD(timer_deadline_disarmed);
+    ADD(timer_deadline_saved);
+    ADD(timer_without_deadline);
     ADD(logical_destinations);
     ADD(ioapic_edge);
     ADD(ioapic_edge_while_masked_is_kept);

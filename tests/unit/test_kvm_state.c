@@ -171,6 +171,8 @@ static void test_cpuid(void)
             g_assert_cmphex(entry[i].eax, ==, cpu.model->phys_bits); /* KVM knows 48 and 57 linear bits, or none said */
         else
             g_assert_cmphex(entry[i].eax, ==, out[0]);
+        if (entry[i].function == 1)
+            g_assert_cmphex(entry[i].ecx, ==, out[2] & ~CPUID_TSC_DEADLINE_C);
         g_assert_cmphex(entry[i].edx, ==, out[3]);
     }
     g_assert_cmpuint(kvm_state_cpuid(&cpu, entry, 3), ==, 3);

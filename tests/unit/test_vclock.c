@@ -1,5 +1,6 @@
 /* The clock and its timers, in the fake and in the real one. */
 #include <pthread.h>
+#include <x86intrin.h>
 
 #include "board.h"
 
@@ -157,6 +158,27 @@ static void *arm_from_thread(void *opaque)
     return NULL;
 }
 
+static void real_time_of_tsc(void)
+{
+    if (!g_test_subprocess()) {
+        g_test_trap_subprocess(NULL, 10 * G_USEC_PER_SEC, 0);
+        g_test_trap_assert_passed();
+        return;
+    }
+    vclock_start();
+    g_usleep(20000); /* the frequency is measured from the start on */
+    for (unsigned i = 0; i < 20; i++) {
+        uint64_t due = __rdtsc() + 4000000;
+        int64_t when = vclock_of_tsc(due);
+        while (vclock_now() < when)
+            continue;
+        g_assert_cmpint((int64_t)(__rdtsc() - due), >=, 0); /* not early */
+    }
+    g_assert_cmpint(vclock_of_tsc(__rdtsc() - 1000), <=, vclock_now()); /* what has been is now */
+    g_assert_cmpint(vclock_of_tsc(__rdtsc() + INT64_MAX), >, 10 * 365 * 86400 * NS_PER_SECOND);
+    vclock_stop();
+}
+
 static void real_timer_from_other_thread(void)
 {
     if (!g_test_subprocess()) {
@@ -191,6 +213,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vclock/free_while_armed", test_free_while_armed);
     g_test_add_func("/vclock/wall_moves_with_vclock", test_wall_moves_with_vclock);
     g_test_add_func("/vclock/real/stop_and_start", real_stop_and_start);
+    g_test_add_func("/vclock/real/time_of_tsc", real_time_of_tsc);
     g_test_add_func("/vclock/real/timer_from_other_thread", real_timer_from_other_thread);
     return g_test_run();
 }
