@@ -412,8 +412,11 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
     emit_load32(e, R9, &sys);
     emit_test_ri(e, R9, IRET_SLOW);
     slow_unless_equal(t, GATE_IRET, keep);
+    emit_test_ri(e, R8, FL_IF); /* what waits may wait on where interrupts stay off: Linux's sync_core() in long loops */
+    uint8_t *off = emit_jcc_fwd(e, 4);
     emit_alu_mi(e, 7, &pending, 0);
     slow_unless_equal(t, GATE_IRET, keep);
+    emit_fix(e, off);
     emit_alu_mi(e, 7, &leave_out, 0);
     slow_unless_equal(t, GATE_IRET, keep);
     emit_movzw(e, R10, R10);

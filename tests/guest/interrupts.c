@@ -170,6 +170,45 @@ static void test_sti_shadow(void)
     check(lost == 0, "sti shadow: one wake-up for each of 10000 sleeps");
 }
 
+/* --- IRET: an interrupt that waits goes on waiting, until one sets IF --- */
+
+extern char iret_target[];
+static uint32_t iret_eip;
+
+static bool iret_tick(struct trap *t)
+{
+    ticks++;
+    iret_eip = t->eip;
+    pic_eoi(0);
+    return true;
+}
+
+static __attribute__((noinline, noclone)) void iret_to(uint32_t eflags)
+{
+    __asm__ volatile(".pushsection .text.shadow,\"ax\"\n"
+                     "iret_run: pushl %0\n pushl %%cs\n pushl $iret_target\n iret\n"
+                     "iret_target: nop\n cli\n ret\n.popsection\n"
+                     "call iret_run" : : "a"(eflags) : "memory", "cc");
+}
+
+static void test_iret_waiting(void)
+{
+    ticks = 0;
+    trap_handlers[IRQ0] = iret_tick;
+    pic_unmask(0);
+    cli();
+    pit_oneshot(20);
+    do
+        outb(0x20, 0x0a);
+    while (!(inb(0x20) & 1));
+    for (unsigned i = 0; i < 20000; i++)
+        iret_to(0x2);
+    check(ticks == 0, "iret: interrupts stay off, and one waits");
+    iret_to(0x202);
+    check(ticks == 1 && iret_eip == (uint32_t)iret_target, "iret: sets IF, and what waited comes at once");
+    timer_off();
+}
+
 extern char ss_after_mov[], ss_after_pop[], ss_loop[];
 static bool ss_tick(struct trap *t)
 {
@@ -717,6 +756,7 @@ void guest_main(void)
     test_breakpoints();
     test_hlt();
     test_sti_shadow();
+    test_iret_waiting();
     test_ss_shadow();
     test_nested();
     test_tight();
