@@ -139,6 +139,8 @@ static inline uint32_t linear_of(const void *object)
 /* pci.c */
 uint32_t pci_read(uint16_t bdf, uint8_t reg, unsigned size);
 void pci_write(uint16_t bdf, uint8_t reg, unsigned size, uint32_t value);
+/* The next function on bus 0 that is there, from bdf on; -1 behind the last. */
+int pci_next(unsigned bdf);
 int pci_find_class(uint32_t class_mask, uint32_t class_code, unsigned index); /* bus:devfn or -1 */
 int pci_find_device(uint16_t vendor, uint16_t device, unsigned index);
 void pci_init(void);

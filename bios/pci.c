@@ -55,13 +55,13 @@ static bool is_present(uint16_t bdf)
     return vendor != 0xffff && vendor != 0;
 }
 
-/* The next function that is there, from bdf on; -1 behind the last. */
-static int pci_next(unsigned bdf)
+int pci_next(unsigned bdf)
 {
     for (; bdf < 256; bdf++) {
-        if ((bdf & 7) && !(pci_read((uint16_t)(bdf & ~7u), HEADER_TYPE, 1) & 0x80))
-            continue;
-        if (is_present((uint16_t)bdf))
+        uint16_t first = (uint16_t)(bdf & ~7u);
+        if (!is_present(first) || ((bdf & 7) && !(pci_read(first, HEADER_TYPE, 1) & 0x80)))
+            bdf |= 7; /* nothing in the slot, or one function only */
+        else if (is_present((uint16_t)bdf))
             return (int)bdf;
     }
     return -1;

@@ -312,9 +312,7 @@ static void build_mp(void)
     memcpy(at, ioapic, 8);
     at += 8;
     count += 3;
-    for (int bdf = 0; bdf < 256; bdf++) {
-        if (pci_read((uint16_t)bdf, 0, 2) == 0xffff)
-            continue;
+    for (int bdf = pci_next(0); bdf >= 0; bdf = pci_next((unsigned)bdf + 1)) {
         uint8_t pin = (uint8_t)pci_read((uint16_t)bdf, 0x3d, 1), irq = (uint8_t)pci_read((uint16_t)bdf, 0x3c, 1);
         if (!pin || pin > 4 || irq > 15 || at + 18 * 8 > mp + sizeof(mp))
             continue;

@@ -559,7 +559,7 @@ static void vga_reset(void *opaque)
     r->dac_mask = 0xff;
     r->dispi[DISPI_ID] = DISPI_ID_HIGHEST;
     vga_window_update(vga);
-    memset(vga->vram, 0, VGA_MEMORY);
+    mem_block_clear(vga->memory, VGA_MEMORY);
     if (vga->pci) {
         pci_device_reset(&vga->dev);
         if (vga->rom)
@@ -622,7 +622,7 @@ static bool vga_load(void *opaque, const uint8_t *bytes, size_t len)
     if (vga_dispi_on(vga))
         dispi_settle(vga);
     vga_window_remove(vga);
-    memset(vga->vram, 0, VGA_MEMORY);
+    mem_block_clear(vga->memory, VGA_MEMORY);
     memcpy(vga->vram, bytes + len - 4 - used, used);
     vga_window_update(vga);
     return true;

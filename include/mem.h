@@ -64,7 +64,9 @@ struct mem_block {
     uint64_t offset; /* in the memfd */
     uint32_t size;
 };
-const struct mem_block *mem_block_new(uint32_t size, GError **error);
+const struct mem_block *mem_block_new(uint32_t size, GError **error); /* all zero */
+/* Makes the first size bytes, a multiple of 4 KiB, zero; the host gets their memory back. */
+void mem_block_clear(const struct mem_block *block, uint32_t size);
 /* Puts [offset, offset + size) of a block at base, all page-aligned, over RAM or where nothing is; guests reach
  * it at full speed. rom: writes are dropped. mem_remove_mmio takes it away again. */
 void mem_map_block(gpa_t base, uint32_t size, const struct mem_block *block, uint32_t offset, bool rom,

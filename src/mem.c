@@ -177,6 +177,13 @@ const struct mem_block *mem_block_new(uint32_t size, GError **error)
     return block;
 }
 
+void mem_block_clear(const struct mem_block *block, uint32_t size)
+{
+    assert_always(size % PAGE_SIZE == 0 && size <= block->size);
+    if (madvise(block->host, size, MADV_REMOVE) < 0)
+        memset(block->host, 0, size);
+}
+
 void mem_map_block(gpa_t base, uint32_t size, const struct mem_block *block, uint32_t offset, bool rom,
                    const char *name)
 {
