@@ -290,6 +290,12 @@ extern volatile bool tr_sites_due;
 void tr_sites_take(struct bt *bt);
 /* After EXIT_SITE: false if it came because the site seldom misses by now, and looks no more. */
 bool tr_site_missed(struct bt *bt);
+/* Then: is it better to interpret the access than to map the page? page: a number for it and its address space; epoch:
+ * another one after each change of address spaces. */
+bool tr_site_interprets(const struct bt *bt, uint64_t page, uint32_t epoch);
+void tr_site_touched(const struct bt *bt, uint64_t page, uint32_t epoch); /* that was done */
+/* The page is mapped now, whatever for. Async-signal-safe. */
+void tr_site_mapped(uint64_t page, uint32_t epoch);
 
 /* --- tcache.c --- */
 #define TCACHE_MIN     (1 * MiB)

@@ -297,11 +297,22 @@ static void premap(struct bt *bt)
     stats_leave(before);
 }
 
+#define SHORT_STRING 16 /* a string of more is better copied than interpreted */
+
 enum exit_reason bt_site(struct bt *bt)
 {
     uint32_t error;
     if (!tr_site_missed(bt))
         return EXIT_LOOKUP;
+    uint64_t page = shadow_page_number(bt->site_gla);
+    uint32_t epoch = shadow_epoch();
+    bool is_short = bt->exit_arg & SITE_EXACT || bt->cpu.gpr[ECX] <= SHORT_STRING;
+    if (!bt->single && is_short && tr_site_interprets(bt, page, epoch)) {
+        step(bt, STAT_callout);
+        if (natural)
+            tr_site_touched(bt, page, epoch);
+        return EXIT_LOOKUP;
+    }
     enum stat_id before = stats_enter(STAT_shadow_fill);
     enum fill fill = shadow_fill_site(bt, &error);
     stats_leave(before);

@@ -6,6 +6,11 @@
  * EXIT_SITE where the page is not there. Each look takes from a credit that each miss replenishes: an instruction that
  * seldom misses by now is translated as before, and has to fault more often the next time.
  *
+ * Some pages are touched once or twice and then unmapped by the guest, or not touched for long: Linux patches its own
+ * code through such mappings, thousands of times while it starts. To map a page takes as long as ten interpreted
+ * instructions. So misses are interpreted as long as the site's pages turn out not to be touched more often than that
+ * in the same epoch, that is, before the guest changes address spaces.
+ *
  * What is found by looking is what the access would have found, but for what lies beyond the operand's first page: the
  * access itself finds that out. RCX serves for the look, as JECXZ is the one conditional jump without flags.
  */
@@ -14,6 +19,7 @@
 #include "stats.h"
 
 #define FAULTS     8    /* before it is a site: retranslating costs as much */
+#define IDLE       32   /* before another one gets its place */
 #define TIMES_MAX  8    /* twice as many each time it was given up */
 #define CREDIT     1024 /* looks that cost about as much as a signal */
 #define CREDIT_MAX (4 * CREDIT)
@@ -24,8 +30,18 @@ static struct site {
     gpa_t phys; /* of the instruction; 0: free */
     uint32_t faults;
     uint8_t times;
-    bool on, due;
+    uint8_t idle; /* while it is on: faults of others that want its place, since its own last miss */
+    bool on, due, leave;
+    uint8_t sure; /* that pages it touches are not worth mapping */
+    uint8_t rest; /* misses until that is tried again */
 } sites[SITES];
+
+/* Pages that were touched without being mapped, by hash. */
+static struct guess {
+    uint64_t page;
+    struct site *site; /* NULL: free */
+    uint32_t epoch, touches;
+} guesses[64];
 
 /* How many sites are on in the pages of physical memory, by the low bits of their number: most have none. */
 static uint16_t on_in_page[256];
@@ -60,8 +76,11 @@ void tr_site_fault(const void *pc)
     gpa_t phys = b->phys + (gpa_t)(int64_t)b->insn_off[insn];
     struct site *s = &sites[site_number(phys)];
     if (s->phys != phys) {
-        if (s->on || s->due)
-            return; /* taken */
+        if (s->on || s->due) { /* taken */
+            s->leave = ++s->idle >= IDLE;
+            tr_sites_due |= s->leave;
+            return;
+        }
         *s = (struct site){.phys = phys};
     }
     if (s->on || ++s->faults < (uint32_t)FAULTS << s->times)
@@ -70,11 +89,25 @@ void tr_site_fault(const void *pc)
     tr_sites_due = true;
 }
 
+static void turn_off(struct site *s)
+{
+    s->leave = false;
+    s->idle = 0;
+    if (!s->on)
+        return;
+    s->on = false;
+    --*on_in(s->phys);
+    stats_count(STAT_sites_off);
+    tcache_invalidate(s->phys, 1);
+}
+
 void tr_sites_take(struct bt *bt)
 {
     tr_sites_due = false;
     for (unsigned n = 0; n < SITES; n++) {
         struct site *s = &sites[n];
+        if (s->leave)
+            turn_off(s);
         if (!s->due)
             continue;
         s->due = false;
@@ -94,16 +127,71 @@ bool tr_site_missed(struct bt *bt)
     uint32_t credit = bt->site_credit[n];
     if (credit && s->on) {
         bt->site_credit[n] = MIN(credit + CREDIT, CREDIT_MAX);
+        s->idle = 0;
         return true;
     }
-    if (s->on) {
-        s->on = false;
-        --*on_in(s->phys);
-        s->times += s->times < TIMES_MAX;
-        stats_count(STAT_sites_off);
-        tcache_invalidate(s->phys, 1);
-    }
+    s->times += s->times < TIMES_MAX;
+    turn_off(s);
     return false;
+}
+
+/* --- pages that are not worth mapping --- */
+
+#define TOUCHES   3 /* of a page, before it is mapped */
+#define SURE_MAX  8
+#define SURE_LESS 4
+#define REST      64
+
+static struct guess *guess_of(uint64_t page)
+{
+    return &guesses[page * 0x9e3779b97f4a7c15ull >> 58];
+}
+_Static_assert(G_N_ELEMENTS(guesses) == 1 << (64 - 58), "guess_of's range");
+
+static void was_right(struct site *s)
+{
+    s->sure += s->sure < SURE_MAX;
+}
+
+void tr_site_mapped(uint64_t page, uint32_t epoch)
+{
+    struct guess *g = guess_of(page);
+    struct site *s = g->site;
+    if (!s || g->page != page)
+        return;
+    g->site = NULL;
+    if (g->epoch != epoch) {
+        was_right(s);
+    } else if (s->sure >= SURE_LESS) {
+        s->sure -= SURE_LESS;
+    } else {
+        s->sure = 0;
+        s->rest = REST;
+    }
+}
+
+bool tr_site_interprets(const struct bt *bt, uint64_t page, uint32_t epoch)
+{
+    struct site *s = &sites[bt->exit_arg % SITES];
+    const struct guess *g = guess_of(page);
+    if (g->site && g->page == page && g->epoch == epoch)
+        return g->touches < TOUCHES;
+    if (!s->rest)
+        return true;
+    s->rest--;
+    return false;
+}
+
+void tr_site_touched(const struct bt *bt, uint64_t page, uint32_t epoch)
+{
+    struct guess *g = guess_of(page);
+    if (g->site && g->page == page && g->epoch == epoch) {
+        g->touches++;
+        return;
+    }
+    if (g->site)
+        was_right(g->site); /* nobody has come back to that one for a while */
+    *g = (struct guess){page, &sites[bt->exit_arg % SITES], epoch, 1};
 }
 
 /* --- looking --- */

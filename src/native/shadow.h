@@ -33,6 +33,10 @@ enum view { VIEW_SUPERVISOR, VIEW_USER, VIEW_CELL, VIEWS };
 /* The access to gla in a window of the present space faulted. Async-signal-safe with respect to translated code. */
 enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint32_t *error);
 
+/* A number for the page of gla in the present space. */
+uint64_t shadow_page_number(gla_t gla);
+/* Another number after each sync of all of a space. */
+uint32_t shadow_epoch(void);
 /* The same without a fault having come, as the window's list does not name the page (EXIT_SITE). FILL_OK only if it does
  * by now. */
 enum fill shadow_fill_site(struct bt *bt, uint32_t *error);

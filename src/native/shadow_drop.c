@@ -132,6 +132,8 @@ static void run_add(struct space *s, unsigned view, struct run *r, gla_t gla)
     *r = (struct run){gla, 1};
 }
 
+#define COMPARE_WHOLE 64 /* used entries, from which on it is quicker to compare the 4 KiB first */
+
 /* Drops from table i what no longer agrees with the guest's table. */
 static void sync_table(struct space *s, unsigned i)
 {
@@ -141,7 +143,10 @@ static void sync_table(struct space *s, unsigned i)
         space_drop_pde(s, i, true);
         return;
     }
-    if (memcmp(table, c->e32, PAGE_SIZE) == 0)
+    unsigned used = 0;
+    for (unsigned w = 0; w < table_entries(s) / 64; w++)
+        used += (unsigned)__builtin_popcountll(used_bits(c, w));
+    if (used >= COMPARE_WHOLE && memcmp(table, c->e32, PAGE_SIZE) == 0)
         return;
     struct run run[VIEWS] = {{0, 0}};
     size_t size = entry_size(s);
@@ -161,7 +166,8 @@ static void sync_table(struct space *s, unsigned i)
     }
     for (unsigned v = 0; v < VIEWS; v++)
         run_flush(s, v, &run[v]);
-    memcpy(c->e32, table, PAGE_SIZE);
+    if (used >= COMPARE_WHOLE)
+        memcpy(c->e32, table, PAGE_SIZE); /* or it would never be equal again; what is not used need not be */
 }
 
 /* Compares everything the space uses with the guest's tables. */

@@ -121,6 +121,16 @@ static unsigned run_length(const struct space *s, const struct ptcopy *c, const 
     return n;
 }
 
+uint64_t shadow_page_number(gla_t gla)
+{
+    return (uint64_t)shadow_current->serial << 32 | gla >> PAGE_SHIFT;
+}
+
+uint32_t shadow_epoch(void)
+{
+    return (uint32_t)shadow_stats.syncs;
+}
+
 enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint32_t *error)
 {
     struct space *s = shadow_current;
@@ -148,6 +158,7 @@ enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint
         shadow_make_room();
     shadow_set_accessed(&k, write);
     bool writable = may_write && (k.pte & PTE_D);
+    tr_site_mapped(shadow_page_number(gla), shadow_epoch());
     if (k.large)
         return fill_large(s, &k, view, gla, write, writable);
 
