@@ -183,12 +183,13 @@ static bool iret_tick(struct trap *t)
     return true;
 }
 
-static __attribute__((noinline, noclone)) void iret_to(uint32_t eflags)
+/* EAX: the flags to return with. */
+__asm__(".pushsection .text.shadow,\"ax\"\n"
+        "iret_run: pushl %eax\n pushl %cs\n pushl $iret_target\n iret\n"
+        "iret_target: nop\n cli\n ret\n.popsection");
+static void iret_to(uint32_t eflags)
 {
-    __asm__ volatile(".pushsection .text.shadow,\"ax\"\n"
-                     "iret_run: pushl %0\n pushl %%cs\n pushl $iret_target\n iret\n"
-                     "iret_target: nop\n cli\n ret\n.popsection\n"
-                     "call iret_run" : : "a"(eflags) : "memory", "cc");
+    __asm__ volatile("call iret_run" : : "a"(eflags) : "memory", "cc");
 }
 
 static void test_iret_waiting(void)
