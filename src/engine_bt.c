@@ -222,10 +222,12 @@ static bool natural;
 static void step(struct bt *bt, enum stat_id why)
 {
     uint32_t eip = bt->cpu.eip;
+    bool user = bt->cpu.cpl == 3;
     stats_enter(why);
     stats_count(STAT_interp_insns);
     interp_step(&bt->cpu);
     stats_leave(STAT_dispatch);
+    bt->user_exits += user && bt->cpu.cpl != 3; /* INT, an exception */
     natural = bt->cpu.eip - eip <= 15; /* else IRET and the like */
 }
 
