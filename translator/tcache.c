@@ -243,6 +243,9 @@ bool tcache_init(size_t size, GError **error)
     tc.starts = reserve(STARTS_SIZE);
     if (!tc.starts || !tc.meta || !tc.exits || !tc.blocks || !tc.page || !tc.heat)
         goto fail;
+    /* Filled from the front: one page fault for 2 MiB where the host has large pages. */
+    madvise(tc.meta, META_SIZE, MADV_HUGEPAGE);
+    madvise(tc.exits, EXITS_MAX * sizeof *tc.exits, MADV_HUGEPAGE);
     write_trampolines();
     tc.used = FIXED_SIZE;
     tc.epoch = 1;
