@@ -432,12 +432,35 @@ void mem_read(gpa_t gpa, void *buffer, uint32_t len)
     }
 }
 
+#define WRITE_AT_ONCE (64 * KiB) /* from there on, the host's write beats its page faults: 3 ms for a kernel instead of 18 */
+
+/* Writes what it can of whole pages of plain RAM through the memory file; returns how many bytes. */
+static uint32_t write_ram(gpa_t gpa, const uint8_t *from, uint32_t len)
+{
+    uint32_t whole = 0;
+    if (gpa % PAGE_SIZE)
+        return 0;
+    while (len - whole >= PAGE_SIZE && mem_is_ram(gpa + whole) && !mem_page_flags(gpa + whole))
+        whole += PAGE_SIZE;
+    if (whole < WRITE_AT_ONCE)
+        return 0;
+    ssize_t done = pwrite(guest_mem.fd, from, whole, (off_t)gpa);
+    return done > 0 ? (uint32_t)done & PAGE_MASK : 0;
+}
+
 void mem_write(gpa_t gpa, const void *buffer, uint32_t len)
 {
     const uint8_t *from = buffer;
 
     while (len > 0) {
-        uint32_t piece = bytes_in_page(gpa, len);
+        uint32_t piece = len >= WRITE_AT_ONCE ? write_ram(gpa, from, len) : 0;
+        if (piece) {
+            gpa += piece;
+            from += piece;
+            len -= piece;
+            continue;
+        }
+        piece = bytes_in_page(gpa, len);
         uint8_t *to = mem_ptr(gpa);
         if (to) {
             uint8_t flags = mem_page_flags(gpa);
