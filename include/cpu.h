@@ -105,7 +105,7 @@ enum exit_reason {
     EXIT_FPU,       /* an FPU instruction, and the FPU state is in memory */
     EXIT_STALE,     /* a block found that its source bytes have changed */
     EXIT_SITE,      /* a memory operand was looked for and is not mapped: see tr_site.c */
-    EXIT_GATE,      /* as EXIT_INTERP, and translated code could do it itself if it knew: see src/gates.h */
+    EXIT_GATE,      /* as EXIT_INTERP, and translated code could do it itself if it knew: see src/engine/gates.h */
     EXIT_FAULT,     /* a guest exception, recorded by the fault handler */
     EXIT_COUNT
 };

@@ -1,4 +1,4 @@
-/* One decoded IA-32 instruction, and the table that describes them all (translator/insn.def).
+/* One decoded IA-32 instruction, and the table that describes them all (src/cpu/decode/insn.def).
  *
  * The decoder is ours, pure and table-driven; it serves the interpreter and the instruction tests.
  * The translator decodes with Zydis, so that the two check each other.
@@ -86,7 +86,7 @@ struct insn_row {
 enum insn_id {
     INSN_UD, /* no such instruction */
 #define INSN(id, ...) INSN_##id,
-#include "../translator/insn.def"
+#include "cpu/decode/insn.def"
 #undef INSN
     INSN_COUNT
 };

@@ -74,7 +74,7 @@ bool jtable_contains(const struct jtable *table, const void *address); /* async-
 /* What translated code remembers of descriptors and gates, so that segment loads, INT n and IRET need not leave it
  * (tr_gate.c). An entry holds while memory still has the raw descriptors it was made from, which is compared each
  * time, and while the tables are where they were and CR0 and CR4 as they were, which gates_check sees to
- * (src/gates.c, the only one who fills entries). */
+ * (src/engine/gates.c, the only one who fills entries). */
 #define GATES_NONE UINT32_MAX /* as tag: nothing here */
 struct gate_desc { /* for a data segment register at CPL 0 */
     uint64_t raw;

@@ -1,4 +1,4 @@
-/* A line to the monitor of a running engine. See stats_link.h; the monitor is src/host/monitor.c.
+/* A line to the monitor of a running engine. See stats_link.h; the monitor is src/host/control/monitor.c.
  */
 #include "stats_link.h"
 

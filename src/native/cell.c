@@ -17,7 +17,7 @@
 
 #include <glib.h>
 
-#include "cell/stub.h"
+#include "native/cell/stub.h"
 #include "log.h"
 #include "mem.h"
 #include "sighandler.h"

@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "host/image.h"
+#include "host/block/image.h"
 #include "log.h"
 
 #define COPIED     (1ull << 63)

@@ -12,9 +12,9 @@
 
 #include <capstone/capstone.h>
 
-#include "ginsn.h"
+#include "translator/ginsn.h"
 #include "mem.h"
-#include "tcache.h"
+#include "translator/tcache.h"
 #include "translator.h"
 
 #define CODE_AT 0x10000u

@@ -1,5 +1,5 @@
 /* The translator as an engine of the instruction tests. */
-#include "engine_bt.h"
+#include "engine/bt_loop.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpuid.h"
+#include "cpu/cpuid.h"
 #include "mem.h"
 
 #define PD_AT     0x1000u

@@ -17,7 +17,7 @@
 #include <zlib.h>
 
 #include "cpu.h"
-#include "cpuid.h"
+#include "cpu/cpuid.h"
 #include "engine.h"
 #include "insn.h"
 #include "mem.h"

@@ -20,18 +20,18 @@ LAYERS = {
     "src": ["src/cpu", "src/native", "src/host", "src/bench", "translator", "devices"],
 }
 # src/ files that sit below the composition root and must not look up at it.
-LOW = {"src/mem.c", "src/log.c", "src/ioport.c", "src/vclock.c"}
+LOW = {"src/base/mem.c", "src/base/log.c", "src/base/ioport.c", "src/base/vclock.c"}
 
 # What only one file may do. Patterns are looked for outside comments.
 OWNERS = {
     r"\bsigaction\s*\(": {"src/native/sighandler.c"},
-    r"\bmprotect\s*\(": {"src/native/window.c", "translator/jtable.c", "src/engine_bt.c", "src/cpu/fpu_thunk.c"},
+    r"\bmprotect\s*\(": {"src/native/window.c", "translator/jtable.c", "src/engine/bt_loop.c", "src/cpu/fpu_thunk.c"},
     r"\buc_mcontext\b": {"src/native/sighandler.c", "translator/recover.c"},
-    r"\bclock_gettime\s*\(": {"src/vclock.c", "src/log.c", "src/vcpu.c"},
+    r"\bclock_gettime\s*\(": {"src/base/vclock.c", "src/base/log.c", "src/engine/vcpu.c"},
     r"\bwrgsbase\b": {"src/native/world.c"},
     r"\bfxrstor\b": {"src/native/world.c", "src/cpu/fpu_thunk.c", "src/cpu/interp_fpu.c", "src/cpu/interp_x87.c"},
     r"\b(SDL|slirp)_\w+\s*\(": {"src/host/net.c", "src/host/ui.c"},
-    r"\bguest_mem\.ram\b": {"src/mem.c", "include/mem.h"},
+    r"\bguest_mem\.ram\b": {"src/base/mem.c", "include/mem.h"},
 }
 
 

@@ -1,8 +1,8 @@
 /* PIIX4 power management: PM1 block, timer, soft-off; and the two reset and A20 ports around it. */
-#include "acpi_pm.h"
+#include "devices/acpi_pm.h"
 #include "board.h"
-#include "debugexit.h"
-#include "port92.h"
+#include "devices/debugexit.h"
+#include "devices/port92.h"
 
 #define BASE 0xb000
 #define PM PCI_DEVFN(1, 3)

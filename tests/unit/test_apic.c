@@ -1,7 +1,7 @@
 /* Local APIC and I/O APIC: one test per behaviour of SDM vol. 3A, chapter 10, and the 82093AA's data sheet. */
 #include "board.h"
-#include "ioapic.h"
-#include "lapic.h"
+#include "devices/ioapic.h"
+#include "devices/lapic.h"
 #include "mem.h"
 
 static struct wire intr, nmi;

@@ -1,6 +1,6 @@
 /* ATAPI: the packet protocol through PIO and DMA, sense data, each command's reply. */
 #include "board.h"
-#include "ide.h"
+#include "devices/ide.h"
 #include "mem.h"
 #include "ram_block.h"
 

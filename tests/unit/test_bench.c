@@ -4,10 +4,10 @@
 
 #include <glib.h>
 
-#include "cpio.h"
-#include "results.h"
-#include "sample.h"
-#include "targets.h"
+#include "bench/cpio.h"
+#include "bench/results.h"
+#include "bench/sample.h"
+#include "bench/targets.h"
 
 static void test_median(void)
 {

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "board.h"
-#include "host/blockdev.h"
+#include "host/block/blockdev.h"
 
 static char *folder;
 

@@ -2,8 +2,8 @@
  * after a reset each drive works again. More and other numbers: test_disk_storm --seed=R02S...; -m slow.
  */
 #include "board.h"
-#include "fdc.h"
-#include "ide.h"
+#include "devices/fdc.h"
+#include "devices/ide.h"
 #include "mem.h"
 #include "ram_block.h"
 

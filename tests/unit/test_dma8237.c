@@ -1,6 +1,6 @@
 /* The two 8237A DMA controllers: programming, counts, wraps, cascade. */
 #include "board.h"
-#include "dma8237.h"
+#include "devices/dma8237.h"
 #include "mem.h"
 
 static struct dma8237 *dma;

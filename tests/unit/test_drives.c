@@ -2,7 +2,7 @@
 #include <glib.h>
 #include <string.h>
 
-#include "drives.h"
+#include "board/drives.h"
 
 static void fails(bool ok, GError *error, const char *sentence)
 {

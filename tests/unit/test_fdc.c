@@ -1,6 +1,6 @@
 /* 82077AA: registers, resets, seeks, data transfers by DMA and by the processor, errors. */
 #include "board.h"
-#include "fdc.h"
+#include "devices/fdc.h"
 #include "mem.h"
 #include "ram_block.h"
 

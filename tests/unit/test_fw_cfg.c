@@ -1,6 +1,6 @@
 /* QEMU's firmware configuration device, and the ROM area with the chipset's shadow RAM. */
 #include "board.h"
-#include "fw_cfg.h"
+#include "devices/fw_cfg.h"
 #include "mem.h"
 
 static struct fw_cfg *fw;

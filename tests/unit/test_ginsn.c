@@ -5,7 +5,7 @@
 #include <glib.h>
 #include <string.h>
 
-#include "ginsn.h"
+#include "translator/ginsn.h"
 
 static unsigned by_form;
 

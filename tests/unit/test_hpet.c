@@ -1,6 +1,6 @@
 /* HPET: one test per behaviour of the IA-PC HPET specification 1.0a. */
 #include "board.h"
-#include "hpet.h"
+#include "devices/hpet.h"
 #include "mem.h"
 
 static struct wire pin[32], legacy[2], replaces;

@@ -1,6 +1,6 @@
 /* IDE: registers, ATA commands through PIO and the bus master, resets, errors. */
 #include "board.h"
-#include "ide.h"
+#include "devices/ide.h"
 #include "mem.h"
 #include "ram_block.h"
 

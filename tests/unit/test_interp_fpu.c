@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cpu.h"
-#include "cpuid.h"
+#include "cpu/cpuid.h"
 #include "mem.h"
 
 #define IDT_AT   0x1000u

@@ -1,6 +1,6 @@
 /* Paging: permissions enumerated, A and D bits, large pages, PAE, NX, reserved bits, TLB. Intel SDM
  * vol. 3A, chapter 4. */
-#include "paging.h"
+#include "cpu/paging.h"
 #include "tiny.h"
 
 #define PD_AT PAGES_AT

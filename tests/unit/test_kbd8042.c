@@ -1,6 +1,6 @@
 /* 8042, keyboard and mouse: one test per behaviour of the technical reference. */
 #include "board.h"
-#include "kbd8042.h"
+#include "devices/kbd8042.h"
 
 static struct wire irq1, irq12, a20;
 static unsigned resets;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "cpu/cpuid.h"
-#include "kvm_state.h"
+#include "engine/kvm/kvm_state.h"
 #include "mem.h"
 
 static void cpu_fill(struct cpu *cpu)

@@ -3,9 +3,9 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-#include "acpi_tables.h"
+#include "firmware/acpi_tables.h"
 #include "cpu.h"
-#include "loader.h"
+#include "firmware/loader.h"
 #include "mem.h"
 
 #define RAM (32 * MiB)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cpu.h"
-#include "loader.h"
+#include "firmware/loader.h"
 #include "mem.h"
 
 #define RAM (32 * MiB)

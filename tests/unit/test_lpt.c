@@ -1,6 +1,6 @@
 /* Parallel port: one test per behaviour of IBM's printer adapter. */
 #include "board.h"
-#include "lpt.h"
+#include "devices/lpt.h"
 
 static struct wire irq7;
 static uint8_t printed[16];

@@ -2,7 +2,7 @@
 #include <glib.h>
 #include <string.h>
 
-#include "options.h"
+#include "cli/options.h"
 
 static bool parse(const char *line, struct options *options, GError **error)
 {

@@ -1,7 +1,7 @@
 /* PCI configuration mechanism #1, BARs, interrupt routing, reset control. */
 #include "board.h"
 #include "mem.h"
-#include "pci.h"
+#include "devices/pci.h"
 
 static struct wire irq[16];
 static unsigned resets;

@@ -1,6 +1,6 @@
 /* 8259A pair: one test per behaviour of the data sheet. */
 #include "board.h"
-#include "pic.h"
+#include "devices/pic.h"
 
 static struct wire intr;
 static struct pic *pic;

@@ -1,6 +1,6 @@
 /* 8254: one test per behaviour of the data sheet. Times are in CLK periods of 838.1 ns. */
 #include "board.h"
-#include "pit.h"
+#include "devices/pit.h"
 
 static struct wire irq0;
 static struct pit *pit;

@@ -12,7 +12,7 @@
 #include <zstd.h>
 
 #include "board.h"
-#include "host/image.h"
+#include "host/block/image.h"
 
 #define COPIED     (1ull << 63)
 #define COMPRESSED (1ull << 62)

@@ -1,6 +1,6 @@
 /* MC146818A: one test per behaviour of the data sheet. */
 #include "board.h"
-#include "rtc.h"
+#include "devices/rtc.h"
 
 static struct wire irq8;
 static struct rtc *rtc;

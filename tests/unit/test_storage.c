@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "board.h"
-#include "storage.h"
+#include "board/storage.h"
 
 static char *folder;
 static struct pci_bus *pci;

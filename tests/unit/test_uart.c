@@ -1,6 +1,6 @@
 /* 16550A: one test per behaviour of the data sheet. */
 #include "board.h"
-#include "uart.h"
+#include "devices/uart.h"
 
 #define BASE 0x3f8
 enum { DATA, IER, IIR, LCR, MCR, LSR, MSR, SCR };

@@ -1,8 +1,8 @@
 /* VGA registers: one test per behaviour of the manual. Memory is in test_vga_memory.c, pictures in test_vga_render.c. */
 #include "board.h"
 #include "mem.h"
-#include "pci.h"
-#include "vga.h"
+#include "devices/pci.h"
+#include "devices/vga.h"
 
 static struct vga *vga;
 static struct pci_bus *pci;

@@ -3,7 +3,7 @@
  */
 #include "board.h"
 #include "mem.h"
-#include "vga.h"
+#include "devices/vga.h"
 
 static struct vga *vga;
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "cpu.h"
-#include "cpuid.h"
+#include "cpu/cpuid.h"
 #include "mem.h"
 
 #define GDT_AT   0x1000u

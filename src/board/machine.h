@@ -3,7 +3,7 @@
 
 #include <glib.h>
 
-#include "options.h"
+#include "cli/options.h"
 
 struct machine;
 

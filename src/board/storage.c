@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "host/blockdev.h"
+#include "host/block/blockdev.h"
 
 #define CMOS_FLOPPY_TYPES   0x10
 #define CMOS_DISK_TYPES     0x12

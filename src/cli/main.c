@@ -5,7 +5,7 @@
 
 #include "bench/bench.h"
 #include "log.h"
-#include "machine.h"
+#include "board/machine.h"
 #include "options.h"
 
 #define EXIT_USER_ERROR 1

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine_bt.h"
-#include "engine_kvm.h"
-#include "kvm_host.h"
+#include "bt_loop.h"
+#include "engine/kvm/kvm.h"
+#include "engine/kvm/kvm_host.h"
 #include "log.h"
 #include "native/sighandler.h"
 #include "stats.h"

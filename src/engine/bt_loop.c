@@ -1,5 +1,5 @@
 /* The run loop around translated code (see engine_bt.h). */
-#include "engine_bt.h"
+#include "bt_loop.h"
 
 #include <errno.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "cpu/cpuid.h"
 #include "direct.h"
 #include "gates.h"
-#include "ginsn.h"
+#include "translator/ginsn.h"
 #include "lockstep.h"
 #include "log.h"
 #include "mem.h"

@@ -2,7 +2,7 @@
  * and would not ask for the kernel. */
 #pragma once
 
-#include "../devices/pci.h"
+#include "devices/pci.h"
 
 /* Through the same ports and registers as a BIOS. After a reset, with the machine lock held. */
 void firmware_init_board(struct pci_bus *pci);

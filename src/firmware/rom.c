@@ -1,5 +1,5 @@
 /* The BIOS ROM: its image, and where the bus has it. See bios.h. */
-#include "bios.h"
+#include "rom.h"
 
 #include "mem.h"
 

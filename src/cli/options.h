@@ -3,9 +3,9 @@
 
 #include <glib.h>
 
-#include "drives.h"
+#include "board/drives.h"
 #include "types.h"
-#include "vcpu.h"
+#include "engine/vcpu.h"
 
 #define OPTIONS_SERIAL_MAX 4
 

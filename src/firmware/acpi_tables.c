@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "../devices/acpi_pm.h"
+#include "devices/acpi_pm.h"
 #include "log.h"
 #include "mem.h"
 

@@ -3,7 +3,7 @@
 
 #include <glib.h>
 
-#include "host/image.h"
+#include "host/block/image.h"
 #include "types.h"
 
 #define DRIVES_IDE    4 /* primary master, primary slave, secondary master, secondary slave */

@@ -11,11 +11,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "blockdev.h"
-#include "keys.h"
+#include "host/block/blockdev.h"
+#include "host/display/keys.h"
 #include "log.h"
 #include "mem.h"
-#include "screendump.h"
+#include "host/display/screendump.h"
 #include "stats.h"
 #include "vclock.h"
 

@@ -1,5 +1,5 @@
 /* The run loop around KVM_RUN. See engine_kvm.h. */
-#include "engine_kvm.h"
+#include "kvm.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -1,10 +1,10 @@
 /* Drives, controllers and what CMOS RAM says of them, put together from the command line. */
 #pragma once
 
-#include "../devices/fdc.h"
-#include "../devices/ide.h"
-#include "../devices/pci.h"
-#include "../devices/rtc.h"
+#include "devices/fdc.h"
+#include "devices/ide.h"
+#include "devices/pci.h"
+#include "devices/rtc.h"
 #include "drives.h"
 
 struct storage_wiring {

@@ -13,7 +13,7 @@
 
 #include <glib.h>
 
-#include "engine_bt.h"
+#include "bt_loop.h"
 #include "gates.h"
 #include "log.h"
 #include "mem.h"
