@@ -40,7 +40,9 @@ void apm_15(struct bregs *regs)
         regs->bx = 0x504d; /* "PM" */
         regs->cx = 0x0003; /* 16-bit and 32-bit interfaces */
         break;
-    case 0x01: case 0x02: case 0x03:
+    case 0x01:
+    case 0x02:
+    case 0x03:
         if (regs->bx) {
             apm_fail(regs, 0x09);
             break;
@@ -73,7 +75,11 @@ void apm_15(struct bregs *regs)
     case 0x05:
         yield_halt();
         break;
-    case 0x06: case 0x08: case 0x09: case 0x0d: case 0x0f:
+    case 0x06:
+    case 0x08:
+    case 0x09:
+    case 0x0d:
+    case 0x0f:
         break;
     case 0x07:
         if (regs->bx != 0x0001 && (regs->bx >> 8) == 0)

@@ -4,29 +4,29 @@
  */
 #include "bios.h"
 
-#define ATA_DATA 0
-#define ATA_ERROR 1 /* read */
+#define ATA_DATA     0
+#define ATA_ERROR    1 /* read */
 #define ATA_FEATURES 1
-#define ATA_COUNT 2
-#define ATA_LBA0 3
-#define ATA_LBA1 4
-#define ATA_LBA2 5
-#define ATA_DEVICE 6
-#define ATA_STATUS 7 /* read */
-#define ATA_COMMAND 7
+#define ATA_COUNT    2
+#define ATA_LBA0     3
+#define ATA_LBA1     4
+#define ATA_LBA2     5
+#define ATA_DEVICE   6
+#define ATA_STATUS   7 /* read */
+#define ATA_COMMAND  7
 
-#define BSY 0x80
+#define BSY  0x80
 #define DRDY 0x40
-#define DF 0x20
-#define DRQ 0x08
-#define ERR 0x01
+#define DF   0x20
+#define DRQ  0x08
+#define ERR  0x01
 
 #define NIEN 0x02
 #define SRST 0x04
 
 #define BM_COMMAND 0
-#define BM_STATUS 2
-#define BM_PRD 4
+#define BM_STATUS  2
+#define BM_PRD     4
 
 #define WAIT_MS 10000
 
@@ -92,14 +92,18 @@ static void pio_in(uint16_t port, uint16_t seg, uint16_t off, uint32_t words)
 {
     uint32_t di = off;
     __asm__ volatile("pushw %%es\n\tmovw %w3, %%es\n\tcld\n\trep insw (%%dx), %%es:(%%edi)\n\tpopw %%es"
-                     : "+D"(di), "+c"(words) : "d"(port), "r"(seg) : "memory");
+                     : "+D"(di), "+c"(words)
+                     : "d"(port), "r"(seg)
+                     : "memory");
 }
 
 static void pio_out(uint16_t port, uint16_t seg, uint16_t off, uint32_t words)
 {
     uint32_t si = off;
     __asm__ volatile("movw %w3, %%fs\n\tcld\n\trep outsw %%fs:(%%esi), (%%dx)"
-                     : "+S"(si), "+c"(words) : "d"(port), "r"(seg) : "memory");
+                     : "+S"(si), "+c"(words)
+                     : "d"(port), "r"(seg)
+                     : "memory");
 }
 
 /* INT 13h status of a failed command. */
@@ -159,8 +163,7 @@ static bool start_command(const struct transfer *t, uint32_t count, bool is_dma)
         outb((uint16_t)(base + ATA_LBA0), (uint8_t)lba);
         outb((uint16_t)(base + ATA_LBA1), (uint8_t)(lba >> 8));
         outb((uint16_t)(base + ATA_LBA2), (uint8_t)(lba >> 16));
-        outb((uint16_t)(base + ATA_DEVICE),
-             (uint8_t)(device | 0x40 | (is_48 ? 0 : (uint8_t)(lba >> 24) & 15)));
+        outb((uint16_t)(base + ATA_DEVICE), (uint8_t)(device | 0x40 | (is_48 ? 0 : (uint8_t)(lba >> 24) & 15)));
         if (t->is_verify)
             command = is_48 ? 0x42 : 0x40;
         else if (is_dma)
@@ -317,8 +320,8 @@ out:
 
 uint8_t atapi_read(struct drive *drive, uint32_t lba, uint32_t count, uint16_t seg, uint16_t off)
 {
-    uint8_t cdb[12] = {0x28, 0, (uint8_t)(lba >> 24), (uint8_t)(lba >> 16), (uint8_t)(lba >> 8), (uint8_t)lba,
-                       0, (uint8_t)(count >> 8), (uint8_t)count};
+    uint8_t cdb[12] = {0x28,         0, (uint8_t)(lba >> 24),  (uint8_t)(lba >> 16), (uint8_t)(lba >> 8),
+                       (uint8_t)lba, 0, (uint8_t)(count >> 8), (uint8_t)count};
     uint32_t got;
     uint8_t code = atapi_packet(drive, cdb, seg, off, count * 2048, &got);
     if (!code && got != count * 2048)
@@ -378,8 +381,8 @@ static void add_disk(uint8_t unit)
     drive->is_dma = bm_base && drive->is_lba && (identify[49] & 0x100);
     drive->is_lba48 = identify[83] & 0x400;
     if (drive->is_lba48)
-        drive->sectors = (uint64_t)identify[103] << 48 | (uint64_t)identify[102] << 32 |
-                         (uint32_t)identify[101] << 16 | identify[100];
+        drive->sectors = (uint64_t)identify[103] << 48 | (uint64_t)identify[102] << 32 | (uint32_t)identify[101] << 16 |
+                         identify[100];
     else if (drive->is_lba)
         drive->sectors = (uint32_t)identify[61] << 16 | identify[60];
     else

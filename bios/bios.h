@@ -144,8 +144,8 @@ int pci_next(unsigned bdf);
 int pci_find_class(uint32_t class_mask, uint32_t class_code, unsigned index); /* bus:devfn or -1 */
 int pci_find_device(uint16_t vendor, uint16_t device, unsigned index);
 void pci_init(void);
-void pci_shadow_roms(void);    /* C0000h to DFFFFh becomes RAM */
-void pci_lock_roms(void);      /* and, where ROMs are, and at F0000h, read-only */
+void pci_shadow_roms(void); /* C0000h to DFFFFh becomes RAM */
+void pci_lock_roms(void);   /* and, where ROMs are, and at F0000h, read-only */
 extern uint8_t pci_max_bus;
 void pci_bios(struct bregs *regs); /* INT 1Ah function B1h */
 uint32_t pci_map_rom(uint16_t bdf, uint32_t *size);
@@ -153,14 +153,14 @@ uint32_t pci_map_rom(uint16_t bdf, uint32_t *size);
 /* rom.c */
 void rom_run_video(void);
 void rom_run_others(void);
-extern uint32_t rom_end;       /* linear */
-extern uint16_t rom_bev[4];    /* segment of each ROM with a boot entry vector; its offset follows */
+extern uint32_t rom_end;    /* linear */
+extern uint16_t rom_bev[4]; /* segment of each ROM with a boot entry vector; its offset follows */
 extern uint16_t rom_bev_off[4];
 extern unsigned rom_bev_count;
 
 /* memory.c */
 void memory_size(void);
-extern uint32_t memory_below_4g;     /* bytes, from 0 */
+extern uint32_t memory_below_4g; /* bytes, from 0 */
 extern uint64_t memory_above_4g;
 extern struct e820_entry e820_map[E820_MAX];
 extern unsigned e820_count;
@@ -169,11 +169,11 @@ extern unsigned e820_count;
 enum drive_type { DRIVE_NONE, DRIVE_FLOPPY, DRIVE_HD, DRIVE_CD };
 
 struct drive {
-    uint8_t type;         /* enum drive_type */
-    uint8_t unit;         /* floppy 0-1; IDE channel << 1 | device */
+    uint8_t type; /* enum drive_type */
+    uint8_t unit; /* floppy 0-1; IDE channel << 1 | device */
     bool is_lba, is_lba48, is_dma;
     uint8_t multiple;
-    uint16_t block;       /* bytes in a sector */
+    uint16_t block; /* bytes in a sector */
     uint64_t sectors;
     struct geometry physical, logical;
     char model[41];
@@ -220,7 +220,7 @@ struct cd_emulation {
     uint32_t image_lba; /* in 2048-byte blocks */
     uint16_t load_seg, sectors;
     struct geometry geometry;
-    uint32_t size;      /* 512-byte sectors */
+    uint32_t size; /* 512-byte sectors */
 };
 extern struct cd_emulation cd_emulation;
 uint8_t cd_boot(struct drive *drive, uint16_t *seg, uint8_t *number); /* loads the boot image; 0 or an error */
@@ -257,9 +257,11 @@ uint16_t fw_cfg_file_u16(const char *name, uint16_t otherwise);
 void boot(void) __attribute__((noreturn));
 
 /* Interrupts, called by the stubs. */
+/* clang-format off */
 #define HANDLERS(X) \
     X(02) X(05) X(08) X(09) X(0e) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(1a) X(40) X(70) \
     X(74) X(75) X(76) X(irq_master) X(irq_slave) X(unknown)
+/* clang-format on */
 #define DECLARE(name) \
     void handle_##name(struct bregs *regs); \
     void entry_##name(void);

@@ -28,8 +28,11 @@ static void add(uint8_t kind, uint8_t index)
 
 static void add_kind(uint8_t kind)
 {
-    unsigned count = kind == BOOT_FLOPPY ? (floppy_count ? 1 : 0) : kind == BOOT_HD ? hd_count :
-                     kind == BOOT_CD ? cd_count : kind == BOOT_NET ? rom_bev_count : 0;
+    unsigned count = kind == BOOT_FLOPPY ? (floppy_count ? 1 : 0)
+                     : kind == BOOT_HD   ? hd_count
+                     : kind == BOOT_CD   ? cd_count
+                     : kind == BOOT_NET  ? rom_bev_count
+                                         : 0;
     for (unsigned i = 0; i < count; i++)
         add(kind, (uint8_t)i);
 }

@@ -140,8 +140,8 @@ uint8_t cd_emulated_transfer(struct transfer *t)
         if (code)
             return code;
         if (!t->is_verify)
-            far_copy(t->seg, (uint16_t)(t->off + n * 512), DATA_SEG,
-                     (uint16_t)((uint32_t)block + (lba & 3) * 512), 512);
+            far_copy(t->seg, (uint16_t)(t->off + n * 512), DATA_SEG, (uint16_t)((uint32_t)block + (lba & 3) * 512),
+                     512);
     }
     return 0;
 }
@@ -163,8 +163,8 @@ static uint8_t start_emulation(const struct bregs *regs)
                              .lba = peek32(regs->ds, (uint16_t)(regs->si + 4)),
                              .load_seg = peek16(regs->ds, (uint16_t)(regs->si + 12)),
                              .sectors = peek16(regs->ds, (uint16_t)(regs->si + 14))};
-    uint8_t unit = (uint8_t)(peek8(regs->ds, (uint16_t)(regs->si + 3)) << 1 |
-                             (peek8(regs->ds, (uint16_t)(regs->si + 8)) & 1));
+    uint8_t unit =
+        (uint8_t)(peek8(regs->ds, (uint16_t)(regs->si + 3)) << 1 | (peek8(regs->ds, (uint16_t)(regs->si + 8)) & 1));
     if (!image.media || image.media > 4)
         return 0x01;
     for (unsigned i = 0; i < cd_count; i++) {

@@ -6,19 +6,19 @@
 
 #define TICKS_PER_DAY 0x1800b0u
 
-#define RTC_SECONDS 0x00
+#define RTC_SECONDS       0x00
 #define RTC_SECONDS_ALARM 0x01
-#define RTC_MINUTES 0x02
+#define RTC_MINUTES       0x02
 #define RTC_MINUTES_ALARM 0x03
-#define RTC_HOURS 0x04
-#define RTC_HOURS_ALARM 0x05
-#define RTC_DAY 0x07
-#define RTC_MONTH 0x08
-#define RTC_YEAR 0x09
-#define RTC_A 0x0a
-#define RTC_B 0x0b
-#define RTC_C 0x0c
-#define RTC_CENTURY 0x32
+#define RTC_HOURS         0x04
+#define RTC_HOURS_ALARM   0x05
+#define RTC_DAY           0x07
+#define RTC_MONTH         0x08
+#define RTC_YEAR          0x09
+#define RTC_A             0x0a
+#define RTC_B             0x0b
+#define RTC_C             0x0c
+#define RTC_CENTURY       0x32
 
 #define A_UIP 0x80
 #define B_SET 0x80

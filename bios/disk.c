@@ -146,8 +146,13 @@ static void disk_1302(struct bregs *regs, const struct target *target)
         disk_fail(regs, target->geometry.heads ? 0x04 : 0x01);
         return;
     }
-    struct transfer t = {.drive = target->drive, .lba = lba, .count = regs->al, .seg = regs->es, .off = regs->bx,
-                         .is_write = regs->ah == 0x03, .is_verify = regs->ah == 0x04};
+    struct transfer t = {.drive = target->drive,
+                         .lba = lba,
+                         .count = regs->al,
+                         .seg = regs->es,
+                         .off = regs->bx,
+                         .is_write = regs->ah == 0x03,
+                         .is_verify = regs->ah == 0x04};
     if (lba + t.count > target->sectors) {
         regs->al = 0;
         disk_fail(regs, 0x04);
@@ -227,9 +232,12 @@ static void disk_1342(struct bregs *regs, const struct target *target)
         disk_fail(regs, 0x01);
         return;
     }
-    struct transfer t = {.drive = target->drive, .off = peek16(seg, (uint16_t)(si + 4)),
-                         .seg = peek16(seg, (uint16_t)(si + 6)), .is_write = regs->ah == 0x43,
-                         .is_verify = regs->ah == 0x44, .count = count};
+    struct transfer t = {.drive = target->drive,
+                         .off = peek16(seg, (uint16_t)(si + 4)),
+                         .seg = peek16(seg, (uint16_t)(si + 6)),
+                         .is_write = regs->ah == 0x43,
+                         .is_verify = regs->ah == 0x44,
+                         .count = count};
     t.lba = peek32(seg, (uint16_t)(si + 8)) | (uint64_t)peek32(seg, (uint16_t)(si + 12)) << 32;
     if (t.off == 0xffff && t.seg == 0xffff && regs->ah != 0x47) {
         /* EDD 3: a 64-bit linear address follows; below 1 MiB it is as good as a segment. */
@@ -351,8 +359,8 @@ static void disk_1348(struct bregs *regs, const struct target *target)
             poke8(seg, (uint16_t)(base + 9), ' ');
             poke16(seg, (uint16_t)(base + 18), command);
         }
-        far_copy(seg, (uint16_t)(base + 10), DATA_SEG,
-                 (uint16_t)((uint32_t)names + (drive->type == DRIVE_CD ? 12 : 4)), 8);
+        far_copy(seg, (uint16_t)(base + 10), DATA_SEG, (uint16_t)((uint32_t)names + (drive->type == DRIVE_CD ? 12 : 4)),
+                 8);
         poke8(seg, (uint16_t)(base + 26), drive->unit & 1);
         for (uint16_t i = 0; i < 35; i++)
             sum = (uint8_t)(sum + peek8(seg, (uint16_t)(base + i)));
@@ -432,7 +440,8 @@ void handle_13(struct bregs *regs)
         return;
     }
     switch (regs->ah) {
-    case 0x00: case 0x0d:
+    case 0x00:
+    case 0x0d:
         disk_return(regs, 0);
         break;
     case 0x01: {
@@ -442,17 +451,25 @@ void handle_13(struct bregs *regs)
         set_cf(regs, last != 0);
         break;
     }
-    case 0x02: case 0x03: case 0x04:
+    case 0x02:
+    case 0x03:
+    case 0x04:
         disk_1302(regs, &target);
         break;
     case 0x08:
         disk_1308(regs, &target);
         break;
-    case 0x05: case 0x06: case 0x07:
+    case 0x05:
+    case 0x06:
+    case 0x07:
         /* Formatting a track of an IDE disk changes nothing on it. */
         disk_return(regs, target.is_emulated || target.drive->type == DRIVE_CD ? 0x03 : 0);
         break;
-    case 0x09: case 0x10: case 0x12: case 0x13: case 0x14:
+    case 0x09:
+    case 0x10:
+    case 0x12:
+    case 0x13:
+    case 0x14:
         disk_return(regs, 0);
         break;
     case 0x0c: {
@@ -481,13 +498,18 @@ void handle_13(struct bregs *regs)
         regs->ah = 0x30; /* EDD 3.0 */
         set_cf(regs, false);
         break;
-    case 0x42: case 0x43: case 0x44: case 0x47:
+    case 0x42:
+    case 0x43:
+    case 0x44:
+    case 0x47:
         if (regs->dl < 0x80)
             disk_fail(regs, 0x01);
         else
             disk_1342(regs, &target);
         break;
-    case 0x45: case 0x46: case 0x49:
+    case 0x45:
+    case 0x46:
+    case 0x49:
         disk_1345(regs, &target);
         break;
     case 0x48:

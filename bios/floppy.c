@@ -4,27 +4,27 @@
  */
 #include "bios.h"
 
-#define DOR 0x3f2
-#define MSR 0x3f4
+#define DOR  0x3f2
+#define MSR  0x3f4
 #define FIFO 0x3f5
-#define DIR 0x3f7 /* read */
-#define CCR 0x3f7 /* write */
+#define DIR  0x3f7 /* read */
+#define CCR  0x3f7 /* write */
 
 #define RQM 0x80
 #define DIO 0x40
 
 /* INT 13h status */
-#define FD_BAD_COMMAND 0x01
-#define FD_NO_ADDRESS_MARK 0x02
-#define FD_WRITE_PROTECTED 0x03
+#define FD_BAD_COMMAND      0x01
+#define FD_NO_ADDRESS_MARK  0x02
+#define FD_WRITE_PROTECTED  0x03
 #define FD_SECTOR_NOT_FOUND 0x04
-#define FD_CHANGED 0x06
-#define FD_DMA_OVERRUN 0x08
-#define FD_DMA_BOUNDARY 0x09
-#define FD_CRC 0x10
-#define FD_CONTROLLER 0x20
-#define FD_SEEK 0x40
-#define FD_TIMEOUT 0x80
+#define FD_CHANGED          0x06
+#define FD_DMA_OVERRUN      0x08
+#define FD_DMA_BOUNDARY     0x09
+#define FD_CRC              0x10
+#define FD_CONTROLLER       0x20
+#define FD_SEEK             0x40
+#define FD_TIMEOUT          0x80
 
 /* Drive types as CMOS byte 10h has them. */
 struct floppy_type {
@@ -45,7 +45,7 @@ static const struct floppy_type types[] = {
 };
 
 static uint8_t drive_type[2];
-static uint8_t known_rate[2];    /* of the medium, 0xff: not known */
+static uint8_t known_rate[2]; /* of the medium, 0xff: not known */
 static uint8_t result[7];
 
 static void fail_log(const char *what, uint8_t code)
@@ -248,8 +248,7 @@ static void set_rate(uint8_t drive, uint8_t rate)
     /* Media state: rate, double step, established. */
     bool double_step = drive_type[drive] == 2 && rate == 1;
     uint8_t kind = drive_type[drive] == 1 ? 3 : drive_type[drive] == 2 ? (rate == 0 ? 5 : 4) : 7;
-    poke8(BDA_SEG, (uint16_t)(BDA_FD_MEDIA + drive),
-          (uint8_t)(rate << 6 | (double_step ? 0x20 : 0) | 0x10 | kind));
+    poke8(BDA_SEG, (uint16_t)(BDA_FD_MEDIA + drive), (uint8_t)(rate << 6 | (double_step ? 0x20 : 0) | 0x10 | kind));
 }
 
 static void forget_medium(uint8_t drive)
@@ -306,8 +305,8 @@ static uint8_t dma_setup(uint32_t at, uint32_t bytes, uint8_t mode)
     return 0;
 }
 
-#define DMA_VERIFY 0x40
-#define DMA_READ_MEMORY 0x48 /* the FDC writes */
+#define DMA_VERIFY       0x40
+#define DMA_READ_MEMORY  0x48 /* the FDC writes */
 #define DMA_WRITE_MEMORY 0x44
 
 static uint8_t table_byte(unsigned n)
@@ -331,8 +330,15 @@ static uint8_t track_transfer(const struct request *r, uint8_t head, uint8_t sec
     code = dma_setup(at, count * 512, mode);
     if (code)
         return code;
-    uint8_t bytes[9] = {r->function == 0x03 ? 0x45 : 0x66, (uint8_t)(head << 2 | r->drive), r->cylinder, head, sector, 2,
-                        (uint8_t)(sector + count - 1), table_byte(5), 0xff};
+    uint8_t bytes[9] = {r->function == 0x03 ? 0x45 : 0x66,
+                        (uint8_t)(head << 2 | r->drive),
+                        r->cylinder,
+                        head,
+                        sector,
+                        2,
+                        (uint8_t)(sector + count - 1),
+                        table_byte(5),
+                        0xff};
     irq_expect();
     if (!command(bytes, 9) || !irq_wait(5000) || !read_result(7)) {
         controller_reset();
@@ -433,8 +439,14 @@ static void floppy_return(struct bregs *regs, uint8_t code)
 
 static void floppy_1302(struct bregs *regs)
 {
-    struct request r = {.function = regs->ah, .drive = regs->dl, .cylinder = regs->ch, .head = regs->dh,
-                        .sector = regs->cl, .count = regs->al, .seg = regs->es, .off = regs->bx};
+    struct request r = {.function = regs->ah,
+                        .drive = regs->dl,
+                        .cylinder = regs->ch,
+                        .head = regs->dh,
+                        .sector = regs->cl,
+                        .count = regs->al,
+                        .seg = regs->es,
+                        .off = regs->bx};
     uint8_t done = 0, code;
 
     if (r.head > 1 || (r.function != 0x05 && (!r.sector || !r.count)) || r.cylinder > 84) {
@@ -549,7 +561,10 @@ void floppy_13(struct bregs *regs)
         set_cf(regs, last != 0);
         break;
     }
-    case 0x02: case 0x03: case 0x04: case 0x05:
+    case 0x02:
+    case 0x03:
+    case 0x04:
+    case 0x05:
         floppy_1302(regs);
         break;
     case 0x08:
@@ -569,7 +584,8 @@ void floppy_13(struct bregs *regs)
         }
         motor_timeout();
         break;
-    case 0x17: case 0x18:
+    case 0x17:
+    case 0x18:
         floppy_1317(regs);
         break;
     case 0x41: /* no extensions here; callers ask everybody */

@@ -2,7 +2,7 @@
 #include "bios.h"
 
 #define SELECTOR 0x510
-#define DATA 0x511
+#define DATA     0x511
 
 static void read_item(uint16_t selector, void *to, uint32_t len)
 {

@@ -4,12 +4,12 @@
  */
 #include "bios.h"
 
-#define KBD_DATA 0x60
-#define KBD_STATUS 0x64
+#define KBD_DATA    0x60
+#define KBD_STATUS  0x64
 #define KBD_COMMAND 0x64
-#define STATUS_OBF 0x01
-#define STATUS_IBF 0x02
-#define STATUS_AUX 0x20
+#define STATUS_OBF  0x01
+#define STATUS_IBF  0x02
+#define STATUS_AUX  0x20
 
 /* 40:17 */
 #define FLAG_RSHIFT 0x01
@@ -26,11 +26,11 @@
 #define HELD_SYSREQ 0x04
 #define HELD_PAUSE  0x08 /* not a key: pause is on */
 /* 40:96 */
-#define LAST_E1     0x01
-#define LAST_E0     0x02
-#define HELD_RCTRL  0x04
-#define HELD_RALT   0x08
-#define ENHANCED    0x10
+#define LAST_E1    0x01
+#define LAST_E0    0x02
+#define HELD_RCTRL 0x04
+#define HELD_RALT  0x08
+#define ENHANCED   0x10
 
 /* --- 8042 --- */
 
@@ -196,7 +196,8 @@ static void reboot(void)
 static bool modifier_key(uint8_t code, bool down, bool is_e0)
 {
     switch (code) {
-    case 0x2a: case 0x36:
+    case 0x2a:
+    case 0x36:
         if (!is_e0) /* E0 2A is the keyboard's fake shift around grey keys */
             change_flag(BDA_KBD_FLAGS0, code == 0x2a ? FLAG_LSHIFT : FLAG_RSHIFT, down);
         return true;
@@ -312,8 +313,7 @@ static void key_event(uint8_t byte)
     }
     if ((flags & FLAG_ALT) && !is_e0 && code >= 0x47 && code <= 0x52 && code != 0x4a && code != 0x4e) {
         static const uint8_t digit[] = {7, 8, 9, 0, 4, 5, 6, 0, 1, 2, 3, 0};
-        poke8(BDA_SEG, BDA_ALT_KEYPAD,
-              (uint8_t)(peek8(BDA_SEG, BDA_ALT_KEYPAD) * 10 + digit[code - 0x47]));
+        poke8(BDA_SEG, BDA_ALT_KEYPAD, (uint8_t)(peek8(BDA_SEG, BDA_ALT_KEYPAD) * 10 + digit[code - 0x47]));
         return;
     }
     uint16_t key = keymap_translate(code, is_e0, flags);
@@ -441,7 +441,8 @@ void handle_16(struct bregs *regs)
         break;
     }
     case 0x25: /* some keyboard drivers ask; they want to see it unchanged */
-    case 0x92: case 0xa2:
+    case 0x92:
+    case 0xa2:
         if (regs->ah == 0x92)
             regs->ah = 0x80; /* function 10h is there */
         break;

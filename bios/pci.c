@@ -4,27 +4,27 @@
  */
 #include "bios.h"
 
-#define VENDOR 0x00
-#define COMMAND 0x04
+#define VENDOR         0x00
+#define COMMAND        0x04
 #define CLASS_REVISION 0x08
-#define HEADER_TYPE 0x0e
-#define BAR0 0x10
-#define ROM_BAR 0x30
-#define IRQ_LINE 0x3c
-#define IRQ_PIN 0x3d
+#define HEADER_TYPE    0x0e
+#define BAR0           0x10
+#define ROM_BAR        0x30
+#define IRQ_LINE       0x3c
+#define IRQ_PIN        0x3d
 
-#define CMD_IO 1u
+#define CMD_IO     1u
 #define CMD_MEMORY 2u
 #define CMD_MASTER 4u
 
-#define IO_FIRST 0xc000u
+#define IO_FIRST   0xc000u
 #define MMIO_FIRST 0xe0000000u
-#define MMIO_END 0xfec00000u
-#define PM_BASE 0xb000u
+#define MMIO_END   0xfec00000u
+#define PM_BASE    0xb000u
 
-#define PIIX_ISA 0x70008086u  /* PIIX3, device:vendor */
+#define PIIX_ISA  0x70008086u /* PIIX3, device:vendor */
 #define PIIX4_ISA 0x71108086u
-#define PIIX4_PM 0x71138086u
+#define PIIX4_PM  0x71138086u
 
 uint8_t pci_max_bus;
 
@@ -197,11 +197,11 @@ uint32_t pci_map_rom(uint16_t bdf, uint32_t *size)
 
 /* --- INT 1Ah, B1xx --- */
 
-#define PCI_OK 0x00
-#define PCI_UNSUPPORTED 0x81
-#define PCI_BAD_VENDOR 0x83
-#define PCI_NOT_FOUND 0x86
-#define PCI_BAD_REGISTER 0x87
+#define PCI_OK               0x00
+#define PCI_UNSUPPORTED      0x81
+#define PCI_BAD_VENDOR       0x83
+#define PCI_NOT_FOUND        0x86
+#define PCI_BAD_REGISTER     0x87
 #define PCI_BUFFER_TOO_SMALL 0x89
 
 static void pci_return(struct bregs *regs, uint8_t code)
@@ -262,7 +262,12 @@ void pci_bios(struct bregs *regs)
     case 0x03:
         pci_found(regs, pci_find_class(0xffffff, regs->ecx & 0xffffff, regs->si));
         break;
-    case 0x08: case 0x09: case 0x0a: case 0x0b: case 0x0c: case 0x0d:
+    case 0x08:
+    case 0x09:
+    case 0x0a:
+    case 0x0b:
+    case 0x0c:
+    case 0x0d:
         pci_access(regs);
         break;
     case 0x0e: { /* ES:DI: size, offset, segment of a buffer */

@@ -38,11 +38,11 @@ static void pit_init(void)
 static void vectors_init(void)
 {
     static void (*const specific[256])(void) = {
-        [0x02] = entry_02, [0x05] = entry_05, [0x08] = entry_08, [0x09] = entry_09, [0x0e] = entry_0e,
-        [0x10] = entry_10, [0x11] = entry_11, [0x12] = entry_12, [0x13] = entry_13, [0x14] = entry_14,
-        [0x15] = entry_15, [0x16] = entry_16, [0x17] = entry_17, [0x18] = entry_18, [0x19] = entry_19,
+        [0x02] = entry_02, [0x05] = entry_05,   [0x08] = entry_08,   [0x09] = entry_09, [0x0e] = entry_0e,
+        [0x10] = entry_10, [0x11] = entry_11,   [0x12] = entry_12,   [0x13] = entry_13, [0x14] = entry_14,
+        [0x15] = entry_15, [0x16] = entry_16,   [0x17] = entry_17,   [0x18] = entry_18, [0x19] = entry_19,
         [0x1a] = entry_1a, [0x1b] = entry_iret, [0x1c] = entry_iret, [0x40] = entry_40, [0x4a] = entry_iret,
-        [0x70] = entry_70, [0x74] = entry_74, [0x75] = entry_75, [0x76] = entry_76};
+        [0x70] = entry_70, [0x74] = entry_74,   [0x75] = entry_75,   [0x76] = entry_76};
 
     for (unsigned i = 0; i < 256; i++) {
         void (*entry)(void) = specific[i];
@@ -100,8 +100,7 @@ static void font_init(void)
 static void banner(void)
 {
     printf("Ringer BIOS %s\n", RINGER_VERSION);
-    printf("Memory: %u KiB\n", 640 + (memory_below_4g - 0x100000) / 1024 +
-           (uint32_t)(memory_above_4g >> 10));
+    printf("Memory: %u KiB\n", 640 + (memory_below_4g - 0x100000) / 1024 + (uint32_t)(memory_above_4g >> 10));
 }
 
 void post(void)

@@ -23,10 +23,10 @@ struct e820_entry {
     uint64_t base, size;
     uint32_t type;
 };
-#define E820_MAX 10
-#define E820_RAM 1
+#define E820_MAX      10
+#define E820_RAM      1
 #define E820_RESERVED 2
-#define E820_ACPI 3
+#define E820_ACPI     3
 unsigned e820_build(struct e820_entry *map, uint32_t low_end, uint32_t below_4g, uint64_t above_4g);
 
 /* Set-1 scan code and shift flags (40:17) to what INT 16h returns; 0: nothing. is_e0: behind an E0 prefix. */

@@ -5,7 +5,7 @@
 #include "bios.h"
 
 #define ROM_LIMIT 0xe0000
-#define ROM_STEP 0x800
+#define ROM_STEP  0x800
 
 uint32_t rom_end = 0xc0000;
 uint16_t rom_bev[4], rom_bev_off[4];

@@ -4,9 +4,9 @@
  */
 #include "bios.h"
 
-#define LSR 5
-#define MSR 6
-#define LSR_DR 0x01
+#define LSR      5
+#define MSR      6
+#define LSR_DR   0x01
 #define LSR_THRE 0x20
 
 static bool has_uart(uint16_t base)

@@ -31,7 +31,8 @@ static void good(struct bregs *regs)
 static void a20_15(struct bregs *regs)
 {
     switch (regs->al) {
-    case 0x00: case 0x01:
+    case 0x00:
+    case 0x01:
         outb(0x92, (uint8_t)((inb(0x92) & ~3) | (regs->al ? 2 : 0)));
         good(regs);
         break;
@@ -177,7 +178,9 @@ void handle_15(struct bregs *regs)
     case 0x53:
         apm_15(regs);
         break;
-    case 0x80: case 0x81: case 0x82: /* device open, close, program end: for those who hook */
+    case 0x80:
+    case 0x81:
+    case 0x82: /* device open, close, program end: for those who hook */
     case 0x85: /* Sys Req */
     case 0x90: /* device busy */
     case 0x91: /* device interrupt is there */

@@ -7,7 +7,7 @@
 #include "bios.h"
 
 #define F_TABLES_BYTES 0x800
-#define IRQ_MASK 0x0c00 /* 10 and 11 */
+#define IRQ_MASK       0x0c00 /* 10 and 11 */
 
 extern const uint8_t f_tables[];
 extern const uint8_t acpi_dsdt[];
@@ -51,8 +51,8 @@ static struct {
     uint32_t compatible, miniport;
     uint8_t reserved[11], checksum;
     struct pir_slot slots[PIR_SLOTS];
-} __attribute__((packed)) pir = {
-    .signature = "$PIR", .version = 0x0100, .router_devfn = 1 << 3, .exclusive = IRQ_MASK, .compatible = 0x122e8086};
+} __attribute__((packed))
+pir = {.signature = "$PIR", .version = 0x0100, .router_devfn = 1 << 3, .exclusive = IRQ_MASK, .compatible = 0x122e8086};
 
 const void *const pir_slots = pir.slots;
 uint16_t pir_slots_len;
@@ -102,8 +102,12 @@ struct pnp {
     uint32_t protected_data_base;
 } __attribute__((packed));
 
-struct pnp pnp_header = {.signature = "$PnP", .version = 0x10, .length = sizeof(struct pnp), .real_seg = CODE_SEG,
-                         .protected_base = CODE_SEG * 16, .real_data_seg = DATA_SEG,
+struct pnp pnp_header = {.signature = "$PnP",
+                         .version = 0x10,
+                         .length = sizeof(struct pnp),
+                         .real_seg = CODE_SEG,
+                         .protected_base = CODE_SEG * 16,
+                         .real_data_seg = DATA_SEG,
                          .protected_data_base = DATA_SEG * 16};
 
 static void build_pnp(void)
@@ -160,7 +164,10 @@ static uint32_t cpuid_signature(uint32_t *features)
     *features = 0;
     /* CPUID is there if the ID flag can be changed. */
     __asm__ volatile("pushfl\n\tpopl %0\n\tmovl %0, %1\n\txorl $0x200000, %0\n\tpushl %0\n\tpopfl\n\t"
-                     "pushfl\n\tpopl %0\n\tpushl %1\n\tpopfl" : "=&r"(flags), "=&r"(eax) : : "cc");
+                     "pushfl\n\tpopl %0\n\tpushl %1\n\tpopfl"
+                     : "=&r"(flags), "=&r"(eax)
+                     :
+                     : "cc");
     if (!((flags ^ eax) & 0x200000))
         return 0;
     __asm__ volatile("cpuid" : "=a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx) : "a"(1));
@@ -170,7 +177,8 @@ static uint32_t cpuid_signature(uint32_t *features)
 
 static void build_smbios(void)
 {
-    static const char bios_text[] = "Ringer\0" RINGER_VERSION "\0" "11/22/2026";
+    static const char bios_text[] = "Ringer\0" RINGER_VERSION "\0"
+                                    "11/22/2026";
     static const char system_text[] = "Ringer\0PC (i440FX + PIIX3)\0" RINGER_VERSION;
     static const char case_text[] = "Ringer";
     static const char cpu_text[] = "CPU 0\0Ringer";
@@ -180,8 +188,8 @@ static void build_smbios(void)
 
     mib += (uint32_t)(memory_above_4g >> 20);
 
-    uint8_t bios[0x18] = {[4] = 1, 2, [6] = 0x00, 0xe0, [8] = 3, [9] = 1, [10] = 0x80, 0x98, [18] = 0x00, 0x04,
-                          [0x14] = 0, 1, 0xff, 0xff};
+    uint8_t bios[0x18] = {[4] = 1, 2,           [6] = 0x00, 0xe0,       [8] = 3, [9] = 1, [10] = 0x80,
+                          0x98,    [18] = 0x00, 0x04,       [0x14] = 0, 1,       0xff,    0xff};
     smbios_add(0, bios, sizeof(bios), bios_text, sizeof(bios_text));
 
     uint8_t system[0x1b] = {[4] = 1, 2, 3, 0, [0x18] = 6};
@@ -190,8 +198,8 @@ static void build_smbios(void)
     uint8_t chassis[0x0d] = {[4] = 1, [5] = 1, [9] = 3, 3, 3, 2};
     smbios_add(3, chassis, sizeof(chassis), case_text, sizeof(case_text));
 
-    uint8_t cpu[0x23] = {[4] = 1, [5] = 3, [6] = 1, [7] = 2, [0x18] = 0x41, [0x19] = 1, [0x1a] = 0xff, 0xff, 0xff,
-                         0xff, 0xff, 0xff};
+    uint8_t cpu[0x23] = {
+        [4] = 1, [5] = 3, [6] = 1, [7] = 2, [0x18] = 0x41, [0x19] = 1, [0x1a] = 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
     memcpy(cpu + 8, &signature, 4);
     memcpy(cpu + 12, &features, 4);
     smbios_add(4, cpu, sizeof(cpu), cpu_text, sizeof(cpu_text));
@@ -229,8 +237,8 @@ static void build_smbios(void)
         uint32_t table;
         uint16_t count;
         uint8_t bcd;
-    } __attribute__((packed)) entry = {.signature = "_SM_", .length = 0x1f, .major = 2, .minor = 4,
-                                       .dmi = "_DMI_", .bcd = 0x24};
+    } __attribute__((packed))
+    entry = {.signature = "_SM_", .length = 0x1f, .major = 2, .minor = 4, .dmi = "_DMI_", .bcd = 0x24};
     entry.largest = (uint16_t)smbios_largest;
     entry.table_length = (uint16_t)smbios_used;
     entry.table = linear_of(smbios);
@@ -242,9 +250,9 @@ static void build_smbios(void)
 
 /* --- APICs --- */
 
-#define LAPIC 0xfee00000u
-#define IOAPIC 0xfec00000u
-#define HPET 0xfed00000u
+#define LAPIC     0xfee00000u
+#define IOAPIC    0xfec00000u
+#define HPET      0xfed00000u
 #define IOAPIC_ID 1
 
 static uint32_t read_physical(uint32_t at)
@@ -307,8 +315,14 @@ static void build_mp(void)
     at += 8;
     memcpy(at, "\1\1ISA   ", 8);
     at += 8;
-    const uint8_t ioapic[8] = {2, IOAPIC_ID, 0x11, 1, (uint8_t)IOAPIC, (uint8_t)(IOAPIC >> 8),
-                               (uint8_t)(IOAPIC >> 16), (uint8_t)(IOAPIC >> 24)};
+    const uint8_t ioapic[8] = {2,
+                               IOAPIC_ID,
+                               0x11,
+                               1,
+                               (uint8_t)IOAPIC,
+                               (uint8_t)(IOAPIC >> 8),
+                               (uint8_t)(IOAPIC >> 16),
+                               (uint8_t)(IOAPIC >> 24)};
     memcpy(at, ioapic, 8);
     at += 8;
     count += 3;

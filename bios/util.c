@@ -136,8 +136,8 @@ void printf(const char *text, ...)
 
 void log_unknown(const char *which, const struct bregs *regs)
 {
-    dprintf("%s: unknown call ax=%04x bx=%04x cx=%04x dx=%04x from %04x:%04x\n", which, regs->ax, regs->bx,
-            regs->cx, regs->dx, regs->cs, regs->ip);
+    dprintf("%s: unknown call ax=%04x bx=%04x cx=%04x dx=%04x from %04x:%04x\n", which, regs->ax, regs->bx, regs->cx,
+            regs->dx, regs->cs, regs->ip);
 }
 
 /* --- Calls out --- */
@@ -176,7 +176,7 @@ void cmos_write(uint8_t index, uint8_t value)
 
 /* --- Time-outs --- */
 
-#define PM_TIMER_HZ 3579545u
+#define PM_TIMER_HZ   3579545u
 #define REFRESH_TICKS 54u /* of the PM timer in one change of port 61h bit 4, 15.085 us */
 
 uint16_t pm_base; /* 0: no power management function; the refresh bit counts then */

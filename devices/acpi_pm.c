@@ -18,8 +18,8 @@
 #define PM1_PWRBTN_STS 0x0100u
 #define PM1_RTC_STS    0x0400u
 #define PM1_WAK_STS    0x8000u
-#define PM1_STS_BITS (PM1_TMR_STS | PM1_BM_STS | PM1_GBL_STS | PM1_PWRBTN_STS | PM1_RTC_STS | PM1_WAK_STS)
-#define PM1_EN_BITS  (PM1_TMR_STS | PM1_GBL_STS | PM1_PWRBTN_STS | PM1_RTC_STS)
+#define PM1_STS_BITS   (PM1_TMR_STS | PM1_BM_STS | PM1_GBL_STS | PM1_PWRBTN_STS | PM1_RTC_STS | PM1_WAK_STS)
+#define PM1_EN_BITS    (PM1_TMR_STS | PM1_GBL_STS | PM1_PWRBTN_STS | PM1_RTC_STS)
 
 #define PM1_CNT_SCI_EN  0x0001u
 #define PM1_CNT_BM_RLD  0x0002u
@@ -34,7 +34,7 @@ struct acpi_pm_regs {
     uint16_t gpe_sts, gpe_en;
     uint8_t apmc, apms;
     uint8_t scratch[ACPI_PM_SIZE]; /* the rest of the block: processor control, device monitors */
-    int64_t seen_toggle; /* number of the last change of the timer's bit 23 that TMR_STS reflects */
+    int64_t seen_toggle;           /* number of the last change of the timer's bit 23 that TMR_STS reflects */
 };
 
 struct acpi_pm {
@@ -68,8 +68,7 @@ static void acpi_pm_update_irq(struct acpi_pm *pm)
 
     if ((regs->pm1_en & PM1_TMR_STS) && !(regs->pm1_sts & PM1_TMR_STS)) {
         __int128 next = (__int128)(toggle + 1) * TOGGLE_PERIOD;
-        vtimer_arm(pm->timer,
-                   (int64_t)((next * NS_PER_SECOND + ACPI_PM_TIMER_HZ - 1) / ACPI_PM_TIMER_HZ));
+        vtimer_arm(pm->timer, (int64_t)((next * NS_PER_SECOND + ACPI_PM_TIMER_HZ - 1) / ACPI_PM_TIMER_HZ));
     } else {
         vtimer_cancel(pm->timer);
     }
@@ -89,8 +88,7 @@ void acpi_pm_press_power_button(struct acpi_pm *pm)
 static void pm1_cnt_write(struct acpi_pm *pm, uint16_t value)
 {
     /* SCI_EN is the firmware's to set (through SMI_CMD); SLP_EN reads as zero. */
-    pm->regs.pm1_cnt = (pm->regs.pm1_cnt & PM1_CNT_SCI_EN) |
-                       (value & (PM1_CNT_BM_RLD | PM1_CNT_SLP_TYP));
+    pm->regs.pm1_cnt = (pm->regs.pm1_cnt & PM1_CNT_SCI_EN) | (value & (PM1_CNT_BM_RLD | PM1_CNT_SLP_TYP));
     if (value & PM1_CNT_SLP_EN) {
         unsigned type = (value & PM1_CNT_SLP_TYP) >> 10;
         if (type == ACPI_SLP_TYP_S5)
@@ -242,11 +240,9 @@ static void acpi_pm_reset(void *dev)
 }
 
 static const struct state_field acpi_pm_fields[] = {
-    STATE_FIELD(acpi_pm_regs, pm1_sts), STATE_FIELD(acpi_pm_regs, pm1_en),
-    STATE_FIELD(acpi_pm_regs, pm1_cnt), STATE_FIELD(acpi_pm_regs, gpe_sts),
-    STATE_FIELD(acpi_pm_regs, gpe_en),  STATE_FIELD(acpi_pm_regs, apmc),
-    STATE_FIELD(acpi_pm_regs, apms),    STATE_FIELD(acpi_pm_regs, scratch),
-    STATE_FIELD(acpi_pm_regs, seen_toggle),
+    STATE_FIELD(acpi_pm_regs, pm1_sts), STATE_FIELD(acpi_pm_regs, pm1_en),  STATE_FIELD(acpi_pm_regs, pm1_cnt),
+    STATE_FIELD(acpi_pm_regs, gpe_sts), STATE_FIELD(acpi_pm_regs, gpe_en),  STATE_FIELD(acpi_pm_regs, apmc),
+    STATE_FIELD(acpi_pm_regs, apms),    STATE_FIELD(acpi_pm_regs, scratch), STATE_FIELD(acpi_pm_regs, seen_toggle),
 };
 static const struct state_layout acpi_pm_layout = {1, G_N_ELEMENTS(acpi_pm_fields), acpi_pm_fields};
 
@@ -270,9 +266,8 @@ static void acpi_pm_dump(void *dev, GString *out)
 {
     struct acpi_pm *pm = dev;
     g_string_append_printf(out, "acpi: base=%x sts=%04x en=%04x cnt=%04x gpe=%04x/%04x timer=%06x\n",
-                           pm->mapped ? pm->base : 0, pm->regs.pm1_sts, pm->regs.pm1_en,
-                           pm->regs.pm1_cnt, pm->regs.gpe_sts, pm->regs.gpe_en,
-                           (unsigned)(pm_timer_count() & 0xffffff));
+                           pm->mapped ? pm->base : 0, pm->regs.pm1_sts, pm->regs.pm1_en, pm->regs.pm1_cnt,
+                           pm->regs.gpe_sts, pm->regs.gpe_en, (unsigned)(pm_timer_count() & 0xffffff));
 }
 
 const struct device_ops acpi_pm_ops = {"acpi_pm", acpi_pm_reset, acpi_pm_save, acpi_pm_load, acpi_pm_dump};
@@ -295,7 +290,7 @@ struct acpi_pm *acpi_pm_new(struct pci_bus *bus, const struct irq *sci, const st
     dev->writable[PMREGMISC] = 0x01;
     for (unsigned reg = 0x44; reg < 0x80; reg++)
         dev->writable[reg] = 0xff; /* device activity and resources: kept, without effect */
-    dev->config[0x5b] = 0x02; /* APMC_EN: tells firmware that SMM is taken care of, for there is none */
+    dev->config[0x5b] = 0x02;      /* APMC_EN: tells firmware that SMM is taken care of, for there is none */
     dev->config_written = acpi_pm_config_written;
     pci_plug(bus, dev, PCI_DEVFN(1, 3));
 

@@ -42,19 +42,17 @@ static bool address_get(const struct ide_drive *drive, uint64_t *lba)
     const struct ide_drive_regs *regs = &drive->regs;
 
     if (is_ext(regs->command)) {
-        *lba = (uint64_t)regs->hob_hcyl << 40 | (uint64_t)regs->hob_lcyl << 32 |
-               (uint64_t)regs->hob_sector << 24 | (uint32_t)regs->hcyl << 16 | (uint32_t)regs->lcyl << 8 |
-               regs->sector;
+        *lba = (uint64_t)regs->hob_hcyl << 40 | (uint64_t)regs->hob_lcyl << 32 | (uint64_t)regs->hob_sector << 24 |
+               (uint32_t)regs->hcyl << 16 | (uint32_t)regs->lcyl << 8 | regs->sector;
         return true;
     }
     if (regs->select & SEL_LBA) {
-        *lba = (uint32_t)(regs->select & 15) << 24 | (uint32_t)regs->hcyl << 16 | (uint32_t)regs->lcyl << 8 |
-               regs->sector;
+        *lba =
+            (uint32_t)(regs->select & 15) << 24 | (uint32_t)regs->hcyl << 16 | (uint32_t)regs->lcyl << 8 | regs->sector;
         return true;
     }
     uint32_t cylinder = (uint32_t)regs->hcyl << 8 | regs->lcyl, head = regs->select & 15;
-    if (head >= regs->heads || regs->sector == 0 || regs->sector > regs->track_sectors ||
-        cylinder >= regs->cylinders)
+    if (head >= regs->heads || regs->sector == 0 || regs->sector > regs->track_sectors || cylinder >= regs->cylinders)
         return false;
     *lba = ((uint64_t)cylinder * regs->heads + head) * regs->track_sectors + regs->sector - 1;
     return true;
@@ -392,9 +390,12 @@ void ata_set_features(struct ide_drive *drive)
     case 0x55:
         regs->look_ahead = regs->feature == 0xaa;
         break;
-    case 0x66: case 0xcc: /* keep or restore settings at a soft reset: they always stay */
-    case 0x05: case 0x85: /* advanced power management */
-    case 0x42: case 0xc2: /* acoustics */
+    case 0x66:
+    case 0xcc: /* keep or restore settings at a soft reset: they always stay */
+    case 0x05:
+    case 0x85: /* advanced power management */
+    case 0x42:
+    case 0xc2: /* acoustics */
         break;
     default:
         ide_abort(drive);
@@ -481,7 +482,7 @@ void ata_identify(struct ide_drive *drive)
     ide_put_string(words + 46, 8, "1.0");
     ide_put_string(words + 54, 40, "RINGER HARDDISK");
     put16(words, 47, 0x8000 | MULTIPLE_MAX);
-    put16(words, 48, 1); /* 32-bit data port */
+    put16(words, 48, 1);      /* 32-bit data port */
     put16(words, 49, 0x0b00); /* IORDY, LBA, DMA */
     put16(words, 51, 0x0200); /* PIO and DMA cycle times */
     put16(words, 52, 0x0200);
@@ -500,7 +501,7 @@ void ata_identify(struct ide_drive *drive)
     put16(words, 64, 0x0003); /* PIO 3 and 4 */
     for (unsigned word = 65; word <= 68; word++)
         put16(words, word, 120); /* ns */
-    put16(words, 80, 0x00f0); /* ATA-4 to ATA/ATAPI-7 */
+    put16(words, 80, 0x00f0);    /* ATA-4 to ATA/ATAPI-7 */
     put16(words, 81, 0x0016);
     put16(words, 82, 0x4061); /* NOP, look-ahead, write cache, SMART */
     put16(words, 83, 0x7400); /* FLUSH CACHE (EXT), 48 bits */
@@ -518,13 +519,13 @@ void ata_identify(struct ide_drive *drive)
 
 /* Attribute, flags, normalized value, worst, threshold, raw. A drive that never wears out. */
 static const uint8_t smart_attributes[][6] = {
-    {0x01, 0x03, 100, 100, 6, 0},  /* raw read error rate */
-    {0x03, 0x03, 100, 100, 0, 16}, /* spin-up time */
+    {0x01, 0x03, 100, 100, 6, 0},    /* raw read error rate */
+    {0x03, 0x03, 100, 100, 0, 16},   /* spin-up time */
     {0x04, 0x02, 100, 100, 20, 100}, /* start/stop count */
-    {0x05, 0x03, 100, 100, 36, 0}, /* reallocated sectors */
-    {0x09, 0x03, 100, 100, 0, 1},  /* power-on hours */
-    {0x0c, 0x03, 100, 100, 0, 0},  /* power cycles */
-    {0xbe, 0x03, 69, 69, 50, 31},  /* temperature */
+    {0x05, 0x03, 100, 100, 36, 0},   /* reallocated sectors */
+    {0x09, 0x03, 100, 100, 0, 1},    /* power-on hours */
+    {0x0c, 0x03, 100, 100, 0, 0},    /* power cycles */
+    {0xbe, 0x03, 69, 69, 50, 31},    /* temperature */
 };
 
 static void smart_data(uint8_t *sector, bool thresholds)

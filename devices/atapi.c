@@ -454,11 +454,11 @@ static unsigned mode_page(const struct ide_drive *drive, uint8_t *out, uint8_t p
         memset(out, 0, 20);
         out[0] = 0x2a;
         out[1] = 18;
-        out[2] = 0x3b; /* reads CD-R, CD-RW, DVD-ROM, DVD-R */
-        out[4] = 0x70; /* mode 2 forms, multi-session */
-        out[5] = 0x03; /* CD-DA commands */
+        out[2] = 0x3b;                                        /* reads CD-R, CD-RW, DVD-ROM, DVD-R */
+        out[4] = 0x70;                                        /* mode 2 forms, multi-session */
+        out[5] = 0x03;                                        /* CD-DA commands */
         out[6] = 0x29 | (drive->regs.tray_locked ? 0x02 : 0); /* tray, eject, lock */
-        put16(out + 8, 706); /* KB/s: 4x */
+        put16(out + 8, 706);                                  /* KB/s: 4x */
         put16(out + 10, 2);
         put16(out + 12, 512); /* KB of buffer */
         put16(out + 14, 706);
@@ -548,8 +548,7 @@ static void cmd_start_stop(struct ide_drive *drive, const uint8_t *packet)
 
     if (load_eject && !start) {
         if (regs->tray_locked) {
-            packet_fail(drive, has_disc(drive) ? SENSE_ILLEGAL_REQUEST : SENSE_NOT_READY,
-                        ASC_REMOVAL_PREVENTED);
+            packet_fail(drive, has_disc(drive) ? SENSE_ILLEGAL_REQUEST : SENSE_NOT_READY, ASC_REMOVAL_PREVENTED);
             return;
         }
         if (!regs->tray_open && drive->block->has_medium)
@@ -645,10 +644,10 @@ static void cmd_read_disc_information(struct ide_drive *drive, const uint8_t *pa
     }
     memset(out, 0, 34);
     put16(out, 32);
-    out[2] = 0x0e; /* a complete disc, its last session complete */
+    out[2] = 0x0e;                         /* a complete disc, its last session complete */
     out[3] = out[4] = out[5] = out[6] = 1; /* first track, sessions, first and last track of the last */
-    out[7] = 0x20; /* unrestricted use */
-    memset(out + 16, 0xff, 8); /* no further session */
+    out[7] = 0x20;                         /* unrestricted use */
+    memset(out + 16, 0xff, 8);             /* no further session */
     reply(drive, 34, get16(packet + 7));
 }
 

@@ -20,11 +20,9 @@ static void debugexit_write(void *opaque, uint16_t port, unsigned size, uint32_t
     debugexit->done(debugexit->opaque, (int)((value << 1 | 1) & 0xff));
 }
 
-static const struct io_ops debugexit_io = {
-    .widths = 1 | 2 | 4, .read = debugexit_read, .write = debugexit_write};
+static const struct io_ops debugexit_io = {.widths = 1 | 2 | 4, .read = debugexit_read, .write = debugexit_write};
 
-struct debugexit *debugexit_new(uint16_t base, uint16_t count, void (*done)(void *opaque, int status),
-                                void *opaque)
+struct debugexit *debugexit_new(uint16_t base, uint16_t count, void (*done)(void *opaque, int status), void *opaque)
 {
     struct debugexit *debugexit = g_new0(struct debugexit, 1);
     debugexit->base = base;

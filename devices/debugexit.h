@@ -7,8 +7,7 @@
 struct debugexit;
 
 /* `-device isa-debug-exit`: a write of v to [base, base + count) ends the process with (v << 1) | 1. */
-struct debugexit *debugexit_new(uint16_t base, uint16_t count, void (*done)(void *opaque, int status),
-                                void *opaque);
+struct debugexit *debugexit_new(uint16_t base, uint16_t count, void (*done)(void *opaque, int status), void *opaque);
 void debugexit_free(struct debugexit *debugexit);
 
 struct debugcon;

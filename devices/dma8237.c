@@ -14,13 +14,13 @@
 
 #define CMD_DISABLE 0x04u
 
-#define MODE_TYPE       0x0cu
-#define MODE_VERIFY     0x00u
-#define MODE_TO_MEMORY  0x04u /* "write transfer" */
+#define MODE_TYPE        0x0cu
+#define MODE_VERIFY      0x00u
+#define MODE_TO_MEMORY   0x04u /* "write transfer" */
 #define MODE_FROM_MEMORY 0x08u
-#define MODE_AUTOINIT   0x10u
-#define MODE_DECREMENT  0x20u
-#define MODE_CASCADE    0xc0u
+#define MODE_AUTOINIT    0x10u
+#define MODE_DECREMENT   0x20u
+#define MODE_CASCADE     0xc0u
 
 struct dma8237_regs {
     uint16_t base_address[8], base_count[8], address[8], count[8];
@@ -92,8 +92,7 @@ static bool advance(struct dma8237_regs *regs, unsigned channel, uint32_t units)
     return true;
 }
 
-uint32_t dma8237_move(struct dma8237 *dma, unsigned channel, uint8_t *buffer, uint32_t len, bool to_memory,
-                      bool *tc)
+uint32_t dma8237_move(struct dma8237 *dma, unsigned channel, uint8_t *buffer, uint32_t len, bool to_memory, bool *tc)
 {
     struct dma8237_regs *regs = &dma->regs;
     unsigned unit = channel < 4 ? 1 : 2;
@@ -263,9 +262,9 @@ static void dma8237_reset(void *dev)
 }
 
 #define F(member) STATE_FIELD(dma8237_regs, member)
-static const struct state_field dma8237_fields[] = {
-    F(base_address), F(base_count), F(address), F(count),     F(mode), F(command),
-    F(status),       F(mask),       F(request), F(flip_flop), F(page), F(dreq)};
+static const struct state_field dma8237_fields[] = {F(base_address), F(base_count), F(address), F(count),
+                                                    F(mode),         F(command),    F(status),  F(mask),
+                                                    F(request),      F(flip_flop),  F(page),    F(dreq)};
 #undef F
 static const struct state_layout dma8237_layout = {1, G_N_ELEMENTS(dma8237_fields), dma8237_fields};
 
@@ -287,8 +286,7 @@ static void dma8237_dump(void *dev, GString *out)
     for (unsigned channel = 0; channel < 8; channel++)
         g_string_append_printf(out, "dma%u: mode=%02x address=%06llx count=%04x open=%d dreq=%d\n", channel,
                                dma->regs.mode[channel], (unsigned long long)address_now(&dma->regs, channel),
-                               dma->regs.count[channel], may_move(&dma->regs, channel),
-                               dma->regs.dreq >> channel & 1);
+                               dma->regs.count[channel], may_move(&dma->regs, channel), dma->regs.dreq >> channel & 1);
 }
 
 const struct device_ops dma8237_ops = {"dma8237", dma8237_reset, dma8237_save, dma8237_load, dma8237_dump};

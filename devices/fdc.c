@@ -27,10 +27,10 @@
 
 #define DSR_RESET 0x80u
 
-#define ST0_ABNORMAL 0x40u
-#define ST0_INVALID  0x80u
-#define ST0_CHANGED  0xc0u
-#define ST0_SEEK_END 0x20u
+#define ST0_ABNORMAL  0x40u
+#define ST0_INVALID   0x80u
+#define ST0_CHANGED   0xc0u
+#define ST0_SEEK_END  0x20u
 #define ST0_EQUIPMENT 0x10u
 
 #define ST1_END_OF_CYLINDER 0x80u
@@ -59,25 +59,25 @@
 #define BUFFER (2 * 40 * SECTOR) /* a cylinder */
 
 enum fdc_phase {
-    PHASE_RESET,   /* held in reset */
+    PHASE_RESET, /* held in reset */
     PHASE_COMMAND,
-    PHASE_WAIT,    /* execution: the disk turns, or the image is being read or written */
-    PHASE_DMA,     /* execution: data is to be moved through DMA */
-    PHASE_PIO,     /* execution: through the data register */
+    PHASE_WAIT, /* execution: the disk turns, or the image is being read or written */
+    PHASE_DMA,  /* execution: data is to be moved through DMA */
+    PHASE_PIO,  /* execution: through the data register */
     PHASE_RESULT,
 };
 
 enum fdc_kind { KIND_READ, KIND_WRITE, KIND_VERIFY, KIND_FORMAT, KIND_READ_ID };
 
 struct fdc_drive_regs {
-    uint8_t cylinder;  /* where the head is */
-    uint8_t target;    /* while it seeks */
+    uint8_t cylinder; /* where the head is */
+    uint8_t target;   /* while it seeks */
     bool seeks, recalibrates, changed;
-    bool seek_done;    /* SENSE INTERRUPT STATUS has not been told yet */
+    bool seek_done; /* SENSE INTERRUPT STATUS has not been told yet */
     uint8_t seek_st0;
-    uint8_t pcn;       /* where the controller thinks that the head is */
-    uint8_t next_id;   /* the sector that READ ID finds next, from 0 */
-    int64_t seek_at;   /* when it ends */
+    uint8_t pcn;     /* where the controller thinks that the head is */
+    uint8_t next_id; /* the sector that READ ID finds next, from 0 */
+    int64_t seek_at; /* when it ends */
 };
 
 struct fdc_regs {
@@ -85,7 +85,7 @@ struct fdc_regs {
     uint8_t phase, kind;
     uint8_t config, pretrk, perpendicular, lock, step_rate, head_load;
     bool irq, no_dma;
-    uint8_t reset_senses; /* how many of the four drives' "ready changed" are still to be told */
+    uint8_t reset_senses;       /* how many of the four drives' "ready changed" are still to be told */
     int64_t reset_at, start_at; /* when a reset ends, when a data command finds its sector; 0 = not under way */
     /* The data command. */
     uint8_t st0, st1, st2;
@@ -120,12 +120,10 @@ struct fdc_io {
 };
 
 static const struct fdc_format formats[] = {
-    {320, 40, 1, 8, FDC_360K, 0x06},    {360, 40, 1, 9, FDC_360K, 0x06},
-    {640, 40, 2, 8, FDC_360K, 0x06},    {720, 40, 2, 9, FDC_360K, 0x06},
-    {1440, 80, 2, 9, FDC_1440K, 0x04},  {2400, 80, 2, 15, FDC_1200K, 0x01},
-    {2880, 80, 2, 18, FDC_1440K, 0x01}, {3200, 80, 2, 20, FDC_1440K, 0x01},
-    {3360, 80, 2, 21, FDC_1440K, 0x01}, {3444, 82, 2, 21, FDC_1440K, 0x01},
-    {5760, 80, 2, 36, FDC_2880K, 0x08},
+    {320, 40, 1, 8, FDC_360K, 0x06},    {360, 40, 1, 9, FDC_360K, 0x06},    {640, 40, 2, 8, FDC_360K, 0x06},
+    {720, 40, 2, 9, FDC_360K, 0x06},    {1440, 80, 2, 9, FDC_1440K, 0x04},  {2400, 80, 2, 15, FDC_1200K, 0x01},
+    {2880, 80, 2, 18, FDC_1440K, 0x01}, {3200, 80, 2, 20, FDC_1440K, 0x01}, {3360, 80, 2, 21, FDC_1440K, 0x01},
+    {3444, 82, 2, 21, FDC_1440K, 0x01}, {5760, 80, 2, 36, FDC_2880K, 0x08},
 };
 
 /* The format of exactly this size, else the next larger one, whose end the image then lacks. */
@@ -391,8 +389,8 @@ static void format_out(struct fdc *fdc)
         const uint8_t *id = buffer + 4 * i;
         if (4 * (i + 1) > regs->pos || id[0] != at || id[1] != regs->head || id[2] == 0 ||
             id[2] > format->track_sectors || id[3] != 2) {
-            log_guest("fdc: formatting with sector %u/%u/%u size %u, which the image cannot hold", id[0], id[1],
-                      id[2], id[3]);
+            log_guest("fdc: formatting with sector %u/%u/%u size %u, which the image cannot hold", id[0], id[1], id[2],
+                      id[3]);
             data_fail(fdc, ST1_NO_ADDRESS_MARK, 0);
             return;
         }
@@ -767,12 +765,15 @@ static const struct fdc_command {
     uint8_t mask, value, len;
     void (*run)(struct fdc *fdc);
 } fdc_commands[] = {
-    {0x1f, 0x06, 9, cmd_read},         {0x1f, 0x0c, 9, cmd_read},  {0x3f, 0x05, 9, cmd_write},
-    {0x3f, 0x09, 9, cmd_write},        {0x9f, 0x02, 9, cmd_read_track}, {0x1f, 0x16, 9, cmd_verify},
-    {0xbf, 0x0d, 6, cmd_format},       {0xbf, 0x0a, 2, cmd_read_id}, {0xff, 0x07, 2, cmd_recalibrate},
-    {0xff, 0x08, 1, cmd_sense_interrupt}, {0xff, 0x03, 3, cmd_specify}, {0xff, 0x04, 2, cmd_sense_drive},
-    {0xff, 0x0f, 3, cmd_seek},         {0xbf, 0x8f, 3, cmd_relative_seek}, {0xff, 0x10, 1, cmd_version},
-    {0xff, 0x13, 4, cmd_configure},    {0xff, 0x0e, 1, cmd_dump},  {0x7f, 0x14, 1, cmd_lock},
+    {0x1f, 0x06, 9, cmd_read},          {0x1f, 0x0c, 9, cmd_read},
+    {0x3f, 0x05, 9, cmd_write},         {0x3f, 0x09, 9, cmd_write},
+    {0x9f, 0x02, 9, cmd_read_track},    {0x1f, 0x16, 9, cmd_verify},
+    {0xbf, 0x0d, 6, cmd_format},        {0xbf, 0x0a, 2, cmd_read_id},
+    {0xff, 0x07, 2, cmd_recalibrate},   {0xff, 0x08, 1, cmd_sense_interrupt},
+    {0xff, 0x03, 3, cmd_specify},       {0xff, 0x04, 2, cmd_sense_drive},
+    {0xff, 0x0f, 3, cmd_seek},          {0xbf, 0x8f, 3, cmd_relative_seek},
+    {0xff, 0x10, 1, cmd_version},       {0xff, 0x13, 4, cmd_configure},
+    {0xff, 0x0e, 1, cmd_dump},          {0x7f, 0x14, 1, cmd_lock},
     {0xff, 0x12, 2, cmd_perpendicular}, {0xff, 0x18, 1, cmd_part_id},
 };
 
@@ -1020,12 +1021,27 @@ static void fdc_reset(void *dev)
 }
 
 #define F(member) STATE_FIELD(fdc_regs, member)
-static const struct state_field fdc_fields[] = {
-    F(dor), F(tdr), F(rate), F(precompensation), F(fifo), F(fifo_pos), F(fifo_len), F(phase), F(kind),
-    F(config), F(pretrk), F(perpendicular), F(lock), F(step_rate), F(head_load), F(irq), F(no_dma),
-    F(reset_senses), F(reset_at), F(start_at), F(st0), F(st1), F(st2), F(drive), F(head), F(cylinder),
-    F(sector_head), F(sector), F(size), F(last_sector), F(count), F(fill), F(multi_track), F(deleted), F(skip),
-    F(whole_track), F(is_flushing), F(terminal_count), F(pos), F(len), F(drives)};
+static const struct state_field fdc_fields[] = {F(dor),         F(tdr),
+                                                F(rate),        F(precompensation),
+                                                F(fifo),        F(fifo_pos),
+                                                F(fifo_len),    F(phase),
+                                                F(kind),        F(config),
+                                                F(pretrk),      F(perpendicular),
+                                                F(lock),        F(step_rate),
+                                                F(head_load),   F(irq),
+                                                F(no_dma),      F(reset_senses),
+                                                F(reset_at),    F(start_at),
+                                                F(st0),         F(st1),
+                                                F(st2),         F(drive),
+                                                F(head),        F(cylinder),
+                                                F(sector_head), F(sector),
+                                                F(size),        F(last_sector),
+                                                F(count),       F(fill),
+                                                F(multi_track), F(deleted),
+                                                F(skip),        F(whole_track),
+                                                F(is_flushing), F(terminal_count),
+                                                F(pos),         F(len),
+                                                F(drives)};
 #undef F
 static const struct state_layout fdc_layout = {1, G_N_ELEMENTS(fdc_fields), fdc_fields};
 
@@ -1078,9 +1094,8 @@ static void fdc_dump(void *dev, GString *out)
                            regs->cylinder, regs->sector_head, regs->sector, regs->irq);
     for (unsigned n = 0; n < 2; n++) {
         if (has_drive(fdc, n))
-            g_string_append_printf(out, "fd%u: cylinder=%u changed=%d medium=%u sectors\n", n,
-                                   regs->drives[n].cylinder, regs->drives[n].changed,
-                                   fdc->format[n] ? fdc->format[n]->sectors : 0);
+            g_string_append_printf(out, "fd%u: cylinder=%u changed=%d medium=%u sectors\n", n, regs->drives[n].cylinder,
+                                   regs->drives[n].changed, fdc->format[n] ? fdc->format[n]->sectors : 0);
     }
 }
 

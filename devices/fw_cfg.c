@@ -246,8 +246,8 @@ static bool fw_cfg_load(void *dev, const uint8_t *bytes, size_t len)
 static void fw_cfg_dump(void *dev, GString *out)
 {
     struct fw_cfg *fw = dev;
-    g_string_append_printf(out, "fw_cfg: selector %04x offset %u, %u files\n", fw->regs.selector,
-                           fw->regs.offset, fw->file_count);
+    g_string_append_printf(out, "fw_cfg: selector %04x offset %u, %u files\n", fw->regs.selector, fw->regs.offset,
+                           fw->file_count);
 }
 
 const struct device_ops fw_cfg_ops = {"fw_cfg", fw_cfg_reset, fw_cfg_save, fw_cfg_load, fw_cfg_dump};

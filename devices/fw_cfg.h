@@ -7,15 +7,15 @@
 struct fw_cfg;
 
 /* Well-known selectors. */
-#define FW_CFG_SIGNATURE   0x00
-#define FW_CFG_ID          0x01
-#define FW_CFG_RAM_SIZE    0x03 /* bytes, 64 bits */
-#define FW_CFG_NOGRAPHIC   0x04
-#define FW_CFG_NB_CPUS     0x05
-#define FW_CFG_BOOT_MENU   0x0e
-#define FW_CFG_MAX_CPUS    0x0f
-#define FW_CFG_FILE_DIR    0x19
-#define FW_CFG_FILE_FIRST  0x20
+#define FW_CFG_SIGNATURE  0x00
+#define FW_CFG_ID         0x01
+#define FW_CFG_RAM_SIZE   0x03 /* bytes, 64 bits */
+#define FW_CFG_NOGRAPHIC  0x04
+#define FW_CFG_NB_CPUS    0x05
+#define FW_CFG_BOOT_MENU  0x0e
+#define FW_CFG_MAX_CPUS   0x0f
+#define FW_CFG_FILE_DIR   0x19
+#define FW_CFG_FILE_FIRST 0x20
 
 struct fw_cfg *fw_cfg_new(void);
 void fw_cfg_free(struct fw_cfg *fw);

@@ -10,7 +10,7 @@
 #include "state.h"
 #include "vclock.h"
 
-#define NS_PER_TICK 10
+#define NS_PER_TICK  10
 #define CAPABILITIES (10000000ull << 32 | 0x8086a001u | (HPET_TIMERS - 1) << 8 | 0x2000u) /* 64 bits, legacy */
 
 #define CONFIG_ENABLE 1u
@@ -171,10 +171,14 @@ static uint64_t register_read(const struct hpet *hpet, uint32_t offset)
     if (offset >= 0x100 && offset < 0x100 + 0x20 * HPET_TIMERS)
         return timer_read(hpet, (offset - 0x100) / 0x20, offset % 0x20 / 8);
     switch (offset) {
-    case 0x000: return CAPABILITIES;
-    case 0x010: return hpet->regs.config;
-    case 0x020: return hpet->regs.status;
-    case 0x0f0: return counter_now(hpet);
+    case 0x000:
+        return CAPABILITIES;
+    case 0x010:
+        return hpet->regs.config;
+    case 0x020:
+        return hpet->regs.status;
+    case 0x0f0:
+        return counter_now(hpet);
     }
     return 0;
 }

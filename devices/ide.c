@@ -76,17 +76,17 @@ const struct ide_command ide_commands[256] = {
     [0x10 ... 0x1f] = {ata_recalibrate, DISK},
     [0x20] = {ata_read_sectors, DISK | CD}, /* a CD drive aborts it, and shows its signature */
     [0x21] = {ata_read_sectors, DISK},
-    [0x24] = {ata_read_sectors, DISK}, /* EXT */
-    [0x25] = {ata_read_dma, DISK},     /* EXT */
-    [0x27] = {ata_native_max, DISK},   /* EXT */
+    [0x24] = {ata_read_sectors, DISK},  /* EXT */
+    [0x25] = {ata_read_dma, DISK},      /* EXT */
+    [0x27] = {ata_native_max, DISK},    /* EXT */
     [0x29] = {ata_read_multiple, DISK}, /* EXT */
     [0x30] = {ata_write_sectors, DISK},
     [0x31] = {ata_write_sectors, DISK},
-    [0x34] = {ata_write_sectors, DISK}, /* EXT */
-    [0x35] = {ata_write_dma, DISK},     /* EXT */
+    [0x34] = {ata_write_sectors, DISK},  /* EXT */
+    [0x35] = {ata_write_dma, DISK},      /* EXT */
     [0x39] = {ata_write_multiple, DISK}, /* EXT */
-    [0x3c] = {ata_write_sectors, DISK}, /* WRITE VERIFY */
-    [0x3d] = {ata_write_dma, DISK},     /* FUA EXT */
+    [0x3c] = {ata_write_sectors, DISK},  /* WRITE VERIFY */
+    [0x3d] = {ata_write_dma, DISK},      /* FUA EXT */
     [0x40] = {ata_verify, DISK},
     [0x41] = {ata_verify, DISK},
     [0x42] = {ata_verify, DISK}, /* EXT */
@@ -238,8 +238,7 @@ static void request_send(struct ide_drive *drive)
     if (regs->request == REQUEST_READ)
         ops->read(drive->block, regs->request_offset, drive->buffer, regs->request_len, request_done, drive->io);
     else if (regs->request == REQUEST_WRITE)
-        ops->write(drive->block, regs->request_offset, drive->buffer, regs->request_len, request_done,
-                   drive->io);
+        ops->write(drive->block, regs->request_offset, drive->buffer, regs->request_len, request_done, drive->io);
     else
         ops->flush(drive->block, request_done, drive->io);
 }
@@ -624,8 +623,7 @@ static void bus_master_write(void *opaque, uint16_t port, unsigned size, uint32_
         channel_request_bus(channel);
 }
 
-static const struct io_ops bus_master_io = {
-    .widths = 1 | 2 | 4, .read = bus_master_read, .write = bus_master_write};
+static const struct io_ops bus_master_io = {.widths = 1 | 2 | 4, .read = bus_master_read, .write = bus_master_write};
 
 /* --- The PCI function --- */
 
@@ -653,23 +651,68 @@ static void ide_reset(void *dev)
 
 #define F(member) STATE_FIELD(ide_drive_regs, member)
 static const struct state_field drive_fields[] = {
-    F(feature), F(nsector), F(sector), F(lcyl), F(hcyl), F(select), F(hob_feature), F(hob_nsector),
-    F(hob_sector), F(hob_lcyl), F(hob_hcyl), F(status), F(error), F(command), F(intrq), F(cylinders),
-    F(heads), F(track_sectors), F(multiple), F(pio_mode), F(mwdma_mode), F(udma_mode), F(power),
-    F(write_cache), F(look_ahead), F(smart), F(phase), F(step), F(request), F(dma), F(dma_in), F(lba48),
-    F(force_unit_access), F(no_data), F(pos), F(end), F(filled), F(lba), F(left), F(request_len),
-    F(request_offset), F(packet), F(sense_key), F(asc), F(ascq), F(tray_open), F(tray_locked),
-    F(unit_attention), F(event), F(reply_left), F(byte_limit), F(cd_bytes),
+    F(feature),
+    F(nsector),
+    F(sector),
+    F(lcyl),
+    F(hcyl),
+    F(select),
+    F(hob_feature),
+    F(hob_nsector),
+    F(hob_sector),
+    F(hob_lcyl),
+    F(hob_hcyl),
+    F(status),
+    F(error),
+    F(command),
+    F(intrq),
+    F(cylinders),
+    F(heads),
+    F(track_sectors),
+    F(multiple),
+    F(pio_mode),
+    F(mwdma_mode),
+    F(udma_mode),
+    F(power),
+    F(write_cache),
+    F(look_ahead),
+    F(smart),
+    F(phase),
+    F(step),
+    F(request),
+    F(dma),
+    F(dma_in),
+    F(lba48),
+    F(force_unit_access),
+    F(no_data),
+    F(pos),
+    F(end),
+    F(filled),
+    F(lba),
+    F(left),
+    F(request_len),
+    F(request_offset),
+    F(packet),
+    F(sense_key),
+    F(asc),
+    F(ascq),
+    F(tray_open),
+    F(tray_locked),
+    F(unit_attention),
+    F(event),
+    F(reply_left),
+    F(byte_limit),
+    F(cd_bytes),
 };
 #undef F
 static const struct state_layout drive_layout = {1, G_N_ELEMENTS(drive_fields), drive_fields};
-static const struct state_field channel_fields[] = {
-    STATE_FIELD(ide_channel_regs, control), STATE_FIELD(ide_channel_regs, unit),
-    STATE_FIELD(ide_channel_regs, irq_level)};
+static const struct state_field channel_fields[] = {STATE_FIELD(ide_channel_regs, control),
+                                                    STATE_FIELD(ide_channel_regs, unit),
+                                                    STATE_FIELD(ide_channel_regs, irq_level)};
 static const struct state_layout channel_layout = {1, G_N_ELEMENTS(channel_fields), channel_fields};
 #define F(member) STATE_FIELD(ide_dma_regs, member)
-static const struct state_field dma_fields[] = {F(command), F(status), F(table),    F(next),
-                                                F(address), F(left),   F(last), F(exhausted)};
+static const struct state_field dma_fields[] = {F(command), F(status), F(table), F(next),
+                                                F(address), F(left),   F(last),  F(exhausted)};
 #undef F
 static const struct state_layout dma_layout = {1, G_N_ELEMENTS(dma_fields), dma_fields};
 
@@ -753,8 +796,7 @@ static bool ide_load(void *dev, const uint8_t *bytes, size_t len)
             if (!piece_next(&reader, &piece, &piece_len) ||
                 !state_load(&channel_layout, &channel_regs[i], sizeof(channel_regs[i]), piece, piece_len) ||
                 !piece_next(&reader, &piece, &piece_len) ||
-                !state_load(&dma_layout, &dma[i], sizeof(dma[i]), piece, piece_len) ||
-                channel_regs[i].unit > 1)
+                !state_load(&dma_layout, &dma[i], sizeof(dma[i]), piece, piece_len) || channel_regs[i].unit > 1)
                 return false;
         }
         const struct ide_drive *drive = &ide->channel[i].drive[n % 2];
@@ -796,10 +838,11 @@ static void ide_dump(void *dev, GString *out)
         const struct ide_drive *drive = &ide->channel[n / 2].drive[n % 2];
         const struct ide_drive_regs *regs = &drive->regs;
         if (is_present(drive))
-            g_string_append_printf(out, "ide%u: status=%02x error=%02x command=%02x phase=%u step=%u pos=%u/%u "
-                                   "lba=%llu left=%u intrq=%d bm=%02x/%02x\n", n, regs->status, regs->error,
-                                   regs->command, regs->phase, regs->step, regs->pos, regs->end,
-                                   (unsigned long long)regs->lba, regs->left, regs->intrq,
+            g_string_append_printf(out,
+                                   "ide%u: status=%02x error=%02x command=%02x phase=%u step=%u pos=%u/%u "
+                                   "lba=%llu left=%u intrq=%d bm=%02x/%02x\n",
+                                   n, regs->status, regs->error, regs->command, regs->phase, regs->step, regs->pos,
+                                   regs->end, (unsigned long long)regs->lba, regs->left, regs->intrq,
                                    ide->channel[n / 2].dma.command, ide->channel[n / 2].dma.status);
     }
 }

@@ -35,7 +35,10 @@ static uint8_t read_byte(const struct ide_dma_regs *dma, unsigned offset)
         return dma->command;
     case 2:
         return dma->status;
-    case 4: case 5: case 6: case 7:
+    case 4:
+    case 5:
+    case 6:
+    case 7:
         return (uint8_t)(dma->table >> (8 * (offset - 4)));
     default:
         return 0xff;
@@ -76,8 +79,7 @@ bool ide_dma_write(struct ide_dma_regs *dma, unsigned offset, unsigned size, uin
         if (at == 0) {
             starts = write_command(dma, byte);
         } else if (at == 2) {
-            dma->status = (dma->status & ~(byte & (STS_ERROR | STS_INTERRUPT)) & ~STS_CAPABLE) |
-                          (byte & STS_CAPABLE);
+            dma->status = (dma->status & ~(byte & (STS_ERROR | STS_INTERRUPT)) & ~STS_CAPABLE) | (byte & STS_CAPABLE);
         } else if (at >= 4) {
             unsigned shift = 8 * (at - 4);
             dma->table = (dma->table & ~(0xffu << shift)) | (uint32_t)byte << shift;

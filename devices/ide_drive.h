@@ -54,27 +54,27 @@ struct ide_drive_regs {
     uint8_t status, error, command;
     bool intrq;
     /* Settings. */
-    uint16_t cylinders, heads, track_sectors; /* the present translation; 0 heads: none */
+    uint16_t cylinders, heads, track_sectors;          /* the present translation; 0 heads: none */
     uint8_t multiple, pio_mode, mwdma_mode, udma_mode; /* modes: 0xff = not this kind */
-    uint8_t power;                            /* what CHECK POWER MODE says */
+    uint8_t power;                                     /* what CHECK POWER MODE says */
     bool write_cache, look_ahead, smart;
     /* The transfer. */
     uint8_t phase, step, request;
     bool dma, dma_in, lba48, force_unit_access, no_data;
-    uint32_t pos, end;      /* of the present piece in the buffer */
-    uint32_t filled;        /* bytes of it that are valid: read from the medium, or given by the host */
-    uint64_t lba;           /* the next sector (of the drive's own size) */
-    uint32_t left;          /* sectors that are still to go */
+    uint32_t pos, end; /* of the present piece in the buffer */
+    uint32_t filled;   /* bytes of it that are valid: read from the medium, or given by the host */
+    uint64_t lba;      /* the next sector (of the drive's own size) */
+    uint32_t left;     /* sectors that are still to go */
     uint32_t request_len;
     uint64_t request_offset;
     /* ATAPI */
     uint8_t packet[12];
     uint8_t sense_key, asc, ascq;
     bool tray_open, tray_locked, unit_attention;
-    uint8_t event;          /* the media event that GET EVENT STATUS NOTIFICATION tells next */
-    uint32_t reply_left;    /* bytes of a reply in the buffer, from pos */
-    uint32_t byte_limit;    /* of one piece */
-    uint16_t cd_bytes;      /* per sector as READ CD wants them */
+    uint8_t event;       /* the media event that GET EVENT STATUS NOTIFICATION tells next */
+    uint32_t reply_left; /* bytes of a reply in the buffer, from pos */
+    uint32_t byte_limit; /* of one piece */
+    uint16_t cd_bytes;   /* per sector as READ CD wants them */
 };
 
 struct ide_io;
@@ -86,8 +86,8 @@ struct ide_drive {
     unsigned number; /* 0 to 3 */
     struct ide_channel *channel;
     struct block *block;
-    struct ide_io *io; /* the buffer, and the request that uses it */
-    uint8_t *buffer;   /* IDE_BUFFER bytes */
+    struct ide_io *io;                        /* the buffer, and the request that uses it */
+    uint8_t *buffer;                          /* IDE_BUFFER bytes */
     uint16_t cylinders, heads, track_sectors; /* by default */
     char serial[21];
 };

@@ -46,8 +46,8 @@ static void serve(struct ioapic *ioapic, unsigned pin)
         *rte |= RTE_REMOTE_IRR;
     else
         ioapic->regs.irr &= ~bit;
-    lapic_message(ioapic->lapic, (uint8_t)(*rte >> 56), *rte & RTE_LOGICAL, *rte >> 8 & 7,
-                  (uint8_t)(*rte & RTE_VECTOR), level);
+    lapic_message(ioapic->lapic, (uint8_t)(*rte >> 56), *rte & RTE_LOGICAL, *rte >> 8 & 7, (uint8_t)(*rte & RTE_VECTOR),
+                  level);
 }
 
 void ioapic_set_line(void *opaque, int line, bool level)

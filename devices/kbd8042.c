@@ -75,14 +75,13 @@ struct kbd8042 {
 
 /* Scan code set 2 for each set 1 make code: what the 8042's translation table inverts. */
 static const uint8_t set2_of_set1[128] = {
-    0x00, 0x76, 0x16, 0x1e, 0x26, 0x25, 0x2e, 0x36, 0x3d, 0x3e, 0x46, 0x45, 0x4e, 0x55, 0x66, 0x0d,
-    0x15, 0x1d, 0x24, 0x2d, 0x2c, 0x35, 0x3c, 0x43, 0x44, 0x4d, 0x54, 0x5b, 0x5a, 0x14, 0x1c, 0x1b,
-    0x23, 0x2b, 0x34, 0x33, 0x3b, 0x42, 0x4b, 0x4c, 0x52, 0x0e, 0x12, 0x5d, 0x1a, 0x22, 0x21, 0x2a,
-    0x32, 0x31, 0x3a, 0x41, 0x49, 0x4a, 0x59, 0x7c, 0x11, 0x29, 0x58, 0x05, 0x06, 0x04, 0x0c, 0x03,
-    0x0b, 0x83, 0x0a, 0x01, 0x09, 0x77, 0x7e, 0x6c, 0x75, 0x7d, 0x7b, 0x6b, 0x73, 0x74, 0x79, 0x69,
-    0x72, 0x7a, 0x70, 0x71, 0x84, 0x60, 0x61, 0x78, 0x07, 0x0f, 0x17, 0x1f, 0x27, 0x2f, 0x37, 0x3f,
-    0x47, 0x4f, 0x56, 0x5e, 0x08, 0x10, 0x18, 0x20, 0x28, 0x30, 0x38, 0x40, 0x48, 0x50, 0x57, 0x6f,
-    0x13, 0x19, 0x39, 0x51, 0x53, 0x5c, 0x5f, 0x62, 0x63, 0x64, 0x65, 0x67, 0x68, 0x6a, 0x6d, 0x6e,
+    0x00, 0x76, 0x16, 0x1e, 0x26, 0x25, 0x2e, 0x36, 0x3d, 0x3e, 0x46, 0x45, 0x4e, 0x55, 0x66, 0x0d, 0x15, 0x1d, 0x24,
+    0x2d, 0x2c, 0x35, 0x3c, 0x43, 0x44, 0x4d, 0x54, 0x5b, 0x5a, 0x14, 0x1c, 0x1b, 0x23, 0x2b, 0x34, 0x33, 0x3b, 0x42,
+    0x4b, 0x4c, 0x52, 0x0e, 0x12, 0x5d, 0x1a, 0x22, 0x21, 0x2a, 0x32, 0x31, 0x3a, 0x41, 0x49, 0x4a, 0x59, 0x7c, 0x11,
+    0x29, 0x58, 0x05, 0x06, 0x04, 0x0c, 0x03, 0x0b, 0x83, 0x0a, 0x01, 0x09, 0x77, 0x7e, 0x6c, 0x75, 0x7d, 0x7b, 0x6b,
+    0x73, 0x74, 0x79, 0x69, 0x72, 0x7a, 0x70, 0x71, 0x84, 0x60, 0x61, 0x78, 0x07, 0x0f, 0x17, 0x1f, 0x27, 0x2f, 0x37,
+    0x3f, 0x47, 0x4f, 0x56, 0x5e, 0x08, 0x10, 0x18, 0x20, 0x28, 0x30, 0x38, 0x40, 0x48, 0x50, 0x57, 0x6f, 0x13, 0x19,
+    0x39, 0x51, 0x53, 0x5c, 0x5f, 0x62, 0x63, 0x64, 0x65, 0x67, 0x68, 0x6a, 0x6d, 0x6e,
 };
 
 static uint8_t set1_of_set2(uint8_t code)
@@ -127,8 +126,7 @@ static void kbd_update_irq(struct kbd8042 *kbd)
     struct kbd8042_regs *regs = &kbd->regs;
     bool irq1 = regs->obuf_full && !regs->obuf_aux;
     bool irq12 = regs->obuf_full && regs->obuf_aux;
-    regs->outport = (regs->outport & ~(OUT_OBF1 | OUT_OBF12)) | (irq1 ? OUT_OBF1 : 0) |
-                    (irq12 ? OUT_OBF12 : 0);
+    regs->outport = (regs->outport & ~(OUT_OBF1 | OUT_OBF12)) | (irq1 ? OUT_OBF1 : 0) | (irq12 ? OUT_OBF12 : 0);
     irq_set(&kbd->wiring.irq1, irq1 && (*ccb(kbd) & CCB_INT1));
     irq_set(&kbd->wiring.irq12, irq12 && (*ccb(kbd) & CCB_INT12));
 }
@@ -275,7 +273,10 @@ static void kbd_receive(struct kbd8042 *kbd, uint8_t byte)
         regs->kbd_scanning = byte == 0xf6;
         kbd_say(kbd, ACK);
         break;
-    case 0xf7: case 0xf8: case 0xf9: case 0xfa: /* key types: only set 3 has them */
+    case 0xf7:
+    case 0xf8:
+    case 0xf9:
+    case 0xfa: /* key types: only set 3 has them */
         kbd_say(kbd, ACK);
         break;
     case 0xfe: /* resend */
@@ -379,8 +380,8 @@ static void mouse_report(struct kbd8042 *kbd)
     struct kbd8042_regs *regs = &kbd->regs;
     int raw_x = clamp(regs->mouse_dx, -127, 127), raw_y = clamp(regs->mouse_dy, -127, 127);
     int x = clamp(mouse_scale(kbd, raw_x), -255, 255), y = clamp(mouse_scale(kbd, raw_y), -255, 255);
-    uint8_t report[4] = {0x08 | (regs->mouse_buttons & 7) | (x < 0 ? 0x10 : 0) | (y < 0 ? 0x20 : 0),
-                         (uint8_t)x, (uint8_t)y, 0};
+    uint8_t report[4] = {0x08 | (regs->mouse_buttons & 7) | (x < 0 ? 0x10 : 0) | (y < 0 ? 0x20 : 0), (uint8_t)x,
+                         (uint8_t)y, 0};
     unsigned count = 3;
 
     regs->mouse_dx -= raw_x;
@@ -414,8 +415,7 @@ void kbd8042_mouse(struct kbd8042 *kbd, int dx, int dy, int dz, unsigned buttons
     if (!regs->mouse_streaming || regs->mouse_remote || regs->mouse_wrap)
         return;
     /* Room for some whole reports is kept; else movement adds up in the counters. */
-    while ((regs->mouse_dx || regs->mouse_dy || regs->mouse_dz ||
-            regs->mouse_buttons != regs->mouse_sent_buttons) &&
+    while ((regs->mouse_dx || regs->mouse_dy || regs->mouse_dz || regs->mouse_buttons != regs->mouse_sent_buttons) &&
            regs->mouse.count + 4u <= MOUSE_QUEUE / 2)
         mouse_report(kbd);
     kbd_pump(kbd);
@@ -434,8 +434,7 @@ static void mouse_parameter(struct kbd8042 *kbd, uint8_t command, uint8_t value)
         /* 200, 100, 80 turns the wheel on; 200, 200, 80 after that the side buttons. */
         if (regs->mouse_rates[0] == 200 && regs->mouse_rates[1] == 100 && value == 80)
             regs->mouse_id = 3;
-        else if (regs->mouse_rates[0] == 200 && regs->mouse_rates[1] == 200 && value == 80 &&
-                 regs->mouse_id == 3)
+        else if (regs->mouse_rates[0] == 200 && regs->mouse_rates[1] == 200 && value == 80 && regs->mouse_id == 3)
             regs->mouse_id = 4;
         regs->mouse_rates[0] = regs->mouse_rates[1];
         regs->mouse_rates[1] = value;
@@ -531,10 +530,10 @@ static void kbd_command(struct kbd8042 *kbd, uint8_t command)
         reply(kbd, regs->ram[command & 0x1f], false);
         break;
     case 0x60 ... 0x7f: /* write RAM */
-    case 0xd1: /* write output port */
-    case 0xd2: /* write as if the keyboard had sent it */
-    case 0xd3: /* as if the mouse had */
-    case 0xd4: /* to the mouse */
+    case 0xd1:          /* write output port */
+    case 0xd2:          /* write as if the keyboard had sent it */
+    case 0xd3:          /* as if the mouse had */
+    case 0xd4:          /* to the mouse */
         regs->pending_command = command;
         break;
     case 0xa4: /* password installed? */
@@ -633,8 +632,7 @@ static uint32_t kbd_read(void *opaque, uint16_t port, unsigned size)
 
     if (port == 0x64)
         return (regs->obuf_full ? STS_OBF : 0) | (regs->status_sys ? STS_SYS : 0) |
-               (regs->last_was_command ? STS_CMD : 0) | STS_KEYL |
-               (regs->obuf_full && regs->obuf_aux ? STS_AUX : 0);
+               (regs->last_was_command ? STS_CMD : 0) | STS_KEYL | (regs->obuf_full && regs->obuf_aux ? STS_AUX : 0);
     uint8_t byte = regs->obuf;
     regs->obuf_full = 0;
     kbd_update_irq(kbd); /* the pins fall before the next byte raises them: an edge per byte */
@@ -727,13 +725,12 @@ static void kbd8042_dump(void *dev, GString *out)
 {
     struct kbd8042 *kbd = dev;
     const struct kbd8042_regs *regs = &kbd->regs;
-    g_string_append_printf(out, "8042: ccb=%02x outport=%02x obf=%d aux=%d kbd=%u mouse=%u leds=%u\n",
-                           regs->ram[0], regs->outport, regs->obuf_full, regs->obuf_aux,
-                           regs->kbd.count, regs->mouse.count, regs->kbd_leds);
+    g_string_append_printf(out, "8042: ccb=%02x outport=%02x obf=%d aux=%d kbd=%u mouse=%u leds=%u\n", regs->ram[0],
+                           regs->outport, regs->obuf_full, regs->obuf_aux, regs->kbd.count, regs->mouse.count,
+                           regs->kbd_leds);
 }
 
-const struct device_ops kbd8042_ops = {"kbd8042", kbd8042_reset, kbd8042_save, kbd8042_load,
-                                       kbd8042_dump};
+const struct device_ops kbd8042_ops = {"kbd8042", kbd8042_reset, kbd8042_save, kbd8042_load, kbd8042_dump};
 
 struct kbd8042 *kbd8042_new(const struct kbd8042_wiring *wiring)
 {

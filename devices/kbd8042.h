@@ -18,7 +18,8 @@ void kbd8042_free(struct kbd8042 *kbd);
 /* A key went down or up. code: as scan code set 1 names it, E0xxh for the extended keys, KEY_PAUSE. */
 #define KEY_PAUSE 0xe11d
 void kbd8042_key(struct kbd8042 *kbd, uint16_t code, bool down);
-/* The mouse moved (dx to the right, dy up, dz wheel towards the user); buttons: 0 left, 1 right, 2 middle, 3, 4 sides. */
+/* The mouse moved (dx to the right, dy up, dz wheel towards the user); buttons: 0 left, 1 right, 2 middle, 3, 4 sides.
+ */
 void kbd8042_mouse(struct kbd8042 *kbd, int dx, int dy, int dz, unsigned buttons);
 /* Num lock 2, caps lock 4, scroll lock 1: as the guest last set them. */
 unsigned kbd8042_leds(const struct kbd8042 *kbd);

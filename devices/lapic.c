@@ -98,8 +98,7 @@ static int deliverable(const struct lapic *lapic)
 static bool extint(const struct lapic *lapic)
 {
     uint32_t lvt = lapic->regs.lvt[LVT_LINT0];
-    return lapic->regs.lint0 &&
-           (!lapic->regs.enabled || (!(lvt & LVT_MASKED) && (lvt & LVT_MODE) >> 8 == APIC_EXTINT));
+    return lapic->regs.lint0 && (!lapic->regs.enabled || (!(lvt & LVT_MASKED) && (lvt & LVT_MODE) >> 8 == APIC_EXTINT));
 }
 
 /* Must be called every time what is pending, in service or masked may have changed. */
@@ -213,8 +212,7 @@ static void take(struct lapic *lapic, enum apic_mode mode, uint8_t vector, bool 
     }
 }
 
-void lapic_message(struct lapic *lapic, uint8_t dest, bool logical, enum apic_mode mode, uint8_t vector,
-                   bool level)
+void lapic_message(struct lapic *lapic, uint8_t dest, bool logical, enum apic_mode mode, uint8_t vector, bool level)
 {
     if (lapic->regs.enabled && is_addressed(lapic, dest, logical))
         take(lapic, mode, vector, level);
@@ -316,9 +314,7 @@ uint64_t lapic_deadline(const struct lapic *lapic)
 static const uint32_t *vector_register(const struct lapic *lapic, uint32_t offset)
 {
     unsigned i = offset >> 4 & 7;
-    return offset >= 0x200   ? &lapic->regs.irr[i]
-           : offset >= 0x180 ? &lapic->regs.tmr[i]
-                             : &lapic->regs.isr[i];
+    return offset >= 0x200 ? &lapic->regs.irr[i] : offset >= 0x180 ? &lapic->regs.tmr[i] : &lapic->regs.isr[i];
 }
 
 static uint32_t register_read(struct lapic *lapic, uint32_t offset)
@@ -329,21 +325,36 @@ static uint32_t register_read(struct lapic *lapic, uint32_t offset)
     if (offset >= 0x320 && offset <= 0x370)
         return r->lvt[(offset - 0x320) >> 4];
     switch (offset) {
-    case 0x020: return r->id;
-    case 0x030: return 0x14 | (LVT_COUNT - 1) << 16;
-    case 0x080: return r->tpr;
-    case 0x090: return ppr(lapic);
-    case 0x0a0: return ppr(lapic);
-    case 0x0b0: return 0; /* EOI is write-only */
-    case 0x0d0: return r->ldr;
-    case 0x0e0: return r->dfr;
-    case 0x0f0: return r->svr;
-    case 0x280: return r->esr_seen;
-    case 0x300: return r->icr[0];
-    case 0x310: return r->icr[1];
-    case 0x380: return r->initial_count;
-    case 0x390: return timer_count(lapic);
-    case 0x3e0: return r->divide;
+    case 0x020:
+        return r->id;
+    case 0x030:
+        return 0x14 | (LVT_COUNT - 1) << 16;
+    case 0x080:
+        return r->tpr;
+    case 0x090:
+        return ppr(lapic);
+    case 0x0a0:
+        return ppr(lapic);
+    case 0x0b0:
+        return 0; /* EOI is write-only */
+    case 0x0d0:
+        return r->ldr;
+    case 0x0e0:
+        return r->dfr;
+    case 0x0f0:
+        return r->svr;
+    case 0x280:
+        return r->esr_seen;
+    case 0x300:
+        return r->icr[0];
+    case 0x310:
+        return r->icr[1];
+    case 0x380:
+        return r->initial_count;
+    case 0x390:
+        return timer_count(lapic);
+    case 0x3e0:
+        return r->divide;
     default:
         set_error(lapic, ESR_REGISTER);
         return 0;
@@ -421,7 +432,10 @@ static void register_write(struct lapic *lapic, uint32_t offset, uint32_t value)
         r->timer_start = vclock_now();
         timer_arm(lapic);
         break;
-    case 0x030: case 0x090: case 0x0a0: case 0x390: /* read-only */
+    case 0x030:
+    case 0x090:
+    case 0x0a0:
+    case 0x390: /* read-only */
         break;
     default:
         set_error(lapic, ESR_REGISTER);
@@ -501,14 +515,26 @@ static void lapic_reset(void *dev)
 }
 
 static const struct state_field lapic_fields[] = {
-    STATE_FIELD(lapic_regs, id),   STATE_FIELD(lapic_regs, ldr), STATE_FIELD(lapic_regs, dfr),
-    STATE_FIELD(lapic_regs, svr),  STATE_FIELD(lapic_regs, tpr), STATE_FIELD(lapic_regs, esr),
-    STATE_FIELD(lapic_regs, esr_seen), STATE_FIELD(lapic_regs, isr), STATE_FIELD(lapic_regs, tmr),
-    STATE_FIELD(lapic_regs, irr),  STATE_FIELD(lapic_regs, icr), STATE_FIELD(lapic_regs, lvt),
-    STATE_FIELD(lapic_regs, initial_count), STATE_FIELD(lapic_regs, divide),
-    STATE_FIELD(lapic_regs, timer_start), STATE_FIELD(lapic_regs, deadline),
-    STATE_FIELD(lapic_regs, deadline_at), STATE_FIELD(lapic_regs, enabled),
-    STATE_FIELD(lapic_regs, lint0), STATE_FIELD(lapic_regs, lint1),
+    STATE_FIELD(lapic_regs, id),
+    STATE_FIELD(lapic_regs, ldr),
+    STATE_FIELD(lapic_regs, dfr),
+    STATE_FIELD(lapic_regs, svr),
+    STATE_FIELD(lapic_regs, tpr),
+    STATE_FIELD(lapic_regs, esr),
+    STATE_FIELD(lapic_regs, esr_seen),
+    STATE_FIELD(lapic_regs, isr),
+    STATE_FIELD(lapic_regs, tmr),
+    STATE_FIELD(lapic_regs, irr),
+    STATE_FIELD(lapic_regs, icr),
+    STATE_FIELD(lapic_regs, lvt),
+    STATE_FIELD(lapic_regs, initial_count),
+    STATE_FIELD(lapic_regs, divide),
+    STATE_FIELD(lapic_regs, timer_start),
+    STATE_FIELD(lapic_regs, deadline),
+    STATE_FIELD(lapic_regs, deadline_at),
+    STATE_FIELD(lapic_regs, enabled),
+    STATE_FIELD(lapic_regs, lint0),
+    STATE_FIELD(lapic_regs, lint1),
 };
 static const struct state_layout lapic_layout = {1, G_N_ELEMENTS(lapic_fields), lapic_fields};
 

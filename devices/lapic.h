@@ -10,8 +10,8 @@ struct lapic;
 #define LAPIC_SIZE 0x1000u
 
 struct lapic_wiring {
-    struct irq intr; /* the processor's INTR */
-    struct irq nmi;  /* pulse: deliver an NMI */
+    struct irq intr;                           /* the processor's INTR */
+    struct irq nmi;                            /* pulse: deliver an NMI */
     void (*eoi)(void *opaque, uint8_t vector); /* a level-triggered vector leaves service */
     void *eoi_opaque;
     uint8_t (*pic_ack)(void *opaque); /* the 8259A's INTA cycle behind LINT0 */
@@ -35,7 +35,6 @@ uint8_t lapic_ack(struct lapic *lapic);
 /* Delivery modes of the interrupt command register, LVT and I/O APIC. */
 enum apic_mode { APIC_FIXED, APIC_LOWEST, APIC_SMI, APIC_NMI = 4, APIC_INIT, APIC_STARTUP, APIC_EXTINT };
 /* A message of the APIC bus. dest: an APIC ID, or with logical set a mask as DFR and LDR say. */
-void lapic_message(struct lapic *lapic, uint8_t dest, bool logical, enum apic_mode mode, uint8_t vector,
-                   bool level);
+void lapic_message(struct lapic *lapic, uint8_t dest, bool logical, enum apic_mode mode, uint8_t vector, bool level);
 
 extern const struct device_ops lapic_ops;

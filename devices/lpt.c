@@ -12,11 +12,11 @@
 #include "ioport.h"
 #include "state.h"
 
-#define STATUS_READY  0xdfu /* not busy, selected, no error; -ACK high; low bits read as ones */
-#define CONTROL_IRQ   0x10u
-#define CONTROL_INIT  0x04u
+#define STATUS_READY   0xdfu /* not busy, selected, no error; -ACK high; low bits read as ones */
+#define CONTROL_IRQ    0x10u
+#define CONTROL_INIT   0x04u
 #define CONTROL_STROBE 0x01u
-#define CONTROL_BITS  0x1fu
+#define CONTROL_BITS   0x1fu
 
 struct lpt_regs {
     uint8_t data, control;

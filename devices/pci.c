@@ -13,9 +13,9 @@
 #define HOST_BRIDGE PCI_DEVFN(0, 0)
 #define ISA_BRIDGE  PCI_DEVFN(1, 0)
 
-#define PAM0 0x59     /* to 5Fh: RE and WE, two bits per segment */
-#define PIRQRC 0x60   /* PIIX3: A to D at 60h to 63h */
-#define PIRQ_OFF 0x80u
+#define PAM0          0x59 /* to 5Fh: RE and WE, two bits per segment */
+#define PIRQRC        0x60 /* PIIX3: A to D at 60h to 63h */
+#define PIRQ_OFF      0x80u
 #define CONFIG_ENABLE 0x80000000u
 
 struct pci_regs {
@@ -126,8 +126,8 @@ static void pci_update_maps(struct pci_bus *bus)
             struct pci_bar *bar = &dev->bar[n];
             if (bar->mapped || !bar_wanted(dev, n, &base))
                 continue;
-            bool is_free = bar->is_io ? ioport_is_free((uint16_t)base, (uint16_t)bar->size)
-                                      : mem_is_free(base, bar->size);
+            bool is_free =
+                bar->is_io ? ioport_is_free((uint16_t)base, (uint16_t)bar->size) : mem_is_free(base, bar->size);
             if (!is_free) {
                 log_guest("pci: %s BAR%u at %x collides with something else", dev->name, n, base);
                 continue;
@@ -177,8 +177,8 @@ void pci_config_write(struct pci_bus *bus, uint8_t devfn, uint8_t offset, unsign
     pci_update_irq(bus);
 }
 
-void pci_device_init(struct pci_device *dev, const char *name, uint16_t vendor, uint16_t device,
-                     uint32_t class_code, uint8_t revision)
+void pci_device_init(struct pci_device *dev, const char *name, uint16_t vendor, uint16_t device, uint32_t class_code,
+                     uint8_t revision)
 {
     memset(dev, 0, sizeof(*dev));
     dev->name = name;
@@ -190,9 +190,9 @@ void pci_device_init(struct pci_device *dev, const char *name, uint16_t vendor, 
     dev->config[PCI_CLASS + 2] = class_code >> 16;
     /* The subsystem by which firmware knows QEMU's board, which this one is modelled on. */
     memcpy(&dev->config[0x2c], "\xf4\x1a\x00\x11", 4);
-    dev->config[PCI_STATUS + 1] = 0x02; /* medium DEVSEL */
-    dev->writable[PCI_COMMAND] = 0x47;  /* I/O, memory, master, parity response */
-    dev->writable[PCI_COMMAND + 1] = 0x05; /* SERR#, interrupt disable */
+    dev->config[PCI_STATUS + 1] = 0x02;               /* medium DEVSEL */
+    dev->writable[PCI_COMMAND] = 0x47;                /* I/O, memory, master, parity response */
+    dev->writable[PCI_COMMAND + 1] = 0x05;            /* SERR#, interrupt disable */
     dev->writable[0x0c] = dev->writable[0x0d] = 0xff; /* cache line size, latency timer */
     dev->writable[PCI_INTERRUPT_LINE] = 0xff;
     dev->clearable[PCI_STATUS + 1] = 0xf9;
@@ -207,14 +207,12 @@ static void bar_add(struct pci_device *dev, unsigned n, const struct pci_bar *ba
     put32(&dev->writable[PCI_BAR0 + 4 * n], ~(bar->size - 1));
 }
 
-void pci_add_io_bar(struct pci_device *dev, unsigned bar, uint32_t size, const struct io_ops *ops,
-                    void *opaque)
+void pci_add_io_bar(struct pci_device *dev, unsigned bar, uint32_t size, const struct io_ops *ops, void *opaque)
 {
     bar_add(dev, bar, &(struct pci_bar){.size = size, .is_io = true, .io = ops, .opaque = opaque});
 }
 
-void pci_add_mmio_bar(struct pci_device *dev, unsigned bar, uint32_t size, const struct mmio_ops *ops,
-                      void *opaque)
+void pci_add_mmio_bar(struct pci_device *dev, unsigned bar, uint32_t size, const struct mmio_ops *ops, void *opaque)
 {
     bar_add(dev, bar, &(struct pci_bar){.size = size, .mmio = ops, .opaque = opaque});
 }
@@ -298,7 +296,7 @@ static void bridges_init(struct pci_bus *bus)
         bus->host.writable[reg] = 0x33;
     for (unsigned reg = 0x60; reg <= 0x67; reg++)
         bus->host.writable[reg] = 0xff; /* DRAM row boundaries */
-    bus->host.config[0x72] = 0x02; /* SMRAMC */
+    bus->host.config[0x72] = 0x02;      /* SMRAMC */
     bus->host.writable[0x72] = 0x70;
     bus->host.config_written = host_config_written;
     pci_plug(bus, &bus->host, HOST_BRIDGE);
@@ -307,7 +305,7 @@ static void bridges_init(struct pci_bus *bus)
     bus->isa.config[PCI_COMMAND] = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
     bus->isa.writable[PCI_COMMAND] = 0;
     bus->isa.config[PCI_HEADER_TYPE] = 0x80; /* IDE, USB, PM follow as functions */
-    bus->isa.config[0x4c] = 0x4d; /* I/O recovery */
+    bus->isa.config[0x4c] = 0x4d;            /* I/O recovery */
     bus->isa.writable[0x4c] = 0x7f;
     bus->isa.config[0x4e] = 0x03; /* X-bus chip select */
     bus->isa.writable[0x4e] = bus->isa.writable[0x4f] = 0xff;
@@ -365,8 +363,7 @@ static void data_write(void *opaque, uint16_t port, unsigned size, uint32_t valu
 {
     struct pci_bus *bus = opaque;
     if (is_bus0(bus))
-        pci_config_write(bus, bus->regs.address >> 8, (bus->regs.address & 0xfc) + (port & 3), size,
-                         value);
+        pci_config_write(bus, bus->regs.address >> 8, (bus->regs.address & 0xfc) + (port & 3), size, value);
 }
 
 static const struct io_ops data_io = {.widths = 1 | 2 | 4, .read = data_read, .write = data_write};
@@ -448,8 +445,8 @@ static void pci_dump(void *dev, GString *out)
         const struct pci_device *d = bus->device[i];
         if (!d)
             continue;
-        g_string_append_printf(out, "pci 00:%02x.%u %s: command=%02x%02x intx=%d line=%u", i >> 3, i & 7,
-                               d->name, d->config[PCI_COMMAND + 1], d->config[PCI_COMMAND], d->intx,
+        g_string_append_printf(out, "pci 00:%02x.%u %s: command=%02x%02x intx=%d line=%u", i >> 3, i & 7, d->name,
+                               d->config[PCI_COMMAND + 1], d->config[PCI_COMMAND], d->intx,
                                d->config[PCI_INTERRUPT_LINE]);
         for (unsigned n = 0; n < 6; n++) {
             if (d->bar[n].size)

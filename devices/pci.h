@@ -21,9 +21,9 @@
 #define PCI_INTERRUPT_LINE 0x3c
 #define PCI_INTERRUPT_PIN  0x3d
 
-#define PCI_COMMAND_IO     0x0001u
-#define PCI_COMMAND_MEMORY 0x0002u
-#define PCI_COMMAND_MASTER 0x0004u
+#define PCI_COMMAND_IO           0x0001u
+#define PCI_COMMAND_MEMORY       0x0002u
+#define PCI_COMMAND_MASTER       0x0004u
 #define PCI_COMMAND_INTX_DISABLE 0x0400u
 
 #define PCI_DEVFN(slot, function) ((uint8_t)((slot) << 3 | (function)))
@@ -47,8 +47,8 @@ struct pci_device {
     uint8_t devfn;
     struct pci_bus *bus;
     uint8_t config[256];
-    uint8_t writable[256]; /* bits the guest may change */
-    uint8_t clearable[256]; /* bits cleared by writing a one */
+    uint8_t writable[256];     /* bits the guest may change */
+    uint8_t clearable[256];    /* bits cleared by writing a one */
     uint8_t reset_config[256]; /* as after pci_plug: what RESET# brings back */
     struct pci_bar bar[6];
     bool intx; /* level of its interrupt pin */
@@ -70,12 +70,10 @@ struct pci_bus *pci_new(const struct pci_wiring *wiring);
 void pci_free(struct pci_bus *bus);
 
 /* class_code: base class, sub-class, programming interface, as in 0x020000. */
-void pci_device_init(struct pci_device *dev, const char *name, uint16_t vendor, uint16_t device,
-                     uint32_t class_code, uint8_t revision);
-void pci_add_io_bar(struct pci_device *dev, unsigned bar, uint32_t size, const struct io_ops *ops,
-                    void *opaque);
-void pci_add_mmio_bar(struct pci_device *dev, unsigned bar, uint32_t size, const struct mmio_ops *ops,
-                      void *opaque);
+void pci_device_init(struct pci_device *dev, const char *name, uint16_t vendor, uint16_t device, uint32_t class_code,
+                     uint8_t revision);
+void pci_add_io_bar(struct pci_device *dev, unsigned bar, uint32_t size, const struct io_ops *ops, void *opaque);
+void pci_add_mmio_bar(struct pci_device *dev, unsigned bar, uint32_t size, const struct mmio_ops *ops, void *opaque);
 void pci_add_ram_bar(struct pci_device *dev, unsigned bar, uint32_t size,
                      void (*moved)(void *opaque, uint32_t base, bool mapped), void *opaque);
 /* Puts dev into its slot, when its config space is complete. */

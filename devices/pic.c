@@ -13,10 +13,10 @@
 
 struct pic_chip {
     uint8_t irr, isr, imr;
-    uint8_t pins;   /* input levels now */
-    uint8_t elcr;   /* 1 = level triggered */
+    uint8_t pins; /* input levels now */
+    uint8_t elcr; /* 1 = level triggered */
     uint8_t icw2, icw3, icw4;
-    uint8_t lowest; /* the IR with the lowest priority: 7 after ICW1 */
+    uint8_t lowest;    /* the IR with the lowest priority: 7 after ICW1 */
     uint8_t init_step; /* next ICW expected: 0 none, 2, 3, 4 */
     uint8_t need_icw4, single;
     uint8_t read_isr, poll, special_mask, rotate_aeoi;
@@ -35,8 +35,8 @@ struct pic {
     bool level;
 };
 
-#define MASTER 0
-#define SLAVE  1
+#define MASTER     0
+#define SLAVE      1
 #define CASCADE_IR 2
 
 #define ICW4_AEOI 0x02u
@@ -356,14 +356,13 @@ static void pic_reset(void *dev)
     pic_update_irq(pic);
 }
 
-#define CHIP_FIELDS(n)                                                                             \
-    STATE_FIELD(pic_regs, chip[n].irr), STATE_FIELD(pic_regs, chip[n].isr),                        \
-        STATE_FIELD(pic_regs, chip[n].imr), STATE_FIELD(pic_regs, chip[n].pins),                   \
-        STATE_FIELD(pic_regs, chip[n].elcr), STATE_FIELD(pic_regs, chip[n].icw2),                  \
-        STATE_FIELD(pic_regs, chip[n].icw3), STATE_FIELD(pic_regs, chip[n].icw4),                  \
-        STATE_FIELD(pic_regs, chip[n].lowest), STATE_FIELD(pic_regs, chip[n].init_step),           \
-        STATE_FIELD(pic_regs, chip[n].need_icw4), STATE_FIELD(pic_regs, chip[n].single),           \
-        STATE_FIELD(pic_regs, chip[n].read_isr), STATE_FIELD(pic_regs, chip[n].poll),              \
+#define CHIP_FIELDS(n) \
+    STATE_FIELD(pic_regs, chip[n].irr), STATE_FIELD(pic_regs, chip[n].isr), STATE_FIELD(pic_regs, chip[n].imr), \
+        STATE_FIELD(pic_regs, chip[n].pins), STATE_FIELD(pic_regs, chip[n].elcr), STATE_FIELD(pic_regs, chip[n].icw2), \
+        STATE_FIELD(pic_regs, chip[n].icw3), STATE_FIELD(pic_regs, chip[n].icw4), \
+        STATE_FIELD(pic_regs, chip[n].lowest), STATE_FIELD(pic_regs, chip[n].init_step), \
+        STATE_FIELD(pic_regs, chip[n].need_icw4), STATE_FIELD(pic_regs, chip[n].single), \
+        STATE_FIELD(pic_regs, chip[n].read_isr), STATE_FIELD(pic_regs, chip[n].poll), \
         STATE_FIELD(pic_regs, chip[n].special_mask), STATE_FIELD(pic_regs, chip[n].rotate_aeoi)
 
 static const struct state_field pic_fields[] = {
@@ -396,8 +395,8 @@ static void pic_dump(void *dev, GString *out)
     struct pic *pic = dev;
     for (int i = 0; i < 2; i++) {
         const struct pic_chip *chip = &pic->regs.chip[i];
-        g_string_append_printf(out, "pic%d: irr=%02x isr=%02x imr=%02x pins=%02x elcr=%02x base=%02x\n",
-                               i, chip->irr, chip->isr, chip->imr, chip->pins, chip->elcr, chip->icw2);
+        g_string_append_printf(out, "pic%d: irr=%02x isr=%02x imr=%02x pins=%02x elcr=%02x base=%02x\n", i, chip->irr,
+                               chip->isr, chip->imr, chip->pins, chip->elcr, chip->icw2);
     }
 }
 

@@ -29,16 +29,16 @@ struct pit_channel {
     uint8_t write_high, write_low_byte; /* ACCESS_BOTH: next byte written is the high one; the low one */
     uint8_t read_high;                  /* next byte read is the high one */
     uint8_t count_latched, status_latched;
-    uint8_t armed;   /* a count was written since the control word */
+    uint8_t armed;    /* a count was written since the control word */
     uint8_t counting; /* loaded (modes 1, 5: triggered) and not paused */
-    uint8_t loaded;  /* the counting element holds a count */
+    uint8_t loaded;   /* the counting element holds a count */
 };
 
 struct pit_regs {
     struct pit_channel channel[3];
-    int64_t last_edge;  /* channel 0: last rising edge of OUT that was delivered (CLK number) */
-    uint32_t missed;    /* ticks kept for later */
-    uint8_t port61;     /* bits 0 to 3 as written */
+    int64_t last_edge; /* channel 0: last rising edge of OUT that was delivered (CLK number) */
+    uint32_t missed;   /* ticks kept for later */
+    uint8_t port61;    /* bits 0 to 3 as written */
 };
 
 struct pit {
@@ -363,8 +363,7 @@ static void channel_latch_status(struct pit_channel *ch, int64_t now)
     if (ch->status_latched)
         return;
     bool null_count = !ch->loaded || ch->next_count || (ch->counting && now < ch->load_tick);
-    ch->latched_status =
-        channel_out(ch, now) << 7 | null_count << 6 | ch->access << 4 | ch->mode << 1 | ch->bcd;
+    ch->latched_status = channel_out(ch, now) << 7 | null_count << 6 | ch->access << 4 | ch->mode << 1 | ch->bcd;
     ch->status_latched = 1;
 }
 
@@ -521,18 +520,17 @@ static void pit_reset(void *dev)
     pit_update_irq(pit);
 }
 
-#define CHANNEL_FIELDS(n)                                                                          \
-    STATE_FIELD(pit_regs, channel[n].load_tick), STATE_FIELD(pit_regs, channel[n].switch_tick),    \
-        STATE_FIELD(pit_regs, channel[n].paused_at), STATE_FIELD(pit_regs, channel[n].count),      \
-        STATE_FIELD(pit_regs, channel[n].next_count), STATE_FIELD(pit_regs, channel[n].latched),   \
-        STATE_FIELD(pit_regs, channel[n].latched_status), STATE_FIELD(pit_regs, channel[n].mode),  \
-        STATE_FIELD(pit_regs, channel[n].bcd), STATE_FIELD(pit_regs, channel[n].access),           \
-        STATE_FIELD(pit_regs, channel[n].gate), STATE_FIELD(pit_regs, channel[n].write_high),      \
-        STATE_FIELD(pit_regs, channel[n].write_low_byte),                                          \
-        STATE_FIELD(pit_regs, channel[n].read_high),                                               \
-        STATE_FIELD(pit_regs, channel[n].count_latched),                                           \
-        STATE_FIELD(pit_regs, channel[n].status_latched), STATE_FIELD(pit_regs, channel[n].armed), \
-        STATE_FIELD(pit_regs, channel[n].counting), STATE_FIELD(pit_regs, channel[n].loaded)
+#define CHANNEL_FIELDS(n) \
+    STATE_FIELD(pit_regs, channel[n].load_tick), STATE_FIELD(pit_regs, channel[n].switch_tick), \
+        STATE_FIELD(pit_regs, channel[n].paused_at), STATE_FIELD(pit_regs, channel[n].count), \
+        STATE_FIELD(pit_regs, channel[n].next_count), STATE_FIELD(pit_regs, channel[n].latched), \
+        STATE_FIELD(pit_regs, channel[n].latched_status), STATE_FIELD(pit_regs, channel[n].mode), \
+        STATE_FIELD(pit_regs, channel[n].bcd), STATE_FIELD(pit_regs, channel[n].access), \
+        STATE_FIELD(pit_regs, channel[n].gate), STATE_FIELD(pit_regs, channel[n].write_high), \
+        STATE_FIELD(pit_regs, channel[n].write_low_byte), STATE_FIELD(pit_regs, channel[n].read_high), \
+        STATE_FIELD(pit_regs, channel[n].count_latched), STATE_FIELD(pit_regs, channel[n].status_latched), \
+        STATE_FIELD(pit_regs, channel[n].armed), STATE_FIELD(pit_regs, channel[n].counting), \
+        STATE_FIELD(pit_regs, channel[n].loaded)
 
 static const struct state_field pit_fields[] = {
     CHANNEL_FIELDS(0),
@@ -577,8 +575,8 @@ static void pit_dump(void *dev, GString *out)
     int64_t now = tick_now();
     for (int i = 0; i < 3; i++) {
         const struct pit_channel *ch = &pit->regs.channel[i];
-        g_string_append_printf(out, "pit%d: mode=%u count=%u value=%04x out=%d gate=%u\n", i, ch->mode,
-                               ch->count, channel_value(ch, now), channel_out(ch, now), ch->gate);
+        g_string_append_printf(out, "pit%d: mode=%u count=%u value=%04x out=%d gate=%u\n", i, ch->mode, ch->count,
+                               channel_value(ch, now), channel_out(ch, now), ch->gate);
     }
     g_string_append_printf(out, "pit: missed=%u port61=%02x\n", pit->regs.missed, pit->regs.port61);
 }

@@ -14,14 +14,26 @@
 #include "vclock.h"
 
 enum {
-    RTC_SECONDS, RTC_SECONDS_ALARM, RTC_MINUTES, RTC_MINUTES_ALARM, RTC_HOURS, RTC_HOURS_ALARM,
-    RTC_WEEKDAY, RTC_DAY, RTC_MONTH, RTC_YEAR, RTC_A, RTC_B, RTC_C, RTC_D,
+    RTC_SECONDS,
+    RTC_SECONDS_ALARM,
+    RTC_MINUTES,
+    RTC_MINUTES_ALARM,
+    RTC_HOURS,
+    RTC_HOURS_ALARM,
+    RTC_WEEKDAY,
+    RTC_DAY,
+    RTC_MONTH,
+    RTC_YEAR,
+    RTC_A,
+    RTC_B,
+    RTC_C,
+    RTC_D,
     RTC_CENTURY = 0x32,
 };
 
-#define A_UIP 0x80u
-#define A_DV  0x70u
-#define A_RS  0x0fu
+#define A_UIP       0x80u
+#define A_DV        0x70u
+#define A_RS        0x0fu
 #define A_DV_NORMAL 0x20u /* 32.768 kHz time base, running */
 
 #define B_SET  0x80u
@@ -41,7 +53,7 @@ enum {
 #define D_VRT 0x80u
 
 /* UIP rises 244 us before the update, which takes 1984 us; here the bytes change at its end. */
-#define UIP_NS ((244 + 1984) * 1000ll)
+#define UIP_NS      ((244 + 1984) * 1000ll)
 #define HALF_SECOND (NS_PER_SECOND / 2)
 
 struct rtc_regs {
@@ -178,12 +190,9 @@ static bool rtc_alarm_matches(const struct rtc *rtc, int64_t seconds)
 {
     const uint8_t *cmos = rtc->regs.cmos;
     unsigned of_day = (unsigned)(((seconds % 86400) + 86400) % 86400);
-    return alarm_byte_matches(cmos[RTC_SECONDS_ALARM], rtc_decode(rtc, cmos[RTC_SECONDS_ALARM]),
-                              of_day % 60) &&
-           alarm_byte_matches(cmos[RTC_MINUTES_ALARM], rtc_decode(rtc, cmos[RTC_MINUTES_ALARM]),
-                              of_day / 60 % 60) &&
-           alarm_byte_matches(cmos[RTC_HOURS_ALARM], rtc_decode_hour(rtc, cmos[RTC_HOURS_ALARM]),
-                              of_day / 3600);
+    return alarm_byte_matches(cmos[RTC_SECONDS_ALARM], rtc_decode(rtc, cmos[RTC_SECONDS_ALARM]), of_day % 60) &&
+           alarm_byte_matches(cmos[RTC_MINUTES_ALARM], rtc_decode(rtc, cmos[RTC_MINUTES_ALARM]), of_day / 60 % 60) &&
+           alarm_byte_matches(cmos[RTC_HOURS_ALARM], rtc_decode_hour(rtc, cmos[RTC_HOURS_ALARM]), of_day / 3600);
 }
 
 /* Sets in register C what has happened since the last look. */
@@ -239,8 +248,7 @@ static void rtc_update_irq(struct rtc *rtc)
     if (period && (cmos[RTC_B] & B_PIE))
         when = rtc_period_ns(rtc->regs.seen_period + 1, period);
     if (rtc_is_running(rtc) && (cmos[RTC_B] & (B_AIE | B_UIE))) {
-        int64_t second = rtc->regs.base_ns +
-                         (rtc_seconds(rtc) + 1 - rtc->regs.base_seconds) * NS_PER_SECOND;
+        int64_t second = rtc->regs.base_ns + (rtc_seconds(rtc) + 1 - rtc->regs.base_seconds) * NS_PER_SECOND;
         if (second < when)
             when = second;
     }
@@ -454,9 +462,8 @@ static void rtc_reset(void *dev)
 }
 
 static const struct state_field rtc_fields[] = {
-    STATE_FIELD(rtc_regs, cmos),         STATE_FIELD(rtc_regs, index),
-    STATE_FIELD(rtc_regs, nmi_masked),   STATE_FIELD(rtc_regs, base_seconds),
-    STATE_FIELD(rtc_regs, base_ns),      STATE_FIELD(rtc_regs, seen_seconds),
+    STATE_FIELD(rtc_regs, cmos),         STATE_FIELD(rtc_regs, index),   STATE_FIELD(rtc_regs, nmi_masked),
+    STATE_FIELD(rtc_regs, base_seconds), STATE_FIELD(rtc_regs, base_ns), STATE_FIELD(rtc_regs, seen_seconds),
     STATE_FIELD(rtc_regs, seen_period),  STATE_FIELD(rtc_regs, missed),
 };
 static const struct state_layout rtc_layout = {1, G_N_ELEMENTS(rtc_fields), rtc_fields};
@@ -483,9 +490,8 @@ static void rtc_dump(void *dev, GString *out)
 {
     struct rtc *rtc = dev;
     const uint8_t *cmos = rtc->regs.cmos;
-    g_string_append_printf(out, "rtc: time=%lld a=%02x b=%02x c=%02x missed=%u\n",
-                           (long long)rtc_seconds(rtc), cmos[RTC_A], cmos[RTC_B], cmos[RTC_C],
-                           rtc->regs.missed);
+    g_string_append_printf(out, "rtc: time=%lld a=%02x b=%02x c=%02x missed=%u\n", (long long)rtc_seconds(rtc),
+                           cmos[RTC_A], cmos[RTC_B], cmos[RTC_C], rtc->regs.missed);
 }
 
 const struct device_ops rtc_ops = {"rtc", rtc_reset, rtc_save, rtc_load, rtc_dump};

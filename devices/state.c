@@ -21,8 +21,7 @@ void state_save(const struct state_layout *layout, const void *regs, GByteArray 
     }
 }
 
-static const struct state_field *field_find(const struct state_layout *layout, const uint8_t *name,
-                                            size_t len)
+static const struct state_field *field_find(const struct state_layout *layout, const uint8_t *name, size_t len)
 {
     for (unsigned i = 0; i < layout->count; i++) {
         const struct state_field *field = &layout->field[i];
@@ -32,8 +31,7 @@ static const struct state_field *field_find(const struct state_layout *layout, c
     return NULL;
 }
 
-bool state_load(const struct state_layout *layout, void *regs, size_t regs_size,
-                const uint8_t *bytes, size_t len)
+bool state_load(const struct state_layout *layout, void *regs, size_t regs_size, const uint8_t *bytes, size_t len)
 {
     uint16_t head[2];
     if (len < sizeof(head))

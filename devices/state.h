@@ -15,9 +15,9 @@ struct state_field {
     uint32_t offset, size;
 };
 
-#define STATE_FIELD(type, member)                                                                  \
-    {                                                                                              \
-        #member, offsetof(struct type, member), sizeof(((struct type *)NULL)->member)              \
+#define STATE_FIELD(type, member) \
+    { \
+#member, offsetof(struct type, member), sizeof(((struct type *)NULL)->member) \
     }
 
 struct state_layout {
@@ -28,5 +28,4 @@ struct state_layout {
 
 void state_save(const struct state_layout *layout, const void *regs, GByteArray *out);
 /* False when the bytes do not fit; regs is then unchanged. */
-bool state_load(const struct state_layout *layout, void *regs, size_t regs_size,
-                const uint8_t *bytes, size_t len);
+bool state_load(const struct state_layout *layout, void *regs, size_t regs_size, const uint8_t *bytes, size_t len);

@@ -40,22 +40,22 @@ enum { REG_DATA, REG_IER, REG_IIR_FCR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 #define MCR_OUT2 0x08u
 #define MCR_LOOP 0x10u
 
-#define LSR_DR   0x01u
-#define LSR_OE   0x02u
-#define LSR_PE   0x04u
-#define LSR_FE   0x08u
-#define LSR_BI   0x10u
-#define LSR_THRE 0x20u
-#define LSR_TEMT 0x40u
+#define LSR_DR         0x01u
+#define LSR_OE         0x02u
+#define LSR_PE         0x04u
+#define LSR_FE         0x08u
+#define LSR_BI         0x10u
+#define LSR_THRE       0x20u
+#define LSR_TEMT       0x40u
 #define LSR_FIFO_ERROR 0x80u
-#define LSR_ERRORS (LSR_OE | LSR_PE | LSR_FE | LSR_BI)
+#define LSR_ERRORS     (LSR_OE | LSR_PE | LSR_FE | LSR_BI)
 
 #define MSR_DELTAS 0x0fu
-#define MSR_TERI 0x04u
-#define MSR_CTS  0x10u
-#define MSR_DSR  0x20u
-#define MSR_RI   0x40u
-#define MSR_DCD  0x80u
+#define MSR_TERI   0x04u
+#define MSR_CTS    0x10u
+#define MSR_DSR    0x20u
+#define MSR_RI     0x40u
+#define MSR_DCD    0x80u
 
 #define FIFO_SIZE 16
 
@@ -98,8 +98,7 @@ static unsigned rx_trigger(const struct uart *uart)
 static int64_t timeout_ns(const struct uart *uart)
 {
     unsigned divisor = uart->regs.divisor ? uart->regs.divisor : 1;
-    unsigned bits = 1 + 5 + (uart->regs.lcr & 3) + 1 + (uart->regs.lcr & 4 ? 1 : 0) +
-                    (uart->regs.lcr & 8 ? 1 : 0);
+    unsigned bits = 1 + 5 + (uart->regs.lcr & 3) + 1 + (uart->regs.lcr & 4 ? 1 : 0) + (uart->regs.lcr & 8 ? 1 : 0);
     return 4ll * bits * divisor * (NS_PER_SECOND / 115200);
 }
 
@@ -252,8 +251,8 @@ static uint8_t modem_inputs(const struct uart *uart)
 {
     uint8_t mcr = uart->regs.mcr;
     if (mcr & MCR_LOOP)
-        return (mcr & MCR_RTS ? MSR_CTS : 0) | (mcr & MCR_DTR ? MSR_DSR : 0) |
-               (mcr & MCR_OUT1 ? MSR_RI : 0) | (mcr & MCR_OUT2 ? MSR_DCD : 0);
+        return (mcr & MCR_RTS ? MSR_CTS : 0) | (mcr & MCR_DTR ? MSR_DSR : 0) | (mcr & MCR_OUT1 ? MSR_RI : 0) |
+               (mcr & MCR_OUT2 ? MSR_DCD : 0);
     return uart->backend ? MSR_CTS | MSR_DSR | MSR_DCD : 0;
 }
 
@@ -442,14 +441,22 @@ static void uart_reset(void *dev)
 }
 
 static const struct state_field uart_fields[] = {
-    STATE_FIELD(uart_regs, ier),      STATE_FIELD(uart_regs, fcr),
-    STATE_FIELD(uart_regs, lcr),      STATE_FIELD(uart_regs, mcr),
-    STATE_FIELD(uart_regs, lsr),      STATE_FIELD(uart_regs, msr),
-    STATE_FIELD(uart_regs, scr),      STATE_FIELD(uart_regs, rx),
-    STATE_FIELD(uart_regs, rx_break), STATE_FIELD(uart_regs, rx_head),
-    STATE_FIELD(uart_regs, rx_count), STATE_FIELD(uart_regs, tx),
-    STATE_FIELD(uart_regs, tx_head),  STATE_FIELD(uart_regs, tx_count),
-    STATE_FIELD(uart_regs, divisor),  STATE_FIELD(uart_regs, thre_pending),
+    STATE_FIELD(uart_regs, ier),
+    STATE_FIELD(uart_regs, fcr),
+    STATE_FIELD(uart_regs, lcr),
+    STATE_FIELD(uart_regs, mcr),
+    STATE_FIELD(uart_regs, lsr),
+    STATE_FIELD(uart_regs, msr),
+    STATE_FIELD(uart_regs, scr),
+    STATE_FIELD(uart_regs, rx),
+    STATE_FIELD(uart_regs, rx_break),
+    STATE_FIELD(uart_regs, rx_head),
+    STATE_FIELD(uart_regs, rx_count),
+    STATE_FIELD(uart_regs, tx),
+    STATE_FIELD(uart_regs, tx_head),
+    STATE_FIELD(uart_regs, tx_count),
+    STATE_FIELD(uart_regs, divisor),
+    STATE_FIELD(uart_regs, thre_pending),
     STATE_FIELD(uart_regs, timeout_pending),
 };
 static const struct state_layout uart_layout = {1, G_N_ELEMENTS(uart_fields), uart_fields};
@@ -466,8 +473,8 @@ static bool uart_load(void *dev, const uint8_t *bytes, size_t len)
     struct uart_regs was = uart->regs;
     if (!state_load(&uart_layout, &uart->regs, sizeof(uart->regs), bytes, len))
         return false;
-    if (uart->regs.rx_head >= FIFO_SIZE || uart->regs.tx_head >= FIFO_SIZE ||
-        uart->regs.rx_count > FIFO_SIZE || uart->regs.tx_count > FIFO_SIZE) {
+    if (uart->regs.rx_head >= FIFO_SIZE || uart->regs.tx_head >= FIFO_SIZE || uart->regs.rx_count > FIFO_SIZE ||
+        uart->regs.tx_count > FIFO_SIZE) {
         uart->regs = was;
         return false;
     }
@@ -483,10 +490,9 @@ static void uart_dump(void *dev, GString *out)
 {
     struct uart *uart = dev;
     const struct uart_regs *regs = &uart->regs;
-    g_string_append_printf(out,
-                           "uart %03x: ier=%02x iir=%02x lcr=%02x mcr=%02x lsr=%02x msr=%02x rx=%u tx=%u\n",
-                           uart->base, regs->ier, uart_iir(uart), regs->lcr, regs->mcr, regs->lsr,
-                           regs->msr, regs->rx_count, regs->tx_count);
+    g_string_append_printf(out, "uart %03x: ier=%02x iir=%02x lcr=%02x mcr=%02x lsr=%02x msr=%02x rx=%u tx=%u\n",
+                           uart->base, regs->ier, uart_iir(uart), regs->lcr, regs->mcr, regs->lsr, regs->msr,
+                           regs->rx_count, regs->tx_count);
 }
 
 const struct device_ops uart_ops = {"uart", uart_reset, uart_save, uart_load, uart_dump};

@@ -14,9 +14,8 @@
 
 static const uint8_t seq_mask[SEQ_COUNT] = {0x03, 0x3d, 0x0f, 0x3f, 0x0e, 0x00, 0x00, 0x00};
 static const uint8_t gc_mask[GC_COUNT] = {0x0f, 0x0f, 0x0f, 0x1f, 0x03, 0x7b, 0x0f, 0x0f, 0xff};
-static const uint8_t attr_mask[ATTR_COUNT] = {
-    0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f,
-    0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0xef, 0xff, 0x3f, 0x0f, 0x0f};
+static const uint8_t attr_mask[ATTR_COUNT] = {0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f,
+                                              0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0xef, 0xff, 0x3f, 0x0f, 0x0f};
 
 /* --- Timing --- */
 
@@ -326,8 +325,7 @@ static void dispi_settle(struct vga *vga)
     if (d[DISPI_Y_OFFSET] > most - d[DISPI_YRES])
         d[DISPI_Y_OFFSET] = most - d[DISPI_YRES];
     /* Smooth scrolling runs over the line's end into the next one; the memory's end is the limit. */
-    if (d[DISPI_X_OFFSET] > d[DISPI_VIRT_WIDTH] - d[DISPI_XRES] &&
-        d[DISPI_Y_OFFSET] + d[DISPI_YRES] >= most)
+    if (d[DISPI_X_OFFSET] > d[DISPI_VIRT_WIDTH] - d[DISPI_XRES] && d[DISPI_Y_OFFSET] + d[DISPI_YRES] >= most)
         d[DISPI_X_OFFSET] = d[DISPI_VIRT_WIDTH] - d[DISPI_XRES];
 }
 
@@ -344,13 +342,13 @@ static void dispi_program_vga(struct vga *vga)
     r->crtc[CRTC_OFFSET] = (uint8_t)(dispi_line_bytes(bpp, r->dispi[DISPI_VIRT_WIDTH]) >> 3);
     r->crtc[CRTC_HDISP_END] = (uint8_t)((r->dispi[DISPI_XRES] >> 3) - 1);
     r->crtc[CRTC_VDISP_END] = (uint8_t)height;
-    r->crtc[CRTC_OVERFLOW] = (uint8_t)((r->crtc[CRTC_OVERFLOW] & ~0x42) | (height >> 7 & 2) |
-                                       (height >> 3 & 0x40) | 0x10);
+    r->crtc[CRTC_OVERFLOW] =
+        (uint8_t)((r->crtc[CRTC_OVERFLOW] & ~0x42) | (height >> 7 & 2) | (height >> 3 & 0x40) | 0x10);
     r->crtc[CRTC_LINE_COMPARE] = 0xff;
     r->crtc[CRTC_MAX_SCAN] = (r->crtc[CRTC_MAX_SCAN] & ~0x9f) | 0x40;
     r->crtc[CRTC_START_HIGH] = r->crtc[CRTC_START_LOW] = 0;
     if (bpp == 4) {
-        r->gc[GC_MODE] &= (uint8_t)~(GC_MODE_256 | GC_MODE_CGA | GC_MODE_ODD_EVEN);
+        r->gc[GC_MODE] &= (uint8_t) ~(GC_MODE_256 | GC_MODE_CGA | GC_MODE_ODD_EVEN);
         r->seq[SEQ_MEMORY] = SEQ_MEMORY_EXT | SEQ_MEMORY_SEQ;
     } else {
         r->gc[GC_MODE] = GC_MODE_256;
@@ -375,8 +373,7 @@ static void dispi_enable_write(struct vga *vga, uint16_t value)
         dispi_settle(vga);
         dispi_program_vga(vga);
         if (!(value & DISPI_NOCLEAR))
-            memset(vga->vram, 0,
-                   (size_t)dispi_line_bytes(d[DISPI_BPP], d[DISPI_VIRT_WIDTH]) * d[DISPI_YRES]);
+            memset(vga->vram, 0, (size_t)dispi_line_bytes(d[DISPI_BPP], d[DISPI_VIRT_WIDTH]) * d[DISPI_YRES]);
     } else if (!vga_dispi_on(vga)) {
         d[DISPI_BANK] = 0;
     }
@@ -568,17 +565,14 @@ static void vga_reset(void *opaque)
 }
 
 static const struct state_field vga_fields[] = {
-    STATE_FIELD(vga_regs, misc),         STATE_FIELD(vga_regs, feature),
-    STATE_FIELD(vga_regs, seq_index),    STATE_FIELD(vga_regs, seq),
-    STATE_FIELD(vga_regs, crtc_index),   STATE_FIELD(vga_regs, crtc),
-    STATE_FIELD(vga_regs, gc_index),     STATE_FIELD(vga_regs, gc),
-    STATE_FIELD(vga_regs, attr_index),   STATE_FIELD(vga_regs, attr_data),
-    STATE_FIELD(vga_regs, attr),         STATE_FIELD(vga_regs, dac_mask),
-    STATE_FIELD(vga_regs, dac_state),    STATE_FIELD(vga_regs, dac_read),
-    STATE_FIELD(vga_regs, dac_write),    STATE_FIELD(vga_regs, dac_phase),
-    STATE_FIELD(vga_regs, dac_pending),  STATE_FIELD(vga_regs, palette),
-    STATE_FIELD(vga_regs, latch),        STATE_FIELD(vga_regs, dispi_index),
-    STATE_FIELD(vga_regs, dispi),        STATE_FIELD(vga_regs, vsync_cleared),
+    STATE_FIELD(vga_regs, misc),          STATE_FIELD(vga_regs, feature),     STATE_FIELD(vga_regs, seq_index),
+    STATE_FIELD(vga_regs, seq),           STATE_FIELD(vga_regs, crtc_index),  STATE_FIELD(vga_regs, crtc),
+    STATE_FIELD(vga_regs, gc_index),      STATE_FIELD(vga_regs, gc),          STATE_FIELD(vga_regs, attr_index),
+    STATE_FIELD(vga_regs, attr_data),     STATE_FIELD(vga_regs, attr),        STATE_FIELD(vga_regs, dac_mask),
+    STATE_FIELD(vga_regs, dac_state),     STATE_FIELD(vga_regs, dac_read),    STATE_FIELD(vga_regs, dac_write),
+    STATE_FIELD(vga_regs, dac_phase),     STATE_FIELD(vga_regs, dac_pending), STATE_FIELD(vga_regs, palette),
+    STATE_FIELD(vga_regs, latch),         STATE_FIELD(vga_regs, dispi_index), STATE_FIELD(vga_regs, dispi),
+    STATE_FIELD(vga_regs, vsync_cleared),
 };
 static const struct state_layout vga_layout = {1, G_N_ELEMENTS(vga_fields), vga_fields};
 
@@ -614,8 +608,7 @@ static bool vga_load(void *opaque, const uint8_t *bytes, size_t len)
     memcpy(&used, bytes + len - 4, 4);
     if (used > VGA_MEMORY || used > len - 4)
         return false;
-    if (!state_load(&vga_layout, &fresh, sizeof(fresh), bytes, len - 4 - used) ||
-        !vga_regs_are_sane(&fresh))
+    if (!state_load(&vga_layout, &fresh, sizeof(fresh), bytes, len - 4 - used) || !vga_regs_are_sane(&fresh))
         return false;
     vga_sync(vga);
     vga->regs = fresh;
@@ -642,17 +635,17 @@ static void vga_dump(void *opaque, GString *out)
     const struct vga_regs *r = &vga->regs;
     static const char *const window[] = {"mmio", "linear", "text"};
 
-    g_string_append_printf(out, "vga: misc=%02x window=%s dac_mask=%02x pas=%d\n", r->misc,
-                           window[vga->window], r->dac_mask, !!(r->attr_index & ATTR_INDEX_PAS));
+    g_string_append_printf(out, "vga: misc=%02x window=%s dac_mask=%02x pas=%d\n", r->misc, window[vga->window],
+                           r->dac_mask, !!(r->attr_index & ATTR_INDEX_PAS));
     dump_row(out, "seq", r->seq, 5);
     dump_row(out, "crtc", r->crtc, CRTC_COUNT);
     dump_row(out, "gc", r->gc, GC_COUNT);
     dump_row(out, "attr", r->attr, ATTR_COUNT);
     if (vga_dispi_on(vga))
         g_string_append_printf(out, " dispi: %ux%ux%u enable=%02x bank=%u virtual=%u offset=%u,%u\n",
-                               r->dispi[DISPI_XRES], r->dispi[DISPI_YRES], r->dispi[DISPI_BPP],
-                               r->dispi[DISPI_ENABLE], r->dispi[DISPI_BANK], r->dispi[DISPI_VIRT_WIDTH],
-                               r->dispi[DISPI_X_OFFSET], r->dispi[DISPI_Y_OFFSET]);
+                               r->dispi[DISPI_XRES], r->dispi[DISPI_YRES], r->dispi[DISPI_BPP], r->dispi[DISPI_ENABLE],
+                               r->dispi[DISPI_BANK], r->dispi[DISPI_VIRT_WIDTH], r->dispi[DISPI_X_OFFSET],
+                               r->dispi[DISPI_Y_OFFSET]);
 }
 
 const struct device_ops vga_ops = {"vga", vga_reset, vga_save, vga_load, vga_dump};

@@ -147,9 +147,8 @@ const struct mmio_ops vga_window_ops = {window_read, window_write};
 /* No part of the data path changes a byte on its way. */
 static bool path_is_plain(const struct vga_regs *r, unsigned planes)
 {
-    return (r->misc & 0x02) && (r->seq[SEQ_MAP_MASK] & planes) == planes &&
-           !(r->gc[GC_ENABLE_SR] & planes) && !r->gc[GC_ROTATE] && r->gc[GC_BIT_MASK] == 0xff &&
-           !(r->gc[GC_MODE] & (GC_MODE_WRITE | GC_MODE_READ1));
+    return (r->misc & 0x02) && (r->seq[SEQ_MAP_MASK] & planes) == planes && !(r->gc[GC_ENABLE_SR] & planes) &&
+           !r->gc[GC_ROTATE] && r->gc[GC_BIT_MASK] == 0xff && !(r->gc[GC_MODE] & (GC_MODE_WRITE | GC_MODE_READ1));
 }
 
 static enum vga_window window_kind(const struct vga *vga)
@@ -207,8 +206,7 @@ void vga_window_update(struct vga *vga)
         size = map_select[map_of(vga)].size;
         offset = kind == VGA_WINDOW_TEXT ? VGA_MEMORY : 0;
     }
-    if (kind == vga->window && base == vga->window_base && size == vga->window_size &&
-        offset == vga->window_offset)
+    if (kind == vga->window && base == vga->window_base && size == vga->window_size && offset == vga->window_offset)
         return;
 
     vga_window_remove(vga);

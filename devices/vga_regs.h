@@ -16,15 +16,14 @@
 #define ATTR_COUNT 0x15
 
 enum { SEQ_RESET, SEQ_CLOCKING, SEQ_MAP_MASK, SEQ_FONT, SEQ_MEMORY };
-#define SEQ_CLOCKING_8DOT  0x01u
-#define SEQ_CLOCKING_HALF  0x08u
-#define SEQ_CLOCKING_OFF   0x20u
-#define SEQ_MEMORY_EXT     0x02u
-#define SEQ_MEMORY_SEQ     0x04u /* 0: odd/even */
-#define SEQ_MEMORY_CHAIN4  0x08u
+#define SEQ_CLOCKING_8DOT 0x01u
+#define SEQ_CLOCKING_HALF 0x08u
+#define SEQ_CLOCKING_OFF  0x20u
+#define SEQ_MEMORY_EXT    0x02u
+#define SEQ_MEMORY_SEQ    0x04u /* 0: odd/even */
+#define SEQ_MEMORY_CHAIN4 0x08u
 
-enum { GC_SET_RESET, GC_ENABLE_SR, GC_COMPARE, GC_ROTATE, GC_READ_MAP, GC_MODE, GC_MISC, GC_DONT_CARE,
-       GC_BIT_MASK };
+enum { GC_SET_RESET, GC_ENABLE_SR, GC_COMPARE, GC_ROTATE, GC_READ_MAP, GC_MODE, GC_MISC, GC_DONT_CARE, GC_BIT_MASK };
 #define GC_MODE_WRITE    0x03u
 #define GC_MODE_READ1    0x08u
 #define GC_MODE_ODD_EVEN 0x10u
@@ -33,32 +32,66 @@ enum { GC_SET_RESET, GC_ENABLE_SR, GC_COMPARE, GC_ROTATE, GC_READ_MAP, GC_MODE, 
 #define GC_MISC_GRAPHICS 0x01u
 #define GC_MISC_CHAIN    0x02u
 
-enum { CRTC_HTOTAL, CRTC_HDISP_END, CRTC_HBLANK_START, CRTC_HBLANK_END, CRTC_HSYNC_START, CRTC_HSYNC_END,
-       CRTC_VTOTAL, CRTC_OVERFLOW, CRTC_PRESET_ROW, CRTC_MAX_SCAN, CRTC_CURSOR_START, CRTC_CURSOR_END,
-       CRTC_START_HIGH, CRTC_START_LOW, CRTC_CURSOR_HIGH, CRTC_CURSOR_LOW, CRTC_VSYNC_START,
-       CRTC_VSYNC_END, CRTC_VDISP_END, CRTC_OFFSET, CRTC_UNDERLINE, CRTC_VBLANK_START, CRTC_VBLANK_END,
-       CRTC_MODE, CRTC_LINE_COMPARE };
-#define CRTC_MODE_CMS     0x01u /* 0: row scan bit 0 replaces address bit 13 */
-#define CRTC_MODE_SRS     0x02u /* 0: row scan bit 1 replaces address bit 14 */
-#define CRTC_MODE_SLOW    0x04u /* vertical counters count every second line */
-#define CRTC_MODE_COUNT2  0x08u
-#define CRTC_MODE_WRAP    0x20u /* word mode: bit 15 rather than 13 goes to bit 0 */
-#define CRTC_MODE_BYTE    0x40u
+enum {
+    CRTC_HTOTAL,
+    CRTC_HDISP_END,
+    CRTC_HBLANK_START,
+    CRTC_HBLANK_END,
+    CRTC_HSYNC_START,
+    CRTC_HSYNC_END,
+    CRTC_VTOTAL,
+    CRTC_OVERFLOW,
+    CRTC_PRESET_ROW,
+    CRTC_MAX_SCAN,
+    CRTC_CURSOR_START,
+    CRTC_CURSOR_END,
+    CRTC_START_HIGH,
+    CRTC_START_LOW,
+    CRTC_CURSOR_HIGH,
+    CRTC_CURSOR_LOW,
+    CRTC_VSYNC_START,
+    CRTC_VSYNC_END,
+    CRTC_VDISP_END,
+    CRTC_OFFSET,
+    CRTC_UNDERLINE,
+    CRTC_VBLANK_START,
+    CRTC_VBLANK_END,
+    CRTC_MODE,
+    CRTC_LINE_COMPARE
+};
+#define CRTC_MODE_CMS    0x01u /* 0: row scan bit 0 replaces address bit 13 */
+#define CRTC_MODE_SRS    0x02u /* 0: row scan bit 1 replaces address bit 14 */
+#define CRTC_MODE_SLOW   0x04u /* vertical counters count every second line */
+#define CRTC_MODE_COUNT2 0x08u
+#define CRTC_MODE_WRAP   0x20u /* word mode: bit 15 rather than 13 goes to bit 0 */
+#define CRTC_MODE_BYTE   0x40u
 
-#define ATTR_MODE     0x10
-#define ATTR_OVERSCAN 0x11
-#define ATTR_PLANES   0x12
-#define ATTR_PAN      0x13
-#define ATTR_SELECT   0x14
-#define ATTR_MODE_GRAPHICS 0x01u
-#define ATTR_MODE_LINE_GFX 0x04u
-#define ATTR_MODE_BLINK    0x08u
+#define ATTR_MODE           0x10
+#define ATTR_OVERSCAN       0x11
+#define ATTR_PLANES         0x12
+#define ATTR_PAN            0x13
+#define ATTR_SELECT         0x14
+#define ATTR_MODE_GRAPHICS  0x01u
+#define ATTR_MODE_LINE_GFX  0x04u
+#define ATTR_MODE_BLINK     0x08u
 #define ATTR_MODE_PAN_SPLIT 0x20u /* panning does not apply below the split */
-#define ATTR_MODE_P54S     0x80u
-#define ATTR_INDEX_PAS     0x20u
+#define ATTR_MODE_P54S      0x80u
+#define ATTR_INDEX_PAS      0x20u
 
-enum { DISPI_ID, DISPI_XRES, DISPI_YRES, DISPI_BPP, DISPI_ENABLE, DISPI_BANK, DISPI_VIRT_WIDTH,
-       DISPI_VIRT_HEIGHT, DISPI_X_OFFSET, DISPI_Y_OFFSET, DISPI_MEMORY, DISPI_COUNT };
+enum {
+    DISPI_ID,
+    DISPI_XRES,
+    DISPI_YRES,
+    DISPI_BPP,
+    DISPI_ENABLE,
+    DISPI_BANK,
+    DISPI_VIRT_WIDTH,
+    DISPI_VIRT_HEIGHT,
+    DISPI_X_OFFSET,
+    DISPI_Y_OFFSET,
+    DISPI_MEMORY,
+    DISPI_COUNT
+};
 #define DISPI_ID_LOWEST  0xb0c0u
 #define DISPI_ID_HIGHEST 0xb0c5u
 #define DISPI_ENABLED    0x01u
@@ -105,7 +138,7 @@ struct vga {
     struct display display;
 };
 
-#define VGA_PLANAR (256 * KiB) /* what the VGA proper reaches */
+#define VGA_PLANAR    (256 * KiB) /* what the VGA proper reaches */
 #define VGA_TEXT_SIZE 0x8000u
 
 static inline bool vga_dispi_on(const struct vga *vga)
@@ -126,7 +159,7 @@ bool vga_render_text(void *opaque, struct display_text *out);
 bool vga_render_pixels(void *opaque, struct display_pixels *out);
 /* Timing from the CRTC's registers: dots and lines. */
 struct vga_timing {
-    unsigned dot_clock;             /* Hz */
+    unsigned dot_clock;                             /* Hz */
     unsigned htotal, hdisp, hsync_start, hsync_end; /* dots */
     unsigned vtotal, vdisp, vsync_start, vsync_end; /* lines */
 };

@@ -9,8 +9,8 @@
 #include "vclock.h"
 #include "vga_regs.h"
 
-#define WIDTH_MAX  (256 * 9 * 2)
-#define BLINK_CURSOR_NS (8 * NS_PER_SECOND / 60)  /* half a period */
+#define WIDTH_MAX       (256 * 9 * 2)
+#define BLINK_CURSOR_NS (8 * NS_PER_SECOND / 60) /* half a period */
 #define BLINK_TEXT_NS   (16 * NS_PER_SECOND / 60)
 
 static bool blink_is_on(int64_t half_period)
@@ -208,8 +208,8 @@ struct text_state {
 };
 
 /* One scan line of text: pixels as attribute colours 0 to 15. Returns dots written. */
-static unsigned text_line(const struct vga *vga, const struct text_state *text, unsigned counter,
-                          unsigned row_scan, unsigned columns, uint8_t *dots)
+static unsigned text_line(const struct vga *vga, const struct text_state *text, unsigned counter, unsigned row_scan,
+                          unsigned columns, uint8_t *dots)
 {
     const struct vga_regs *r = &vga->regs;
     uint8_t *at = dots;
@@ -220,8 +220,8 @@ static unsigned text_line(const struct vga *vga, const struct text_state *text, 
         cell_get(vga, quad, &cell);
         unsigned font = text->font[quad[1] >> 3 & 1];
         uint8_t bits = vga->vram[((font + quad[0] * 32u + row_scan) & 0xffff) * 4 + 2];
-        bool ninth = text->nine && (r->attr[ATTR_MODE] & ATTR_MODE_LINE_GFX) && quad[0] >= 0xc0 &&
-                     quad[0] <= 0xdf && (bits & 1);
+        bool ninth =
+            text->nine && (r->attr[ATTR_MODE] & ATTR_MODE_LINE_GFX) && quad[0] >= 0xc0 && quad[0] <= 0xdf && (bits & 1);
         if ((cell.flags & DISPLAY_UNDERLINE) && row_scan == (r->crtc[CRTC_UNDERLINE] & 0x1f)) {
             bits = 0xff;
             ninth = true;
@@ -230,8 +230,8 @@ static unsigned text_line(const struct vga *vga, const struct text_state *text, 
             bits = 0;
             ninth = false;
         }
-        if (text->cursor_on && ((counter + x) & 0xffff) == text->cursor.counter &&
-            row_scan >= text->cursor.first && row_scan <= text->cursor.last) {
+        if (text->cursor_on && ((counter + x) & 0xffff) == text->cursor.counter && row_scan >= text->cursor.first &&
+            row_scan <= text->cursor.last) {
             bits = 0xff;
             ninth = true;
         }
@@ -267,8 +267,8 @@ static unsigned graphics_line(const struct vga *vga, unsigned counter, unsigned 
         } else {
             for (unsigned i = 0; i < 8; i++) {
                 unsigned s = 7 - i;
-                *at++ = (quad[0] >> s & 1) | (quad[1] >> s & 1) << 1 | (quad[2] >> s & 1) << 2 |
-                        (quad[3] >> s & 1) << 3;
+                *at++ =
+                    (quad[0] >> s & 1) | (quad[1] >> s & 1) << 1 | (quad[2] >> s & 1) << 2 | (quad[3] >> s & 1) << 3;
             }
         }
     }
@@ -427,8 +427,8 @@ bool vga_render_pixels(void *opaque, struct display_pixels *out)
     else
         vga_draw(vga, width, height, pixels);
 
-    bool changed = !out->pixels || out->width != width || out->height != height ||
-                   memcmp(pixels, out->pixels, size) != 0;
+    bool changed =
+        !out->pixels || out->width != width || out->height != height || memcmp(pixels, out->pixels, size) != 0;
     g_free(out->pixels);
     *out = (struct display_pixels){width, height, pixels};
     return changed;

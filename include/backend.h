@@ -34,8 +34,7 @@ struct chardev {
     void *front_opaque;
 };
 
-static inline void chardev_attach(struct chardev *chardev, const struct chardev_front *front,
-                                  void *opaque)
+static inline void chardev_attach(struct chardev *chardev, const struct chardev_front *front, void *opaque)
 {
     chardev->front = front;
     chardev->front_opaque = opaque;

@@ -16,10 +16,9 @@ typedef void block_done_fn(void *opaque, int error);
 struct block_ops {
     /* offset and len are in bytes; the request lies within the medium. buffer stays untouched by the caller
      * until done. */
-    void (*read)(struct block *block, uint64_t offset, void *buffer, uint32_t len, block_done_fn *done,
-                 void *opaque);
-    void (*write)(struct block *block, uint64_t offset, const void *buffer, uint32_t len,
-                  block_done_fn *done, void *opaque);
+    void (*read)(struct block *block, uint64_t offset, void *buffer, uint32_t len, block_done_fn *done, void *opaque);
+    void (*write)(struct block *block, uint64_t offset, const void *buffer, uint32_t len, block_done_fn *done,
+                  void *opaque);
     void (*flush)(struct block *block, block_done_fn *done, void *opaque);
 };
 

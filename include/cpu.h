@@ -40,12 +40,12 @@ struct dtable { /* GDTR, IDTR */
 
 /* What changed in a way engines other than the interpreter must hear of. Set where the guest changes
  * it (interp, task, exception), consumed in one place, before the next entry to translated code. */
-#define CHANGED_MODE 0x01u /* CR0, CR4, EFER, EFLAGS.VM/TF/AC/NT/IOPL, CPL, any segment register */
-#define CHANGED_CR3  0x02u /* CR3 written (PDPTEs reloaded with PAE): non-global translations are stale */
-#define CHANGED_TLB  0x04u /* all translations are stale, global ones too (PG, PGE, PSE, PAE, WP, NXE toggled) */
+#define CHANGED_MODE   0x01u /* CR0, CR4, EFER, EFLAGS.VM/TF/AC/NT/IOPL, CPL, any segment register */
+#define CHANGED_CR3    0x02u /* CR3 written (PDPTEs reloaded with PAE): non-global translations are stale */
+#define CHANGED_TLB    0x04u /* all translations are stale, global ones too (PG, PGE, PSE, PAE, WP, NXE toggled) */
 #define CHANGED_INVLPG 0x08u /* the pages in invlpg[] are stale; overflow sets CHANGED_TLB instead */
-#define CHANGED_A20  0x10u
-#define CHANGED_DR   0x20u
+#define CHANGED_A20    0x10u
+#define CHANGED_DR     0x20u
 
 #define CPU_INVLPG_MAX 16
 
@@ -82,7 +82,7 @@ struct cpu {
     gla_t invlpg[CPU_INVLPG_MAX];
     const struct cpu_model *model;
     void (*fpu_fetch)(struct cpu *cpu); /* not NULL: the FPU state is elsewhere, and this brings it to `fpu` */
-    struct interp *interp; /* the interpreter's private caches (TLB, decoded instructions) */
+    struct interp *interp;              /* the interpreter's private caches (TLB, decoded instructions) */
 };
 
 /* How one step of guest work ended. */
@@ -94,19 +94,19 @@ enum cpu_rc {
 
 /* Why an engine came back to the run loop. One counter each (stats). */
 enum exit_reason {
-    EXIT_BUDGET,    /* ran the number of instructions asked for */
-    EXIT_KICK,      /* another thread asked for attention (interrupt, stop, reset) */
-    EXIT_HALT,      /* HLT */
-    EXIT_SHUTDOWN,  /* triple fault */
-    EXIT_DEVICE,    /* interp only, with io_forbidden: the next instruction would touch a device */
-    EXIT_LOOKUP,    /* translated code needs a block for cpu->eip */
-    EXIT_CHAIN,     /* the same, and the jump that asked can be patched */
-    EXIT_INTERP,    /* the instruction at cpu->eip is for the interpreter */
-    EXIT_FPU,       /* an FPU instruction, and the FPU state is in memory */
-    EXIT_STALE,     /* a block found that its source bytes have changed */
-    EXIT_SITE,      /* a memory operand was looked for and is not mapped: see tr_site.c */
-    EXIT_GATE,      /* as EXIT_INTERP, and translated code could do it itself if it knew: see src/engine/gates.h */
-    EXIT_FAULT,     /* a guest exception, recorded by the fault handler */
+    EXIT_BUDGET,   /* ran the number of instructions asked for */
+    EXIT_KICK,     /* another thread asked for attention (interrupt, stop, reset) */
+    EXIT_HALT,     /* HLT */
+    EXIT_SHUTDOWN, /* triple fault */
+    EXIT_DEVICE,   /* interp only, with io_forbidden: the next instruction would touch a device */
+    EXIT_LOOKUP,   /* translated code needs a block for cpu->eip */
+    EXIT_CHAIN,    /* the same, and the jump that asked can be patched */
+    EXIT_INTERP,   /* the instruction at cpu->eip is for the interpreter */
+    EXIT_FPU,      /* an FPU instruction, and the FPU state is in memory */
+    EXIT_STALE,    /* a block found that its source bytes have changed */
+    EXIT_SITE,     /* a memory operand was looked for and is not mapped: see tr_site.c */
+    EXIT_GATE,     /* as EXIT_INTERP, and translated code could do it itself if it knew: see src/engine/gates.h */
+    EXIT_FAULT,    /* a guest exception, recorded by the fault handler */
     EXIT_COUNT
 };
 
@@ -177,8 +177,8 @@ enum cpu_rc interp_step(struct cpu *cpu);
  * instructions), the CPU halts or shuts down, or an interrupt shadow/IF change makes a pending
  * interrupt deliverable (irq_pending non-NULL and set, IF = 1: checked after STI, POPF, IRET).
  * Adds the number executed to *done. */
-enum exit_reason interp_run(struct cpu *cpu, uint64_t budget, const volatile int *kick,
-                            const volatile int *irq_pending, uint64_t *done);
+enum exit_reason interp_run(struct cpu *cpu, uint64_t budget, const volatile int *kick, const volatile int *irq_pending,
+                            uint64_t *done);
 
 /* From now on stores to RAM happen that the interpreter does not hear of (translated code): it compares
  * each cached decoded instruction with memory before use. */

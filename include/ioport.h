@@ -11,8 +11,7 @@ struct io_ops {
     void (*write)(void *opaque, uint16_t port, unsigned size, uint32_t value);
 };
 
-void ioport_register(uint16_t first, uint16_t count, const struct io_ops *ops, void *opaque,
-                     const char *name);
+void ioport_register(uint16_t first, uint16_t count, const struct io_ops *ops, void *opaque, const char *name);
 /* Nobody answers on any of these ports: for ranges that a guest places (PCI BARs). */
 bool ioport_is_free(uint16_t first, uint16_t count);
 void ioport_unregister(uint16_t first, uint16_t count);

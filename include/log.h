@@ -25,10 +25,10 @@ bool log_open(const char *path);
 void log_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #define log_on(mask) __builtin_expect((log_enabled & (mask)) != 0, 0)
-#define log_at(mask, ...)                                                                         \
-    do {                                                                                           \
-        if (log_on(mask))                                                                          \
-            log_printf(__VA_ARGS__);                                                               \
+#define log_at(mask, ...) \
+    do { \
+        if (log_on(mask)) \
+            log_printf(__VA_ARGS__); \
     } while (0)
 
 /* The guest did something a real chip would quietly ignore. At most some per second are printed. */
@@ -39,8 +39,8 @@ void log_user(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 _Noreturn void assert_failed(const char *expr, const char *file, int line);
 /* For our own bugs only; must not be reachable by anything a guest does. On in release builds. */
-#define assert_always(expr)                                                                        \
-    do {                                                                                           \
-        if (__builtin_expect(!(expr), 0))                                                          \
-            assert_failed(#expr, __FILE__, __LINE__);                                              \
+#define assert_always(expr) \
+    do { \
+        if (__builtin_expect(!(expr), 0)) \
+            assert_failed(#expr, __FILE__, __LINE__); \
     } while (0)

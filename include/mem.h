@@ -21,9 +21,9 @@ struct mmio_ops {
 #define MEM_BELOW_4G_MAX (3 * GiB) /* 0xC0000000 up is PCI, APICs, ROM */
 
 struct mem {
-    int fd;            /* the RAM memfd */
-    uint8_t *ram;      /* all of RAM, host mapping, file order */
-    uint64_t ram_size; /* bytes, multiple of 4 KiB, 1 MiB to MEM_BELOW_4G_MAX */
+    int fd;              /* the RAM memfd */
+    uint8_t *ram;        /* all of RAM, host mapping, file order */
+    uint64_t ram_size;   /* bytes, multiple of 4 KiB, 1 MiB to MEM_BELOW_4G_MAX */
     uint64_t file_size;  /* RAM and blocks */
     uint8_t *page_flags; /* one byte per page of the first 4 GiB (by gpa): MEM_PAGE_* */
     struct mem_region *regions;
@@ -90,8 +90,7 @@ void mem_set_pam(gpa_t base, uint32_t size, bool read_dram, bool write_dram);
 uint8_t *mem_block_ptr(gpa_t gpa); /* the part of mem_ptr that is not plain RAM */
 static inline uint8_t *mem_ptr(gpa_t gpa)
 {
-    if (unlikely(gpa >= guest_mem.ram_size) ||
-        unlikely(guest_mem.page_flags[gpa >> PAGE_SHIFT] & MEM_PAGE_MMIO))
+    if (unlikely(gpa >= guest_mem.ram_size) || unlikely(guest_mem.page_flags[gpa >> PAGE_SHIFT] & MEM_PAGE_MMIO))
         return mem_block_ptr(gpa);
     return guest_mem.ram + gpa;
 }
@@ -107,8 +106,8 @@ static inline uint8_t mem_page_flags(gpa_t gpa)
 /* Offset in the memfd of a page for which mem_ptr is not NULL. */
 uint64_t mem_file_offset(gpa_t gpa);
 
-/* The memory map in pieces, for an engine that hands it to somebody else: the piece that gpa (below 4 GiB) lies in, from
- * gpa on, to where it changes its nature or to 4 GiB. */
+/* The memory map in pieces, for an engine that hands it to somebody else: the piece that gpa (below 4 GiB) lies in,
+ * from gpa on, to where it changes its nature or to 4 GiB. */
 struct mem_piece {
     uint64_t size;
     uint8_t *host; /* NULL: a device, or nobody */

@@ -22,19 +22,19 @@
 #include "types.h"
 
 /* Everything a translation depends on besides the bytes it was made from. */
-#define MODE_CODE32   0x00000001u
-#define MODE_STACK32  0x00000002u
-#define MODE_CPL      0x0000000cu /* two bits */
-#define MODE_CPL_SHIFT 2
-#define MODE_PAGING   0x00000010u
-#define MODE_PROT     0x00000020u /* protected mode and not V86 */
-#define MODE_NOFPU    0x00000040u /* CR0.EM or TS: x87/MMX/SSE are left to the interpreter */
-#define MODE_NOSSE    0x00000080u /* CR4.OSFXSR clear */
-#define MODE_TSD      0x00000100u /* RDTSC is privileged and CPL > 0 */
-#define MODE_IOPL_OK  0x00000200u /* CPL <= IOPL: CLI, STI, POPF change IF */
-#define MODE_FPU_OFF  0x00000400u /* FPU instructions leave with EXIT_FPU: see bt->fpu_on, MODE_USERS */
-#define MODE_CS_READ  0x00000800u /* data may be read through CS */
-#define MODE_SHAPE_SHIFT 12       /* MODE_SHAPE_BITS each for ES CS SS DS FS GS */
+#define MODE_CODE32      0x00000001u
+#define MODE_STACK32     0x00000002u
+#define MODE_CPL         0x0000000cu /* two bits */
+#define MODE_CPL_SHIFT   2
+#define MODE_PAGING      0x00000010u
+#define MODE_PROT        0x00000020u /* protected mode and not V86 */
+#define MODE_NOFPU       0x00000040u /* CR0.EM or TS: x87/MMX/SSE are left to the interpreter */
+#define MODE_NOSSE       0x00000080u /* CR4.OSFXSR clear */
+#define MODE_TSD         0x00000100u /* RDTSC is privileged and CPL > 0 */
+#define MODE_IOPL_OK     0x00000200u /* CPL <= IOPL: CLI, STI, POPF change IF */
+#define MODE_FPU_OFF     0x00000400u /* FPU instructions leave with EXIT_FPU: see bt->fpu_on, MODE_USERS */
+#define MODE_CS_READ     0x00000800u /* data may be read through CS */
+#define MODE_SHAPE_SHIFT 12          /* MODE_SHAPE_BITS each for ES CS SS DS FS GS */
 #define MODE_SHAPE_BITS  3
 static inline unsigned mode_shape(uint32_t mode, unsigned seg)
 {
@@ -46,14 +46,14 @@ static inline unsigned mode_shape(uint32_t mode, unsigned seg)
 
 /* What a change of privilege level leaves as it was. */
 #define MODE_SHAPE_OF(seg) (((1u << MODE_SHAPE_BITS) - 1) << (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * (seg)))
-#define MODE_INHERITED                                                                                       \
-    (MODE_PAGING | MODE_PROT | MODE_NOFPU | MODE_NOSSE | MODE_FPU_OFF | MODE_SHAPE_OF(SEG_ES) |              \
+#define MODE_INHERITED \
+    (MODE_PAGING | MODE_PROT | MODE_NOFPU | MODE_NOSSE | MODE_FPU_OFF | MODE_SHAPE_OF(SEG_ES) | \
      MODE_SHAPE_OF(SEG_DS) | MODE_SHAPE_OF(SEG_FS) | MODE_SHAPE_OF(SEG_GS))
 
 /* What the supervisor runs alike with, that it need not be translated once for each state that user code may leave
  * behind: it has MODE_FPU_OFF unless it uses the FPU itself, and GS counts as slow for it until it has been seen to use
  * GS (bt->gs_matters). On the way to user code these bits come from bt->user_fpu and user_gs. Not in lockstep. */
-#define MODE_USERS (MODE_FPU_OFF | MODE_SHAPE_OF(SEG_GS))
+#define MODE_USERS   (MODE_FPU_OFF | MODE_SHAPE_OF(SEG_GS))
 #define MODE_GS_SLOW ((uint32_t)SHAPE_SLOW << (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * SEG_GS))
 
 /* Segment shapes. CS has one for data read through it; for branches its limit is in the key of each translation
@@ -68,7 +68,7 @@ enum seg_shape {
 
 struct jtable;
 struct tentry;
-const void *jtable_get(const struct jtable *table, uint32_t eip); /* NULL if unknown */
+const void *jtable_get(const struct jtable *table, uint32_t eip);      /* NULL if unknown */
 bool jtable_contains(const struct jtable *table, const void *address); /* async-signal-safe */
 
 /* What translated code remembers of descriptors and gates, so that segment loads, INT n and IRET need not leave it
@@ -76,7 +76,7 @@ bool jtable_contains(const struct jtable *table, const void *address); /* async-
  * time, and while the tables are where they were and CR0 and CR4 as they were, which gates_check sees to
  * (src/engine/gates.c, the only one who fills entries). */
 #define GATES_NONE UINT32_MAX /* as tag: nothing here */
-struct gate_desc { /* for a data segment register at CPL 0 */
+struct gate_desc {            /* for a data segment register at CPL 0 */
     uint64_t raw;
     uint32_t gla; /* of the descriptor; of the table's first one for null selectors */
     uint32_t tag; /* selector */
@@ -103,10 +103,10 @@ struct gate_out { /* IRET at CPL 0 to flat code and stack at CPL 3 */
     uint64_t same_raw;
 };
 /* exit_arg of EXIT_GATE: kind, and vector or segment register. */
-#define GATE_SEG  0x100u
-#define GATE_INT  0x200u
-#define GATE_IRET 0x300u
-#define GATE_KIND 0xf00u
+#define GATE_SEG   0x100u
+#define GATE_INT   0x200u
+#define GATE_IRET  0x300u
+#define GATE_KIND  0xf00u
 #define GATES_DESC 32
 #define GATES_IN   16
 /* Modes with a jump table of their own, by hash. Emptied when tables change owners or the address space changes. */
@@ -124,8 +124,8 @@ static inline unsigned mode_slot_number(uint32_t mode)
     return mode * MODE_SLOT_HASH >> 27;
 }
 
-/* The same for CS in real mode and V86 with a limit of FFFFh, by the low byte of the selector; negative so that they are
- * compared without flags. */
+/* The same for CS in real mode and V86 with a limit of FFFFh, by the low byte of the selector; negative so that they
+ * are compared without flags. */
 struct cs_slot {
     uint32_t minus_base, minus_mode; /* mode 0: free */
     uint32_t *jtable;
@@ -163,26 +163,26 @@ struct ras {
 struct bt {
     struct cpu cpu;
     /* --- read and written by emitted code and world.S --- */
-    uint32_t host_flags;  /* arithmetic flags and DF for entry and exit, with bits 1 and 9 set */
-    uint32_t vif;         /* FL_IF or 0 */
-    uint32_t sysflags;    /* EFLAGS without arithmetic flags, DF and IF */
-    volatile int kick;    /* someone wants the run loop: checked on entry, set by vcpu_kick */
+    uint32_t host_flags;      /* arithmetic flags and DF for entry and exit, with bits 1 and 9 set */
+    uint32_t vif;             /* FL_IF or 0 */
+    uint32_t sysflags;        /* EFLAGS without arithmetic flags, DF and IF */
+    volatile int kick;        /* someone wants the run loop: checked on entry, set by vcpu_kick */
     volatile int irq_pending; /* the PIC's INT output: checked where IF becomes 1 */
-    uint32_t exit_arg;    /* r8d at exit */
-    uint8_t *window;      /* base of the current window */
-    uint32_t *jtable;     /* base of the current jump table */
+    uint32_t exit_arg;        /* r8d at exit */
+    uint8_t *window;          /* base of the current window */
+    uint32_t *jtable;         /* base of the current jump table */
     uint8_t *ras_rsp, *ras_base;
     void (*exit_fn)(void); /* world_exit: out of rel32 reach of the code cache */
     void *host_rsp;
     uint32_t host_mxcsr;
-    uint32_t fpu_on; /* world_enter and world_exit load and save the FPU */
-    uint8_t *view[2];   /* windows of the present space: supervisor, user */
-    uint8_t *gs_base;   /* what the host's GS base is */
+    uint32_t fpu_on;  /* world_enter and world_exit load and save the FPU */
+    uint8_t *view[2]; /* windows of the present space: supervisor, user */
+    uint8_t *gs_base; /* what the host's GS base is */
     struct ras ras[2];
-    uint32_t leave_out; /* LEAVE_*: reasons to leave instead of returning to user code */
+    uint32_t leave_out;  /* LEAVE_*: reasons to leave instead of returning to user code */
     uint32_t user_exits; /* entries to the supervisor by instructions and page faults */
-    uint32_t user_tsd;  /* MODE_TSD if RDTSC is privileged at CPL 3 */
-    uint32_t site_gla; /* EXIT_SITE: what was not mapped */
+    uint32_t user_tsd;   /* MODE_TSD if RDTSC is privileged at CPL 3 */
+    uint32_t site_gla;   /* EXIT_SITE: what was not mapped */
     uint32_t site_credit[SITES];
     struct mode_slot slot[MODE_SLOTS];
     struct cs_slot cs_slot[CS_SLOTS];
@@ -191,14 +191,14 @@ struct bt {
     struct gate_out gate_out;
     /* --- monitor only --- */
     uint32_t mode, cs_base, cs_limit;
-    struct jtable *table; /* whose base jtable is */
-    uint32_t isa;         /* GISA_* */
+    struct jtable *table;    /* whose base jtable is */
+    uint32_t isa;            /* GISA_* */
     uint32_t mem_generation; /* of the memory map this was last brought in line with */
-    bool single;  /* lockstep: blocks are entered one by one, nothing is chained */
+    bool single;             /* lockstep: blocks are entered one by one, nothing is chained */
     bool cs_slots_used;
-    bool inline_gates; /* translated code may change GS base itself */
-    bool gs_matters;   /* the supervisor accesses memory through GS */
-    bool gs_seen;      /* such an instruction has been translated: takes effect with the next change of mode */
+    bool inline_gates;          /* translated code may change GS base itself */
+    bool gs_matters;            /* the supervisor accesses memory through GS */
+    bool gs_seen;               /* such an instruction has been translated: takes effect with the next change of mode */
     uint32_t user_fpu, user_gs; /* MODE_FPU_OFF and the shape of GS as user code in the present state has them */
 };
 
@@ -275,8 +275,9 @@ void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry);
 enum tr_where { TR_INSIDE, TR_POPF, TR_BOUNDARY };
 enum tr_where tr_where(const void *pc);
 /* Exact guest state (GPRs, EIP, arithmetic flags into *bt) at the start of the guest instruction that
- * the host context is in; what the instruction had pushed for itself is off the context's stack. False: it is in no block. Only to leave translated code for good: what it
- * overwrites (EIP) may have been stored by the block itself on its way out. Async-signal-safe. */
+ * the host context is in; what the instruction had pushed for itself is off the context's stack. False: it is in no
+ * block. Only to leave translated code for good: what it overwrites (EIP) may have been stored by the block itself on
+ * its way out. Async-signal-safe. */
 bool tr_recover(struct bt *bt, ucontext_t *uc);
 /* The part of it that needs no row: GPRs and arithmetic flags, guest ESP = R13 + delta. */
 void tr_take_registers(struct bt *bt, const ucontext_t *uc, int32_t delta);
@@ -301,8 +302,8 @@ void tr_site_mapped(uint64_t page, uint32_t epoch);
 #define TCACHE_MIN     (1 * MiB)
 #define TCACHE_MAX     (1 * GiB)
 #define TCACHE_DEFAULT (64 * MiB)
-bool tcache_init(size_t size, GError **error); /* bytes of host code, a multiple of 4 KiB */
-void tcache_flush(void); /* drops everything */
+bool tcache_init(size_t size, GError **error);   /* bytes of host code, a multiple of 4 KiB */
+void tcache_flush(void);                         /* drops everything */
 void tcache_invalidate(gpa_t gpa, uint32_t len); /* drops translations of these bytes */
 /* A store to a page with translations: drops all of the page, and learns from it. */
 void tcache_written(gpa_t gpa, uint32_t len);
@@ -313,7 +314,7 @@ uint32_t tcache_flushes(void);
 /* To be called now and then with a clock in milliseconds: pages that were mixed for a while get another chance. */
 void tcache_cool(uint64_t ms);
 unsigned tcache_mixed_pages(void); /* how many pages became "mixed" so far */
-uint32_t tcache_epoch(void); /* grows with every flush or invalidation: private stacks are stale */
+uint32_t tcache_epoch(void);       /* grows with every flush or invalidation: private stacks are stale */
 
 /* --- jump tables, jtable.c --- */
 /* A table of 32-bit host addresses indexed by EIP; 0 = unknown. 16 GiB of address space each. */

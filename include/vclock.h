@@ -10,10 +10,10 @@
 #define NS_PER_SECOND 1000000000ll
 
 int64_t vclock_now(void); /* ns since the machine was built; callable from any thread */
-/* When, on this clock, the host's time-stamp counter will have that value, if the machine runs until then: a little later
- * rather than too early. Callers hold the machine lock. */
+/* When, on this clock, the host's time-stamp counter will have that value, if the machine runs until then: a little
+ * later rather than too early. Callers hold the machine lock. */
 int64_t vclock_of_tsc(uint64_t host_tsc);
-void vclock_start(void);  /* let time run (idempotent) */
+void vclock_start(void); /* let time run (idempotent) */
 void vclock_stop(void);
 
 /* Wall-clock seconds since the epoch, for the RTC: host time, or what `-rtc base=` fixed, moving with

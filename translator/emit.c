@@ -163,11 +163,9 @@ static void emit_rr(struct emit *e, uint8_t map, uint8_t opcode, bool w, uint8_t
     emit_hop(e, &(struct hop){.map = map, .opcode = opcode, .modrm = true, .w = w, .reg = reg, .rm = rm});
 }
 
-static void emit_rm(struct emit *e, uint8_t map, uint8_t opcode, bool w, uint8_t reg,
-                    const struct hmem *mem)
+static void emit_rm(struct emit *e, uint8_t map, uint8_t opcode, bool w, uint8_t reg, const struct hmem *mem)
 {
-    emit_hop(e,
-             &(struct hop){.map = map, .opcode = opcode, .modrm = true, .w = w, .reg = reg, .mem = mem});
+    emit_hop(e, &(struct hop){.map = map, .opcode = opcode, .modrm = true, .w = w, .reg = reg, .mem = mem});
 }
 
 void emit_mov_rr(struct emit *e, uint8_t dst, uint8_t src)
@@ -237,8 +235,7 @@ void emit_wrgsbase(struct emit *e, uint8_t src)
 
 void emit_store16_i(struct emit *e, const struct hmem *dst, uint16_t imm)
 {
-    emit_hop(e, &(struct hop){
-                    .p66 = 1, .opcode = 0xc7, .modrm = true, .mem = dst, .imm_size = 2, .imm = imm});
+    emit_hop(e, &(struct hop){.p66 = 1, .opcode = 0xc7, .modrm = true, .mem = dst, .imm_size = 2, .imm = imm});
 }
 
 void emit_lea32(struct emit *e, uint8_t dst, const struct hmem *src)
@@ -262,8 +259,7 @@ void emit_movzw(struct emit *e, uint8_t dst, uint8_t src)
 
 void emit_movzb(struct emit *e, uint8_t dst, uint8_t src)
 {
-    emit_hop(e, &(struct hop){
-                    .map = 1, .opcode = 0xb6, .modrm = true, .reg = dst, .rm = src, .rex = src >= 4});
+    emit_hop(e, &(struct hop){.map = 1, .opcode = 0xb6, .modrm = true, .reg = dst, .rm = src, .rex = src >= 4});
 }
 
 void emit_alu_rr(struct emit *e, unsigned op, uint8_t dst, uint8_t src)
@@ -447,13 +443,9 @@ uint8_t *emit_loop_fwd(struct emit *e, uint8_t opcode)
 
 void emit_shift64_i(struct emit *e, bool left, uint8_t reg, uint8_t count)
 {
-    emit_hop(e, &(struct hop){.w = true,
-                              .opcode = 0xc1,
-                              .modrm = true,
-                              .reg = left ? 4 : 5,
-                              .rm = reg,
-                              .imm_size = 1,
-                              .imm = count});
+    emit_hop(
+        e, &(struct hop){
+               .w = true, .opcode = 0xc1, .modrm = true, .reg = left ? 4 : 5, .rm = reg, .imm_size = 1, .imm = count});
 }
 
 void emit_rdtsc(struct emit *e)

@@ -120,15 +120,20 @@ static uint8_t class_base(const struct ginsn *g, const ZydisDecodedInstruction *
         if (op >= 0xb0 && op <= 0xbf)
             return G_OPREG_IMM;
         switch (op) {
-        case 0x06: case 0x0e: case 0x16: case 0x1e:
+        case 0x06:
+        case 0x0e:
+        case 0x16:
+        case 0x1e:
             return G_PUSH_SEG;
-        case 0x07: case 0x1f:
+        case 0x07:
+        case 0x1f:
             return G_POP_SEG;
         case 0x60:
             return G_PUSHA;
         case 0x61:
             return G_POPA;
-        case 0x68: case 0x6a:
+        case 0x68:
+        case 0x6a:
             return G_PUSH_I;
         case 0x8c:
             return G_MOV_FROM_SEG;
@@ -142,20 +147,34 @@ static uint8_t class_base(const struct ginsn *g, const ZydisDecodedInstruction *
             return G_PUSHF;
         case 0x9d:
             return G_POPF;
-        case 0xa0: case 0xa1: case 0xa2: case 0xa3:
+        case 0xa0:
+        case 0xa1:
+        case 0xa2:
+        case 0xa3:
             return G_MOFFS;
-        case 0xa4: case 0xa5: case 0xa6: case 0xa7: case 0xaa: case 0xab: case 0xac: case 0xad:
-        case 0xae: case 0xaf:
+        case 0xa4:
+        case 0xa5:
+        case 0xa6:
+        case 0xa7:
+        case 0xaa:
+        case 0xab:
+        case 0xac:
+        case 0xad:
+        case 0xae:
+        case 0xaf:
             return G_STRING;
-        case 0xc2: case 0xc3:
+        case 0xc2:
+        case 0xc3:
             return G_RET;
         case 0x9a:
             return G_CALL_FAR;
         case 0xea:
             return G_JMP_FAR;
-        case 0xc4: case 0xc5:
+        case 0xc4:
+        case 0xc5:
             return g->is_mem ? G_LOAD_FAR : G_INTERP;
-        case 0xca: case 0xcb:
+        case 0xca:
+        case 0xcb:
             return G_RET_FAR;
         case 0xc9:
             return G_LEAVE;
@@ -165,19 +184,27 @@ static uint8_t class_base(const struct ginsn *g, const ZydisDecodedInstruction *
             return G_IRET;
         case 0xd7:
             return G_XLAT;
-        case 0xe0: case 0xe1: case 0xe2:
+        case 0xe0:
+        case 0xe1:
+        case 0xe2:
             return G_LOOP;
         case 0xe3:
             return G_JCXZ;
         case 0xe8:
             return G_CALL;
-        case 0xe9: case 0xeb:
+        case 0xe9:
+        case 0xeb:
             return G_JMP;
         case 0xfa:
             return G_CLI;
         case 0xfb:
             return G_STI;
-        case 0x88: case 0x89: case 0x8a: case 0x8b: case 0xc6: case 0xc7:
+        case 0x88:
+        case 0x89:
+        case 0x8a:
+        case 0x8b:
+        case 0xc6:
+        case 0xc7:
             return m == ZYDIS_MNEMONIC_MOV ? G_GENERIC : G_INTERP;
         case 0xff:
             if (g->reg == 2)
@@ -202,7 +229,14 @@ static uint8_t class_base(const struct ginsn *g, const ZydisDecodedInstruction *
         if (op >= 0xc8 && op <= 0xcf)
             return g->opsize == 32 ? G_BSWAP : G_INTERP;
         switch (op) {
-        case 0x1e: case 0x1f: case 0x18: case 0x19: case 0x1a: case 0x1b: case 0x1c: case 0x1d:
+        case 0x1e:
+        case 0x1f:
+        case 0x18:
+        case 0x19:
+        case 0x1a:
+        case 0x1b:
+        case 0x1c:
+        case 0x1d:
             return isa & GISA_CMOV ? G_NOP : G_INTERP; /* hint NOPs came with the P6 */
         case 0x20:
             return G_MOV_FROM_CR;
@@ -212,11 +246,14 @@ static uint8_t class_base(const struct ginsn *g, const ZydisDecodedInstruction *
             return isa & GISA_SEP ? G_SYSENTER : G_INTERP;
         case 0x35:
             return isa & GISA_SEP ? G_SYSEXIT : G_INTERP;
-        case 0xa0: case 0xa8:
+        case 0xa0:
+        case 0xa8:
             return G_PUSH_SEG;
-        case 0xa1: case 0xa9:
+        case 0xa1:
+        case 0xa9:
             return G_POP_SEG;
-        case 0xb4: case 0xb5:
+        case 0xb4:
+        case 0xb5:
             return g->is_mem ? G_LOAD_FAR : G_INTERP;
         }
     }
@@ -256,8 +293,7 @@ static uint8_t class_of(struct ginsn *g, const ZydisDecodedInstruction *zi, uint
         if (zi->meta.category == ZYDIS_CATEGORY_PREFETCH || zi->mnemonic == ZYDIS_MNEMONIC_SFENCE ||
             zi->mnemonic == ZYDIS_MNEMONIC_LFENCE || zi->mnemonic == ZYDIS_MNEMONIC_MFENCE)
             g->fpu = g->sse = false; /* hints and fences: no #NM */
-        return isa & (zi->meta.isa_ext == ZYDIS_ISA_EXT_SSE ? GISA_SSE : GISA_SSE2) ? G_GENERIC
-                                                                                      : G_INTERP;
+        return isa & (zi->meta.isa_ext == ZYDIS_ISA_EXT_SSE ? GISA_SSE : GISA_SSE2) ? G_GENERIC : G_INTERP;
     case ZYDIS_ISA_EXT_SSE3:
         g->fpu = g->sse = true;
         return isa & GISA_SSE3 ? G_GENERIC : G_INTERP;
@@ -383,16 +419,13 @@ bool ginsn_decode_zydis(struct ginsn *g, const uint8_t *bytes, unsigned avail, u
                 g->reg_kind = operand_kind(o->reg.value);
             else if (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM)
                 g->rm_kind = operand_kind(o->reg.value);
-        } else if (o->type == ZYDIS_OPERAND_TYPE_MEMORY &&
-                   (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM ||
-                    o->encoding == ZYDIS_OPERAND_ENCODING_DISP16_32_64 ||
-                    o->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN)) {
+        } else if (o->type == ZYDIS_OPERAND_TYPE_MEMORY && (o->encoding == ZYDIS_OPERAND_ENCODING_MODRM_RM ||
+                                                            o->encoding == ZYDIS_OPERAND_ENCODING_DISP16_32_64 ||
+                                                            o->visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN)) {
             g->seg = reg_id(o->mem.segment);
             g->base = reg_id(o->mem.base);
             g->index = reg_id(o->mem.index);
-            g->scale = o->mem.index == ZYDIS_REGISTER_NONE ? 0
-                       : o->mem.scale == 8                 ? 3
-                                                           : (uint8_t)(o->mem.scale >> 1);
+            g->scale = o->mem.index == ZYDIS_REGISTER_NONE ? 0 : o->mem.scale == 8 ? 3 : (uint8_t)(o->mem.scale >> 1);
             g->disp = (uint32_t)o->mem.disp.value;
             if (g->adsize == 16)
                 g->disp &= 0xffff;

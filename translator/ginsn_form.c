@@ -19,28 +19,31 @@
 #define OPC_MOFFS  0x40u /* an offset instead of ModRM */
 static uint8_t opcodes[2][256] = {
     {
-        [0x26] = OPC_NEVER, [0x2e] = OPC_NEVER, [0x36] = OPC_NEVER, [0x3e] = OPC_NEVER, [0x62] = OPC_NEVER,
-        [0x64 ... 0x67] = OPC_NEVER,
-        [0x8f] = OPC_REG0,   /* XOP */
-        [0x9a] = OPC_NEVER,  /* two immediates */
-        [0xa0 ... 0xa3] = OPC_MOFFS,
-        [0xc0] = OPC_SHIFT, [0xc1] = OPC_SHIFT,
-        [0xc4] = OPC_MEMORY, [0xc5] = OPC_MEMORY, /* VEX */
-        [0xc6] = OPC_REG0, [0xc7] = OPC_REG0, /* XABORT, XBEGIN */
-        [0xc8] = OPC_NEVER,
-        [0xd8 ... 0xdf] = OPC_MEMORY, /* x87 */
-        [0xea] = OPC_NEVER,
-        [0xf0] = OPC_NEVER, [0xf2] = OPC_NEVER, [0xf3] = OPC_NEVER,
+        [0x26] = OPC_NEVER,          [0x2e] = OPC_NEVER,
+        [0x36] = OPC_NEVER,          [0x3e] = OPC_NEVER,
+        [0x62] = OPC_NEVER,          [0x64 ... 0x67] = OPC_NEVER,
+        [0x8f] = OPC_REG0,  /* XOP */
+        [0x9a] = OPC_NEVER, /* two immediates */
+        [0xa0 ... 0xa3] = OPC_MOFFS, [0xc0] = OPC_SHIFT,
+        [0xc1] = OPC_SHIFT,          [0xc4] = OPC_MEMORY,
+        [0xc5] = OPC_MEMORY,                                       /* VEX */
+        [0xc6] = OPC_REG0,           [0xc7] = OPC_REG0,            /* XABORT, XBEGIN */
+        [0xc8] = OPC_NEVER,          [0xd8 ... 0xdf] = OPC_MEMORY, /* x87 */
+        [0xea] = OPC_NEVER,          [0xf0] = OPC_NEVER,
+        [0xf2] = OPC_NEVER,          [0xf3] = OPC_NEVER,
     },
     {
         [0x00 ... 0x01] = OPC_NEVER,
-        [0x0f] = OPC_NEVER, /* 3DNow!: the opcode comes last */
+        [0x0f] = OPC_NEVER,           /* 3DNow!: the opcode comes last */
         [0x18 ... 0x1f] = OPC_MEMORY, /* ENDBR and its like */
-        [0x20 ... 0x27] = OPC_NEVER, /* ModRM.mod means nothing */
-        [0x38] = OPC_NEVER, [0x3a] = OPC_NEVER, /* further maps */
-        [0xa4] = OPC_SHIFT, [0xac] = OPC_SHIFT,
+        [0x20 ... 0x27] = OPC_NEVER,  /* ModRM.mod means nothing */
+        [0x38] = OPC_NEVER,
+        [0x3a] = OPC_NEVER, /* further maps */
+        [0xa4] = OPC_SHIFT,
+        [0xac] = OPC_SHIFT,
         [0xa6 ... 0xa7] = OPC_NEVER, /* VIA */
-        [0xae] = OPC_MEMORY, [0xc7] = OPC_MEMORY, /* fences and so on */
+        [0xae] = OPC_MEMORY,
+        [0xc7] = OPC_MEMORY, /* fences and so on */
     },
 };
 

@@ -46,8 +46,7 @@ void jtable_depends(gla_t gla, gla_t on)
 
 struct jtable *jtable_new(void)
 {
-    void *base = mmap(NULL, JTABLE_BYTES, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *base = mmap(NULL, JTABLE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     bool guarded = base == MAP_FAILED;
     if (guarded)
         base = mmap(NULL, JTABLE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -99,8 +98,8 @@ void jtable_set(struct jtable *t, uint32_t eip, const struct tentry *entry)
     uint32_t page = eip >> PAGE_SHIFT;
     if (!page_used(t, page)) {
         /* The 16 KiB of one page of EIP lie within one piece. */
-        if (t->guarded && mprotect((void *)((uintptr_t)(t->base + eip) & ~(PIECE - 1)), PIECE,
-                                   PROT_READ | PROT_WRITE) != 0)
+        if (t->guarded &&
+            mprotect((void *)((uintptr_t)(t->base + eip) & ~(PIECE - 1)), PIECE, PROT_READ | PROT_WRITE) != 0)
             return; /* stays unknown: each jump there comes as a lookup */
         t->used[page >> 3] |= (uint8_t)(1u << (page & 7));
         t->used_count++;
@@ -118,7 +117,7 @@ void jtable_drop_page(struct jtable *t, gla_t gla)
     uint32_t page = gla >> PAGE_SHIFT;
     if (page_used(t, page)) {
         drop_entries(t, gla & PAGE_MASK, PAGE_SIZE);
-        t->used[page >> 3] &= (uint8_t)~(1u << (page & 7));
+        t->used[page >> 3] &= (uint8_t) ~(1u << (page & 7));
         t->used_count--;
     }
     GArray *pages = dependents ? g_hash_table_lookup(dependents, GUINT_TO_POINTER(page)) : NULL;

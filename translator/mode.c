@@ -10,8 +10,7 @@ enum seg_shape bt_seg_shape(const struct cpu *cpu, unsigned s)
     if (!(seg->access & ACC_P) || !(seg->access & ACC_S))
         return SHAPE_SLOW;
     /* What may be read through CS is MODE_CS_READ's matter. */
-    if (s != SEG_CS && !real &&
-        ((seg->access & ACC_CODE) || !(seg->access & ACC_WRITE) || (seg->access & ACC_EXPDOWN)))
+    if (s != SEG_CS && !real && ((seg->access & ACC_CODE) || !(seg->access & ACC_WRITE) || (seg->access & ACC_EXPDOWN)))
         return SHAPE_SLOW;
     if (seg->limit == UINT32_MAX)
         return seg->base ? SHAPE_BASED : SHAPE_FLAT;
@@ -47,8 +46,7 @@ uint32_t bt_mode(const struct bt *bt, bool *ok)
     if (bt_hides_gs(bt, mode))
         mode = (mode & ~MODE_SHAPE_OF(SEG_GS)) | MODE_GS_SLOW;
     *ok = mode_shape(mode, SEG_CS) != SHAPE_SLOW && !(cpu->eflags & FL_TF) &&
-          !((cpu->eflags & FL_AC) && (cpu->cr0 & CR0_AM) && cpu->cpl == 3) &&
-          !(cpu->dr[7] & 0xff) && !cpu->a20_masked;
+          !((cpu->eflags & FL_AC) && (cpu->cr0 & CR0_AM) && cpu->cpl == 3) && !(cpu->dr[7] & 0xff) && !cpu->a20_masked;
     return mode;
 }
 

@@ -23,10 +23,9 @@ enum tr_where tr_where(const void *pc)
         return TR_POPF;
     if (!row || !exact)
         return TR_INSIDE;
-    return row->kind == ROW_POPF                               ? TR_POPF
-           : row->kind == ROW_INSN || row->kind == ROW_STRING ||
-                   row->kind == ROW_STRING_SEG          ? TR_BOUNDARY
-                                                               : TR_INSIDE;
+    return row->kind == ROW_POPF                                                             ? TR_POPF
+           : row->kind == ROW_INSN || row->kind == ROW_STRING || row->kind == ROW_STRING_SEG ? TR_BOUNDARY
+                                                                                             : TR_INSIDE;
 }
 
 void tr_take_registers(struct bt *bt, const ucontext_t *uc, int32_t delta)

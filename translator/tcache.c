@@ -9,13 +9,13 @@
 #include "log.h"
 #include "mem.h"
 
-#define META_SIZE   (8 * tc.size) /* address space; pages are touched as needed */
-#define EXITS_MAX   (1u << 20)
-#define BLOCKS_MAX  (1u << 19)
-#define HASH_BITS   18
-#define STARTS_SIZE ((size_t)MEM_PAGES * PAGE_SIZE / 8)
-#define FIXED_SIZE  4096 /* trampolines */
-#define EXIT_STUB_SIZE 11  /* mov $id, %r8d; jmp TRAMP_CHAIN */
+#define META_SIZE      (8 * tc.size) /* address space; pages are touched as needed */
+#define EXITS_MAX      (1u << 20)
+#define BLOCKS_MAX     (1u << 19)
+#define HASH_BITS      18
+#define STARTS_SIZE    ((size_t)MEM_PAGES * PAGE_SIZE / 8)
+#define FIXED_SIZE     4096 /* trampolines */
+#define EXIT_STUB_SIZE 11   /* mov $id, %r8d; jmp TRAMP_CHAIN */
 
 /* How often a page lost all its translations to a store and got new ones soon after. */
 struct heat {
@@ -24,9 +24,10 @@ struct heat {
     uint8_t times; /* it has been mixed before */
     uint32_t when; /* blocks made in all at the last loss */
 };
-#define HEAT_MIXED  32
-#define MIXED_MAX   256
-#define MIXED_FIRST 200 /* ms that it stays mixed, doubled each time: a kernel that patches itself at boot is through then */
+#define HEAT_MIXED 32
+#define MIXED_MAX  256
+#define MIXED_FIRST \
+    200 /* ms that it stays mixed, doubled each time: a kernel that patches itself at boot is through then */
 #define MIXED_TIMES 12
 #define HEAT_FORGET 2000 /* blocks made since: an unrelated use of the page */
 
@@ -45,7 +46,7 @@ static struct {
      * entry are about instructions that are none. */
     uint64_t *starts;
     struct tblock **page; /* by page of RAM: blocks with bytes in it */
-    struct heat *heat;      /* by page of RAM */
+    struct heat *heat;    /* by page of RAM */
     uint32_t epoch, flushes, mixed_pages;
     struct {
         gpa_t page;
@@ -97,9 +98,9 @@ static void write_mode_tramp(struct emit *e, enum tramp tramp)
 {
     _Static_assert(sizeof(struct mode_slot) == 32, "index = hash * 32");
     bool flags = tramp == TRAMP_MODE_FLAGS;
-#define SLOT(field)                                                                                         \
-    ((struct hmem){.base = R15, .index = R10,                                                               \
-                   .disp = (int32_t)(offsetof(struct bt, slot) + offsetof(struct mode_slot, field))})
+#define SLOT(field) \
+    ((struct hmem){ \
+        .base = R15, .index = R10, .disp = (int32_t)(offsetof(struct bt, slot) + offsetof(struct mode_slot, field))})
     struct hmem key = SLOT(mode), slot_jtable = SLOT(jtable), slot_table = SLOT(table);
 #undef SLOT
     struct hmem mode = hmem_base(R15, (int32_t)offsetof(struct bt, mode));
@@ -135,8 +136,10 @@ static void write_mode_tramp(struct emit *e, enum tramp tramp)
 static void write_cs_tramp(struct emit *e)
 {
     _Static_assert(sizeof(struct cs_slot) == 32 && CS_SLOTS == 256, "index = low byte of the selector * 32");
-#define SLOT(field)                                                                                         \
-    ((struct hmem){.base = R15, .index = R10, .scale = 3,                                                   \
+#define SLOT(field) \
+    ((struct hmem){.base = R15, \
+                   .index = R10, \
+                   .scale = 3, \
                    .disp = (int32_t)(offsetof(struct bt, cs_slot) + offsetof(struct cs_slot, field))})
     struct hmem minus_base = SLOT(minus_base), minus_mode = SLOT(minus_mode);
     struct hmem slot_jtable = SLOT(jtable), slot_table = SLOT(table);
@@ -189,9 +192,8 @@ static void write_trampolines(void)
 {
     struct emit e = {.pos = tc.rw, .end = tc.rw + FIXED_SIZE, .rx_delta = tc.rx - tc.rw};
     static const enum exit_reason reason[] = {
-        [TRAMP_CHAIN] = EXIT_CHAIN, [TRAMP_INTERP] = EXIT_INTERP, [TRAMP_LOOKUP] = EXIT_LOOKUP,
-        [TRAMP_FPU] = EXIT_FPU,
-        [TRAMP_STALE] = EXIT_STALE, [TRAMP_GATE] = EXIT_GATE, [TRAMP_SITE] = EXIT_SITE};
+        [TRAMP_CHAIN] = EXIT_CHAIN, [TRAMP_INTERP] = EXIT_INTERP, [TRAMP_LOOKUP] = EXIT_LOOKUP, [TRAMP_FPU] = EXIT_FPU,
+        [TRAMP_STALE] = EXIT_STALE, [TRAMP_GATE] = EXIT_GATE,     [TRAMP_SITE] = EXIT_SITE};
     for (unsigned i = TRAMP_CHAIN; i <= TRAMP_SITE; i++) {
         tc.tramp[i] = emit_rx(&e);
         /* R9D = reason; world_exit expects R8D = argument, guest registers live */
@@ -313,14 +315,13 @@ void tcache_flush(void)
 
 bool tcache_room(size_t bytes)
 {
-    return tc.used + bytes <= tc.size && tc.meta_used + 2 * bytes <= META_SIZE &&
-           tc.exit_count + 1024 <= EXITS_MAX && tc.block_count + 1 <= BLOCKS_MAX;
+    return tc.used + bytes <= tc.size && tc.meta_used + 2 * bytes <= META_SIZE && tc.exit_count + 1024 <= EXITS_MAX &&
+           tc.block_count + 1 <= BLOCKS_MAX;
 }
 
 struct emit tcache_begin(void)
 {
-    return (struct emit){
-        .pos = tc.rw + tc.used, .end = tc.rw + tc.size, .rx_delta = tc.rx - tc.rw};
+    return (struct emit){.pos = tc.rw + tc.used, .end = tc.rw + tc.size, .rx_delta = tc.rx - tc.rw};
 }
 
 void *tcache_alloc(size_t bytes)
@@ -370,8 +371,7 @@ struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_
     if (!(tc.starts[phys >> 6] >> (phys & 63) & 1))
         return NULL;
     for (struct tentry *t = tc.hash[hash_of(phys, eip, mode, cs_base)]; t; t = t->hash_next)
-        if (t->phys == phys && t->eip == eip && t->mode == mode && t->cs_base == cs_base &&
-            t->cs_limit == cs_limit)
+        if (t->phys == phys && t->eip == eip && t->mode == mode && t->cs_base == cs_base && t->cs_limit == cs_limit)
             return t;
     return NULL;
 }

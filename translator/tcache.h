@@ -29,23 +29,23 @@ struct texit {
     uint8_t *rel32;      /* RW address of the displacement */
     const uint8_t *stub; /* RX address it points to while unchained */
     uint32_t target;
-    bool cross_page;     /* may be chained only if the target's mapping is global */
-    bool has_table;      /* may go through the jump table instead */
+    bool cross_page; /* may be chained only if the target's mapping is global */
+    bool has_table;  /* may go through the jump table instead */
     struct tblock *block;
     struct tentry *to;
     struct texit *next_in;
 };
 
 enum row_kind {
-    ROW_INSN,    /* first host byte of a guest instruction: an instruction boundary */
-    ROW_SHADOW,  /* the same in the interrupt shadow of STI: no boundary */
-    ROW_STRING,  /* RSI and RDI hold host pointers; stopping at the row's first byte is a boundary */
+    ROW_INSN,       /* first host byte of a guest instruction: an instruction boundary */
+    ROW_SHADOW,     /* the same in the interrupt shadow of STI: no boundary */
+    ROW_STRING,     /* RSI and RDI hold host pointers; stopping at the row's first byte is a boundary */
     ROW_STRING_SEG, /* the same through segments: R9 R10 R11 hold the guest's ECX ESI EDI, arg is STRING_* */
-    ROW_SWAPPED, /* the low two bytes of register `arg` are swapped */
-    ROW_POPF,    /* as ROW_GLUE; the row's first host instruction is a POPFQ */
-    ROW_FLAGS,   /* as ROW_GLUE; the guest's flags are on top of the private stack */
-    ROW_GLUE,    /* between instructions, as ROW_INSN, but not a boundary: the guest state is that of
-                    the start of insn, flags may be lost (they are dead or saved) */
+    ROW_SWAPPED,    /* the low two bytes of register `arg` are swapped */
+    ROW_POPF,       /* as ROW_GLUE; the row's first host instruction is a POPFQ */
+    ROW_FLAGS,      /* as ROW_GLUE; the guest's flags are on top of the private stack */
+    ROW_GLUE,       /* between instructions, as ROW_INSN, but not a boundary: the guest state is that of
+                       the start of insn, flags may be lost (they are dead or saved) */
 };
 
 /* arg of ROW_STRING_SEG: the source's segment in the low bits, and which registers take part. */
@@ -70,7 +70,7 @@ struct tblock {
     uint32_t eip, cs_base, cs_limit, mode;
     int16_t first;      /* offset from eip of the lowest source byte in the first page, and of the */
     uint32_t guest_len; /* one behind the highest */
-    uint8_t *host; /* RX */
+    uint8_t *host;      /* RX */
     uint32_t host_len;
     struct tentry *entry;
     unsigned entry_count;
@@ -115,12 +115,23 @@ void tcache_exit_by_table(struct texit *exit);
 uint32_t tcache_probe(void);
 
 /* Trampolines at the start of the cache, in reach of a rel32. */
-enum tramp { TRAMP_CHAIN, TRAMP_INTERP, TRAMP_LOOKUP, TRAMP_FPU, TRAMP_STALE, TRAMP_GATE, TRAMP_SITE,
-    TRAMP_RET_SLOW, TRAMP_JUMP,
+enum tramp {
+    TRAMP_CHAIN,
+    TRAMP_INTERP,
+    TRAMP_LOOKUP,
+    TRAMP_FPU,
+    TRAMP_STALE,
+    TRAMP_GATE,
+    TRAMP_SITE,
+    TRAMP_RET_SLOW,
+    TRAMP_JUMP,
     /* To EIP R8 in mode R9, whose table it looks up; the second with the flags in R11. Uses R10, R11. */
-    TRAMP_MODE, TRAMP_MODE_FLAGS,
+    TRAMP_MODE,
+    TRAMP_MODE_FLAGS,
     /* To EIP R8 in the real-mode segment with base R9, selector R10. Uses R11; changes no flags. */
-    TRAMP_CS, TRAMP_COUNT };
+    TRAMP_CS,
+    TRAMP_COUNT
+};
 const uint8_t *tcache_tramp(enum tramp tramp);
 /* A POPFQ in a trampoline. */
 bool tcache_is_popfq(const void *pc_rx);

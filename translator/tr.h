@@ -44,11 +44,11 @@ struct tr {
     struct bt *bt;
     uint32_t mode, cs_base, cs_limit, eip;
     gpa_t phys, phys2;
-    gla_t gla2; /* linear page of phys2 */
+    gla_t gla2;          /* linear page of phys2 */
     const uint8_t *page; /* host pointer to the source page */
     bool global;         /* the page is mapped alike everywhere */
     bool code32, fast_stack, stack32, use_table, single;
-    bool mixed; /* see tcache_page_is_mixed */
+    bool mixed;   /* see tcache_page_is_mixed */
     bool regions; /* blocks go on behind an unconditional end, see tr_decode.c */
     uint8_t shape[6];
     unsigned cpl;
@@ -59,13 +59,13 @@ struct tr {
      * tr_insn_at. */
     uint16_t number[PAGE_SIZE];
     uint16_t mark;
-    bool join[TR_MAX_INSNS];      /* jumped to from inside the block */
-    bool loop[TR_MAX_INSNS];      /* and from behind: the head of a loop */
-    uint8_t *label[TR_MAX_INSNS]; /* RX address of join points */
-    uint32_t live_in[TR_MAX_INSNS]; /* arithmetic flags read later, before instruction i */
+    bool join[TR_MAX_INSNS];         /* jumped to from inside the block */
+    bool loop[TR_MAX_INSNS];         /* and from behind: the head of a loop */
+    uint8_t *label[TR_MAX_INSNS];    /* RX address of join points */
+    uint32_t live_in[TR_MAX_INSNS];  /* arithmetic flags read later, before instruction i */
     uint32_t live_out[TR_MAX_INSNS]; /* the same behind it, where it falls through */
     uint8_t after[TR_MAX_INSNS];     /* enum after */
-    bool interp_first; /* instruction 0 turned out to be the interpreter's */
+    bool interp_first;               /* instruction 0 turned out to be the interpreter's */
 
     unsigned i;     /* instruction being emitted */
     unsigned site;  /* its number among the sites + 1; 0: it is none */
@@ -90,7 +90,7 @@ static inline struct hmem cpu_field(size_t offset)
     return hmem_base(R15, (int32_t)offset);
 }
 /* A field of segment register n. */
-#define TR_SEG_FIELD(n, field)                                                                               \
+#define TR_SEG_FIELD(n, field) \
     cpu_field(offsetof(struct cpu, seg) + (n) * sizeof(struct seg) + offsetof(struct seg, field))
 static inline struct hmem tr_seg_base(unsigned seg)
 {

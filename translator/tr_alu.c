@@ -70,8 +70,8 @@ bool tr_generic(struct tr *t, const struct ginsn *g)
     struct hmem m;
     if (g->is_mem) {
         /* BT and friends with a register operand reach beyond their operand */
-        bool far_bit = g->map == 1 && (g->opcode == 0xa3 || g->opcode == 0xab || g->opcode == 0xb3 ||
-                                       g->opcode == 0xbb);
+        bool far_bit =
+            g->map == 1 && (g->opcode == 0xa3 || g->opcode == 0xab || g->opcode == 0xb3 || g->opcode == 0xbb);
         if (far_bit && (t->shape[g->seg] != SHAPE_FLAT || g->adsize != 32))
             return false;
         if (!tr_mem(t, g, g->mem_size, g->mem_write, reg_high, &m))
@@ -176,17 +176,15 @@ bool tr_opreg(struct tr *t, const struct ginsn *g)
     case G_INCDEC:
         if (r == ESP)
             tr_flush_delta(t);
-        emit_hop(e, &(struct hop){.p66 = g->opsize == 16,
-                                  .opcode = 0xff,
-                                  .modrm = true,
-                                  .reg = g->opcode >= 0x48,
-                                  .rm = host_gpr(r)});
+        emit_hop(
+            e, &(struct hop){
+                   .p66 = g->opsize == 16, .opcode = 0xff, .modrm = true, .reg = g->opcode >= 0x48, .rm = host_gpr(r)});
         return true;
     case G_XCHG_AX:
         if (r == ESP)
             tr_flush_delta(t);
-        emit_hop(e, &(struct hop){
-                        .p66 = g->opsize == 16, .opcode = 0x87, .modrm = true, .reg = RAX, .rm = host_gpr(r)});
+        emit_hop(e,
+                 &(struct hop){.p66 = g->opsize == 16, .opcode = 0x87, .modrm = true, .reg = RAX, .rm = host_gpr(r)});
         return true;
     case G_BSWAP:
         if (r == ESP)

@@ -312,7 +312,8 @@ static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
         }
         /* In a mixed page, a store may have changed the instruction that follows. Lockstep looks at a new segment
          * before it goes on. */
-        if ((t->mixed && stores(g)) || (t->single && (g->gclass == G_MOV_TO_SEG || g->gclass == G_POP_SEG)) || !tr_same_page(t, eip) || eip < g->eip)
+        if ((t->mixed && stores(g)) || (t->single && (g->gclass == G_MOV_TO_SEG || g->gclass == G_POP_SEG)) ||
+            !tr_same_page(t, eip) || eip < g->eip)
             break;
     }
     if (t->count > first && t->after[t->count - 1] == AFTER_NEXT)
@@ -378,8 +379,8 @@ static uint32_t flags_live_at(struct tr *t, uint32_t eip)
         unknown &= ~(g.flags_read | g.flags_kill);
         if (g.gclass == G_JMP)
             eip = g.target;
-        else if (is_call(&g) || g.gclass == G_RET || g.gclass == G_JMP_IND || g.gclass == G_JCC ||
-                 g.gclass == G_JCXZ || g.gclass == G_LOOP)
+        else if (is_call(&g) || g.gclass == G_RET || g.gclass == G_JMP_IND || g.gclass == G_JCC || g.gclass == G_JCXZ ||
+                 g.gclass == G_LOOP)
             break;
         else
             eip = g.eip + g.len;

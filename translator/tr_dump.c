@@ -45,8 +45,8 @@ void tr_dump(const struct tr *t, const struct tblock *b)
     if (!disassemblers_open(b, &guest, &host))
         return;
     GString *out = g_string_new(NULL);
-    g_string_append_printf(out, "block eip=%08x phys=%09" PRIx64 " mode=%08x guest=%u host=%u bytes\n",
-                           b->eip, b->phys, b->mode, b->guest_len, b->host_len);
+    g_string_append_printf(out, "block eip=%08x phys=%09" PRIx64 " mode=%08x guest=%u host=%u bytes\n", b->eip, b->phys,
+                           b->mode, b->guest_len, b->host_len);
     unsigned k = 0;
     for (unsigned i = 0; i < t->count; i++) {
         listing(out, guest, t->g[i].bytes, t->g[i].len, t->g[i].eip, "  ");
@@ -60,8 +60,7 @@ void tr_dump(const struct tr *t, const struct tblock *b)
     }
     if (k < b->row_count)
         listing(out, host, b->host + b->row[k].host, b->host_len - b->row[k].host,
-                (uint64_t)(uintptr_t)b->host + b->row[k].host,
-                "                                          ");
+                (uint64_t)(uintptr_t)b->host + b->row[k].host, "                                          ");
     print_and_close(out, &guest, &host);
 }
 
@@ -73,8 +72,17 @@ bool tr_is_string(const struct tentry *entry, unsigned i)
     unsigned avail = PAGE_SIZE - (unsigned)(at & (PAGE_SIZE - 1));
     for (unsigned k = 0; k < avail && k < 15; k++) {
         switch (bytes[k]) {
-        case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
-        case 0xf0: case 0xf2: case 0xf3:
+        case 0x26:
+        case 0x2e:
+        case 0x36:
+        case 0x3e:
+        case 0x64:
+        case 0x65:
+        case 0x66:
+        case 0x67:
+        case 0xf0:
+        case 0xf2:
+        case 0xf3:
             continue;
         }
         return (bytes[k] >= 0xa4 && bytes[k] <= 0xa7) || (bytes[k] >= 0xaa && bytes[k] <= 0xaf) ||

@@ -30,8 +30,7 @@ bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm)
     struct emit *e = &t->e;
     struct hmem m;
     if (t->fast_stack) {
-        m = (struct hmem){
-            .gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta - (int)size};
+        m = (struct hmem){.gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta - (int)size};
     } else {
         struct hmem next = {.base = R13, .index = HREG_NONE, .disp = -(int)size};
         assert_always(!t->delta);
@@ -510,8 +509,7 @@ static void tr_loop16(struct tr *t, const struct ginsn *g)
 bool tr_flow(struct tr *t, const struct ginsn *g)
 {
     struct emit *e = &t->e;
-    bool to_next = (g->gclass == G_JCC || g->gclass == G_JCXZ || g->gclass == G_LOOP) &&
-                   g->target == g->eip + g->len;
+    bool to_next = (g->gclass == G_JCC || g->gclass == G_JCXZ || g->gclass == G_LOOP) && g->target == g->eip + g->len;
     if (to_next) /* a patched-out branch (Linux's jump labels): nothing, but for LOOP's counter */
         return g->gclass != G_LOOP;
     if ((tr_is_branch(g) || g->gclass == G_CALL) && g->target > t->cs_limit)
@@ -524,8 +522,7 @@ bool tr_flow(struct tr *t, const struct ginsn *g)
         return tr_ret(t, g);
     case G_THUNK: {
         /* The return address stays below the stack's end, as it would. */
-        struct hmem below = {
-            .gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta - 4};
+        struct hmem below = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta - 4};
         emit_store32_i(e, &below, g->eip + g->len);
         emit_mov_ri(e, g->reg, g->eip + g->len);
         return true;

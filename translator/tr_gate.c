@@ -15,8 +15,9 @@
 /* Flags that IRET to CPL 3 or 0 may not bring with it here. */
 #define IRET_SLOW (FL_TF | FL_NT | FL_VM | FL_IOPL | FL_AC | FL_VIF | FL_VIP)
 
-#define RAS_FIELD(cls, field) cpu_field(offsetof(struct bt, ras) + (cls) * sizeof(struct ras) + offsetof(struct ras, field))
-#define OUT_FIELD(field)      BT_FIELD(gate_out.field)
+#define RAS_FIELD(cls, field) \
+    cpu_field(offsetof(struct bt, ras) + (cls) * sizeof(struct ras) + offsetof(struct ras, field))
+#define OUT_FIELD(field) BT_FIELD(gate_out.field)
 
 static void load_cmp64(struct tr *t, uint8_t window, const struct hmem *gla, const struct hmem *raw)
 {
@@ -147,7 +148,8 @@ static void load_seg(struct tr *t, unsigned seg, int after)
     bool live = t->live_out[t->i] != 0 || t->single;
     unsigned shift = MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * seg;
     size_t cache = offsetof(struct bt, gate_desc);
-#define ENTRY(field) ((struct hmem){.base = R15, .index = R8, .disp = (int32_t)(cache + offsetof(struct gate_desc, field))})
+#define ENTRY(field) \
+    ((struct hmem){.base = R15, .index = R8, .disp = (int32_t)(cache + offsetof(struct gate_desc, field))})
     struct hmem tag = ENTRY(tag), gla = ENTRY(gla), raw = ENTRY(raw), value = ENTRY(seg), shape = ENTRY(shape);
 #undef ENTRY
     _Static_assert(sizeof(struct gate_desc) == 32 && GATES_DESC == 32, "index = (selector & F8h) * 4");
@@ -224,8 +226,8 @@ static bool tr_pop_seg(struct tr *t, const struct ginsn *g)
 
 static bool can_enter(const struct tr *t)
 {
-    return t->bt->inline_gates && (t->mode & MODE_PROT) && t->cpl == 3 && t->code32 &&
-           t->shape[SEG_CS] == SHAPE_FLAT && t->fast_stack;
+    return t->bt->inline_gates && (t->mode & MODE_PROT) && t->cpl == 3 && t->code32 && t->shape[SEG_CS] == SHAPE_FLAT &&
+           t->fast_stack;
 }
 
 /* The private stack has the flags on top: takes them to R11, the user's stack to where IRET finds it. */
@@ -302,7 +304,7 @@ static bool tr_int(struct tr *t, const struct ginsn *g)
     emit_store8_i(e, &cpl, 0);
     emit_load32(e, R9, &vif_mask);
     emit_alu_mr(e, 4, &vif, R9);
-    emit_alu_mi(e, 4, &sys, (int32_t)~(FL_TF | FL_NT | FL_VM));
+    emit_alu_mi(e, 4, &sys, (int32_t) ~(FL_TF | FL_NT | FL_VM));
     switch_window(t);
     save_user_stack(t);
     emit_load32(e, R9, &mode_bits);
@@ -412,7 +414,8 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
     emit_load32(e, R9, &sys);
     emit_test_ri(e, R9, IRET_SLOW);
     slow_unless_equal(t, GATE_IRET, keep);
-    emit_test_ri(e, R8, FL_IF); /* what waits may wait on where interrupts stay off: Linux's sync_core() in long loops */
+    emit_test_ri(e, R8,
+                 FL_IF); /* what waits may wait on where interrupts stay off: Linux's sync_core() in long loops */
     uint8_t *off = emit_jcc_fwd(e, 4);
     emit_alu_mi(e, 7, &pending, 0);
     slow_unless_equal(t, GATE_IRET, keep);

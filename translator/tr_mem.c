@@ -78,8 +78,7 @@ bool tr_mem(struct tr *t, const struct ginsn *g, unsigned size, bool write, bool
         tr_ea(t, g, R8);
         return tr_mem_r8(t, g->seg, g->adsize, size, m);
     }
-    *m = (struct hmem){
-        .gs = true, .a32 = true, .base = HREG_NONE, .index = HREG_NONE, .disp = (int32_t)g->disp};
+    *m = (struct hmem){.gs = true, .a32 = true, .base = HREG_NONE, .index = HREG_NONE, .disp = (int32_t)g->disp};
     if (g->base != GREG_NONE) {
         m->base = host_gpr(g->base);
         if (g->base == ESP)

@@ -55,8 +55,7 @@ static bool tr_load_far(struct tr *t, const struct ginsn *g)
     unsigned seg = g->map ? g->opcode & 7 /* 0F B4, 0F B5 */ : g->opcode == 0xc4 ? SEG_ES : SEG_DS;
     unsigned size = g->opsize / 8;
     struct hmem m, to_sel;
-    if (!is_64k(t, seg) || t->shape[g->seg] != SHAPE_64K || g->reg == ESP ||
-        !tr_mem(t, g, size + 2, false, false, &m))
+    if (!is_64k(t, seg) || t->shape[g->seg] != SHAPE_64K || g->reg == ESP || !tr_mem(t, g, size + 2, false, false, &m))
         return false;
     to_sel = m;
     to_sel.disp += (int)size;

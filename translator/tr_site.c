@@ -1,7 +1,7 @@
 /* Sites: instructions that look before they touch.
  *
- * An access to what is not mapped costs a host signal, some microseconds; to look first costs a nanosecond or two. So an
- * instruction whose memory operand faults again and again (touching fresh memory, copying to and from programs, a
+ * An access to what is not mapped costs a host signal, some microseconds; to look first costs a nanosecond or two. So
+ * an instruction whose memory operand faults again and again (touching fresh memory, copying to and from programs, a
  * device's memory) is translated anew with a look into the window's list of mapped pages in front, and leaves with
  * EXIT_SITE where the page is not there. Each look takes from a credit that each miss replenishes: an instruction that
  * seldom misses by now is translated as before, and has to fault more often the next time.
@@ -246,8 +246,8 @@ void tr_site_look(struct tr *t, const struct ginsn *g, unsigned size, bool write
     } else if (m->index != R8) { /* R14 + a register */
         emit_mov_rr(&t->e, R8, m->index);
     }
-    /* What an FPU instruction raises depends on more than the page. Nor must a hint (PREFETCH, NOP) raise anything, should
-     * there be one by now where an access was. */
+    /* What an FPU instruction raises depends on more than the page. Nor must a hint (PREFETCH, NOP) raise anything,
+     * should there be one by now where an access was. */
     bool hint = g->map == 1 && (g->opcode == 0x0d || g->opcode == 0x18 || g->opcode == 0x1f);
     look(t, write, !g->fpu && !hint);
     *m = (struct hmem){.base = R14, .index = R8};

@@ -134,8 +134,8 @@ bool tr_string(struct tr *t, const struct ginsn *g)
     uint8_t op = g->opcode & 0xfe;
     bool si = op == 0xa4 || op == 0xa6 || op == 0xac;
     bool di = op != 0xac;
-    bool flat = (!si || (t->shape[g->seg] == SHAPE_FLAT && g->seg != SEG_CS)) &&
-                (!di || t->shape[SEG_ES] == SHAPE_FLAT);
+    bool flat =
+        (!si || (t->shape[g->seg] == SHAPE_FLAT && g->seg != SEG_CS)) && (!di || t->shape[SEG_ES] == SHAPE_FLAT);
     if (g->adsize != 32 || !flat)
         return string_by_segments(t, g, si, di);
     struct hmem src = {.base = R14, .index = RSI}, dst = {.base = R14, .index = RDI};

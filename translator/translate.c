@@ -29,11 +29,8 @@ void tr_row(struct tr *t, enum row_kind kind, uint8_t arg)
         assert_always(host <= UINT16_MAX);
         last = &t->row[t->row_count++];
     }
-    *last = (struct trow){.host = (uint16_t)host,
-                          .delta = (int16_t)t->delta,
-                          .insn = (uint8_t)t->i,
-                          .kind = (uint8_t)kind,
-                          .arg = arg};
+    *last = (struct trow){
+        .host = (uint16_t)host, .delta = (int16_t)t->delta, .insn = (uint8_t)t->i, .kind = (uint8_t)kind, .arg = arg};
 }
 
 void tr_popfq(struct tr *t)
@@ -343,8 +340,7 @@ static void tr_emit(struct tr *t)
         if (t->join[i])
             emit_label(t);
         /* Before the flag setter of a fused compare and branch, not between the two. */
-        if (g->gclass == G_GENERIC && t->after[i] == AFTER_NEXT && wants_flush(t, i + 1) &&
-            t->g[i + 1].gclass == G_JCC)
+        if (g->gclass == G_GENERIC && t->after[i] == AFTER_NEXT && wants_flush(t, i + 1) && t->g[i + 1].gclass == G_JCC)
             tr_flush_delta(t);
         if (t->delta > 0x7000 || t->delta < -0x7000)
             tr_flush_delta(t);
@@ -375,10 +371,10 @@ static void enter_labels(struct tr *t)
         for (unsigned k = 0; k < sites && !site; k++)
             site = t->entry[k].eip == eip;
         if (!site)
-            t->entry[t->entry_count++] = (struct tentry){
-                .phys = (t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + ((t->cs_base + eip) & (PAGE_SIZE - 1)),
-                .eip = eip,
-                .host = t->label[i]};
+            t->entry[t->entry_count++] =
+                (struct tentry){.phys = (t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + ((t->cs_base + eip) & (PAGE_SIZE - 1)),
+                                .eip = eip,
+                                .host = t->label[i]};
     }
 }
 
@@ -644,11 +640,9 @@ void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry)
     if (paging) {
         gpa_t page;
         bool global;
-        if (x->cross_page &&
-            !(tr_code_page(bt, (entry->cs_base + entry->eip) & PAGE_MASK, &page, &global) && global))
+        if (x->cross_page && !(tr_code_page(bt, (entry->cs_base + entry->eip) & PAGE_MASK, &page, &global) && global))
             return;
-        if (!depends_alike(x->block, entry) &&
-            !(tr_code_page(bt, entry->block->gla2, &page, &global) && global)) {
+        if (!depends_alike(x->block, entry) && !(tr_code_page(bt, entry->block->gla2, &page, &global) && global)) {
             if (x->has_table)
                 tcache_exit_by_table(x);
             return;

@@ -5,20 +5,24 @@
 
 #include <stdint.h>
 
-#define FAR_ACCESS(bits, letter, cons)                                                                 \
-    static inline uint##bits##_t peek##bits(uint16_t seg, uint16_t off)                                \
-    {                                                                                                  \
-        uint##bits##_t value;                                                                          \
-        uint32_t at = off;                                                                             \
-        __asm__ volatile("movw %w2, %%fs\n\tmov" letter " %%fs:(%1), %0"                               \
-                         : "=" cons(value) : "r"(at), "r"(seg) : "memory");                            \
-        return value;                                                                                  \
-    }                                                                                                  \
-    static inline void poke##bits(uint16_t seg, uint16_t off, uint##bits##_t value)                    \
-    {                                                                                                  \
-        uint32_t at = off;                                                                             \
-        __asm__ volatile("movw %w2, %%fs\n\tmov" letter " %0, %%fs:(%1)"                               \
-                         : : cons(value), "r"(at), "r"(seg) : "memory");                               \
+#define FAR_ACCESS(bits, letter, cons) \
+    static inline uint##bits##_t peek##bits(uint16_t seg, uint16_t off) \
+    { \
+        uint##bits##_t value; \
+        uint32_t at = off; \
+        __asm__ volatile("movw %w2, %%fs\n\tmov" letter " %%fs:(%1), %0" \
+                         : "=" cons(value) \
+                         : "r"(at), "r"(seg) \
+                         : "memory"); \
+        return value; \
+    } \
+    static inline void poke##bits(uint16_t seg, uint16_t off, uint##bits##_t value) \
+    { \
+        uint32_t at = off; \
+        __asm__ volatile("movw %w2, %%fs\n\tmov" letter " %0, %%fs:(%1)" \
+                         : \
+                         : cons(value), "r"(at), "r"(seg) \
+                         : "memory"); \
     }
 
 FAR_ACCESS(8, "b", "q")
@@ -31,5 +35,7 @@ static inline void far_copy(uint16_t dseg, uint16_t doff, uint16_t sseg, uint16_
     uint32_t di = doff, si = soff;
     __asm__ volatile("pushw %%es\n\tmovw %w3, %%es\n\tmovw %w4, %%fs\n\t"
                      "cld\n\trep movsb %%fs:(%%esi), %%es:(%%edi)\n\tpopw %%es"
-                     : "+D"(di), "+S"(si), "+c"(len) : "r"(dseg), "r"(sseg) : "memory", "cc");
+                     : "+D"(di), "+S"(si), "+c"(len)
+                     : "r"(dseg), "r"(sseg)
+                     : "memory", "cc");
 }

@@ -3,18 +3,18 @@
 
 #include <stdint.h>
 
-#define BREG(letter)                                                                                   \
-    union {                                                                                            \
-        uint32_t e##letter##x;                                                                         \
-        uint16_t letter##x;                                                                            \
-        struct {                                                                                       \
-            uint8_t letter##l, letter##h;                                                              \
-        };                                                                                             \
+#define BREG(letter) \
+    union { \
+        uint32_t e##letter##x; \
+        uint16_t letter##x; \
+        struct { \
+            uint8_t letter##l, letter##h; \
+        }; \
     }
-#define BREG16(name)                                                                                   \
-    union {                                                                                            \
-        uint32_t e##name;                                                                              \
-        uint16_t name;                                                                                 \
+#define BREG16(name) \
+    union { \
+        uint32_t e##name; \
+        uint16_t name; \
     }
 
 struct bregs {

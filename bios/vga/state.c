@@ -93,8 +93,8 @@ void combination_1a(struct bregs *regs)
 /* --- Function 1Bh --- */
 
 /* Static functionality: modes 0-7, Dh-13h; 200, 350, 400 lines; 8 fonts, 2 at once; all of functions 10h to 1Ch. */
-static ROM uint8_t functionality[16] ROM_SECTION = {0xff, 0xe0, 0x0f, 0, 0, 0, 0, 0x07, 0x02, 0x08, 0xff, 0x0e, 0, 0,
-                                                    0x3f, 0};
+static ROM uint8_t functionality[16] ROM_SECTION = {0xff, 0xe0, 0x0f, 0,    0, 0, 0,    0x07,
+                                                    0x02, 0x08, 0xff, 0x0e, 0, 0, 0x3f, 0};
 
 static uint16_t colours_of(ROM struct mode *mode)
 {
@@ -157,8 +157,9 @@ void functionality_1b(struct bregs *regs)
     uint8_t blink = attr_read(0x10) & 0x08;
     attr_video_on();
     uint8_t modeset = bda8(BDA_MODESET);
-    poke8(seg, at + 0x2d, 0x01 | (modeset & MODESET_GREY) | (modeset & MODESET_MONO) | (modeset & MODESET_NO_PALETTE) |
-                              (bda8(BDA_CONTROL) & CONTROL_NO_CURSOR_EMULATION ? 0 : 0x10) | (blink ? 0x20 : 0));
+    poke8(seg, at + 0x2d,
+          0x01 | (modeset & MODESET_GREY) | (modeset & MODESET_MONO) | (modeset & MODESET_NO_PALETTE) |
+              (bda8(BDA_CONTROL) & CONTROL_NO_CURSOR_EMULATION ? 0 : 0x10) | (blink ? 0x20 : 0));
     poke8(seg, at + 0x31, 3); /* 256 KiB */
     poke8(seg, at + 0x32, 0x00);
     regs->al = 0x1b;

@@ -6,8 +6,19 @@
 
 #define DISPI_INDEX 0x1ce
 #define DISPI_DATA  0x1cf
-enum { DISPI_ID, DISPI_XRES, DISPI_YRES, DISPI_BPP, DISPI_ENABLE, DISPI_BANK, DISPI_VIRT_WIDTH, DISPI_VIRT_HEIGHT,
-       DISPI_X_OFFSET, DISPI_Y_OFFSET, DISPI_MEMORY };
+enum {
+    DISPI_ID,
+    DISPI_XRES,
+    DISPI_YRES,
+    DISPI_BPP,
+    DISPI_ENABLE,
+    DISPI_BANK,
+    DISPI_VIRT_WIDTH,
+    DISPI_VIRT_HEIGHT,
+    DISPI_X_OFFSET,
+    DISPI_Y_OFFSET,
+    DISPI_MEMORY
+};
 #define ENABLE_ON      0x01
 #define ENABLE_8BIT    0x20
 #define ENABLE_LFB     0x40
@@ -16,8 +27,8 @@ enum { DISPI_ID, DISPI_XRES, DISPI_YRES, DISPI_BPP, DISPI_ENABLE, DISPI_BANK, DI
 #define MODE_LFB     0x4000
 #define MODE_NOCLEAR 0x8000
 
-#define VBE_OK     0x004f
-#define VBE_FAILED 0x014f
+#define VBE_OK      0x004f
+#define VBE_FAILED  0x014f
 #define VBE_NOT_NOW 0x034f
 
 uint16_t dispi_get(uint16_t index)
@@ -182,7 +193,7 @@ static uint16_t mode_4f01(struct bregs *regs)
     uint32_t pages = memory_size() / memory_of(mode) - 1;
     uint8_t images = pages > 255 ? 255 : (uint8_t)pages;
     poke16(seg, at, bpp == 4 ? 0x003b : 0x00bb); /* colour graphics, not VGA compatible; linear frame buffer */
-    poke8(seg, at + 2, 0x07); /* window A: there, readable, writable */
+    poke8(seg, at + 2, 0x07);                    /* window A: there, readable, writable */
     poke16(seg, at + 4, 64);
     poke16(seg, at + 6, 64);
     poke16(seg, at + 8, 0xa000);
@@ -237,8 +248,8 @@ static uint16_t set_4f02(struct bregs *regs)
     dispi_set(DISPI_YRES, mode->height);
     dispi_set(DISPI_BPP, mode->bpp);
     dispi_set(DISPI_BANK, 0);
-    dispi_set(DISPI_ENABLE, ENABLE_ON | (regs->bx & MODE_LFB ? ENABLE_LFB : 0) |
-                                (regs->bx & MODE_NOCLEAR ? ENABLE_NOCLEAR : 0));
+    dispi_set(DISPI_ENABLE,
+              ENABLE_ON | (regs->bx & MODE_LFB ? ENABLE_LFB : 0) | (regs->bx & MODE_NOCLEAR ? ENABLE_NOCLEAR : 0));
     attr_video_on();
     bda8_set(BDA_MODE, 0xff);
     bda16_set(BDA_COLUMNS, mode->width / 8);

@@ -12,23 +12,40 @@
 #include "../lib/io.h"
 #include "../lib/regs.h"
 
-#define ROM const __seg_gs
+#define ROM         const __seg_gs
 #define ROM_SECTION __attribute__((section(".rom")))
 
 /* BIOS data area, segment 40h */
 #define BDA 0x40
-enum { BDA_EQUIPMENT = 0x10, BDA_MODE = 0x49, BDA_COLUMNS = 0x4a, BDA_PAGE_SIZE = 0x4c, BDA_PAGE_START = 0x4e,
-       BDA_CURSOR = 0x50, BDA_CURSOR_SHAPE = 0x60, BDA_PAGE = 0x62, BDA_CRTC = 0x63, BDA_MODE_REG = 0x65,
-       BDA_PALETTE = 0x66, BDA_ROWS = 0x84, BDA_CHAR_HEIGHT = 0x85, BDA_CONTROL = 0x87, BDA_SWITCHES = 0x88,
-       BDA_MODESET = 0x89, BDA_DCC = 0x8a, BDA_SAVE_POINTER = 0xa8, BDA_VBE_MODE = 0xba };
+enum {
+    BDA_EQUIPMENT = 0x10,
+    BDA_MODE = 0x49,
+    BDA_COLUMNS = 0x4a,
+    BDA_PAGE_SIZE = 0x4c,
+    BDA_PAGE_START = 0x4e,
+    BDA_CURSOR = 0x50,
+    BDA_CURSOR_SHAPE = 0x60,
+    BDA_PAGE = 0x62,
+    BDA_CRTC = 0x63,
+    BDA_MODE_REG = 0x65,
+    BDA_PALETTE = 0x66,
+    BDA_ROWS = 0x84,
+    BDA_CHAR_HEIGHT = 0x85,
+    BDA_CONTROL = 0x87,
+    BDA_SWITCHES = 0x88,
+    BDA_MODESET = 0x89,
+    BDA_DCC = 0x8a,
+    BDA_SAVE_POINTER = 0xa8,
+    BDA_VBE_MODE = 0xba
+};
 #define CONTROL_NO_CURSOR_EMULATION 0x01
-#define CONTROL_NO_CLEAR 0x80
-#define MODESET_VGA 0x01
-#define MODESET_GREY 0x02
-#define MODESET_MONO 0x04
-#define MODESET_NO_PALETTE 0x08
-#define MODESET_400 0x10
-#define MODESET_200 0x80
+#define CONTROL_NO_CLEAR            0x80
+#define MODESET_VGA                 0x01
+#define MODESET_GREY                0x02
+#define MODESET_MONO                0x04
+#define MODESET_NO_PALETTE          0x08
+#define MODESET_400                 0x10
+#define MODESET_200                 0x80
 
 #define VECTOR_10 (4 * 0x10)
 #define VECTOR_1F (4 * 0x1f)

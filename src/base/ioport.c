@@ -17,8 +17,7 @@ struct io_range {
 
 static struct io_range *ports[PORT_COUNT];
 
-void ioport_register(uint16_t first, uint16_t count, const struct io_ops *ops, void *opaque,
-                     const char *name)
+void ioport_register(uint16_t first, uint16_t count, const struct io_ops *ops, void *opaque, const char *name)
 {
     struct io_range *range = g_new(struct io_range, 1);
 

@@ -15,8 +15,13 @@ static const struct {
     const char *name;
     uint32_t mask;
 } log_items[] = {
-    {"guest_errors", LOG_GUEST}, {"tr", LOG_TR}, {"int", LOG_INT}, {"exec", LOG_EXEC},
-    {"mmu", LOG_MMU},            {"io", LOG_IO}, {"cpu", LOG_CPU},
+    {"guest_errors", LOG_GUEST},
+    {"tr", LOG_TR},
+    {"int", LOG_INT},
+    {"exec", LOG_EXEC},
+    {"mmu", LOG_MMU},
+    {"io", LOG_IO},
+    {"cpu", LOG_CPU},
 };
 
 static uint32_t log_item_mask(const char *name, size_t len)

@@ -52,8 +52,8 @@ bool mem_init(uint64_t size, GError **error)
     int fd = memfd_create("guest-ram", MFD_CLOEXEC);
     if (fd < 0 || ftruncate(fd, (off_t)size) < 0) {
         g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno),
-                    "cannot create %llu MiB of guest memory: %s; choose less with -m",
-                    (unsigned long long)(size / MiB), g_strerror(errno));
+                    "cannot create %llu MiB of guest memory: %s; choose less with -m", (unsigned long long)(size / MiB),
+                    g_strerror(errno));
         if (fd >= 0)
             close(fd);
         return false;
@@ -61,8 +61,8 @@ bool mem_init(uint64_t size, GError **error)
     void *ram = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (ram == MAP_FAILED) {
         g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno),
-                    "cannot map %llu MiB of guest memory: %s; choose less with -m",
-                    (unsigned long long)(size / MiB), g_strerror(errno));
+                    "cannot map %llu MiB of guest memory: %s; choose less with -m", (unsigned long long)(size / MiB),
+                    g_strerror(errno));
         close(fd);
         return false;
     }
@@ -132,14 +132,11 @@ static void mem_insert(const struct mem_region *region)
     unsigned at = 0;
 
     assert_always(region->size && region->base % PAGE_SIZE == 0 && region->size % PAGE_SIZE == 0);
-    guest_mem.regions =
-        g_renew(struct mem_region, guest_mem.regions, guest_mem.region_count + 1);
+    guest_mem.regions = g_renew(struct mem_region, guest_mem.regions, guest_mem.region_count + 1);
     while (at < guest_mem.region_count && guest_mem.regions[at].base < region->base)
         at++;
-    assert_always(at == 0 || guest_mem.regions[at - 1].base + guest_mem.regions[at - 1].size <=
-                                 region->base);
-    assert_always(at == guest_mem.region_count ||
-                  region->base + region->size <= guest_mem.regions[at].base);
+    assert_always(at == 0 || guest_mem.regions[at - 1].base + guest_mem.regions[at - 1].size <= region->base);
+    assert_always(at == guest_mem.region_count || region->base + region->size <= guest_mem.regions[at].base);
     memmove(&guest_mem.regions[at + 1], &guest_mem.regions[at],
             (guest_mem.region_count - at) * sizeof(guest_mem.regions[0]));
     guest_mem.regions[at] = *region;
@@ -149,8 +146,7 @@ static void mem_insert(const struct mem_region *region)
     guest_mem.generation++;
 }
 
-void mem_add_mmio(gpa_t base, uint32_t size, const struct mmio_ops *ops, void *opaque,
-                  const char *name)
+void mem_add_mmio(gpa_t base, uint32_t size, const struct mmio_ops *ops, void *opaque, const char *name)
 {
     struct mem_region region = {.base = base, .size = size, .ops = ops, .opaque = opaque, .name = name};
 
@@ -166,8 +162,8 @@ const struct mem_block *mem_block_new(uint32_t size, GError **error)
         host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, guest_mem.fd, (off_t)offset);
     if (host == MAP_FAILED) {
         g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno),
-                    "cannot create %u KiB of video memory or ROM: %s; raise the memory limit (ulimit -v)",
-                    size / 1024, g_strerror(errno));
+                    "cannot create %u KiB of video memory or ROM: %s; raise the memory limit (ulimit -v)", size / 1024,
+                    g_strerror(errno));
         return NULL;
     }
     guest_mem.file_size += size;
@@ -188,8 +184,7 @@ void mem_map_block(gpa_t base, uint32_t size, const struct mem_block *block, uin
                    const char *name)
 {
     assert_always(offset % PAGE_SIZE == 0 && offset + (uint64_t)size <= block->size);
-    struct mem_region region = {
-        .base = base, .size = size, .name = name, .block = block, .offset = offset, .rom = rom};
+    struct mem_region region = {.base = base, .size = size, .name = name, .block = block, .offset = offset, .rom = rom};
     mem_insert(&region);
     if (rom)
         mem_flag(base, size, MEM_PAGE_ROM, true);
@@ -314,8 +309,8 @@ void mem_set_isa_rom(gpa_t base, const void *image, uint32_t size)
 
 void mem_set_pam(gpa_t base, uint32_t size, bool read_dram, bool write_dram)
 {
-    assert_always(base >= MEM_ISA_ROM && base + size <= MEM_ISA_ROM + MEM_ISA_ROM_SIZE &&
-                  base % PAM_UNIT == 0 && size % PAM_UNIT == 0);
+    assert_always(base >= MEM_ISA_ROM && base + size <= MEM_ISA_ROM + MEM_ISA_ROM_SIZE && base % PAM_UNIT == 0 &&
+                  size % PAM_UNIT == 0);
     pam_begin();
     for (unsigned unit = (unsigned)(base - MEM_ISA_ROM) / PAM_UNIT; size; unit++, size -= PAM_UNIT) {
         gpa_t gpa = MEM_ISA_ROM + unit * PAM_UNIT;
@@ -432,7 +427,8 @@ void mem_read(gpa_t gpa, void *buffer, uint32_t len)
     }
 }
 
-#define WRITE_AT_ONCE (64 * KiB) /* from there on, the host's write beats its page faults: 3 ms for a kernel instead of 18 */
+#define WRITE_AT_ONCE \
+    (64 * KiB) /* from there on, the host's write beats its page faults: 3 ms for a kernel instead of 18 */
 
 /* Writes what it can of whole pages of plain RAM through the memory file; returns how many bytes. */
 static uint32_t write_ram(gpa_t gpa, const uint8_t *from, uint32_t len)

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <x86intrin.h>
 
-
 struct stats stats = {.phase = STAT_stopped};
 
 enum unit { TIME, COUNT, BYTES, GAUGE };

@@ -71,8 +71,8 @@ static void host_clocks(int64_t *ns, uint64_t *tsc)
     }
 }
 
-/* The counter's frequency is measured over a second, and believed from then on: better than 1 in 10^6. Before that, over
- * what has passed. The margin is for its error: a timer may be late, as any is, but not early. */
+/* The counter's frequency is measured over a second, and believed from then on: better than 1 in 10^6. Before that,
+ * over what has passed. The margin is for its error: a timer may be late, as any is, but not early. */
 #define TSC_MEASURED (NS_PER_SECOND)
 #define TSC_MARGIN   (1.0 + 1.0 / 32768)
 static int64_t first_ns; /* when time first ran */
@@ -219,8 +219,7 @@ static gboolean timerfd_ready(gint fd, GIOCondition condition, gpointer opaque)
     machine_lock();
     /* Bounded: a device that asks for "now" again and again must not keep the main loop from its
      * other work; the timerfd brings us back at once for what is left. */
-    for (int i = 0; i < 64 && armed_list && armed_list->when <= vclock_now() &&
-                    atomic_load(&frozen_at) < 0; i++) {
+    for (int i = 0; i < 64 && armed_list && armed_list->when <= vclock_now() && atomic_load(&frozen_at) < 0; i++) {
         struct vtimer *timer = armed_list;
         list_remove(timer);
         timer->fn(timer->opaque);

@@ -47,11 +47,10 @@ static void progress_say(const char *engine, const char *what)
 {
     double seconds = (double)(g_get_monotonic_time() - progress.begin_us) / 1e6;
     if (progress.terminal)
-        fprintf(stderr, "\r\033[Kround %u of %u, %.0f s: %s, %s", progress.round, progress.rounds,
-                seconds, engine, what);
+        fprintf(stderr, "\r\033[Kround %u of %u, %.0f s: %s, %s", progress.round, progress.rounds, seconds, engine,
+                what);
     else if (strcmp(what, "boot") == 0 || strcmp(what, "start") == 0)
-        fprintf(stderr, "round %u of %u, %.0f s: %s\n", progress.round, progress.rounds, seconds,
-                engine);
+        fprintf(stderr, "round %u of %u, %.0f s: %s\n", progress.round, progress.rounds, seconds, engine);
     fflush(stderr);
 }
 
@@ -78,12 +77,9 @@ static bool cpu_check(int cpu, GError **error)
 {
     cpu_set_t set;
     if (cpu == CHILD_ANY_CPU ||
-        (cpu >= 0 && cpu < CPU_SETSIZE && !sched_getaffinity(0, sizeof set, &set) &&
-         CPU_ISSET((unsigned)cpu, &set)))
+        (cpu >= 0 && cpu < CPU_SETSIZE && !sched_getaffinity(0, sizeof set, &set) && CPU_ISSET((unsigned)cpu, &set)))
         return true;
-    return bench_fail(
-        error, "--cpu: %d is no CPU that this process may use; 'taskset -p $$' shows which are",
-        cpu);
+    return bench_fail(error, "--cpu: %d is no CPU that this process may use; 'taskset -p $$' shows which are", cpu);
 }
 
 static bool options_read(struct bench *bench, int argc, char **argv, GError **error)
@@ -93,23 +89,19 @@ static bool options_read(struct bench *bench, int argc, char **argv, GError **er
          "from interp, bt, direct, kvm, tcg, bochs (default: those that run here, without interp "
          "and bochs)",
          "A,B"},
-        {"rounds", 0, 0, G_OPTION_ARG_INT, &bench->rounds, "how often each is measured (default 5)",
-         "N"},
+        {"rounds", 0, 0, G_OPTION_ARG_INT, &bench->rounds, "how often each is measured (default 5)", "N"},
         {"quick", 0, 0, G_OPTION_ARG_NONE, &bench->quick, "short measurements, one round", NULL},
-        {"only", 0, 0, G_OPTION_ARG_STRING, &bench->only,
-         "only the nano-benchmarks or only the Linux guest", "nano|linux"},
-        {"figures", 0, 0, G_OPTION_ARG_STRING, &bench->names,
-         "only these of the Linux guest, as in syscall,pipe", "A,B"},
+        {"only", 0, 0, G_OPTION_ARG_STRING, &bench->only, "only the nano-benchmarks or only the Linux guest",
+         "nano|linux"},
+        {"figures", 0, 0, G_OPTION_ARG_STRING, &bench->names, "only these of the Linux guest, as in syscall,pipe",
+         "A,B"},
         {"kernel", 0, 0, G_OPTION_ARG_FILENAME, &bench->kernel,
          "bzImage for the Linux guest (default: Debian's out of the guest cache)", "FILE"},
-        {"ringer", 0, 0, G_OPTION_ARG_FILENAME, &engines_ringer,
-         "measure this program instead of this one", "FILE"},
+        {"ringer", 0, 0, G_OPTION_ARG_FILENAME, &engines_ringer, "measure this program instead of this one", "FILE"},
         {"cpu", 0, 0, G_OPTION_ARG_INT, &bench->cpu, "pin everything to this CPU", "N"},
         {"json", 0, 0, G_OPTION_ARG_FILENAME, &bench->json, "write all figures to FILE", "FILE"},
-        {"html", 0, 0, G_OPTION_ARG_FILENAME, &bench->html, "write a report with charts to FILE",
-         "FILE"},
-        {"check", 0, 0, G_OPTION_ARG_NONE, &bench->check, "status 1 if a speed target is missed",
-         NULL},
+        {"html", 0, 0, G_OPTION_ARG_FILENAME, &bench->html, "write a report with charts to FILE", "FILE"},
+        {"check", 0, 0, G_OPTION_ARG_NONE, &bench->check, "status 1 if a speed target is missed", NULL},
         {NULL},
     };
     g_set_prgname("ringer bench");
@@ -120,8 +112,7 @@ static bool options_read(struct bench *bench, int argc, char **argv, GError **er
     if (!ok)
         return false;
     if (argc > 1)
-        return bench_fail(error, "'%s' is not understood; 'ringer bench --help' lists the options",
-                          argv[1]);
+        return bench_fail(error, "'%s' is not understood; 'ringer bench --help' lists the options", argv[1]);
     if (bench->rounds == 0)
         bench->rounds = bench->quick ? 1 : 5;
     if (bench->rounds < 1 || bench->rounds > 1000)
@@ -165,8 +156,8 @@ static char *host_name(void)
         if (at)
             model = g_strndup(at + 2, strcspn(at + 2, "\n"));
     }
-    char *host = g_strdup_printf("%s, %ld CPUs, Linux %s", model ? model : "unknown CPU",
-                                 sysconf(_SC_NPROCESSORS_ONLN), name.release);
+    char *host = g_strdup_printf("%s, %ld CPUs, Linux %s", model ? model : "unknown CPU", sysconf(_SC_NPROCESSORS_ONLN),
+                                 name.release);
     g_free(model);
     g_free(text);
     return host;
@@ -253,10 +244,8 @@ static void load_check(struct bench *bench)
     double load;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     if (getloadavg(&load, 1) == 1 && load > 0.7 * (double)cpus)
-        results_complain(
-            &bench->results,
-            "the host was busy when this began (load %.1f on %ld CPUs): ratios are rough", load,
-            cpus);
+        results_complain(&bench->results, "the host was busy when this began (load %.1f on %ld CPUs): ratios are rough",
+                         load, cpus);
 }
 
 static void bench_run(struct bench *bench)
@@ -282,23 +271,20 @@ static bool bench_prepare(struct bench *bench, GError **error)
 {
     if (!engines_choose(bench->engine_list ? bench->engine_list : "bt,direct,kvm,tcg", error))
         return false;
-    bench->nano_part = (struct nano_part){.quick = bench->quick,
-                                          .cpu = bench->cpu,
-                                          .tsc_ghz = bench->report.tsc_ghz,
-                                          .progress = progress_say};
+    bench->nano_part = (struct nano_part){
+        .quick = bench->quick, .cpu = bench->cpu, .tsc_ghz = bench->report.tsc_ghz, .progress = progress_say};
     if (!nano_prepare(&bench->nano_part, error))
         return false;
     if (bench->run_linux) {
         if (!bench->kernel)
             bench->kernel = default_kernel();
-        bench->linux_part =
-            (struct linux_part){.kernel = bench->kernel,
-                                .names = bench->names ? bench->names : "all",
-                                .batch_ms = bench->quick ? 5 : 10,
-                                .cpu = bench->cpu,
-                                .native_cpu = bench->cpu >= 0 ? bench->cpu : last_cpu(),
-                                .tsc_ghz = bench->report.tsc_ghz,
-                                .progress = progress_say};
+        bench->linux_part = (struct linux_part){.kernel = bench->kernel,
+                                                .names = bench->names ? bench->names : "all",
+                                                .batch_ms = bench->quick ? 5 : 10,
+                                                .cpu = bench->cpu,
+                                                .native_cpu = bench->cpu >= 0 ? bench->cpu : last_cpu(),
+                                                .tsc_ghz = bench->report.tsc_ghz,
+                                                .progress = progress_say};
         if (!linux_prepare(&bench->linux_part, error))
             return false;
     }
@@ -310,8 +296,7 @@ static bool bench_prepare(struct bench *bench, GError **error)
         if (engines[i].wanted)
             refused = &engines[i];
     }
-    return bench_fail(error, "none of the engines asked for runs here; %s: %s", refused->name,
-                      refused->refused);
+    return bench_fail(error, "none of the engines asked for runs here; %s: %s", refused->name, refused->refused);
 }
 
 static void options_free(struct bench *bench)

@@ -82,9 +82,8 @@ bool child_run(struct child *child, GError **error)
     bool hung = false;
 
     child->started_us = g_get_monotonic_time();
-    if (!g_spawn_async_with_pipes(NULL, (char **)child->argv, NULL,
-                                  G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, child_setup,
-                                  child, &pid, NULL, &out, &err, error))
+    if (!g_spawn_async_with_pipes(NULL, (char **)child->argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD,
+                                  child_setup, child, &pid, NULL, &out, &err, error))
         return false;
     GString *text = g_string_new(NULL), *errors = g_string_new(NULL);
     int64_t limit = child->started_us + (int64_t)child->silence * G_USEC_PER_SEC;

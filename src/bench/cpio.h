@@ -7,6 +7,6 @@
 #include <glib.h>
 
 /* Adds a file, a directory or a character device. mode is st_mode. */
-void cpio_add(GByteArray *archive, const char *path, uint32_t mode, const void *content,
-              size_t size, unsigned major, unsigned minor);
+void cpio_add(GByteArray *archive, const char *path, uint32_t mode, const void *content, size_t size, unsigned major,
+              unsigned minor);
 void cpio_end(GByteArray *archive);

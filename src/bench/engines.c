@@ -52,17 +52,14 @@ bool engines_choose(const char *list, GError **error)
                 ok = engines[i].wanted = true;
         }
         if (!ok)
-            bench_fail(
-                error,
-                "--engines: there is no '%s'; choose from interp, bt, direct, kvm, tcg, bochs",
-                names[n]);
+            bench_fail(error, "--engines: there is no '%s'; choose from interp, bt, direct, kvm, tcg, bochs", names[n]);
     }
     g_strfreev(names);
     return ok;
 }
 
-GPtrArray *engine_command(const struct engine *engine, const char *kernel, const char *initrd,
-                          const char *append, const char *monitor)
+GPtrArray *engine_command(const struct engine *engine, const char *kernel, const char *initrd, const char *append,
+                          const char *monitor)
 {
     GPtrArray *argv = g_ptr_array_new_with_free_func(g_free);
 #define ADD(text) g_ptr_array_add(argv, g_strdup(text))
@@ -77,9 +74,8 @@ GPtrArray *engine_command(const struct engine *engine, const char *kernel, const
     ADD(engine->kind == ENGINE_OURS ? own_path() : QEMU);
     ADD("-accel");
     ADD(engine->name);
-    static const char *const machine[] = {"-m",      "256",   "-vga",      "none",
-                                          "-nic",    "none",  "-display",  "none",
-                                          "-serial", "stdio", "-no-reboot"};
+    static const char *const machine[] = {"-m",       "256",  "-vga",    "none",  "-nic",      "none",
+                                          "-display", "none", "-serial", "stdio", "-no-reboot"};
     for (unsigned i = 0; i < G_N_ELEMENTS(machine); i++)
         ADD(machine[i]);
     const char *const more[][2] = {{"-kernel", kernel},
@@ -102,8 +98,8 @@ GPtrArray *engine_command(const struct engine *engine, const char *kernel, const
 static char *command_output(const char *const *argv)
 {
     char *out = NULL;
-    if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL,
-                      NULL, NULL, &out, NULL, NULL, NULL))
+    if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, &out,
+                      NULL, NULL, NULL))
         return NULL;
     return out;
 }
@@ -112,14 +108,12 @@ static char *command_output(const char *const *argv)
  * about the engine it uses. */
 static char *ours_message(const struct engine *engine, const char *kernel)
 {
-    const char *const argv[] = {own_path(), "-accel", engine->name, "-m",   "256",
-                                "-display", "none",   "-serial",    "none", "-monitor",
-                                "none",     "-S",     "-kernel",    kernel, NULL};
+    const char *const argv[] = {own_path(), "-accel",   engine->name, "-m", "256",     "-display", "none", "-serial",
+                                "none",     "-monitor", "none",       "-S", "-kernel", kernel,     NULL};
     GPid pid;
     int err;
-    if (!g_spawn_async_with_pipes(NULL, (char **)argv, NULL,
-                                  G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, NULL,
-                                  NULL, &pid, NULL, NULL, &err, NULL))
+    if (!g_spawn_async_with_pipes(NULL, (char **)argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL,
+                                  NULL, NULL, &pid, NULL, NULL, &err, NULL))
         return g_strdup("ringer: cannot start itself");
     GString *text = g_string_new(NULL);
     char c;
@@ -143,8 +137,7 @@ static void ours_probe(struct engine *engine, const char *kernel)
     if (at && g_str_has_prefix(at + 8, want))
         engine->message = g_strdup(at + 8);
     else
-        engine->refused = g_strdup(*said ? said + (g_str_has_prefix(said, "ringer: ") ? 8 : 0)
-                                         : "it did not start");
+        engine->refused = g_strdup(*said ? said + (g_str_has_prefix(said, "ringer: ") ? 8 : 0) : "it did not start");
     g_free(want);
     g_free(said);
     const char *const help[] = {own_path(), "-help", NULL};
@@ -172,8 +165,7 @@ void engines_probe(const char *kernel)
         } else {
             char *path = g_find_program_in_path(BOCHS);
             if (path)
-                engine->message =
-                    g_strdup("Bochs, nano-benchmarks only: it boots no kernel directly");
+                engine->message = g_strdup("Bochs, nano-benchmarks only: it boots no kernel directly");
             else
                 engine->refused = g_strdup(BOCHS " is not installed (Debian: bochs, bochs-sdl)");
             g_free(path);

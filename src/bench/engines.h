@@ -29,5 +29,5 @@ void engines_clear(void);
 /* The command line for a guest with its serial line on standard output. For Bochs, kernel is its
  * configuration file and the rest does not matter; initrd, append and monitor (the value of
  * -monitor, with statistics on) may be NULL. NULL-terminated, for g_ptr_array_free. */
-GPtrArray *engine_command(const struct engine *engine, const char *kernel, const char *initrd,
-                          const char *append, const char *monitor);
+GPtrArray *engine_command(const struct engine *engine, const char *kernel, const char *initrd, const char *append,
+                          const char *monitor);

@@ -4,22 +4,21 @@
 #include <stddef.h>
 #include <string.h>
 
-#define NANO(name, title, ...)                                                                     \
-    {                                                                                              \
-        name, title, FIGURE_NANO, __VA_ARGS__                                                      \
+#define NANO(name, title, ...) \
+    { \
+        name, title, FIGURE_NANO, __VA_ARGS__ \
     }
-#define OS(name, title, most)                                                                      \
-    {                                                                                              \
-        name, title, FIGURE_OS, .most_of_native = most                                             \
+#define OS(name, title, most) \
+    { \
+        name, title, FIGURE_OS, .most_of_native = most \
     }
-#define COMPUTE(name, title)                                                                       \
-    {                                                                                              \
-        name, title, FIGURE_COMPUTE                                                                \
+#define COMPUTE(name, title) \
+    { \
+        name, title, FIGURE_COMPUTE \
     }
 
-const char figure_source[] =
-    "Adams and Agesen, A Comparison of Software and Hardware Techniques for x86 "
-    "Virtualization, ASPLOS 2006; 3.8 GHz Pentium 4 672";
+const char figure_source[] = "Adams and Agesen, A Comparison of Software and Hardware Techniques for x86 "
+                             "Virtualization, ASPLOS 2006; 3.8 GHz Pentium 4 672";
 
 const struct figure figures[] = {
     OS("syscall", "null system call", 3),
@@ -57,8 +56,7 @@ const struct figure figures[] = {
     NANO("invlpg", "INVLPG"),
     NANO("page_remap", "page given another frame, INVLPG, read"),
     NANO("context_switch", "context switch, CR3 + stack"),
-    NANO("rdtsc", "RDTSC", .published = {0, 216, 0},
-         .note = "translated in place; by callout 1254, by trap 2030"),
+    NANO("rdtsc", "RDTSC", .published = {0, 216, 0}, .note = "translated in place; by callout 1254, by trap 2030"),
     NANO("hlt_wake", "timer interrupt after HLT, lateness"),
     NANO("irq_busy", "timer interrupt while computing, lateness"),
 };

@@ -53,15 +53,13 @@ bool linux_prepare(struct linux_part *part, GError **error)
 {
     part->program_fd = part->initrd_fd = -1;
     if (access(part->kernel, R_OK))
-        return bench_fail(
-            error,
-            "there is no kernel %s; give one with --kernel FILE, or fetch Debian's with "
-            "'sh tests/tools/guests.sh fetch'",
-            part->kernel);
+        return bench_fail(error,
+                          "there is no kernel %s; give one with --kernel FILE, or fetch Debian's with "
+                          "'sh tests/tools/guests.sh fetch'",
+                          part->kernel);
     if (access(NATIVE_FOLDER, W_OK | X_OK))
         return bench_fail(error, "cannot write files in %s; mount a tmpfs there", NATIVE_FOLDER);
-    part->program_path =
-        memfile_new("bench-program", bench_program, bench_program_size, &part->program_fd, error);
+    part->program_path = memfile_new("bench-program", bench_program, bench_program_size, &part->program_fd, error);
     if (!part->program_path)
         return false;
     fchmod(part->program_fd, 0700);
@@ -70,8 +68,7 @@ bool linux_prepare(struct linux_part *part, GError **error)
     cpio_add(archive, "dev/console", S_IFCHR | 0600, "", 0, 5, 1);
     cpio_add(archive, "init", S_IFREG | 0755, bench_program, bench_program_size, 0, 0);
     cpio_end(archive);
-    part->initrd_path =
-        memfile_new("bench-initrd", archive->data, archive->len, &part->initrd_fd, error);
+    part->initrd_path = memfile_new("bench-initrd", archive->data, archive->len, &part->initrd_fd, error);
     g_byte_array_free(archive, TRUE);
     return part->initrd_path;
 }
@@ -87,21 +84,18 @@ void linux_clear(struct linux_part *part)
 }
 
 /* seconds by the host's clock and by another one, which may be off only a little. */
-static void clock_hold(struct run *run, const char *clock, const char *what, double host,
-                       double own)
+static void clock_hold(struct run *run, const char *clock, const char *what, double host, double own)
 {
     if (fabs(host - own) > DRIFT_PART * host + DRIFT_SECONDS)
-        results_complain(run->results,
-                         "%s: its %s is wrong: %s took %.3f s by it, %.3f s by the host's",
-                         run->engine, clock, what, own, host);
+        results_complain(run->results, "%s: its %s is wrong: %s took %.3f s by it, %.3f s by the host's", run->engine,
+                         clock, what, own, host);
 }
 
 /* A round's value is its least batch: what disturbs one only ever makes it longer. */
 static void batches_end(struct run *run)
 {
     if (run->figure && run->batch_count)
-        results_add(run->results, run->engine, run->figure,
-                    sample_least(run->batches, run->batch_count));
+        results_add(run->results, run->engine, run->figure, sample_least(run->batches, run->batch_count));
     run->figure = NULL;
     run->batch_count = 0;
 }
@@ -123,8 +117,7 @@ static void line_clock(struct run *run, uint64_t ns, uint64_t ticks, int64_t at_
     batches_end(run);
 }
 
-static bool line_batch(struct run *run, const char *name, uint64_t count, uint64_t ns, uint32_t sum,
-                       GError **error)
+static bool line_batch(struct run *run, const char *name, uint64_t count, uint64_t ns, uint32_t sum, GError **error)
 {
     const struct figure *figure = figure_find(name);
     if (!figure || !count || !ns)
@@ -204,12 +197,10 @@ static enum child_want run_line(void *user, char *line, int64_t at_us, GError **
     return CHILD_MORE;
 }
 
-static bool guest_run(struct run *run, const struct engine *engine, const char *monitor,
-                      GError **error)
+static bool guest_run(struct run *run, const struct engine *engine, const char *monitor, GError **error)
 {
     struct linux_part *part = run->part;
-    char *append = g_strdup_printf("console=ttyS0 panic=-1 bench_ms=%u bench_names=%s",
-                                   part->batch_ms, part->names);
+    char *append = g_strdup_printf("console=ttyS0 panic=-1 bench_ms=%u bench_names=%s", part->batch_ms, part->names);
     GPtrArray *argv = engine_command(engine, part->kernel, part->initrd_path, append, monitor);
     struct child child = {.argv = (const char *const *)argv->pdata,
                           .cpu = part->cpu,
@@ -220,26 +211,22 @@ static bool guest_run(struct run *run, const struct engine *engine, const char *
     part->progress(engine->name, "boot");
     bool ok = child_run(&child, error);
     if (ok && child.killed)
-        results_complain(run->results, "%s: the guest powered off, the program did not end",
-                         engine->name);
+        results_complain(run->results, "%s: the guest powered off, the program did not end", engine->name);
     if (ok && run->booted_us)
-        results_add(run->results, engine->name, figure_find("boot"),
-                    (double)(run->booted_us - child.started_us) * 1e3);
+        results_add(run->results, engine->name, figure_find("boot"), (double)(run->booted_us - child.started_us) * 1e3);
     g_free(child.errors);
     g_ptr_array_free(argv, TRUE);
     g_free(append);
     return ok;
 }
 
-bool linux_guest_round(struct linux_part *part, const struct engine *engine,
-                       struct results *results, GError **error)
+bool linux_guest_round(struct linux_part *part, const struct engine *engine, struct results *results, GError **error)
 {
     struct run run = {.part = part, .results = results, .engine = engine->name};
     return guest_run(&run, engine, NULL, error);
 }
 
-bool linux_stats_run(struct linux_part *part, const struct engine *engine, GArray *shares,
-                     GError **error)
+bool linux_stats_run(struct linux_part *part, const struct engine *engine, GArray *shares, GError **error)
 {
     struct results unused;
     struct stats_link link;
@@ -268,14 +255,9 @@ bool linux_native_round(struct linux_part *part, struct results *results, GError
     struct run run = {.part = part, .results = results, .engine = RESULTS_NATIVE};
     char ms[16];
     g_snprintf(ms, sizeof ms, "%u", part->batch_ms);
-    const char *const argv[] = {part->program_path, "measure", NATIVE_FOLDER, ms,
-                                part->names,        NULL};
-    struct child child = {.argv = argv,
-                          .cpu = part->native_cpu,
-                          .silence = SILENCE,
-                          .grace = 20,
-                          .line = run_line,
-                          .user = &run};
+    const char *const argv[] = {part->program_path, "measure", NATIVE_FOLDER, ms, part->names, NULL};
+    struct child child = {
+        .argv = argv, .cpu = part->native_cpu, .silence = SILENCE, .grace = 20, .line = run_line, .user = &run};
     bool ok = child_run(&child, error);
     g_free(child.errors);
     return ok;

@@ -26,11 +26,9 @@ struct linux_part {
 bool linux_prepare(struct linux_part *part, GError **error);
 void linux_clear(struct linux_part *part);
 /* One round: boots a guest and measures in it. */
-bool linux_guest_round(struct linux_part *part, const struct engine *engine,
-                       struct results *results, GError **error);
+bool linux_guest_round(struct linux_part *part, const struct engine *engine, struct results *results, GError **error);
 /* A run with statistics: adds a struct shares to the array for boot, for the system's and for the
  * computing figures, as far as they are wanted; no figures, since to take these times costs some.
  */
-bool linux_stats_run(struct linux_part *part, const struct engine *engine, GArray *shares,
-                     GError **error);
+bool linux_stats_run(struct linux_part *part, const struct engine *engine, GArray *shares, GError **error);
 bool linux_native_round(struct linux_part *part, struct results *results, GError **error);

@@ -45,23 +45,20 @@ struct nano_run {
 static bool bochs_prepare(struct nano_part *part, GError **error)
 {
     static const char empty[32768], command[] = "c\n";
-    char *rom = memfile_new("bench-rom", bench_nano_rom, bench_nano_rom_size, &part->fds[1], error),
-         *vga = NULL;
+    char *rom = memfile_new("bench-rom", bench_nano_rom, bench_nano_rom_size, &part->fds[1], error), *vga = NULL;
     if (rom)
         vga = memfile_new("bench-vga", empty, sizeof empty, &part->fds[2], error);
     if (vga) {
-        char *text = g_strdup_printf(
-            "megs: 64\nromimage: file=%s\nvgaromimage: file=%s\ndisplay_library: sdl2\nlog: "
-            "/dev/null\n"
-            "com1: enabled=1, mode=file, dev=/dev/stdout\nspeaker: enabled=1, mode=none\n"
-            "sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy\n",
-            rom, vga);
+        char *text = g_strdup_printf("megs: 64\nromimage: file=%s\nvgaromimage: file=%s\ndisplay_library: sdl2\nlog: "
+                                     "/dev/null\n"
+                                     "com1: enabled=1, mode=file, dev=/dev/stdout\nspeaker: enabled=1, mode=none\n"
+                                     "sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy\n",
+                                     rom, vga);
         part->bochs_path = memfile_new("bench-bochsrc", text, strlen(text), &part->fds[3], error);
         g_free(text);
     }
     if (part->bochs_path)
-        part->bochs_input =
-            memfile_new("bench-bochs-input", command, strlen(command), &part->fds[4], error);
+        part->bochs_input = memfile_new("bench-bochs-input", command, strlen(command), &part->fds[4], error);
     g_free(rom);
     g_free(vga);
     return part->bochs_input;
@@ -118,12 +115,11 @@ static void samples_end(struct nano_run *run)
     bool lies = fabs(run->guest_ticks - run->host_ticks) >
                 TICKS_PART * run->host_ticks + TICKS_SECONDS * run->part->tsc_ghz * 1e9;
     if (lies)
-        results_complain(
-            run->results,
-            "%s: its time-stamp counter counts %.0f million where the host's counts %.0f "
-            "million; its cycles are taken from the host's clock, and what that cannot time is "
-            "left out",
-            run->engine, run->guest_ticks / 1e6, run->host_ticks / 1e6);
+        results_complain(run->results,
+                         "%s: its time-stamp counter counts %.0f million where the host's counts %.0f "
+                         "million; its cycles are taken from the host's clock, and what that cannot time is "
+                         "left out",
+                         run->engine, run->guest_ticks / 1e6, run->host_ticks / 1e6);
     for (unsigned f = 0; f < run->count; f++) {
         const struct nano_figure *figure = &run->figures[f];
         for (unsigned i = 0; i < figure->count && !lies; i++)
@@ -143,8 +139,7 @@ static enum child_want nano_line(void *user, char *line, int64_t at_us, GError *
         if (!sample_take(run, name, (double)ticks / (double)count, error))
             return CHILD_ENOUGH;
     } else if (sscanf(line, "@late %63s %llx %llx", name, &count, &ticks) == 3) {
-        if (!sample_take(run, name, (double)ticks - (double)count * run->part->tsc_ghz / TIMER_GHZ,
-                         error))
+        if (!sample_take(run, name, (double)ticks - (double)count * run->part->tsc_ghz / TIMER_GHZ, error))
             return CHILD_ENOUGH;
     } else if (g_str_has_prefix(line, "@begin ")) {
         run->begin_us = at_us;
@@ -166,13 +161,12 @@ static enum child_want nano_line(void *user, char *line, int64_t at_us, GError *
     return CHILD_MORE;
 }
 
-bool nano_round(struct nano_part *part, const struct engine *engine, struct results *results,
-                GError **error)
+bool nano_round(struct nano_part *part, const struct engine *engine, struct results *results, GError **error)
 {
     struct nano_run run = {.part = part, .results = results, .engine = engine->name};
     bool bochs = engine->kind == ENGINE_BOCHS;
-    GPtrArray *argv = engine_command(engine, bochs ? part->bochs_path : part->path, NULL,
-                                     part->quick ? "quick" : NULL, NULL);
+    GPtrArray *argv =
+        engine_command(engine, bochs ? part->bochs_path : part->path, NULL, part->quick ? "quick" : NULL, NULL);
     struct child child = {.argv = (const char *const *)argv->pdata,
                           .cpu = part->cpu,
                           .input = bochs ? part->bochs_input : NULL,

@@ -21,5 +21,4 @@ struct nano_part {
 /* All up to progress are set before. */
 bool nano_prepare(struct nano_part *part, GError **error);
 void nano_clear(struct nano_part *part);
-bool nano_round(struct nano_part *part, const struct engine *engine, struct results *results,
-                GError **error);
+bool nano_round(struct nano_part *part, const struct engine *engine, struct results *results, GError **error);

@@ -77,8 +77,7 @@ struct chart {
 };
 
 /* What a bar shows. NAN: nothing. */
-static double chart_value(const struct chart *chart, const char *engine,
-                          const struct figure *figure)
+static double chart_value(const struct chart *chart, const char *engine, const struct figure *figure)
 {
     return chart->nano ? results_median(chart->report->results, engine, figure)
                        : results_of_native(chart->report->results, engine, figure);
@@ -106,8 +105,7 @@ static void chart_init(struct chart *chart, const struct report *report, bool na
 {
     *chart = (struct chart){.report = report, .nano = nano, .low = nano ? 0 : -1, .high = 1};
     chart->column_count = report_columns(report, nano, chart->columns, COLUMNS_MAX);
-    if (!nano && chart->column_count &&
-        strcmp(chart->columns[0], RESULTS_NATIVE) == 0) { /* always 1 */
+    if (!nano && chart->column_count && strcmp(chart->columns[0], RESULTS_NATIVE) == 0) { /* always 1 */
         memmove(chart->columns, chart->columns + 1, sizeof chart->columns - sizeof *chart->columns);
         chart->column_count--;
     }
@@ -141,14 +139,13 @@ static void bar_ends(const struct chart *chart, double value, double *from, doub
     *to = fmax(origin, x);
 }
 
-static void chart_row(const struct chart *chart, GString *html, const struct figure *figure,
-                      double y)
+static void chart_row(const struct chart *chart, GString *html, const struct figure *figure, double y)
 {
     char number[32];
     double from, to, height = BAR_HEIGHT * chart->column_count;
 
-    html_add(html, "<text x='%d' y='%.0f' text-anchor='end'>%s</text>\n", LABEL_WIDTH - 8,
-             y + BAR_HEIGHT - 2, figure->title);
+    html_add(html, "<text x='%d' y='%.0f' text-anchor='end'>%s</text>\n", LABEL_WIDTH - 8, y + BAR_HEIGHT - 2,
+             figure->title);
     for (unsigned c = 0; c < chart->column_count; c++) {
         double value = chart_value(chart, chart->columns[c], figure);
         if (!(value > 0))
@@ -159,8 +156,8 @@ static void chart_row(const struct chart *chart, GString *html, const struct fig
                  "<rect x='%.1f' y='%.0f' width='%.1f' height='%d' style='fill: "
                  "var(--%s)'><title>%s, %s: %s %s"
                  "</title></rect>\n",
-                 from, y + BAR_HEIGHT * c, fmax(to - from, 1), BAR_HEIGHT - 1, chart->columns[c],
-                 chart->columns[c], figure->title, number, chart->nano ? "cycles" : "times native");
+                 from, y + BAR_HEIGHT * c, fmax(to - from, 1), BAR_HEIGHT - 1, chart->columns[c], chart->columns[c],
+                 figure->title, number, chart->nano ? "cycles" : "times native");
     }
     double limit = chart->nano ? figure->most_cycles : figure->most_of_native;
     if (limit > 0)
@@ -207,11 +204,10 @@ static void legend(const struct chart *chart, GString *html)
 {
     g_string_append(html, "<p class='dim'>");
     for (unsigned c = 0; c < chart->column_count; c++)
-        html_add(html, "<span style='color: var(--%s)'>&#9632;</span> %s &#160; ",
-                 chart->columns[c], chart->columns[c]);
-    g_string_append(
-        html, chart->nano ? "&#160; &#9675; native, &#9633; software VMM, &#9651; VT-x, all of 2006"
-                          : "&#160; red line: target");
+        html_add(html, "<span style='color: var(--%s)'>&#9632;</span> %s &#160; ", chart->columns[c],
+                 chart->columns[c]);
+    g_string_append(html, chart->nano ? "&#160; &#9675; native, &#9633; software VMM, &#9651; VT-x, all of 2006"
+                                      : "&#160; red line: target");
     g_string_append(html, ". Logarithmic scale.</p>\n");
 }
 
@@ -224,11 +220,10 @@ static void chart_add(GString *html, const struct report *report, bool nano)
         rows += chart_has(&chart, &figures[i]);
     if (!rows)
         return;
-    int row_height = (int)(BAR_HEIGHT * chart.column_count) + ROW_GAP,
-        height = (int)rows * row_height + 30;
+    int row_height = (int)(BAR_HEIGHT * chart.column_count) + ROW_GAP, height = (int)rows * row_height + 30;
     legend(&chart, html);
-    html_add(html, "<svg viewBox='0 0 %d %d' width='%d' height='%d' role='img'>\n", CHART_WIDTH,
-             height, CHART_WIDTH, height);
+    html_add(html, "<svg viewBox='0 0 %d %d' width='%d' height='%d' role='img'>\n", CHART_WIDTH, height, CHART_WIDTH,
+             height);
     for (double decade = chart.low; decade <= chart.high; decade++) {
         double x = chart_x(&chart, pow(10, decade));
         html_add(html,
@@ -248,8 +243,7 @@ static void chart_add(GString *html, const struct report *report, bool nano)
 
 /* --- Tables --- */
 
-static void cell_add(GString *html, const struct report *report, const char *engine,
-                     const struct figure *figure)
+static void cell_add(GString *html, const struct report *report, const char *engine, const struct figure *figure)
 {
     static const char *const units[] = {"ns", "µs", "ms", "s"};
     const double *values;
@@ -267,9 +261,8 @@ static void cell_add(GString *html, const struct report *report, const char *eng
     number_print(median, sizeof median, middle / scale);
     number_print(least, sizeof least, sample_least(values, count) / scale);
     number_print(most, sizeof most, sample_most(values, count) / scale);
-    html_add(html, "<td>%s%s%s <span class='spread'>%s..%s</span>", median,
-             figure->part == FIGURE_NANO ? "" : " ", figure->part == FIGURE_NANO ? "" : units[unit],
-             least, most);
+    html_add(html, "<td>%s%s%s <span class='spread'>%s..%s</span>", median, figure->part == FIGURE_NANO ? "" : " ",
+             figure->part == FIGURE_NANO ? "" : units[unit], least, most);
     if (figure_is_native(figure) && strcmp(engine, RESULTS_NATIVE) != 0 && isfinite(ratio)) {
         bool missed = figure->most_of_native > 0 && ratio > figure->most_of_native;
         html_add(html, " <b>%.2f</b>", ratio);
@@ -336,10 +329,9 @@ static void table_add(GString *html, const struct report *report, bool nano)
 static const struct {
     const char *name, *title;
 } groups[] = {
-    {"GUEST", "guest code"},      {"CALLOUT", "callouts"},   {"SHADOW", "shadow faults"},
-    {"TRANSLATE", "translation"}, {"INTERP", "interpreter"}, {"HANDOFF", "hand-offs"},
-    {"DEVICE", "devices"},        {"MONITOR", "monitor"},    {"IDLE", "idle"},
-    {"STOPPED", "stopped"},
+    {"GUEST", "guest code"},   {"CALLOUT", "callouts"},  {"SHADOW", "shadow faults"}, {"TRANSLATE", "translation"},
+    {"INTERP", "interpreter"}, {"HANDOFF", "hand-offs"}, {"DEVICE", "devices"},       {"MONITOR", "monitor"},
+    {"IDLE", "idle"},          {"STOPPED", "stopped"},
 };
 
 static void time_add(GString *html, const struct report *report)
@@ -353,16 +345,14 @@ static void time_add(GString *html, const struct report *report)
                           "that compute. A run of "
                           "its own, since to take these times costs some.</p>\n<p class='dim'>");
     for (unsigned g = 0; g < G_N_ELEMENTS(groups); g++)
-        html_add(html, "<span style='color: var(--g%u)'>&#9632;</span> %s &#160; ", g,
-                 groups[g].title);
+        html_add(html, "<span style='color: var(--g%u)'>&#9632;</span> %s &#160; ", g, groups[g].title);
     int height = (int)(report->shares->len * (bar + 10));
-    html_add(html, "</p>\n<svg viewBox='0 0 %d %d' width='%d' height='%d' role='img'>\n",
-             CHART_WIDTH, height, CHART_WIDTH, height);
+    html_add(html, "</p>\n<svg viewBox='0 0 %d %d' width='%d' height='%d' role='img'>\n", CHART_WIDTH, height,
+             CHART_WIDTH, height);
     for (unsigned i = 0; i < report->shares->len; i++) {
         const struct shares *shares = &g_array_index(report->shares, struct shares, i);
         double x = 130, width = CHART_WIDTH - 130;
-        html_add(html, "<text x='0' y='%u'>%s, %s</text>\n", i * (bar + 10) + 17, shares->engine,
-                 shares->what);
+        html_add(html, "<text x='0' y='%u'>%s, %s</text>\n", i * (bar + 10) + 17, shares->engine, shares->what);
         for (unsigned g = 0; g < G_N_ELEMENTS(groups); g++) {
             double part = shares_of_group(shares, groups[g].name);
             if (!(part > 0))
@@ -401,9 +391,8 @@ static void targets_add(GString *html, const struct report *report)
 {
     if (!report->targets->len)
         return;
-    g_string_append(
-        html, "<h2>Targets</h2>\n<div class='wide'><table>\n<tr><th></th><th>engine</th><th>is</th>"
-              "<th>at most</th><th></th><th></th></tr>\n");
+    g_string_append(html, "<h2>Targets</h2>\n<div class='wide'><table>\n<tr><th></th><th>engine</th><th>is</th>"
+                          "<th>at most</th><th></th><th></th></tr>\n");
     for (unsigned i = 0; i < report->targets->len; i++) {
         const struct target *t = &g_array_index(report->targets, struct target, i);
         html_add(html,
@@ -420,31 +409,28 @@ static void notes_add(GString *html, const struct report *report)
     g_string_append(html, "<h2>Engines, and what to be careful about</h2>\n<ul>\n");
     for (unsigned i = 0; i < engine_count; i++) {
         if (engines[i].wanted)
-            html_add(html, "<li><b style='color: var(--%s)'>%s</b>, %s: %s%s</li>\n",
-                     engines[i].name, engines[i].name, engines[i].title,
-                     engines[i].refused ? "left out: " : "",
+            html_add(html, "<li><b style='color: var(--%s)'>%s</b>, %s: %s%s</li>\n", engines[i].name, engines[i].name,
+                     engines[i].title, engines[i].refused ? "left out: " : "",
                      engines[i].refused ? engines[i].refused : engines[i].message);
     }
     for (unsigned i = 0; i < report->results->complaints->len; i++)
-        html_add(html, "<li class='missed'>%s</li>\n",
-                 (const char *)g_ptr_array_index(report->results->complaints, i));
+        html_add(html, "<li class='missed'>%s</li>\n", (const char *)g_ptr_array_index(report->results->complaints, i));
     g_string_append(html, "</ul>\n");
 }
 
 bool report_html(const struct report *report, const char *path, GError **error)
 {
     const char *columns[COLUMNS_MAX];
-    GString *html = g_string_new(
-        "<!DOCTYPE html>\n<html lang='en' xmlns='http://www.w3.org/1999/xhtml'>\n<head>\n"
-        "<meta charset='utf-8'/>\n<meta name='viewport' content='width=device-width'/>\n");
+    GString *html = g_string_new("<!DOCTYPE html>\n<html lang='en' xmlns='http://www.w3.org/1999/xhtml'>\n<head>\n"
+                                 "<meta charset='utf-8'/>\n<meta name='viewport' content='width=device-width'/>\n");
     html_add(html, "<title>Ringer bench, %s</title>\n<style>\n", report->date);
     g_string_append(html, style);
     html_add(html,
              "</style>\n</head>\n<body>\n<h1>Ringer bench</h1>\n<p>%s. Ringer %s. %s. %u "
              "round%s%s, interleaved; "
              "medians, with least..most.</p>\n",
-             report->date, report->version, report->host, report->rounds,
-             report->rounds == 1 ? "" : "s", report->quick ? " (quick)" : "");
+             report->date, report->version, report->host, report->rounds, report->rounds == 1 ? "" : "s",
+             report->quick ? " (quick)" : "");
     if (report_columns(report, false, columns, COLUMNS_MAX)) {
         html_add(html,
                  "<h2>A Linux guest, in times native</h2>\n<p>The same static i386 file as process "
@@ -457,12 +443,11 @@ bool report_html(const struct report *report, const char *path, GError **error)
         table_add(html, report, false);
     }
     if (report_columns(report, true, columns, COLUMNS_MAX)) {
-        html_add(
-            html,
-            "<h2>Single operations of a kernel, in cycles</h2>\n<p>Ticks of the time-stamp counter "
-            "(%.2f GHz), held against the host's clock. Beside them what was published in 2006: "
-            "%s.</p>\n",
-            report->tsc_ghz, figure_source);
+        html_add(html,
+                 "<h2>Single operations of a kernel, in cycles</h2>\n<p>Ticks of the time-stamp counter "
+                 "(%.2f GHz), held against the host's clock. Beside them what was published in 2006: "
+                 "%s.</p>\n",
+                 report->tsc_ghz, figure_source);
         chart_add(html, report, true);
         table_add(html, report, true);
     }

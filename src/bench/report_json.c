@@ -11,10 +11,8 @@
 #include "shares.h"
 #include "targets.h"
 
-static const char *const part_names[] = {[FIGURE_NANO] = "nano",
-                                         [FIGURE_OS] = "os",
-                                         [FIGURE_COMPUTE] = "compute",
-                                         [FIGURE_BOOT] = "boot"};
+static const char *const part_names[] = {
+    [FIGURE_NANO] = "nano", [FIGURE_OS] = "os", [FIGURE_COMPUTE] = "compute", [FIGURE_BOOT] = "boot"};
 
 static void set_number(json_t *object, const char *key, double value)
 {
@@ -22,8 +20,7 @@ static void set_number(json_t *object, const char *key, double value)
         json_object_set_new(object, key, json_real(value));
 }
 
-static json_t *engine_values(const struct report *report, const char *engine,
-                             const struct figure *figure)
+static json_t *engine_values(const struct report *report, const char *engine, const struct figure *figure)
 {
     const double *values;
     unsigned count = results_values(report->results, engine, figure, &values);
@@ -60,8 +57,7 @@ static json_t *figure_object(const struct report *report, const struct figure *f
             json_object_set_new(published, "note", json_string(figure->note));
         json_object_set_new(object, "published", published);
     }
-    unsigned count =
-        report_columns(report, figure->part == FIGURE_NANO, columns, G_N_ELEMENTS(columns));
+    unsigned count = report_columns(report, figure->part == FIGURE_NANO, columns, G_N_ELEMENTS(columns));
     for (unsigned i = 0; i < count; i++) {
         json_t *values = engine_values(report, columns[i], figure);
         if (values)
@@ -138,8 +134,7 @@ static json_t *targets_array(const struct report *report)
 
 bool report_json(const struct report *report, const char *path, GError **error)
 {
-    json_t *root = json_object(), *all = json_object(), *means = json_object(),
-           *complaints = json_array();
+    json_t *root = json_object(), *all = json_object(), *means = json_object(), *complaints = json_array();
     const char *columns[16];
 
     json_object_set_new(root, "ringer", json_string(report->version));
@@ -159,18 +154,14 @@ bool report_json(const struct report *report, const char *path, GError **error)
     json_object_set_new(root, "figures", all);
     unsigned count = report_columns(report, false, columns, G_N_ELEMENTS(columns));
     for (unsigned i = 0; i < count; i++)
-        set_number(means, columns[i],
-                   results_compute_mean(report->results, columns[i], NULL, NULL));
+        set_number(means, columns[i], results_compute_mean(report->results, columns[i], NULL, NULL));
     json_object_set_new(root, "compute_geomean", means);
     json_object_set_new(root, "time", time_object(report));
     json_object_set_new(root, "targets", targets_array(report));
     for (unsigned i = 0; i < report->results->complaints->len; i++)
-        json_array_append_new(complaints,
-                              json_string(g_ptr_array_index(report->results->complaints, i)));
+        json_array_append_new(complaints, json_string(g_ptr_array_index(report->results->complaints, i)));
     json_object_set_new(root, "complaints", complaints);
     int failed = json_dump_file(root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(8));
     json_decref(root);
-    return !failed ||
-           bench_fail(error, "--json: cannot write '%s'; give a file in a folder that exists",
-                      path);
+    return !failed || bench_fail(error, "--json: cannot write '%s'; give a file in a folder that exists", path);
 }

@@ -26,8 +26,7 @@ static const char *unit_choose(double ns, double *scale)
 }
 
 /* Median, spread and times native. */
-static void cell_print(const struct report *report, FILE *out, const char *engine,
-                       const struct figure *figure)
+static void cell_print(const struct report *report, FILE *out, const char *engine, const struct figure *figure)
 {
     const double *values;
     unsigned count = results_values(report->results, engine, figure, &values);
@@ -39,16 +38,15 @@ static void cell_print(const struct report *report, FILE *out, const char *engin
         fprintf(out, " %*s", CELL, figure->part == FIGURE_NANO ? "-" : "-      ");
         return;
     }
-    double median = sample_median(values, count),
-           of_native = results_of_native(report->results, engine, figure);
+    double median = sample_median(values, count), of_native = results_of_native(report->results, engine, figure);
     if (figure->part != FIGURE_NANO)
         unit = unit_choose(median, &scale);
     int digits = median / scale < 10 ? 2 : median / scale < 100 ? 1 : 0;
     if (figure_is_native(figure) && strcmp(engine, RESULTS_NATIVE) != 0 && !isnan(of_native))
         snprintf(ratio, sizeof ratio, "%.2f", of_native);
-    snprintf(cell, sizeof cell, "%.*f%s%s (%.*f..%.*f)%*s", digits, median / scale,
-             *unit ? " " : "", unit, digits, sample_least(values, count) / scale, digits,
-             sample_most(values, count) / scale, figure->part == FIGURE_NANO ? 0 : 7, ratio);
+    snprintf(cell, sizeof cell, "%.*f%s%s (%.*f..%.*f)%*s", digits, median / scale, *unit ? " " : "", unit, digits,
+             sample_least(values, count) / scale, digits, sample_most(values, count) / scale,
+             figure->part == FIGURE_NANO ? 0 : 7, ratio);
     fprintf(out, " %*s", CELL, cell);
 }
 
@@ -56,8 +54,7 @@ static bool engine_has(const struct report *report, const char *engine, bool nan
 {
     const double *values;
     for (unsigned i = 0; i < figure_count; i++) {
-        if ((figures[i].part == FIGURE_NANO) == nano &&
-            results_values(report->results, engine, &figures[i], &values))
+        if ((figures[i].part == FIGURE_NANO) == nano && results_values(report->results, engine, &figures[i], &values))
             return true;
     }
     return false;
@@ -93,8 +90,7 @@ static void table_print(const struct report *report, FILE *out, bool nano)
     unsigned count = report_columns(report, nano, columns, G_N_ELEMENTS(columns));
     if (!count)
         return;
-    fprintf(out, "\n%-*s", TITLE,
-            nano ? "cycles per operation" : "time per operation, and times native");
+    fprintf(out, "\n%-*s", TITLE, nano ? "cycles per operation" : "time per operation, and times native");
     for (unsigned c = 0; c < count; c++)
         fprintf(out, " %*s", CELL, columns[c]);
     fprintf(out, nano ? "  2006: native, BT, VT-x\n" : "\n");
@@ -133,15 +129,14 @@ static void table_print(const struct report *report, FILE *out, bool nano)
 
 static void shares_print(const struct shares *shares, FILE *out)
 {
-    fprintf(out, "\nwhere the time goes, %s, %s: %.2f s of its processor thread\n", shares->engine,
-            shares->what, shares->wall_ns / 1e9);
+    fprintf(out, "\nwhere the time goes, %s, %s: %.2f s of its processor thread\n", shares->engine, shares->what,
+            shares->wall_ns / 1e9);
     for (unsigned i = 0; i < shares->rows->len; i++) {
         const struct share *share = &g_array_index(shares->rows, struct share, i);
         if (share->ns < shares->wall_ns / 200)
             break;
-        fprintf(out, "  %5.1f %%  %-16s %-12s %10.0f times  %s\n",
-                100 * share->ns / shares->wall_ns, share->name, share->group, share->count,
-                share->text);
+        fprintf(out, "  %5.1f %%  %-16s %-12s %10.0f times  %s\n", 100 * share->ns / shares->wall_ns, share->name,
+                share->group, share->count, share->text);
     }
 }
 
@@ -166,6 +161,5 @@ void report_text(const struct report *report, FILE *out)
             fprintf(out, "left out: %s: %s\n", engines[i].name, engines[i].refused);
     }
     for (unsigned i = 0; i < report->results->complaints->len; i++)
-        fprintf(out, "CAUTION %s\n",
-                (const char *)g_ptr_array_index(report->results->complaints, i));
+        fprintf(out, "CAUTION %s\n", (const char *)g_ptr_array_index(report->results->complaints, i));
 }

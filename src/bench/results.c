@@ -30,8 +30,7 @@ static char *series_key(const char *engine, const struct figure *figure)
     return g_strdup_printf("%s %s", engine, figure->name);
 }
 
-void results_add(struct results *results, const char *engine, const struct figure *figure,
-                 double value)
+void results_add(struct results *results, const char *engine, const struct figure *figure, double value)
 {
     char *key = series_key(engine, figure);
     GArray *series = g_hash_table_lookup(results->series, key);
@@ -44,8 +43,8 @@ void results_add(struct results *results, const char *engine, const struct figur
     g_array_append_val(series, value);
 }
 
-unsigned results_values(const struct results *results, const char *engine,
-                        const struct figure *figure, const double **values)
+unsigned results_values(const struct results *results, const char *engine, const struct figure *figure,
+                        const double **values)
 {
     char *key = series_key(engine, figure);
     GArray *series = g_hash_table_lookup(results->series, key);
@@ -54,23 +53,19 @@ unsigned results_values(const struct results *results, const char *engine,
     return series ? series->len : 0;
 }
 
-double results_median(const struct results *results, const char *engine,
-                      const struct figure *figure)
+double results_median(const struct results *results, const char *engine, const struct figure *figure)
 {
     const double *values;
     unsigned count = results_values(results, engine, figure, &values);
     return count ? sample_median(values, count) : NAN;
 }
 
-double results_of_native(const struct results *results, const char *engine,
-                         const struct figure *figure)
+double results_of_native(const struct results *results, const char *engine, const struct figure *figure)
 {
-    return results_median(results, engine, figure) /
-           results_median(results, RESULTS_NATIVE, figure);
+    return results_median(results, engine, figure) / results_median(results, RESULTS_NATIVE, figure);
 }
 
-double results_compute_mean(const struct results *results, const char *engine, double *worst,
-                            const char **worst_name)
+double results_compute_mean(const struct results *results, const char *engine, double *worst, const char **worst_name)
 {
     GArray *ratios = g_array_new(FALSE, FALSE, sizeof(double));
     double most = 0;
@@ -92,15 +87,14 @@ double results_compute_mean(const struct results *results, const char *engine, d
     return mean;
 }
 
-void results_check_sum(struct results *results, const char *engine, const struct figure *figure,
-                       uint32_t sum)
+void results_check_sum(struct results *results, const char *engine, const struct figure *figure, uint32_t sum)
 {
     gpointer known;
     if (!g_hash_table_lookup_extended(results->sums, figure->name, NULL, &known))
         g_hash_table_insert(results->sums, (gpointer)figure->name, GUINT_TO_POINTER(sum));
     else if (GPOINTER_TO_UINT(known) != sum)
-        results_complain(results, "%s: %s computed %08x where others computed %08x", engine,
-                         figure->name, sum, GPOINTER_TO_UINT(known));
+        results_complain(results, "%s: %s computed %08x where others computed %08x", engine, figure->name, sum,
+                         GPOINTER_TO_UINT(known));
 }
 
 void results_complain(struct results *results, const char *format, ...)

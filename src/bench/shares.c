@@ -19,8 +19,7 @@ static const char *text_of(json_t *object, const char *key)
     return text ? text : "";
 }
 
-bool shares_parse(struct shares *shares, const char *engine, const char *what, const char *text,
-                  GError **error)
+bool shares_parse(struct shares *shares, const char *engine, const char *what, const char *text, GError **error)
 {
     json_error_t why;
     json_t *root = json_loads(text, JSON_DISABLE_EOF_CHECK, &why), *row;
@@ -28,9 +27,8 @@ bool shares_parse(struct shares *shares, const char *engine, const char *what, c
 
     if (!root)
         return bench_fail(error, "its statistics cannot be read: %s", why.text);
-    *shares = (struct shares){.engine = g_strdup(engine),
-                              .what = what,
-                              .rows = g_array_new(FALSE, FALSE, sizeof(struct share))};
+    *shares = (struct shares){
+        .engine = g_strdup(engine), .what = what, .rows = g_array_new(FALSE, FALSE, sizeof(struct share))};
     shares->wall_ns = json_number_value(json_object_get(root, "wall_ns"));
     json_object_foreach(json_object_get(root, "counters"), name, row)
     {

@@ -19,8 +19,7 @@ struct shares {
 
 /* From the JSON that the monitor's "info stats json" and -stats file:PATH write, and perhaps more
  * text behind it. False with *error if it is none; then there is nothing to clear. */
-bool shares_parse(struct shares *shares, const char *engine, const char *what, const char *text,
-                  GError **error);
+bool shares_parse(struct shares *shares, const char *engine, const char *what, const char *text, GError **error);
 /* What was spent between an earlier moment of the same run and this one. */
 void shares_subtract(struct shares *shares, const struct shares *earlier);
 void shares_clear(struct shares *shares);

@@ -68,8 +68,7 @@ char *stats_link_ask(struct stats_link *link, GError **error)
     if (begin && strstr(begin, END))
         answer = g_strdup(begin);
     else
-        bench_fail(error, "its monitor does not tell its statistics: %s",
-                   n == 0 ? "it hung up" : g_strerror(errno));
+        bench_fail(error, "its monitor does not tell its statistics: %s", n == 0 ? "it hung up" : g_strerror(errno));
     g_string_free(text, TRUE);
     return answer;
 }

@@ -8,8 +8,8 @@
 #define COMPUTE_BT_WORST 1.40
 #define BOOT_OF_TCG      0.25
 
-static void target_add(GArray *targets, const char *engine, const char *title, const char *unit,
-                       double limit, double value)
+static void target_add(GArray *targets, const char *engine, const char *title, const char *unit, double limit,
+                       double value)
 {
     if (isnan(value))
         return;
@@ -42,8 +42,7 @@ GArray *targets_judge(const struct results *results)
             target_add(targets, engine, f->title, "of native time", f->most_of_native,
                        results_of_native(results, engine, f));
         if (f->most_cycles > 0)
-            target_add(targets, engine, f->title, "cycles", f->most_cycles,
-                       results_median(results, engine, f));
+            target_add(targets, engine, f->title, "cycles", f->most_cycles, results_median(results, engine, f));
         if (f->part == FIGURE_BOOT)
             target_add(targets, engine, f->title, "of TCG's time", BOOT_OF_TCG,
                        results_median(results, engine, f) / results_median(results, "tcg", f));
@@ -60,7 +59,6 @@ void targets_free(GArray *targets)
 
 char *target_text(const struct target *target)
 {
-    return g_strdup_printf("%s %s, %s: %.2f %s, at most %.2f", target->met ? "met   " : "MISSED",
-                           target->engine, target->title, target->value, target->unit,
-                           target->limit);
+    return g_strdup_printf("%s %s, %s: %.2f %s, at most %.2f", target->met ? "met   " : "MISSED", target->engine,
+                           target->title, target->value, target->unit, target->limit);
 }

@@ -196,8 +196,7 @@ static bool order_set(char *order, size_t size, const char *value, GError **erro
     for (const char *at = value; *at && ok; at++)
         ok = !strchr(at + 1, *at);
     if (!ok)
-        return FAIL("-boot: order '%s' is not made of a (floppy), c (disk), d (CD) and n (network), each once",
-                    value);
+        return FAIL("-boot: order '%s' is not made of a (floppy), c (disk), d (CD) and n (network), each once", value);
     g_strlcpy(order, value, size);
     return true;
 }

@@ -18,8 +18,8 @@ struct drive_option {
 
 struct drive_options {
     struct drive_option ide[DRIVES_IDE], floppy[DRIVES_FLOPPY];
-    bool snapshot;    /* for all of them */
-    bool no_defaults; /* no empty CD and floppy drives */
+    bool snapshot;                    /* for all of them */
+    bool no_defaults;                 /* no empty CD and floppy drives */
     char boot_order[8], boot_once[8]; /* letters of -boot, "" = not given */
     bool boot_menu;
 };

@@ -84,7 +84,7 @@ struct machine {
     struct vga *vga; /* NULL: -vga none */
     struct monitor *monitor;
     FILE *stats_file; /* -stats file: opened while files may be opened */
-    bool running; /* not stopped by -S or the monitor; main thread */
+    bool running;     /* not stopped by -S or the monitor; main thread */
     struct debugexit *debugexit;
     struct debugcon *debugcon;
     struct part part[PART_MAX]; /* in the order of their reset */
@@ -278,8 +278,7 @@ static void kernel_port_write(void *opaque, uint16_t port, unsigned size, uint32
     vcpu_request_bus(machine->vcpu);
 }
 
-static const struct io_ops kernel_port_io = {
-    .widths = 1 | 4, .read = kernel_port_read, .write = kernel_port_write};
+static const struct io_ops kernel_port_io = {.widths = 1 | 4, .read = kernel_port_read, .write = kernel_port_write};
 
 static uint8_t hook_ack(void *opaque)
 {
@@ -511,8 +510,8 @@ static bool backends_build(struct machine *machine, GError **error)
     if (machine->options.debug_exit) {
         uint16_t base = machine->options.debug_exit_base, count = machine->options.debug_exit_count;
         if (!ioport_is_free(base, count)) {
-            g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                        "-device isa-debug-exit: ports %#x to %#x are taken", base, base + count - 1);
+            g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "-device isa-debug-exit: ports %#x to %#x are taken",
+                        base, base + count - 1);
             return false;
         }
         machine->debugexit = debugexit_new(base, count, debug_exit, machine);
@@ -614,8 +613,10 @@ static void key_to_guest(void *opaque, uint16_t code, bool down)
 static bool host_build(struct machine *machine, GError **error)
 {
     const struct monitor_hooks hooks = {
-        monitor_quit, monitor_reset, monitor_stop, monitor_cont, monitor_is_running, monitor_registers,
-        monitor_device, monitor_stats, machine->vga ? vga_display(machine->vga) : NULL, machine};
+        monitor_quit,   monitor_reset,      monitor_stop,
+        monitor_cont,   monitor_is_running, monitor_registers,
+        monitor_device, monitor_stats,      machine->vga ? vga_display(machine->vga) : NULL,
+        machine};
 
     keys_set_sink(key_to_guest, machine);
     if (machine->options.curses && !machine->vga) {
@@ -675,13 +676,13 @@ struct machine *machine_new(const struct options *options, GError **error)
 
     /* What can be wrong with the user's files is found out before anything is opened or built. */
     if (options->kernel) {
-        machine->boot = boot_image_open(options->kernel, options->initrd, options->append,
-                                        options->ram_size, error);
+        machine->boot = boot_image_open(options->kernel, options->initrd, options->append, options->ram_size, error);
         if (!machine->boot)
             goto fail;
     }
     machine->kernel_by_bios = machine->boot && !options->bios;
-    if ((options->bios || !machine->boot || machine->kernel_by_bios) && !bios_open(&machine->bios, options->bios, error))
+    if ((options->bios || !machine->boot || machine->kernel_by_bios) &&
+        !bios_open(&machine->bios, options->bios, error))
         goto fail;
     machine->model = cpu_model_parse(options->cpu, error);
     if (!machine->model)
@@ -698,11 +699,10 @@ struct machine *machine_new(const struct options *options, GError **error)
     if (machine->bios.image)
         bios_install(&machine->bios);
     board_build(machine);
-    struct vcpu_hooks hooks = {hook_ack, machine_reset, hook_triple_fault, hook_ferr, machine,
-                                hook_bus};
+    struct vcpu_hooks hooks = {hook_ack, machine_reset, hook_triple_fault, hook_ferr, machine, hook_bus};
     machine->vcpu = vcpu_new(options->accel, options->direct_always, options->tb_size, machine->model, &hooks, error);
-    if (!machine->vcpu || !drives_build(machine, error) || !vga_build(machine, error) || !backends_build(machine, error) ||
-        !host_build(machine, error))
+    if (!machine->vcpu || !drives_build(machine, error) || !vga_build(machine, error) ||
+        !backends_build(machine, error) || !host_build(machine, error))
         goto fail;
     machine_lock();
     machine_reset(machine);

@@ -9,14 +9,14 @@
 
 #include "host/block/blockdev.h"
 
-#define CMOS_FLOPPY_TYPES   0x10
-#define CMOS_DISK_TYPES     0x12
-#define CMOS_EQUIPMENT      0x14
-#define CMOS_DISK_EXTENDED  0x19 /* C:, then D: */
-#define CMOS_DISK_GEOMETRY  0x1b /* nine bytes each */
-#define CMOS_BOOT_THIRD     0x38
-#define CMOS_TRANSLATION    0x39
-#define CMOS_BOOT_ORDER     0x3d
+#define CMOS_FLOPPY_TYPES  0x10
+#define CMOS_DISK_TYPES    0x12
+#define CMOS_EQUIPMENT     0x14
+#define CMOS_DISK_EXTENDED 0x19 /* C:, then D: */
+#define CMOS_DISK_GEOMETRY 0x1b /* nine bytes each */
+#define CMOS_BOOT_THIRD    0x38
+#define CMOS_TRANSLATION   0x39
+#define CMOS_BOOT_ORDER    0x3d
 
 enum translation { TRANSLATION_NONE, TRANSLATION_LBA, TRANSLATION_LARGE, TRANSLATION_RECHS };
 
@@ -56,11 +56,12 @@ static struct geometry geometry_guess(struct block *block)
         drive.translation = TRANSLATION_NONE;
     } else if (has_table) {
         /* The system that made it saw a BIOS's translation of the drive's own geometry. */
-        drive.translation = drive.cylinders * drive.heads <= 131072 && table.heads < 128 ? TRANSLATION_LARGE
-                                                                                         : TRANSLATION_LBA;
+        drive.translation =
+            drive.cylinders * drive.heads <= 131072 && table.heads < 128 ? TRANSLATION_LARGE : TRANSLATION_LBA;
     } else {
-        drive.translation = drive.cylinders <= 1024 ? TRANSLATION_NONE
-                            : drive.cylinders * drive.heads <= 131072 ? TRANSLATION_LARGE : TRANSLATION_LBA;
+        drive.translation = drive.cylinders <= 1024                   ? TRANSLATION_NONE
+                            : drive.cylinders * drive.heads <= 131072 ? TRANSLATION_LARGE
+                                                                      : TRANSLATION_LBA;
     }
     return drive;
 }
@@ -78,7 +79,7 @@ static void cmos_disk(struct rtc *rtc, unsigned n, const struct geometry *geomet
     rtc_set_cmos(rtc, at + 3, 0xff); /* no write precompensation */
     rtc_set_cmos(rtc, at + 4, 0xff);
     rtc_set_cmos(rtc, at + 5, 0xc0 | (geometry->heads > 8 ? 0x08 : 0)); /* control byte: no retries */
-    rtc_set_cmos(rtc, at + 6, (uint8_t)geometry->cylinders); /* landing zone */
+    rtc_set_cmos(rtc, at + 6, (uint8_t)geometry->cylinders);            /* landing zone */
     rtc_set_cmos(rtc, at + 7, (uint8_t)(geometry->cylinders >> 8));
     rtc_set_cmos(rtc, at + 8, (uint8_t)geometry->sectors);
 }
@@ -94,10 +95,10 @@ static void cmos_boot_order(struct rtc *rtc, const char *order)
 
 /* --- The user changes a medium --- */
 
-#define CD_CHANGED(n)                                                                              \
-    static void cd_changed_##n(void *opaque)                                                       \
-    {                                                                                              \
-        ide_medium_changed(((struct storage *)opaque)->ide, n);                                    \
+#define CD_CHANGED(n) \
+    static void cd_changed_##n(void *opaque) \
+    { \
+        ide_medium_changed(((struct storage *)opaque)->ide, n); \
     }
 CD_CHANGED(0)
 CD_CHANGED(1)
@@ -189,8 +190,8 @@ static bool floppy_build(struct storage *storage, const struct drive_options *dr
     return true;
 }
 
-bool storage_build(struct storage *storage, const struct drive_options *drives, struct pci_bus *pci,
-                   struct rtc *rtc, const struct storage_wiring *wiring, GError **error)
+bool storage_build(struct storage *storage, const struct drive_options *drives, struct pci_bus *pci, struct rtc *rtc,
+                   const struct storage_wiring *wiring, GError **error)
 {
     memset(storage, 0, sizeof(*storage));
     storage->rtc = rtc;

@@ -20,8 +20,8 @@ struct storage {
     char boot_order[8];
 };
 
-bool storage_build(struct storage *storage, const struct drive_options *drives, struct pci_bus *pci,
-                   struct rtc *rtc, const struct storage_wiring *wiring, GError **error);
+bool storage_build(struct storage *storage, const struct drive_options *drives, struct pci_bus *pci, struct rtc *rtc,
+                   const struct storage_wiring *wiring, GError **error);
 /* vCPU thread, machine lock held. */
 void storage_bus_granted(struct storage *storage);
 /* What -boot once= said counts until the first reset after power-on. */

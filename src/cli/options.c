@@ -75,8 +75,8 @@ static bool size_parse(const char *text, uint64_t *bytes)
 }
 
 /* "a=1,b=2" and a first word without '=': calls set for each; value NULL where there is no '='. */
-static bool list_parse(const char *list, bool (*set)(struct parse *, const char *key, const char *value,
-                                                      bool first, GError **error),
+static bool list_parse(const char *list,
+                       bool (*set)(struct parse *, const char *key, const char *value, bool first, GError **error),
                        struct parse *parse, GError **error)
 {
     char **items = g_strsplit(list, ",", -1);
@@ -118,8 +118,7 @@ static unsigned edit_distance(const char *a, const char *b)
 
 /* --- handlers --- */
 
-static bool memory_item(struct parse *parse, const char *key, const char *value, bool first,
-                        GError **error)
+static bool memory_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
 {
     const char *text = first && !value ? key : value;
     if (!((first && !value) || strcmp(key, "size") == 0))
@@ -193,7 +192,8 @@ static bool set_display(struct parse *parse, const char *arg, GError **error)
     for (unsigned i = 0; i < G_N_ELEMENTS(windows); i++) {
         if (g_str_has_prefix(arg, windows[i]))
             return FAIL("-display: there is no %s window yet; use -display curses for text, or -display none and "
-                        "screendump in -monitor", windows[i]);
+                        "screendump in -monitor",
+                        windows[i]);
     }
     return FAIL("-display: '%s' is not known; choose curses or none", arg);
 }
@@ -284,8 +284,7 @@ static void engine_settle(struct parse *parse)
     g_string_free(why, TRUE);
 }
 
-static bool accel_item(struct parse *parse, const char *key, const char *value, bool first,
-                       GError **error)
+static bool accel_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
 {
     if (first)
         return engine_parse(parse, "-accel", value && strcmp(key, "accel") == 0 ? value : key, error);
@@ -321,8 +320,7 @@ static bool set_enable_kvm(struct parse *parse, const char *arg, GError **error)
     return ok;
 }
 
-static bool machine_item(struct parse *parse, const char *key, const char *value, bool first,
-                         GError **error)
+static bool machine_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
 {
     const char *type = first && !value ? key : strcmp(key, "type") == 0 ? value : NULL;
     if (type) {
@@ -333,8 +331,8 @@ static bool machine_item(struct parse *parse, const char *key, const char *value
     if (strcmp(key, "accel") == 0 && value)
         return engine_parse(parse, "-machine accel", value, error);
     bool off = value && strcmp(value, "off") == 0;
-    if (off && (strcmp(key, "usb") == 0 || strcmp(key, "vmport") == 0 || strcmp(key, "hpet") == 0 ||
-                strcmp(key, "smm") == 0))
+    if (off &&
+        (strcmp(key, "usb") == 0 || strcmp(key, "vmport") == 0 || strcmp(key, "hpet") == 0 || strcmp(key, "smm") == 0))
         return true; /* true of this machine */
     if (off && strcmp(key, "graphics") == 0)
         return set_nographic(parse, NULL, error);
@@ -408,10 +406,8 @@ static bool rtc_item(struct parse *parse, const char *key, const char *value, bo
         options->rtc_base_set = options->rtc_localtime = false;
         if (strcmp(value, "localtime") == 0)
             options->rtc_localtime = true;
-        else if (strcmp(value, "utc") != 0 &&
-                 !(options->rtc_base_set = date_parse(value, &options->rtc_base)))
-            return FAIL("-rtc: base '%s' is none of utc, localtime, 2006-06-17, 2006-06-17T16:01:21",
-                        value);
+        else if (strcmp(value, "utc") != 0 && !(options->rtc_base_set = date_parse(value, &options->rtc_base)))
+            return FAIL("-rtc: base '%s' is none of utc, localtime, 2006-06-17, 2006-06-17T16:01:21", value);
         return true;
     }
     if ((strcmp(key, "clock") == 0 && (strcmp(value, "host") == 0 || strcmp(value, "vm") == 0)) ||
@@ -437,8 +433,7 @@ static bool set_log_file(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
-static bool device_item(struct parse *parse, const char *key, const char *value, bool first,
-                        GError **error)
+static bool device_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
 {
     struct options *options = parse->options;
     uint64_t number;
@@ -462,8 +457,7 @@ static bool device_item(struct parse *parse, const char *key, const char *value,
         options->debug_exit_count = (uint16_t)number;
         return true;
     }
-    return FAIL("-device isa-debug-exit: '%s%s%s' is not understood", key, value ? "=" : "",
-                value ? value : "");
+    return FAIL("-device isa-debug-exit: '%s%s%s' is not understood", key, value ? "=" : "", value ? value : "");
 }
 
 static bool set_device(struct parse *parse, const char *arg, GError **error)
@@ -518,10 +512,10 @@ static bool set_boot(struct parse *parse, const char *arg, GError **error)
 }
 
 /* -hda and its like: the flag's own name says which drive. */
-#define SET_FILE(flag)                                                                             \
-    static bool set_##flag(struct parse *parse, const char *arg, GError **error)                   \
-    {                                                                                              \
-        return drives_set_file(&parse->options->drives, #flag, arg, error);                        \
+#define SET_FILE(flag) \
+    static bool set_##flag(struct parse *parse, const char *arg, GError **error) \
+    { \
+        return drives_set_file(&parse->options->drives, #flag, arg, error); \
     }
 SET_FILE(hda)
 SET_FILE(hdb)
@@ -599,14 +593,16 @@ static const struct flag flags[] = {
     {"cdrom", "FILE", set_cdrom, "CD image, as the third IDE drive"},
     {"fda", "FILE", set_fda, "floppy image for drive A; -fdb for drive B"},
     {"fdb", "FILE", set_fdb, NULL},
-    {"drive", "KEY=VALUE,...", set_drive, "file=, if=ide|floppy, index=, bus=, unit=, media=disk|cdrom, "
-                                          "format=raw|qcow2, snapshot=, readonly=, cache=, serial="},
+    {"drive", "KEY=VALUE,...", set_drive,
+     "file=, if=ide|floppy, index=, bus=, unit=, media=disk|cdrom, "
+     "format=raw|qcow2, snapshot=, readonly=, cache=, serial="},
     {"boot", "ORDER", set_boot, "letters a (floppy), c (disk), d (CD), n (network); once=ORDER, menu=on"},
     {"snapshot", NULL, set_snapshot, "write to temporary files instead of the disk images"},
     {"bios", "FILE", set_bios, "this BIOS instead of ours"},
     {"m", "SIZE", set_memory, "memory in MiB, or with suffix K, M, G (default 128, at most 3072)"},
     {"cpu", "MODEL", set_cpu, "processor model and features, as in 486 or pentium3,-sse"},
-    {"accel", "ENGINE", set_accel, "direct (the default), bt, interp, lockstep or kvm; tcg and auto mean the default; kvm:tcg: the first that works"},
+    {"accel", "ENGINE", set_accel,
+     "direct (the default), bt, interp, lockstep or kvm; tcg and auto mean the default; kvm:tcg: the first that works"},
     {"machine", "TYPE", set_machine, "pc, the only type; accel=ENGINE"},
     {"M", "TYPE", set_machine, NULL},
     {"enable-kvm", NULL, set_enable_kvm, "KVM where it works, else our own engine"},
@@ -631,7 +627,8 @@ static const struct flag flags[] = {
     {"nodefaults", NULL, set_nodefaults, "no empty CD and floppy drive"},
     {"no-hpet", NULL, set_nothing, NULL},
     {"sandbox", "on|off", set_sandbox, "the seccomp fence around this program (default: on where the host allows it)"},
-    {"stats", "WHERE", set_stats, "where time goes: on (monitor: info stats, signal USR1), or file:PATH (JSON at the end)"},
+    {"stats", "WHERE", set_stats,
+     "where time goes: on (monitor: info stats, signal USR1), or file:PATH (JSON at the end)"},
     {"d", "ITEMS", set_log_items, "log: guest_errors,tr,int,exec,mmu,io,cpu"},
     {"D", "FILE", set_log_file, "write the log to this file"},
     {"version", NULL, set_version, "print the version"},
@@ -720,7 +717,8 @@ bool options_parse(int argc, char **argv, struct options *options, GError **erro
 {
     struct parse parse = {.options = options, .engine_why = "the default"};
 
-    *options = (struct options){.ram_size = RAM_DEFAULT, .debugcon_port = 0xe9, .debug_exit_base = 0x501, .debug_exit_count = 2};
+    *options = (struct options){
+        .ram_size = RAM_DEFAULT, .debugcon_port = 0xe9, .debug_exit_base = 0x501, .debug_exit_count = 2};
     for (int i = 1; i < argc; i++) {
         const char *given = argv[i];
         if (given[0] != '-') { /* as QEMU: the first disk */

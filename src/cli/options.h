@@ -26,12 +26,12 @@ struct options {
     const char *name, *cpu;
     const char *log_items, *log_file;
     enum accel_kind accel;
-    bool direct_always; /* -accel direct,always=on */
-    unsigned tb_size; /* MiB of translated code, 0 = default */
+    bool direct_always;  /* -accel direct,always=on */
+    unsigned tb_size;    /* MiB of translated code, 0 = default */
     char accel_why[256]; /* why this engine, for the line that is always printed */
     struct drive_options drives;
-    bool no_vga; /* no graphics card */
-    bool curses; /* the screen on the terminal */
+    bool no_vga;         /* no graphics card */
+    bool curses;         /* the screen on the terminal */
     const char *vga_rom; /* video BIOS in a file, NULL: our own */
     const char *monitor; /* stdio or unix:..., NULL: none */
     enum sandbox sandbox;

@@ -25,8 +25,7 @@ void cpu_reset(struct cpu *cpu)
     cpu->eflags = FL_FIXED1;
     cpu->cr0 = CR0_CD | CR0_NW | CR0_ET;
     for (unsigned i = 0; i <= SEG_GS; i++)
-        cpu->seg[i] = (struct seg){
-            .limit = 0xffff, .access = ACC_P | ACC_S | ACC_WRITE | ACC_ACCESSED};
+        cpu->seg[i] = (struct seg){.limit = 0xffff, .access = ACC_P | ACC_S | ACC_WRITE | ACC_ACCESSED};
     cpu->seg[SEG_CS].sel = 0xf000;
     cpu->seg[SEG_CS].base = 0xffff0000;
     cpu->seg[SEG_LDTR] = (struct seg){.limit = 0xffff, .access = ACC_P | 2};
@@ -39,9 +38,9 @@ void cpu_reset(struct cpu *cpu)
     cpu->msr_pat = 0x0007040600070406ull;
     /* Boot processor; enabled where there is a local APIC. */
     cpu->msr_apicbase = 0xfee00100 | (cpu->model && (cpu->model->edx & CPUID_APIC) ? APICBASE_ENABLE : 0);
-    cpu->msr_misc_enable = 1;       /* fast strings */
+    cpu->msr_misc_enable = 1; /* fast strings */
     cpu->fpu.fcw = 0x40;
-    cpu->fpu.ftw = 0xff;            /* power-on: all registers hold +0.0 */
+    cpu->fpu.ftw = 0xff; /* power-on: all registers hold +0.0 */
     cpu->fpu.mxcsr = 0x1f80;
     cpu->fpu.mxcsr_mask = 0xffff;
     cpu->changed = CHANGED_MODE | CHANGED_TLB | CHANGED_CR3 | CHANGED_A20 | CHANGED_DR;

@@ -8,25 +8,37 @@
 
 #include <string.h>
 
-#define EDX_486     CPUID_FPU
-#define EDX_PENTIUM                                                                                \
+#define EDX_486 CPUID_FPU
+#define EDX_PENTIUM \
     (CPUID_FPU | CPUID_VME | CPUID_DE | CPUID_PSE | CPUID_TSC | CPUID_MSR | CPUID_CX8 | CPUID_MMX | CPUID_APIC)
-#define EDX_P6                                                                                     \
-    (EDX_PENTIUM | CPUID_PAE | CPUID_SEP | CPUID_MTRR | CPUID_PGE | CPUID_CMOV | CPUID_PAT |        \
-     CPUID_FXSR | CPUID_SSE)
+#define EDX_P6 \
+    (EDX_PENTIUM | CPUID_PAE | CPUID_SEP | CPUID_MTRR | CPUID_PGE | CPUID_CMOV | CPUID_PAT | CPUID_FXSR | CPUID_SSE)
 
 static const struct cpu_model models[] = {
-    {.name = "default", .vendor = "GenuineIntel", .brand = "Intel(R) Atom(TM) CPU N450 (Ringer)",
-     .signature = 0x106ca, .max_leaf = 4, .max_ext_leaf = 0x80000008,
+    {.name = "default",
+     .vendor = "GenuineIntel",
+     .brand = "Intel(R) Atom(TM) CPU N450 (Ringer)",
+     .signature = 0x106ca,
+     .max_leaf = 4,
+     .max_ext_leaf = 0x80000008,
      .edx = EDX_P6 | CPUID_CLFSH | CPUID_SSE2,
-     .ecx = CPUID_SSE3_C | CPUID_SSSE3_C | CPUID_MOVBE_C | CPUID_TSC_DEADLINE_C, .ext_edx = CPUID_NX_X,
-     .power_edx = CPUID_INVARIANT_TSC, .phys_bits = 36},
-    {.name = "pentium3", .vendor = "GenuineIntel", .signature = 0x68a, .max_leaf = 2,
-     .edx = EDX_P6 | CPUID_PSE36, .phys_bits = 36},
-    {.name = "pentium", .vendor = "GenuineIntel", .signature = 0x543, .max_leaf = 1,
-     .edx = EDX_PENTIUM, .phys_bits = 32},
-    {.name = "486", .vendor = "GenuineIntel", .signature = 0x480, .max_leaf = 1,
-     .edx = EDX_486, .phys_bits = 32},
+     .ecx = CPUID_SSE3_C | CPUID_SSSE3_C | CPUID_MOVBE_C | CPUID_TSC_DEADLINE_C,
+     .ext_edx = CPUID_NX_X,
+     .power_edx = CPUID_INVARIANT_TSC,
+     .phys_bits = 36},
+    {.name = "pentium3",
+     .vendor = "GenuineIntel",
+     .signature = 0x68a,
+     .max_leaf = 2,
+     .edx = EDX_P6 | CPUID_PSE36,
+     .phys_bits = 36},
+    {.name = "pentium",
+     .vendor = "GenuineIntel",
+     .signature = 0x543,
+     .max_leaf = 1,
+     .edx = EDX_PENTIUM,
+     .phys_bits = 32},
+    {.name = "486", .vendor = "GenuineIntel", .signature = 0x480, .max_leaf = 1, .edx = EDX_486, .phys_bits = 32},
 };
 
 enum word { WORD_EDX, WORD_ECX, WORD_EXT_EDX, WORD_POWER };
@@ -135,8 +147,7 @@ struct cpu_model *cpu_model_parse(const char *arg, GError **error)
     }
     if (!model) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "there is no CPU model '%s': use -cpu default, pentium3, pentium or 486",
-                    parts[0] ? parts[0] : "");
+                    "there is no CPU model '%s': use -cpu default, pentium3, pentium or 486", parts[0] ? parts[0] : "");
         g_strfreev(parts);
         return NULL;
     }
@@ -147,8 +158,7 @@ struct cpu_model *cpu_model_parse(const char *arg, GError **error)
             for (unsigned f = 0; f < G_N_ELEMENTS(features); f++)
                 g_string_append_printf(known, " %s", features[f].name);
             g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                        "-cpu does not understand '%s': write +FEATURE or -FEATURE, of%s", part,
-                        known->str);
+                        "-cpu does not understand '%s': write +FEATURE or -FEATURE, of%s", part, known->str);
             g_string_free(known, TRUE);
             g_free(model);
             g_strfreev(parts);
@@ -218,8 +228,7 @@ static void cpuid_extended(const struct cpu_model *model, uint32_t leaf, uint32_
     }
 }
 
-void cpu_model_cpuid(const struct cpu_model *model, uint32_t leaf, uint32_t subleaf,
-                     uint32_t out[4])
+void cpu_model_cpuid(const struct cpu_model *model, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
     memset(out, 0, 4 * sizeof(out[0]));
     if (leaf >= 0x80000000 && model->max_ext_leaf && leaf <= model->max_ext_leaf) {

@@ -9,11 +9,9 @@
 #include "stats.h"
 #include "task.h"
 
-#define VECTORS_WITH_ERROR                                                                         \
-    (1u << EXC_DF | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP | 1u << EXC_PF |     \
-     1u << EXC_AC)
-#define VECTORS_CONTRIBUTORY                                                                       \
-    (1u << EXC_DE | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP)
+#define VECTORS_WITH_ERROR \
+    (1u << EXC_DF | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP | 1u << EXC_PF | 1u << EXC_AC)
+#define VECTORS_CONTRIBUTORY (1u << EXC_DE | 1u << EXC_TS | 1u << EXC_NP | 1u << EXC_SS | 1u << EXC_GP)
 
 static bool vector_in(unsigned vector, uint32_t set)
 {
@@ -95,8 +93,8 @@ struct gate {
     uint32_t offset;
 };
 
-static enum cpu_rc enter_through_gate(struct cpu *cpu, const struct gate *gate, uint32_t return_eip,
-                                      bool has_error, uint32_t error)
+static enum cpu_rc enter_through_gate(struct cpu *cpu, const struct gate *gate, uint32_t return_eip, bool has_error,
+                                      uint32_t error)
 {
     unsigned size = gate->type & 8 ? 4 : 2;
     bool was_v86 = cpu->eflags & FL_VM;
@@ -169,8 +167,8 @@ static enum cpu_rc enter_through_gate(struct cpu *cpu, const struct gate *gate, 
     return CPU_OK;
 }
 
-static enum cpu_rc enter_protected(struct cpu *cpu, uint8_t vector, enum int_source source,
-                                   uint32_t return_eip, bool has_error, uint32_t error)
+static enum cpu_rc enter_protected(struct cpu *cpu, uint8_t vector, enum int_source source, uint32_t return_eip,
+                                   bool has_error, uint32_t error)
 {
     uint32_t idt_error = vector * 8u + 2;
     struct desc d;
@@ -185,8 +183,8 @@ static enum cpu_rc enter_protected(struct cpu *cpu, uint8_t vector, enum int_sou
         return rc;
 
     unsigned type = desc_type(&d);
-    if (!desc_is_system(&d) || !(type == SYS_TASK_GATE || type == SYS_INT16 ||
-                                 type == SYS_TRAP16 || type == SYS_INT32 || type == SYS_TRAP32))
+    if (!desc_is_system(&d) ||
+        !(type == SYS_TASK_GATE || type == SYS_INT16 || type == SYS_TRAP16 || type == SYS_INT32 || type == SYS_TRAP32))
         return cpu_raise(cpu, EXC_GP, idt_error);
     if (source == INT_SOFTWARE && desc_dpl(&d) < cpu->cpl)
         return cpu_raise(cpu, EXC_GP, idt_error);
@@ -194,8 +192,7 @@ static enum cpu_rc enter_protected(struct cpu *cpu, uint8_t vector, enum int_sou
         return cpu_raise(cpu, EXC_NP, idt_error);
 
     if (type == SYS_TASK_GATE)
-        return task_switch(cpu, (uint16_t)(d.low >> 16), TASK_INT, return_eip, has_error,
-                           error);
+        return task_switch(cpu, (uint16_t)(d.low >> 16), TASK_INT, return_eip, has_error, error);
     struct gate gate = {type, (uint16_t)(d.low >> 16), d.low & 0xffff};
     if (type & 8)
         gate.offset |= d.high & 0xffff0000u;
@@ -204,8 +201,11 @@ static enum cpu_rc enter_protected(struct cpu *cpu, uint8_t vector, enum int_sou
 
 static void count(uint8_t vector, enum int_source source)
 {
-    static const uint8_t known[] = {
-        [EXC_DE] = STAT_exc_de, [EXC_UD] = STAT_exc_ud, [EXC_NM] = STAT_exc_nm, [EXC_GP] = STAT_exc_gp, [EXC_PF] = STAT_exc_pf};
+    static const uint8_t known[] = {[EXC_DE] = STAT_exc_de,
+                                    [EXC_UD] = STAT_exc_ud,
+                                    [EXC_NM] = STAT_exc_nm,
+                                    [EXC_GP] = STAT_exc_gp,
+                                    [EXC_PF] = STAT_exc_pf};
 
     if (source == INT_EXTERNAL)
         stats_count(STAT_irq);
@@ -215,14 +215,14 @@ static void count(uint8_t vector, enum int_source source)
         stats_count(vector < sizeof(known) && known[vector] ? known[vector] : STAT_exc_other);
 }
 
-enum cpu_rc exception_enter(struct cpu *cpu, uint8_t vector, enum int_source source,
-                            uint32_t return_eip, bool has_error, uint32_t error)
+enum cpu_rc exception_enter(struct cpu *cpu, uint8_t vector, enum int_source source, uint32_t return_eip,
+                            bool has_error, uint32_t error)
 {
     enum cpu_rc rc;
 
-    log_at(LOG_INT, "int: %02x source=%d error=%x cs:eip=%04x:%08x ss:esp=%04x:%08x cpl=%d cr2=%x\n",
-           vector, source, has_error ? error : 0, cpu->seg[SEG_CS].sel, cpu->eip,
-           cpu->seg[SEG_SS].sel, cpu->gpr[ESP], cpu->cpl, cpu->cr2);
+    log_at(LOG_INT, "int: %02x source=%d error=%x cs:eip=%04x:%08x ss:esp=%04x:%08x cpl=%d cr2=%x\n", vector, source,
+           has_error ? error : 0, cpu->seg[SEG_CS].sel, cpu->eip, cpu->seg[SEG_SS].sel, cpu->gpr[ESP], cpu->cpl,
+           cpu->cr2);
     cpu->interp->ext = source != INT_SOFTWARE;
     if (cpu_is_real(cpu))
         rc = enter_real(cpu, vector, return_eip);
@@ -248,8 +248,7 @@ static bool is_double_fault(unsigned first, unsigned second)
     return false;
 }
 
-static void deliver(struct cpu *cpu, uint8_t vector, enum int_source source, bool has_error,
-                    uint32_t error)
+static void deliver(struct cpu *cpu, uint8_t vector, enum int_source source, bool has_error, uint32_t error)
 {
     struct interp *ip = cpu->interp;
     unsigned current = source == INT_EXCEPTION ? vector : 0xffu;

@@ -13,8 +13,8 @@ enum int_source {
 
 /* Goes through the IDT once; return_eip is what the handler returns to. On CPU_FAULT nothing has changed
  * (or a task switch has, and the fault belongs to the new task). */
-enum cpu_rc exception_enter(struct cpu *cpu, uint8_t vector, enum int_source source,
-                            uint32_t return_eip, bool has_error, uint32_t error);
+enum cpu_rc exception_enter(struct cpu *cpu, uint8_t vector, enum int_source source, uint32_t return_eip,
+                            bool has_error, uint32_t error);
 /* Delivers cpu->interp->pending, with double and triple fault rules. trap: RF stays as it is. */
 void exception_deliver_pending(struct cpu *cpu, bool trap);
 /* SS:ESP of privilege level dpl, from the current TSS. Raises #TS(TSS) when the TSS is too short. */

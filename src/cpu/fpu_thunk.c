@@ -76,12 +76,12 @@ static thunk_fn *thunk_make(const uint8_t *bytes, unsigned len, bool flags)
     p = put(p, bytes, len);
     if (flags)
         PUT(0x9c, 0x8f, 0x43, 0x10); /* pushfq; pop qword [rbx + 16] */
-    PUT(0x89, 0x03);             /* mov [rbx], eax */
-    PUT(0x89, 0x4b, 0x04);       /* mov [rbx + 4], ecx */
-    PUT(0x48, 0x0f, 0xae, 0x07); /* fxsave64 [rdi]: raises nothing, whatever is pending */
-    PUT(0xdb, 0xe3);             /* fninit: drops what is pending, empties the stack for our ABI */
-    PUT(0x0f, 0xae, 0x53, 0x0c); /* ldmxcsr [rbx + 12] */
-    PUT(0x5b, 0xc3);             /* pop rbx; ret */
+    PUT(0x89, 0x03);                 /* mov [rbx], eax */
+    PUT(0x89, 0x4b, 0x04);           /* mov [rbx + 4], ecx */
+    PUT(0x48, 0x0f, 0xae, 0x07);     /* fxsave64 [rdi]: raises nothing, whatever is pending */
+    PUT(0xdb, 0xe3);                 /* fninit: drops what is pending, empties the stack for our ABI */
+    PUT(0x0f, 0xae, 0x53, 0x0c);     /* ldmxcsr [rbx + 12] */
+    PUT(0x5b, 0xc3);                 /* pop rbx; ret */
     assert_always(p <= thunks.rw + at + THUNK_SIZE);
     return (thunk_fn *)(void *)(thunks.rx + at);
 }

@@ -106,9 +106,9 @@ static void build_handlers(void)
     add_handlers(interp_sys_ops);
     for (unsigned id = 0; id < INSN_COUNT; id++) {
         uint8_t class = insn_rows[id].class;
-        interp_fn *fn = class == CLASS_UD ? op_ud
+        interp_fn *fn = class == CLASS_UD                                                ? op_ud
                         : class == CLASS_X87 || class == CLASS_MMX || class == CLASS_SSE ? interp_fpu
-                                                                                       : NULL;
+                                                                                         : NULL;
         if (fn)
             handlers[id][0] = handlers[id][1] = fn;
         assert_always(handlers[id][0]);
@@ -255,8 +255,7 @@ void interp_share_ram(struct cpu *cpu)
  * telling: it is len bytes within one page. */
 static inline bool fetch_is_current(const struct interp *ip, gla_t gla, const struct dinsn *d)
 {
-    return likely(!ip->compare_bytes) ||
-           memcmp(ip->fetch_host + (gla & ~PAGE_MASK), d->insn.bytes, d->insn.len) == 0;
+    return likely(!ip->compare_bytes) || memcmp(ip->fetch_host + (gla & ~PAGE_MASK), d->insn.bytes, d->insn.len) == 0;
 }
 
 static inline enum cpu_rc fetch(struct cpu *cpu, struct interp *ip, struct dinsn **out)
@@ -287,9 +286,8 @@ static void log_registers(const struct cpu *cpu)
 {
     log_printf("cpu: %04x:%08x fl=%08x eax=%08x ecx=%08x edx=%08x ebx=%08x esp=%04x:%08x ebp=%08x "
                "esi=%08x edi=%08x\n",
-               cpu->seg[SEG_CS].sel, cpu->eip, cpu->eflags, cpu->gpr[EAX], cpu->gpr[ECX],
-               cpu->gpr[EDX], cpu->gpr[EBX], cpu->seg[SEG_SS].sel, cpu->gpr[ESP], cpu->gpr[EBP],
-               cpu->gpr[ESI], cpu->gpr[EDI]);
+               cpu->seg[SEG_CS].sel, cpu->eip, cpu->eflags, cpu->gpr[EAX], cpu->gpr[ECX], cpu->gpr[EDX], cpu->gpr[EBX],
+               cpu->seg[SEG_SS].sel, cpu->gpr[ESP], cpu->gpr[EBP], cpu->gpr[ESI], cpu->gpr[EDI]);
 }
 
 /* Fetches and executes. On CPU_OK next_eip is where to go on; cpu->eip has not moved. */
@@ -313,8 +311,8 @@ static enum cpu_rc after_delivery(const struct cpu *cpu)
     return cpu->shutdown ? CPU_EXIT : CPU_OK;
 }
 
-#define DR6_BS  0x4000u
-#define DR7_GD  0x2000u
+#define DR6_BS 0x4000u
+#define DR7_GD 0x2000u
 
 static enum cpu_rc deliver_db(struct cpu *cpu, uint32_t hits, bool trap)
 {
@@ -332,8 +330,7 @@ static uint32_t instruction_breakpoints(const struct cpu *cpu)
     uint32_t hits = 0;
 
     for (unsigned i = 0; i < 4; i++) {
-        if (((cpu->dr[7] >> (i * 2)) & 3) && !((cpu->dr[7] >> (16 + i * 4)) & 3) &&
-            cpu->dr[i] == gla)
+        if (((cpu->dr[7] >> (i * 2)) & 3) && !((cpu->dr[7] >> (16 + i * 4)) & 3) && cpu->dr[i] == gla)
             hits |= 1u << i;
     }
     return hits;
@@ -390,8 +387,8 @@ static enum cpu_rc step_watched(struct cpu *cpu, struct interp *ip)
 
 static inline bool is_watched(const struct cpu *cpu, const struct interp *ip)
 {
-    return ((cpu->eflags & (FL_TF | FL_RF)) | (cpu->dr[7] & 0xff) | cpu->inhibit_irq |
-            cpu->inhibit_db | ip->db_hits) != 0;
+    return ((cpu->eflags & (FL_TF | FL_RF)) | (cpu->dr[7] & 0xff) | cpu->inhibit_irq | cpu->inhibit_db | ip->db_hits) !=
+           0;
 }
 
 static inline bool needs_sync(const struct cpu *cpu, const struct interp *ip)
@@ -484,8 +481,8 @@ static enum cpu_rc run_burst(struct cpu *cpu, struct interp *ip, unsigned burst,
     return rc;
 }
 
-enum exit_reason interp_run(struct cpu *cpu, uint64_t budget, const volatile int *kick,
-                            const volatile int *irq_pending, uint64_t *done)
+enum exit_reason interp_run(struct cpu *cpu, uint64_t budget, const volatile int *kick, const volatile int *irq_pending,
+                            uint64_t *done)
 {
     struct interp *ip = cpu->interp;
     uint64_t n = 0;
@@ -496,8 +493,7 @@ enum exit_reason interp_run(struct cpu *cpu, uint64_t budget, const volatile int
         return cpu->shutdown ? EXIT_SHUTDOWN : EXIT_HALT;
     while (n < budget) {
         enum cpu_rc rc;
-        if (unlikely(*kick) || (irq_pending && unlikely(*irq_pending) &&
-                                (cpu->eflags & FL_IF) && !cpu->inhibit_irq)) {
+        if (unlikely(*kick) || (irq_pending && unlikely(*irq_pending) && (cpu->eflags & FL_IF) && !cpu->inhibit_irq)) {
             reason = EXIT_KICK;
             break;
         }

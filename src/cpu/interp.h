@@ -46,15 +46,13 @@ static inline goff_t interp_ea(const struct cpu *cpu, const struct insn *insn)
 /* Reads and writes n bytes (1..512) at seg:offset with all checks; a fault leaves memory unchanged
  * (both pages of a crossing access are checked before the first byte is stored). */
 enum cpu_rc interp_load_at(struct cpu *cpu, unsigned seg, goff_t offset, void *buffer, unsigned n);
-enum cpu_rc interp_store_at(struct cpu *cpu, unsigned seg, goff_t offset, const void *buffer,
-                            unsigned n);
+enum cpu_rc interp_store_at(struct cpu *cpu, unsigned seg, goff_t offset, const void *buffer, unsigned n);
 /* The same, for the instruction's memory operand. */
 enum cpu_rc interp_load(struct cpu *cpu, const struct insn *insn, void *buffer, unsigned n);
 enum cpu_rc interp_store(struct cpu *cpu, const struct insn *insn, const void *buffer, unsigned n);
 /* The same, and #GP(0) first when the linear address is not aligned to n (16-byte SSE operands). */
 enum cpu_rc interp_load_aligned(struct cpu *cpu, const struct insn *insn, void *buffer, unsigned n);
-enum cpu_rc interp_store_aligned(struct cpu *cpu, const struct insn *insn, const void *buffer,
-                                 unsigned n);
+enum cpu_rc interp_store_aligned(struct cpu *cpu, const struct insn *insn, const void *buffer, unsigned n);
 /* Only checks that a store of n bytes to the memory operand would succeed (and sets A and D). */
 enum cpu_rc interp_probe_store(struct cpu *cpu, const struct insn *insn, unsigned n);
 
@@ -70,9 +68,9 @@ static inline uint16_t *interp_reg16(struct cpu *cpu, unsigned reg)
 
 /* --- the caches --- */
 
-#define TLB_SIZE    1024u /* entries per kind and privilege; direct mapped */
+#define TLB_SIZE       1024u /* entries per kind and privilege; direct mapped */
 #define TLB_FILLED_MAX 256u
-#define TLB_INVALID 0x800u /* equals no page address, nor one with misalignment bits 0..2 left in */
+#define TLB_INVALID    0x800u /* equals no page address, nor one with misalignment bits 0..2 left in */
 
 enum tlb_kind { TLB_READ, TLB_WRITE, TLB_EXEC, TLB_KINDS };
 
@@ -86,7 +84,7 @@ struct tlb_entry {
     uint8_t *flags;
 };
 
-#define DCACHE_SIZE 32768u /* decoded instructions; direct mapped by physical address */
+#define DCACHE_SIZE  32768u /* decoded instructions; direct mapped by physical address */
 #define DKEY_INVALID UINT64_MAX
 
 /* One decoded instruction. It lies within one page; those that cross are decoded afresh each time.
@@ -119,13 +117,13 @@ struct interp {
     uint32_t seen_generation;
     uint32_t seen_dr7;
     bool seen_a20;
-    bool compare_bytes; /* see interp_share_ram */
+    bool compare_bytes;        /* see interp_share_ram */
     const uint8_t *seen_flags; /* guest_mem.page_flags */
     uint64_t seen_ram_size;
     volatile bool forget_decoded; /* another thread (DMA) wrote to decoded pages */
-    bool recheck; /* a device was accessed: the world may have changed in the middle of a burst */
+    bool recheck;                 /* a device was accessed: the world may have changed in the middle of a burst */
 
-    bool no_fill;   /* data breakpoints: every access takes the slow path */
+    bool no_fill;                 /* data breakpoints: every access takes the slow path */
     gla_t large_base, large_mask; /* a region that covers all large pages in the TLB; mask 0: none */
     struct store_log *log;
     const void *thread; /* who runs the interpreter */
@@ -136,14 +134,14 @@ struct interp {
         uint32_t error;
         gla_t cr2;
     } pending;
-    uint32_t ext;     /* 1 while an external event or exception is being delivered: error code's EXT */
-    uint32_t db_hits; /* DR6 bits earned by this instruction: data and I/O breakpoints, task switch */
-    bool no_trap;     /* this instruction (INT n) swallows the single-step trap */
+    uint32_t ext;           /* 1 while an external event or exception is being delivered: error code's EXT */
+    uint32_t db_hits;       /* DR6 bits earned by this instruction: data and I/O breakpoints, task switch */
+    bool no_trap;           /* this instruction (INT n) swallows the single-step trap */
     uint64_t msr_warned[4]; /* hashed set of MSRs already complained about */
 
     struct tlb_entry tlb[2][TLB_KINDS][TLB_SIZE]; /* [user] */
-    uint16_t filled[TLB_FILLED_MAX]; /* entries filled since the last flush */
-    unsigned filled_count;           /* TLB_FILLED_MAX: more than were noted */
+    uint16_t filled[TLB_FILLED_MAX];              /* entries filled since the last flush */
+    unsigned filled_count;                        /* TLB_FILLED_MAX: more than were noted */
     struct dinsn dcache[DCACHE_SIZE];
     uint16_t *decoded_count; /* per RAM page: entries in dcache */
     struct dinsn uncached;   /* for an instruction that crosses a page or is not in RAM */
@@ -155,8 +153,8 @@ struct interp_op {
     interp_fn *fn16, *fn32;
 };
 
-extern const struct interp_op interp_alu_ops[], interp_mov_ops[], interp_flow_ops[],
-    interp_string_ops[], interp_sys_ops[]; /* each ends in a row with fn16 NULL */
+extern const struct interp_op interp_alu_ops[], interp_mov_ops[], interp_flow_ops[], interp_string_ops[],
+    interp_sys_ops[]; /* each ends in a row with fn16 NULL */
 
 /* Stores EFLAGS and says so when bits changed that other engines translate by. */
 static inline void cpu_set_eflags(struct cpu *cpu, uint32_t eflags)
@@ -173,8 +171,7 @@ static inline bool cpu_is_user(const struct cpu *cpu)
 
 /* Linear access; user says with whose rights. The slow paths behind the inline ones below. */
 enum cpu_rc interp_linear_load(struct cpu *cpu, gla_t gla, void *buffer, unsigned n, bool user);
-enum cpu_rc interp_linear_store(struct cpu *cpu, gla_t gla, const void *buffer, unsigned n,
-                                bool user);
+enum cpu_rc interp_linear_store(struct cpu *cpu, gla_t gla, const void *buffer, unsigned n, bool user);
 /* Checks that n bytes can be written, without writing. */
 enum cpu_rc interp_linear_probe(struct cpu *cpu, gla_t gla, unsigned n, bool user);
 
@@ -210,19 +207,16 @@ enum cpu_rc interp_rmw_slow(struct cpu *cpu, gla_t gla, unsigned n, uint32_t *va
 #define SEG_FAST_READ_TYPES  0xcc0fu /* data expand-up; readable code */
 #define SEG_FAST_WRITE_TYPES 0x000cu /* writable data, expand-up */
 
-static inline bool interp_segment_is_fast(const struct seg *s, goff_t offset, unsigned n,
-                                          unsigned types)
+static inline bool interp_segment_is_fast(const struct seg *s, goff_t offset, unsigned n, unsigned types)
 {
-    return ((types >> (s->access & ACC_TYPE)) & 1) && (s->access & ACC_P) &&
-           offset <= s->limit && s->limit - offset >= n - 1;
+    return ((types >> (s->access & ACC_TYPE)) & 1) && (s->access & ACC_P) && offset <= s->limit &&
+           s->limit - offset >= n - 1;
 }
 
 /* n is 1, 2 or 4, a constant at each call. */
-static inline enum cpu_rc interp_read_linear(struct cpu *cpu, gla_t gla, unsigned n, bool user,
-                                             uint32_t *value)
+static inline enum cpu_rc interp_read_linear(struct cpu *cpu, gla_t gla, unsigned n, bool user, uint32_t *value)
 {
-    const struct tlb_entry *e =
-        &cpu->interp->tlb[user][TLB_READ][(gla >> PAGE_SHIFT) & (TLB_SIZE - 1)];
+    const struct tlb_entry *e = &cpu->interp->tlb[user][TLB_READ][(gla >> PAGE_SHIFT) & (TLB_SIZE - 1)];
 
     *value = 0;
     /* A misaligned address never equals a tag: it takes the slow path with its own checks. */
@@ -233,11 +227,9 @@ static inline enum cpu_rc interp_read_linear(struct cpu *cpu, gla_t gla, unsigne
     return interp_linear_load(cpu, gla, value, n, user);
 }
 
-static inline enum cpu_rc interp_write_linear(struct cpu *cpu, gla_t gla, unsigned n, bool user,
-                                              uint32_t value)
+static inline enum cpu_rc interp_write_linear(struct cpu *cpu, gla_t gla, unsigned n, bool user, uint32_t value)
 {
-    const struct tlb_entry *e =
-        &cpu->interp->tlb[user][TLB_WRITE][(gla >> PAGE_SHIFT) & (TLB_SIZE - 1)];
+    const struct tlb_entry *e = &cpu->interp->tlb[user][TLB_WRITE][(gla >> PAGE_SHIFT) & (TLB_SIZE - 1)];
 
     if (likely((gla & (PAGE_MASK | (n - 1))) == e->tag) && likely(*e->flags == 0)) {
         memcpy(e->host + (gla & ~PAGE_MASK), &value, n);
@@ -246,8 +238,7 @@ static inline enum cpu_rc interp_write_linear(struct cpu *cpu, gla_t gla, unsign
     return interp_linear_store(cpu, gla, &value, n, user);
 }
 
-static inline enum cpu_rc interp_read(struct cpu *cpu, unsigned seg, goff_t offset, unsigned n,
-                                      uint32_t *value)
+static inline enum cpu_rc interp_read(struct cpu *cpu, unsigned seg, goff_t offset, unsigned n, uint32_t *value)
 {
     const struct seg *s = &cpu->seg[seg];
     gla_t gla = s->base + offset;
@@ -260,8 +251,7 @@ static inline enum cpu_rc interp_read(struct cpu *cpu, unsigned seg, goff_t offs
     return interp_read_linear(cpu, gla, n, cpu_is_user(cpu), value);
 }
 
-static inline enum cpu_rc interp_write(struct cpu *cpu, unsigned seg, goff_t offset, unsigned n,
-                                       uint32_t value)
+static inline enum cpu_rc interp_write(struct cpu *cpu, unsigned seg, goff_t offset, unsigned n, uint32_t value)
 {
     const struct seg *s = &cpu->seg[seg];
     gla_t gla = s->base + offset;
@@ -276,8 +266,8 @@ static inline enum cpu_rc interp_write(struct cpu *cpu, unsigned seg, goff_t off
 
 /* Starts a read-modify-write. Write permission is checked first, so that a fault says W=1 as the
  * processor's does. */
-static inline enum cpu_rc interp_rmw_begin(struct cpu *cpu, const struct insn *insn, unsigned n,
-                                           uint32_t *value, struct interp_rmw *rmw)
+static inline enum cpu_rc interp_rmw_begin(struct cpu *cpu, const struct insn *insn, unsigned n, uint32_t *value,
+                                           struct interp_rmw *rmw)
 {
     goff_t offset = interp_ea(cpu, insn);
     const struct seg *s = &cpu->seg[insn->seg];
@@ -300,8 +290,7 @@ static inline enum cpu_rc interp_rmw_begin(struct cpu *cpu, const struct insn *i
     return interp_rmw_slow(cpu, rmw->gla, n, value);
 }
 
-static inline enum cpu_rc interp_rmw_end(struct cpu *cpu, const struct interp_rmw *rmw, unsigned n,
-                                         uint32_t value)
+static inline enum cpu_rc interp_rmw_end(struct cpu *cpu, const struct interp_rmw *rmw, unsigned n, uint32_t value)
 {
     if (likely(rmw->host != NULL)) {
         memcpy(rmw->host, &value, n);

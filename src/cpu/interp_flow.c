@@ -8,7 +8,7 @@
 
 #define REG16(cpu, r) (*interp_reg16(cpu, r))
 #define REG32(cpu, r) ((cpu)->gpr[r])
-#define OP(name) static enum cpu_rc name(struct cpu *cpu, const struct insn *insn)
+#define OP(name)      static enum cpu_rc name(struct cpu *cpu, const struct insn *insn)
 
 /* --- near --- */
 
@@ -144,24 +144,34 @@ static enum cpu_rc loop_if(struct cpu *cpu, const struct insn *insn, bool condit
         REG16(cpu, ECX) = (uint16_t)count;
     return CPU_OK;
 }
-OP(LOOP) { return loop_if(cpu, insn, true); }
-OP(LOOPE) { return loop_if(cpu, insn, cpu->eflags & FL_ZF); }
-OP(LOOPNE) { return loop_if(cpu, insn, !(cpu->eflags & FL_ZF)); }
-OP(JCXZ) { return loop_count(cpu, insn) == 0 ? jump_relative(cpu, insn) : CPU_OK; }
+OP(LOOP)
+{
+    return loop_if(cpu, insn, true);
+}
+OP(LOOPE)
+{
+    return loop_if(cpu, insn, cpu->eflags & FL_ZF);
+}
+OP(LOOPNE)
+{
+    return loop_if(cpu, insn, !(cpu->eflags & FL_ZF));
+}
+OP(JCXZ)
+{
+    return loop_count(cpu, insn) == 0 ? jump_relative(cpu, insn) : CPU_OK;
+}
 
 /* --- far --- */
 
 /* The checks on a code segment that a far JMP or CALL names directly. */
 static enum cpu_rc check_direct_code(struct cpu *cpu, uint16_t sel, const struct desc *d)
 {
-    if (desc_is_conforming(d) ? desc_dpl(d) > cpu->cpl
-                              : (sel & 3u) > cpu->cpl || desc_dpl(d) != cpu->cpl)
+    if (desc_is_conforming(d) ? desc_dpl(d) > cpu->cpl : (sel & 3u) > cpu->cpl || desc_dpl(d) != cpu->cpl)
         return cpu_raise(cpu, EXC_GP, sel & ~3u);
     return desc_is_present(d) ? CPU_OK : cpu_raise(cpu, EXC_NP, sel & ~3u);
 }
 
-static void enter_code(struct cpu *cpu, uint16_t sel, const struct desc *d, unsigned cpl,
-                       uint32_t target)
+static void enter_code(struct cpu *cpu, uint16_t sel, const struct desc *d, unsigned cpl, uint32_t target)
 {
     cpu->cpl = (uint8_t)cpl;
     seg_set(cpu, SEG_CS, (uint16_t)((sel & ~3u) | cpl), d);
@@ -182,8 +192,8 @@ static enum cpu_rc push_return(struct cpu *cpu, unsigned size)
 }
 
 /* Call gate: fetches the code segment behind it. For JMP the level may not change. */
-static enum cpu_rc read_gate_code(struct cpu *cpu, const struct desc *gate, bool is_call,
-                                  uint16_t *sel, struct desc *code)
+static enum cpu_rc read_gate_code(struct cpu *cpu, const struct desc *gate, bool is_call, uint16_t *sel,
+                                  struct desc *code)
 {
     *sel = (uint16_t)(gate->low >> 16);
     if (sel_is_null(*sel))
@@ -205,8 +215,7 @@ static uint32_t gate_offset(const struct desc *gate)
 }
 
 /* CALL through a gate to an inner level: new stack from the TSS, parameters copied. */
-static enum cpu_rc call_inner(struct cpu *cpu, const struct desc *gate, uint16_t sel,
-                              struct desc *code)
+static enum cpu_rc call_inner(struct cpu *cpu, const struct desc *gate, uint16_t sel, struct desc *code)
 {
     unsigned size = desc_type(gate) & 8 ? 4 : 2, cpl = desc_dpl(code);
     unsigned params = gate->high & 31;
@@ -267,8 +276,7 @@ static enum cpu_rc through_call_gate(struct cpu *cpu, const struct desc *gate, b
     return rc;
 }
 
-static enum cpu_rc far_through_system(struct cpu *cpu, uint16_t sel, const struct desc *d,
-                                      bool is_call)
+static enum cpu_rc far_through_system(struct cpu *cpu, uint16_t sel, const struct desc *d, bool is_call)
 {
     enum task_source source = is_call ? TASK_CALL : TASK_JMP;
     unsigned rpl = sel & 3;
@@ -293,8 +301,7 @@ static enum cpu_rc far_through_system(struct cpu *cpu, uint16_t sel, const struc
     }
 }
 
-static enum cpu_rc far_transfer(struct cpu *cpu, uint16_t sel, uint32_t offset, unsigned size,
-                                bool is_call)
+static enum cpu_rc far_transfer(struct cpu *cpu, uint16_t sel, uint32_t offset, unsigned size, bool is_call)
 {
     struct desc d;
     enum cpu_rc rc;
@@ -330,8 +337,14 @@ static enum cpu_rc far_transfer(struct cpu *cpu, uint16_t sel, uint32_t offset, 
     return rc;
 }
 
-OP(JMPF_A) { return far_transfer(cpu, (uint16_t)insn->imm2, insn->imm, insn->opsize, false); }
-OP(CALLF_A) { return far_transfer(cpu, (uint16_t)insn->imm2, insn->imm, insn->opsize, true); }
+OP(JMPF_A)
+{
+    return far_transfer(cpu, (uint16_t)insn->imm2, insn->imm, insn->opsize, false);
+}
+OP(CALLF_A)
+{
+    return far_transfer(cpu, (uint16_t)insn->imm2, insn->imm, insn->opsize, true);
+}
 
 static enum cpu_rc far_indirect(struct cpu *cpu, const struct insn *insn, bool is_call)
 {
@@ -346,8 +359,14 @@ static enum cpu_rc far_indirect(struct cpu *cpu, const struct insn *insn, bool i
     memcpy(&sel, pointer + insn->opsize, 2);
     return far_transfer(cpu, sel, offset, insn->opsize, is_call);
 }
-OP(JMPF_M) { return far_indirect(cpu, insn, false); }
-OP(CALLF_M) { return far_indirect(cpu, insn, true); }
+OP(JMPF_M)
+{
+    return far_indirect(cpu, insn, false);
+}
+OP(CALLF_M)
+{
+    return far_indirect(cpu, insn, true);
+}
 
 /* After a return to an outer level: data segments it may not see become null. */
 static void drop_inner_segments(struct cpu *cpu)
@@ -372,16 +391,15 @@ static enum cpu_rc check_return_code(struct cpu *cpu, uint16_t sel, struct desc 
     if (rc != CPU_OK)
         return rc;
     unsigned rpl = sel & 3;
-    if (rpl < cpu->cpl || !desc_is_code(d) ||
-        (desc_is_conforming(d) ? desc_dpl(d) > rpl : desc_dpl(d) != rpl))
+    if (rpl < cpu->cpl || !desc_is_code(d) || (desc_is_conforming(d) ? desc_dpl(d) > rpl : desc_dpl(d) != rpl))
         return cpu_raise(cpu, EXC_GP, sel & ~3u);
     return desc_is_present(d) ? CPU_OK : cpu_raise(cpu, EXC_NP, sel & ~3u);
 }
 
 /* The common end of RETF and IRET in protected mode. st stands behind what was popped so far; extra
  * is RETF's immediate. Pops SS:ESP when the level changes. */
-static enum cpu_rc return_far(struct cpu *cpu, struct stack *st, uint16_t sel, uint32_t target,
-                              unsigned size, uint32_t extra, unsigned *old_cpl)
+static enum cpu_rc return_far(struct cpu *cpu, struct stack *st, uint16_t sel, uint32_t target, unsigned size,
+                              uint32_t extra, unsigned *old_cpl)
 {
     struct desc cs, ss_desc;
     enum cpu_rc rc = check_return_code(cpu, sel, &cs);
@@ -488,8 +506,7 @@ static enum cpu_rc iret_real(struct cpu *cpu, unsigned size)
     return CPU_OK;
 }
 
-static enum cpu_rc iret_to_v86(struct cpu *cpu, struct stack *st, uint16_t cs, uint32_t target,
-                               uint32_t image)
+static enum cpu_rc iret_to_v86(struct cpu *cpu, struct stack *st, uint16_t cs, uint32_t target, uint32_t image)
 {
     uint32_t esp = stack_pop(st, 4);
     uint16_t sel[6];
@@ -516,8 +533,7 @@ static enum cpu_rc iret_task(struct cpu *cpu)
     uint32_t link;
     enum cpu_rc rc = interp_read_linear(cpu, cpu->seg[SEG_TR].base, 2, false, &link);
 
-    return rc == CPU_OK ? task_switch(cpu, (uint16_t)link, TASK_IRET, cpu->interp->next_eip, false, 0)
-                        : rc;
+    return rc == CPU_OK ? task_switch(cpu, (uint16_t)link, TASK_IRET, cpu->interp->next_eip, false, 0) : rc;
 }
 
 static enum cpu_rc iret_protected(struct cpu *cpu, unsigned size)
@@ -550,8 +566,7 @@ static enum cpu_rc iret_protected(struct cpu *cpu, unsigned size)
 
 OP(IRET)
 {
-    enum cpu_rc rc = cpu_is_protected(cpu) ? iret_protected(cpu, insn->opsize)
-                                           : iret_real(cpu, insn->opsize);
+    enum cpu_rc rc = cpu_is_protected(cpu) ? iret_protected(cpu, insn->opsize) : iret_real(cpu, insn->opsize);
 
     if (rc == CPU_OK)
         cpu->nmi_blocked = false;
@@ -628,8 +643,14 @@ OP(INT_n)
         return cpu_raise(cpu, EXC_GP, 0);
     return software_interrupt(cpu, (uint8_t)insn->imm, INT_SOFTWARE);
 }
-OP(INT3) { return software_interrupt(cpu, EXC_BP, INT_SOFTWARE); }
-OP(ICEBP) { return software_interrupt(cpu, EXC_DB, INT_ICEBP); }
+OP(INT3)
+{
+    return software_interrupt(cpu, EXC_BP, INT_SOFTWARE);
+}
+OP(ICEBP)
+{
+    return software_interrupt(cpu, EXC_DB, INT_ICEBP);
+}
 OP(INTO)
 {
     return (cpu->eflags & FL_OF) ? software_interrupt(cpu, EXC_OF, INT_SOFTWARE) : CPU_OK;
@@ -653,18 +674,16 @@ OP(BOUND)
         high = (uint32_t)(int16_t)high;
         index = (uint32_t)(int16_t)index;
     }
-    return (int32_t)index < (int32_t)low || (int32_t)index > (int32_t)high
-               ? cpu_raise(cpu, EXC_BR, 0)
-               : CPU_OK;
+    return (int32_t)index < (int32_t)low || (int32_t)index > (int32_t)high ? cpu_raise(cpu, EXC_BR, 0) : CPU_OK;
 }
 
 /* --- SYSENTER, SYSEXIT --- */
 
 static void set_flat(struct cpu *cpu, enum segreg reg, uint16_t sel, unsigned dpl, unsigned type)
 {
-    cpu->seg[reg] = (struct seg){
-        .sel = sel, .limit = 0xffffffffu,
-        .access = (uint16_t)(ACC_G | ACC_DB | ACC_P | ACC_S | dpl << ACC_DPL_SHIFT | type)};
+    cpu->seg[reg] = (struct seg){.sel = sel,
+                                 .limit = 0xffffffffu,
+                                 .access = (uint16_t)(ACC_G | ACC_DB | ACC_P | ACC_S | dpl << ACC_DPL_SHIFT | type)};
     cpu->changed |= CHANGED_MODE;
 }
 
@@ -693,15 +712,16 @@ OP(SYSEXIT)
     return CPU_OK;
 }
 
-#define ONE(id, fn) {INSN_##id, fn, fn}
+#define ONE(id, fn) \
+    { \
+        INSN_##id, fn, fn \
+    }
 
 const struct interp_op interp_flow_ops[] = {
-    ONE(JCC_Jb, JCC_any), ONE(JCC_Jz, JCC_any), ONE(JMP_Jb, JMP_J), ONE(JMP_Jz, JMP_J),
-    ONE(JMP_Ev, JMP_E), ONE(CALL_Jz, CALL_J), ONE(CALL_Ev, CALL_E), ONE(RET, RET_near),
-    ONE(RET_Iw, RET_near), ONE(LOOP, LOOP), ONE(LOOPE, LOOPE), ONE(LOOPNE, LOOPNE),
-    ONE(JCXZ, JCXZ), ONE(JMPF_Ap, JMPF_A), ONE(JMPF_Mp, JMPF_M), ONE(CALLF_Ap, CALLF_A),
-    ONE(CALLF_Mp, CALLF_M), ONE(RETF, RETF), ONE(RETF_Iw, RETF), ONE(IRET, IRET),
-    ONE(INT_Ib, INT_n), ONE(INT3, INT3), ONE(INTO, INTO), ONE(ICEBP, ICEBP), ONE(BOUND, BOUND),
-    ONE(SYSENTER, SYSENTER), ONE(SYSEXIT, SYSEXIT),
-    {0, NULL, NULL},
+    ONE(JCC_Jb, JCC_any),    ONE(JCC_Jz, JCC_any),   ONE(JMP_Jb, JMP_J), ONE(JMP_Jz, JMP_J),    ONE(JMP_Ev, JMP_E),
+    ONE(CALL_Jz, CALL_J),    ONE(CALL_Ev, CALL_E),   ONE(RET, RET_near), ONE(RET_Iw, RET_near), ONE(LOOP, LOOP),
+    ONE(LOOPE, LOOPE),       ONE(LOOPNE, LOOPNE),    ONE(JCXZ, JCXZ),    ONE(JMPF_Ap, JMPF_A),  ONE(JMPF_Mp, JMPF_M),
+    ONE(CALLF_Ap, CALLF_A),  ONE(CALLF_Mp, CALLF_M), ONE(RETF, RETF),    ONE(RETF_Iw, RETF),    ONE(IRET, IRET),
+    ONE(INT_Ib, INT_n),      ONE(INT3, INT3),        ONE(INTO, INTO),    ONE(ICEBP, ICEBP),     ONE(BOUND, BOUND),
+    ONE(SYSENTER, SYSENTER), ONE(SYSEXIT, SYSEXIT),  {0, NULL, NULL},
 };

@@ -11,10 +11,10 @@
 
 #include "log.h"
 
-#define MXCSR_FTZ 0x8000u
-#define MXCSR_MASKS 0x1f80u
+#define MXCSR_FTZ        0x8000u
+#define MXCSR_MASKS      0x1f80u
 #define MXCSR_MASK_SHIFT 7
-#define MXCSR_PRE (FSW_IE | FSW_DE | FSW_ZE) /* found before computing: nothing else is reported then */
+#define MXCSR_PRE        (FSW_IE | FSW_DE | FSW_ZE) /* found before computing: nothing else is reported then */
 
 static unsigned rm_memory_size(unsigned operand)
 {
@@ -151,8 +151,7 @@ static double element(const uint8_t *operand, unsigned i, bool single, bool daz)
 /* PE when an unmasked OE or UE is raised. A processor then tells whether the result would be inexact if
  * exponents had no bounds; the masked run only knows about the bounded result. Where this cannot be
  * found out (HADDxx, DPxx and the like) that one, pe, has to do. */
-static uint32_t exact_pe(const struct insn *insn, const struct fpu_work *work, uint32_t unmasked,
-                         uint32_t pe)
+static uint32_t exact_pe(const struct insn *insn, const struct fpu_work *work, uint32_t unmasked, uint32_t pe)
 {
     unsigned prefix = insn->row->prefix, opcode = insn->opcode, count;
     bool narrow = opcode == 0x5a && (prefix == PFX_P66 || prefix == PFX_PF2);
@@ -163,8 +162,7 @@ static uint32_t exact_pe(const struct insn *insn, const struct fpu_work *work, u
     uint16_t fcw = (uint16_t)(0x3f | (single_out ? 0 : 0x200) | (work->fx.mxcsr >> 3 & 0xc00));
     uint32_t exact = 0;
 
-    if (insn->map != 1 ||
-        !(opcode == 0x58 || opcode == 0x59 || opcode == 0x5c || opcode == 0x5e || narrow))
+    if (insn->map != 1 || !(opcode == 0x58 || opcode == 0x59 || opcode == 0x5c || opcode == 0x5e || narrow))
         return pe;
     count = prefix == PFX_PF2 || prefix == PFX_PF3 ? 1 : single_in ? 4 : 2;
     for (unsigned i = 0; i < count; i++) {
@@ -178,8 +176,7 @@ static uint32_t exact_pe(const struct insn *insn, const struct fpu_work *work, u
         if (size > most && size < __builtin_infl() && !(unmasked & FSW_OE))
             exact |= FSW_PE; /* masked: infinity or the largest number */
         if (size > 0 && size < least && !(unmasked & FSW_UE) &&
-            ((work->fx.mxcsr & MXCSR_FTZ) ||
-             (single_out ? (long double)(float)r != r : (long double)(double)r != r)))
+            ((work->fx.mxcsr & MXCSR_FTZ) || (single_out ? (long double)(float)r != r : (long double)(double)r != r)))
             exact |= FSW_PE; /* masked: flushed, or a denormal with fewer bits */
     }
     return exact;
@@ -190,8 +187,7 @@ static uint32_t exact_pe(const struct insn *insn, const struct fpu_work *work, u
  *
  * Not exact: DPPS and DPPD stop at their first step that raises something; here the flags are those of
  * all steps. */
-static uint32_t simd_flags(const struct insn *insn, const struct code *code,
-                           const struct fpu_work *work, bool *trap)
+static uint32_t simd_flags(const struct insn *insn, const struct code *code, const struct fpu_work *work, bool *trap)
 {
     uint32_t guest = work->fx.mxcsr;
     uint32_t unmasked = ~(guest >> MXCSR_MASK_SHIFT) & FSW_EXCEPTIONS;
@@ -288,8 +284,7 @@ static enum cpu_rc load_operand(struct cpu *cpu, const struct insn *insn, void *
     return interp_load(cpu, insn, buffer, size);
 }
 
-static enum cpu_rc store_operand(struct cpu *cpu, const struct insn *insn, const void *buffer,
-                                 unsigned size)
+static enum cpu_rc store_operand(struct cpu *cpu, const struct insn *insn, const void *buffer, unsigned size)
 {
     if (insn->row->attr & IA_ALIGN16)
         return interp_store_aligned(cpu, insn, buffer, size);

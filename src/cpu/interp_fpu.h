@@ -5,15 +5,15 @@
 #include "interp.h"
 
 /* FSW, SDM vol. 1, 8.1.3; MXCSR has the same six flags in bits 0..5, its masks in bits 7..12. */
-#define FSW_IE 0x0001u
-#define FSW_DE 0x0002u
-#define FSW_ZE 0x0004u
-#define FSW_OE 0x0008u
-#define FSW_UE 0x0010u
-#define FSW_PE 0x0020u
-#define FSW_SF 0x0040u
-#define FSW_ES 0x0080u
-#define FSW_B  0x8000u
+#define FSW_IE         0x0001u
+#define FSW_DE         0x0002u
+#define FSW_ZE         0x0004u
+#define FSW_OE         0x0008u
+#define FSW_UE         0x0010u
+#define FSW_PE         0x0020u
+#define FSW_SF         0x0040u
+#define FSW_ES         0x0080u
+#define FSW_B          0x8000u
 #define FSW_EXCEPTIONS 0x003fu
 #define FSW_TOP_SHIFT  11
 

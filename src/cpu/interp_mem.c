@@ -172,8 +172,7 @@ static enum cpu_rc raise_page_fault(struct cpu *cpu, gla_t gla, uint32_t error)
     return cpu_raise(cpu, EXC_PF, error);
 }
 
-static void tlb_fill(struct cpu *cpu, gla_t gla, enum tlb_kind kind, bool user,
-                     const struct paging_result *r)
+static void tlb_fill(struct cpu *cpu, gla_t gla, enum tlb_kind kind, bool user, const struct paging_result *r)
 {
     struct interp *ip = cpu->interp;
     uint8_t *host = mem_ptr(r->gpa);
@@ -284,8 +283,7 @@ static unsigned ac_mask(unsigned n)
 }
 
 /* Everything that can fault in an access to [gla, gla + n), before anything is moved. */
-static enum cpu_rc access_begin(struct cpu *cpu, gla_t gla, unsigned n, bool write, bool user,
-                                struct access *a)
+static enum cpu_rc access_begin(struct cpu *cpu, gla_t gla, unsigned n, bool write, bool user, struct access *a)
 {
     enum tlb_kind kind = write ? TLB_WRITE : TLB_READ;
     unsigned in_first = PAGE_SIZE - (gla & ~PAGE_MASK);
@@ -348,8 +346,7 @@ enum cpu_rc interp_linear_load(struct cpu *cpu, gla_t gla, void *buffer, unsigne
     return CPU_OK;
 }
 
-enum cpu_rc interp_linear_store(struct cpu *cpu, gla_t gla, const void *buffer, unsigned n,
-                                bool user)
+enum cpu_rc interp_linear_store(struct cpu *cpu, gla_t gla, const void *buffer, unsigned n, bool user)
 {
     struct access a;
     const uint8_t *from = buffer;
@@ -400,8 +397,7 @@ enum cpu_rc interp_load_at(struct cpu *cpu, unsigned seg, goff_t offset, void *b
     return rc == CPU_OK ? interp_linear_load(cpu, gla, buffer, n, cpu_is_user(cpu)) : rc;
 }
 
-enum cpu_rc interp_store_at(struct cpu *cpu, unsigned seg, goff_t offset, const void *buffer,
-                            unsigned n)
+enum cpu_rc interp_store_at(struct cpu *cpu, unsigned seg, goff_t offset, const void *buffer, unsigned n)
 {
     gla_t gla;
     enum cpu_rc rc = seg_to_linear(cpu, seg, offset, n, true, &gla);
@@ -419,8 +415,7 @@ enum cpu_rc interp_store(struct cpu *cpu, const struct insn *insn, const void *b
     return interp_store_at(cpu, insn->seg, interp_ea(cpu, insn), buffer, n);
 }
 
-static enum cpu_rc aligned_operand(struct cpu *cpu, const struct insn *insn, unsigned n, bool write,
-                                   gla_t *gla)
+static enum cpu_rc aligned_operand(struct cpu *cpu, const struct insn *insn, unsigned n, bool write, gla_t *gla)
 {
     goff_t offset = interp_ea(cpu, insn);
 
@@ -437,8 +432,7 @@ enum cpu_rc interp_load_aligned(struct cpu *cpu, const struct insn *insn, void *
     return rc == CPU_OK ? interp_linear_load(cpu, gla, buffer, n, cpu_is_user(cpu)) : rc;
 }
 
-enum cpu_rc interp_store_aligned(struct cpu *cpu, const struct insn *insn, const void *buffer,
-                                 unsigned n)
+enum cpu_rc interp_store_aligned(struct cpu *cpu, const struct insn *insn, const void *buffer, unsigned n)
 {
     gla_t gla;
     enum cpu_rc rc = aligned_operand(cpu, insn, n, true, &gla);

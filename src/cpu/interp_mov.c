@@ -7,124 +7,123 @@
 #define REG8(cpu, r)  (*interp_reg8(cpu, r))
 #define REG16(cpu, r) (*interp_reg16(cpu, r))
 #define REG32(cpu, r) ((cpu)->gpr[r])
-#define OP(name) static enum cpu_rc name(struct cpu *cpu, const struct insn *insn)
+#define OP(name)      static enum cpu_rc name(struct cpu *cpu, const struct insn *insn)
 
 /* Reads an E operand; leaves the handler on a fault. */
-#define READ_E(bits, var)                                                                          \
-    uint32_t var;                                                                                  \
-    if (insn->mod == 3) {                                                                          \
-        var = REG##bits(cpu, insn->rm);                                                            \
-    } else {                                                                                       \
-        enum cpu_rc rc_ = interp_read(cpu, insn->seg, interp_ea(cpu, insn), bits / 8, &var);       \
-        if (rc_ != CPU_OK)                                                                         \
-            return rc_;                                                                            \
+#define READ_E(bits, var) \
+    uint32_t var; \
+    if (insn->mod == 3) { \
+        var = REG##bits(cpu, insn->rm); \
+    } else { \
+        enum cpu_rc rc_ = interp_read(cpu, insn->seg, interp_ea(cpu, insn), bits / 8, &var); \
+        if (rc_ != CPU_OK) \
+            return rc_; \
     }
 
-#define DEFINE_MOV(bits)                                                                           \
-    OP(MOV_eg##bits)                                                                               \
-    {                                                                                              \
-        if (insn->mod == 3) {                                                                      \
-            REG##bits(cpu, insn->rm) = REG##bits(cpu, insn->reg);                                  \
-            return CPU_OK;                                                                         \
-        }                                                                                          \
-        return interp_write(cpu, insn->seg, interp_ea(cpu, insn), bits / 8,                        \
-                            REG##bits(cpu, insn->reg));                                            \
-    }                                                                                              \
-    OP(MOV_ge##bits)                                                                               \
-    {                                                                                              \
-        READ_E(bits, value)                                                                        \
-        REG##bits(cpu, insn->reg) = (uint##bits##_t)value;                                         \
-        return CPU_OK;                                                                             \
-    }                                                                                              \
-    OP(MOV_ei##bits)                                                                               \
-    {                                                                                              \
-        if (insn->mod == 3) {                                                                      \
-            REG##bits(cpu, insn->rm) = (uint##bits##_t)insn->imm;                                  \
-            return CPU_OK;                                                                         \
-        }                                                                                          \
-        return interp_write(cpu, insn->seg, interp_ea(cpu, insn), bits / 8, insn->imm);            \
-    }                                                                                              \
-    OP(MOV_zi##bits)                                                                               \
-    {                                                                                              \
-        REG##bits(cpu, insn->opcode & 7) = (uint##bits##_t)insn->imm;                              \
-        return CPU_OK;                                                                             \
-    }                                                                                              \
-    OP(MOV_ao##bits)                                                                               \
-    {                                                                                              \
-        uint32_t value;                                                                            \
-        enum cpu_rc rc = interp_read(cpu, insn->seg, (goff_t)insn->disp, bits / 8, &value);        \
-        if (rc == CPU_OK)                                                                          \
-            REG##bits(cpu, EAX) = (uint##bits##_t)value;                                           \
-        return rc;                                                                                 \
-    }                                                                                              \
-    OP(MOV_oa##bits)                                                                               \
-    {                                                                                              \
-        return interp_write(cpu, insn->seg, (goff_t)insn->disp, bits / 8, REG##bits(cpu, EAX));    \
-    }                                                                                              \
-    OP(XCHG_eg##bits)                                                                              \
-    {                                                                                              \
-        uint##bits##_t mine = REG##bits(cpu, insn->reg);                                           \
-        if (insn->mod == 3) {                                                                      \
-            REG##bits(cpu, insn->reg) = REG##bits(cpu, insn->rm);                                  \
-            REG##bits(cpu, insn->rm) = mine;                                                       \
-            return CPU_OK;                                                                         \
-        }                                                                                          \
-        uint32_t value;                                                                            \
-        struct interp_rmw rmw;                                                                     \
-        enum cpu_rc rc = interp_rmw_begin(cpu, insn, bits / 8, &value, &rmw);                      \
-        if (rc == CPU_OK)                                                                          \
-            rc = interp_rmw_end(cpu, &rmw, bits / 8, mine);                                        \
-        if (rc == CPU_OK)                                                                          \
-            REG##bits(cpu, insn->reg) = (uint##bits##_t)value;                                     \
-        return rc;                                                                                 \
+#define DEFINE_MOV(bits) \
+    OP(MOV_eg##bits) \
+    { \
+        if (insn->mod == 3) { \
+            REG##bits(cpu, insn->rm) = REG##bits(cpu, insn->reg); \
+            return CPU_OK; \
+        } \
+        return interp_write(cpu, insn->seg, interp_ea(cpu, insn), bits / 8, REG##bits(cpu, insn->reg)); \
+    } \
+    OP(MOV_ge##bits) \
+    { \
+        READ_E(bits, value) \
+        REG##bits(cpu, insn->reg) = (uint##bits##_t)value; \
+        return CPU_OK; \
+    } \
+    OP(MOV_ei##bits) \
+    { \
+        if (insn->mod == 3) { \
+            REG##bits(cpu, insn->rm) = (uint##bits##_t)insn->imm; \
+            return CPU_OK; \
+        } \
+        return interp_write(cpu, insn->seg, interp_ea(cpu, insn), bits / 8, insn->imm); \
+    } \
+    OP(MOV_zi##bits) \
+    { \
+        REG##bits(cpu, insn->opcode & 7) = (uint##bits##_t)insn->imm; \
+        return CPU_OK; \
+    } \
+    OP(MOV_ao##bits) \
+    { \
+        uint32_t value; \
+        enum cpu_rc rc = interp_read(cpu, insn->seg, (goff_t)insn->disp, bits / 8, &value); \
+        if (rc == CPU_OK) \
+            REG##bits(cpu, EAX) = (uint##bits##_t)value; \
+        return rc; \
+    } \
+    OP(MOV_oa##bits) \
+    { \
+        return interp_write(cpu, insn->seg, (goff_t)insn->disp, bits / 8, REG##bits(cpu, EAX)); \
+    } \
+    OP(XCHG_eg##bits) \
+    { \
+        uint##bits##_t mine = REG##bits(cpu, insn->reg); \
+        if (insn->mod == 3) { \
+            REG##bits(cpu, insn->reg) = REG##bits(cpu, insn->rm); \
+            REG##bits(cpu, insn->rm) = mine; \
+            return CPU_OK; \
+        } \
+        uint32_t value; \
+        struct interp_rmw rmw; \
+        enum cpu_rc rc = interp_rmw_begin(cpu, insn, bits / 8, &value, &rmw); \
+        if (rc == CPU_OK) \
+            rc = interp_rmw_end(cpu, &rmw, bits / 8, mine); \
+        if (rc == CPU_OK) \
+            REG##bits(cpu, insn->reg) = (uint##bits##_t)value; \
+        return rc; \
     }
 DEFINE_MOV(8)
 DEFINE_MOV(16)
 DEFINE_MOV(32)
 
-#define DEFINE_MOV_WIDE(bits)                                                                      \
-    OP(LEA_##bits)                                                                                 \
-    {                                                                                              \
-        REG##bits(cpu, insn->reg) = (uint##bits##_t)interp_ea(cpu, insn);                          \
-        return CPU_OK;                                                                             \
-    }                                                                                              \
-    OP(XCHG_za##bits)                                                                              \
-    {                                                                                              \
-        uint##bits##_t mine = REG##bits(cpu, EAX);                                                 \
-        REG##bits(cpu, EAX) = REG##bits(cpu, insn->opcode & 7);                                    \
-        REG##bits(cpu, insn->opcode & 7) = mine;                                                   \
-        return CPU_OK;                                                                             \
-    }                                                                                              \
-    OP(MOVZX_b##bits)                                                                              \
-    {                                                                                              \
-        READ_E(8, value)                                                                           \
-        REG##bits(cpu, insn->reg) = (uint8_t)value;                                                \
-        return CPU_OK;                                                                             \
-    }                                                                                              \
-    OP(MOVZX_w##bits)                                                                              \
-    {                                                                                              \
-        READ_E(16, value)                                                                          \
-        REG##bits(cpu, insn->reg) = (uint16_t)value;                                               \
-        return CPU_OK;                                                                             \
-    }                                                                                              \
-    OP(MOVSX_b##bits)                                                                              \
-    {                                                                                              \
-        READ_E(8, value)                                                                           \
-        REG##bits(cpu, insn->reg) = (uint##bits##_t)(int8_t)value;                                 \
-        return CPU_OK;                                                                             \
-    }                                                                                              \
-    OP(MOVSX_w##bits)                                                                              \
-    {                                                                                              \
-        READ_E(16, value)                                                                          \
-        REG##bits(cpu, insn->reg) = (uint##bits##_t)(int16_t)value;                                \
-        return CPU_OK;                                                                             \
-    }                                                                                              \
-    OP(CMOV_##bits)                                                                                \
-    {                                                                                              \
-        READ_E(bits, value) /* faults whether or not the condition holds */                        \
-        if (cond_holds(cpu->eflags, insn->opcode))                                                 \
-            REG##bits(cpu, insn->reg) = (uint##bits##_t)value;                                     \
-        return CPU_OK;                                                                             \
+#define DEFINE_MOV_WIDE(bits) \
+    OP(LEA_##bits) \
+    { \
+        REG##bits(cpu, insn->reg) = (uint##bits##_t)interp_ea(cpu, insn); \
+        return CPU_OK; \
+    } \
+    OP(XCHG_za##bits) \
+    { \
+        uint##bits##_t mine = REG##bits(cpu, EAX); \
+        REG##bits(cpu, EAX) = REG##bits(cpu, insn->opcode & 7); \
+        REG##bits(cpu, insn->opcode & 7) = mine; \
+        return CPU_OK; \
+    } \
+    OP(MOVZX_b##bits) \
+    { \
+        READ_E(8, value) \
+        REG##bits(cpu, insn->reg) = (uint8_t)value; \
+        return CPU_OK; \
+    } \
+    OP(MOVZX_w##bits) \
+    { \
+        READ_E(16, value) \
+        REG##bits(cpu, insn->reg) = (uint16_t)value; \
+        return CPU_OK; \
+    } \
+    OP(MOVSX_b##bits) \
+    { \
+        READ_E(8, value) \
+        REG##bits(cpu, insn->reg) = (uint##bits##_t)(int8_t)value; \
+        return CPU_OK; \
+    } \
+    OP(MOVSX_w##bits) \
+    { \
+        READ_E(16, value) \
+        REG##bits(cpu, insn->reg) = (uint##bits##_t)(int16_t)value; \
+        return CPU_OK; \
+    } \
+    OP(CMOV_##bits) \
+    { \
+        READ_E(bits, value) /* faults whether or not the condition holds */ \
+        if (cond_holds(cpu->eflags, insn->opcode)) \
+            REG##bits(cpu, insn->reg) = (uint##bits##_t)value; \
+        return CPU_OK; \
     }
 DEFINE_MOV_WIDE(16)
 DEFINE_MOV_WIDE(32)
@@ -170,8 +169,7 @@ OP(SALC)
 OP(XLAT)
 {
     uint32_t value, ea = cpu->gpr[EBX] + (uint8_t)cpu->gpr[EAX];
-    enum cpu_rc rc =
-        interp_read(cpu, insn->seg, insn->adsize == 2 ? (uint16_t)ea : ea, 1, &value);
+    enum cpu_rc rc = interp_read(cpu, insn->seg, insn->adsize == 2 ? (uint16_t)ea : ea, 1, &value);
 
     if (rc == CPU_OK)
         REG8(cpu, 0) = (uint8_t)value;
@@ -189,17 +187,17 @@ OP(BSWAP_32)
     return CPU_OK;
 }
 
-#define DEFINE_MOVBE(bits)                                                                         \
-    OP(MOVBE_gm##bits)                                                                             \
-    {                                                                                              \
-        READ_E(bits, value)                                                                        \
-        REG##bits(cpu, insn->reg) = __builtin_bswap##bits((uint##bits##_t)value);                  \
-        return CPU_OK;                                                                             \
-    }                                                                                              \
-    OP(MOVBE_mg##bits)                                                                             \
-    {                                                                                              \
-        return interp_write(cpu, insn->seg, interp_ea(cpu, insn), bits / 8,                        \
-                            __builtin_bswap##bits(REG##bits(cpu, insn->reg)));                     \
+#define DEFINE_MOVBE(bits) \
+    OP(MOVBE_gm##bits) \
+    { \
+        READ_E(bits, value) \
+        REG##bits(cpu, insn->reg) = __builtin_bswap##bits((uint##bits##_t)value); \
+        return CPU_OK; \
+    } \
+    OP(MOVBE_mg##bits) \
+    { \
+        return interp_write(cpu, insn->seg, interp_ea(cpu, insn), bits / 8, \
+                            __builtin_bswap##bits(REG##bits(cpu, insn->reg))); \
     }
 DEFINE_MOVBE(16)
 DEFINE_MOVBE(32)
@@ -222,85 +220,90 @@ static enum cpu_rc push(struct cpu *cpu, unsigned size, uint32_t value)
     return st.rc;
 }
 
-#define DEFINE_STACK(bits)                                                                         \
-    OP(PUSH_z##bits) { return push(cpu, bits / 8, cpu->gpr[insn->opcode & 7]); }                   \
-    OP(PUSH_i##bits) { return push(cpu, bits / 8, insn->imm); }                                    \
-    OP(PUSH_e##bits)                                                                               \
-    {                                                                                              \
-        READ_E(bits, value)                                                                        \
-        return push(cpu, bits / 8, value);                                                         \
-    }                                                                                              \
-    OP(POP_z##bits)                                                                                \
-    {                                                                                              \
-        struct stack st;                                                                           \
-        stack_begin(&st, cpu);                                                                     \
-        uint32_t value = stack_pop(&st, bits / 8);                                                 \
-        if (st.rc != CPU_OK)                                                                       \
-            return st.rc;                                                                          \
-        stack_commit(&st);                                                                         \
-        REG##bits(cpu, insn->opcode & 7) = (uint##bits##_t)value;                                  \
-        return CPU_OK;                                                                             \
-    }                                                                                              \
-    OP(POP_e##bits)                                                                                \
-    {                                                                                              \
-        struct stack st;                                                                           \
-        uint32_t old_esp = cpu->gpr[ESP];                                                          \
-        stack_begin(&st, cpu);                                                                     \
-        uint32_t value = stack_pop(&st, bits / 8);                                                 \
-        if (st.rc != CPU_OK)                                                                       \
-            return st.rc;                                                                          \
-        stack_commit(&st); /* an ESP-based operand is addressed after the increment */             \
-        if (insn->mod == 3) {                                                                      \
-            REG##bits(cpu, insn->rm) = (uint##bits##_t)value;                                      \
-            return CPU_OK;                                                                         \
-        }                                                                                          \
-        enum cpu_rc rc =                                                                           \
-            interp_write(cpu, insn->seg, interp_ea(cpu, insn), bits / 8, value);                   \
-        if (rc != CPU_OK)                                                                          \
-            cpu->gpr[ESP] = old_esp;                                                               \
-        return rc;                                                                                 \
-    }                                                                                              \
-    OP(PUSHA_##bits)                                                                               \
-    {                                                                                              \
-        struct stack st;                                                                           \
-        stack_begin(&st, cpu);                                                                     \
-        for (unsigned i = 0; i < 8; i++)                                                           \
-            stack_push(&st, bits / 8, cpu->gpr[i]);                                                \
-        if (st.rc == CPU_OK)                                                                       \
-            stack_commit(&st);                                                                     \
-        return st.rc;                                                                              \
-    }                                                                                              \
-    OP(POPA_##bits)                                                                                \
-    {                                                                                              \
-        struct stack st;                                                                           \
-        uint32_t value[8];                                                                         \
-        stack_begin(&st, cpu);                                                                     \
-        for (unsigned i = 8; i-- > 0;)                                                             \
-            value[i] = stack_pop(&st, bits / 8);                                                   \
-        if (st.rc != CPU_OK)                                                                       \
-            return st.rc;                                                                          \
-        stack_commit(&st);                                                                         \
-        for (unsigned i = 0; i < 8; i++) {                                                         \
-            if (i != ESP)                                                                          \
-                REG##bits(cpu, i) = (uint##bits##_t)value[i];                                      \
-        }                                                                                          \
-        return CPU_OK;                                                                             \
-    }                                                                                              \
-    OP(LEAVE_##bits)                                                                               \
-    {                                                                                              \
-        struct stack st;                                                                           \
-        stack_begin(&st, cpu);                                                                     \
-        st.esp = (st.esp & ~st.mask) | (cpu->gpr[EBP] & st.mask);                                  \
-        uint32_t value = stack_pop(&st, bits / 8);                                                 \
-        if (st.rc != CPU_OK)                                                                       \
-            return st.rc;                                                                          \
-        stack_commit(&st);                                                                         \
-        REG##bits(cpu, EBP) = (uint##bits##_t)value;                                               \
-        return CPU_OK;                                                                             \
-    }                                                                                              \
-    OP(ENTER_##bits)                                                                               \
-    {                                                                                              \
-        return enter(cpu, insn, bits / 8);                                                         \
+#define DEFINE_STACK(bits) \
+    OP(PUSH_z##bits) \
+    { \
+        return push(cpu, bits / 8, cpu->gpr[insn->opcode & 7]); \
+    } \
+    OP(PUSH_i##bits) \
+    { \
+        return push(cpu, bits / 8, insn->imm); \
+    } \
+    OP(PUSH_e##bits) \
+    { \
+        READ_E(bits, value) \
+        return push(cpu, bits / 8, value); \
+    } \
+    OP(POP_z##bits) \
+    { \
+        struct stack st; \
+        stack_begin(&st, cpu); \
+        uint32_t value = stack_pop(&st, bits / 8); \
+        if (st.rc != CPU_OK) \
+            return st.rc; \
+        stack_commit(&st); \
+        REG##bits(cpu, insn->opcode & 7) = (uint##bits##_t)value; \
+        return CPU_OK; \
+    } \
+    OP(POP_e##bits) \
+    { \
+        struct stack st; \
+        uint32_t old_esp = cpu->gpr[ESP]; \
+        stack_begin(&st, cpu); \
+        uint32_t value = stack_pop(&st, bits / 8); \
+        if (st.rc != CPU_OK) \
+            return st.rc; \
+        stack_commit(&st); /* an ESP-based operand is addressed after the increment */ \
+        if (insn->mod == 3) { \
+            REG##bits(cpu, insn->rm) = (uint##bits##_t)value; \
+            return CPU_OK; \
+        } \
+        enum cpu_rc rc = interp_write(cpu, insn->seg, interp_ea(cpu, insn), bits / 8, value); \
+        if (rc != CPU_OK) \
+            cpu->gpr[ESP] = old_esp; \
+        return rc; \
+    } \
+    OP(PUSHA_##bits) \
+    { \
+        struct stack st; \
+        stack_begin(&st, cpu); \
+        for (unsigned i = 0; i < 8; i++) \
+            stack_push(&st, bits / 8, cpu->gpr[i]); \
+        if (st.rc == CPU_OK) \
+            stack_commit(&st); \
+        return st.rc; \
+    } \
+    OP(POPA_##bits) \
+    { \
+        struct stack st; \
+        uint32_t value[8]; \
+        stack_begin(&st, cpu); \
+        for (unsigned i = 8; i-- > 0;) \
+            value[i] = stack_pop(&st, bits / 8); \
+        if (st.rc != CPU_OK) \
+            return st.rc; \
+        stack_commit(&st); \
+        for (unsigned i = 0; i < 8; i++) { \
+            if (i != ESP) \
+                REG##bits(cpu, i) = (uint##bits##_t)value[i]; \
+        } \
+        return CPU_OK; \
+    } \
+    OP(LEAVE_##bits) \
+    { \
+        struct stack st; \
+        stack_begin(&st, cpu); \
+        st.esp = (st.esp & ~st.mask) | (cpu->gpr[EBP] & st.mask); \
+        uint32_t value = stack_pop(&st, bits / 8); \
+        if (st.rc != CPU_OK) \
+            return st.rc; \
+        stack_commit(&st); \
+        REG##bits(cpu, EBP) = (uint##bits##_t)value; \
+        return CPU_OK; \
+    } \
+    OP(ENTER_##bits) \
+    { \
+        return enter(cpu, insn, bits / 8); \
     }
 
 /* ENTER size, level; the last access is a probe of the new top of stack (SDM: #SS, #PF). */
@@ -319,8 +322,8 @@ static enum cpu_rc enter(struct cpu *cpu, const struct insn *insn, unsigned size
             links.esp -= size;
             goff_t offset = links.esp & links.mask;
             uint32_t link = 0;
-            enum cpu_rc rc = size == 4 ? interp_read(cpu, SEG_SS, offset, 4, &link)
-                                       : interp_read(cpu, SEG_SS, offset, 2, &link);
+            enum cpu_rc rc =
+                size == 4 ? interp_read(cpu, SEG_SS, offset, 4, &link) : interp_read(cpu, SEG_SS, offset, 2, &link);
             if (rc != CPU_OK)
                 return rc;
             stack_push(&st, size, link);
@@ -352,12 +355,30 @@ static enum cpu_rc push_seg(struct cpu *cpu, const struct insn *insn, enum segre
 {
     return push(cpu, insn->opsize, cpu->seg[reg].sel);
 }
-OP(PUSH_ES) { return push_seg(cpu, insn, SEG_ES); }
-OP(PUSH_CS) { return push_seg(cpu, insn, SEG_CS); }
-OP(PUSH_SS) { return push_seg(cpu, insn, SEG_SS); }
-OP(PUSH_DS) { return push_seg(cpu, insn, SEG_DS); }
-OP(PUSH_FS) { return push_seg(cpu, insn, SEG_FS); }
-OP(PUSH_GS) { return push_seg(cpu, insn, SEG_GS); }
+OP(PUSH_ES)
+{
+    return push_seg(cpu, insn, SEG_ES);
+}
+OP(PUSH_CS)
+{
+    return push_seg(cpu, insn, SEG_CS);
+}
+OP(PUSH_SS)
+{
+    return push_seg(cpu, insn, SEG_SS);
+}
+OP(PUSH_DS)
+{
+    return push_seg(cpu, insn, SEG_DS);
+}
+OP(PUSH_FS)
+{
+    return push_seg(cpu, insn, SEG_FS);
+}
+OP(PUSH_GS)
+{
+    return push_seg(cpu, insn, SEG_GS);
+}
 
 static void shadow_after_ss(struct cpu *cpu)
 {
@@ -385,11 +406,26 @@ static enum cpu_rc pop_seg(struct cpu *cpu, const struct insn *insn, enum segreg
         shadow_after_ss(cpu);
     return CPU_OK;
 }
-OP(POP_ES) { return pop_seg(cpu, insn, SEG_ES); }
-OP(POP_SS) { return pop_seg(cpu, insn, SEG_SS); }
-OP(POP_DS) { return pop_seg(cpu, insn, SEG_DS); }
-OP(POP_FS) { return pop_seg(cpu, insn, SEG_FS); }
-OP(POP_GS) { return pop_seg(cpu, insn, SEG_GS); }
+OP(POP_ES)
+{
+    return pop_seg(cpu, insn, SEG_ES);
+}
+OP(POP_SS)
+{
+    return pop_seg(cpu, insn, SEG_SS);
+}
+OP(POP_DS)
+{
+    return pop_seg(cpu, insn, SEG_DS);
+}
+OP(POP_FS)
+{
+    return pop_seg(cpu, insn, SEG_FS);
+}
+OP(POP_GS)
+{
+    return pop_seg(cpu, insn, SEG_GS);
+}
 
 OP(MOV_EvSw)
 {
@@ -436,11 +472,26 @@ static enum cpu_rc load_far_pointer(struct cpu *cpu, const struct insn *insn, en
         REG16(cpu, insn->reg) = (uint16_t)offset;
     return CPU_OK;
 }
-OP(LES) { return load_far_pointer(cpu, insn, SEG_ES); }
-OP(LDS) { return load_far_pointer(cpu, insn, SEG_DS); }
-OP(LSS) { return load_far_pointer(cpu, insn, SEG_SS); }
-OP(LFS) { return load_far_pointer(cpu, insn, SEG_FS); }
-OP(LGS) { return load_far_pointer(cpu, insn, SEG_GS); }
+OP(LES)
+{
+    return load_far_pointer(cpu, insn, SEG_ES);
+}
+OP(LDS)
+{
+    return load_far_pointer(cpu, insn, SEG_DS);
+}
+OP(LSS)
+{
+    return load_far_pointer(cpu, insn, SEG_SS);
+}
+OP(LFS)
+{
+    return load_far_pointer(cpu, insn, SEG_FS);
+}
+OP(LGS)
+{
+    return load_far_pointer(cpu, insn, SEG_GS);
+}
 
 /* --- flags --- */
 
@@ -564,29 +615,89 @@ OP(POPF)
     return CPU_OK;
 }
 
-#define ONE(id, fn) {INSN_##id, fn, fn}
-#define TWO(id, fn) {INSN_##id, fn##16, fn##32}
+#define ONE(id, fn) \
+    { \
+        INSN_##id, fn, fn \
+    }
+#define TWO(id, fn) \
+    { \
+        INSN_##id, fn##16, fn##32 \
+    }
 
 const struct interp_op interp_mov_ops[] = {
-    ONE(MOV_EbGb, MOV_eg8), TWO(MOV_EvGv, MOV_eg), ONE(MOV_GbEb, MOV_ge8), TWO(MOV_GvEv, MOV_ge),
-    ONE(MOV_EbIb, MOV_ei8), TWO(MOV_EvIz, MOV_ei), ONE(MOV_ZbIb, MOV_zi8), TWO(MOV_ZvIz, MOV_zi),
-    ONE(MOV_ALOb, MOV_ao8), TWO(MOV_eAXOv, MOV_ao), ONE(MOV_ObAL, MOV_oa8),
-    TWO(MOV_OveAX, MOV_oa), ONE(XCHG_EbGb, XCHG_eg8), TWO(XCHG_EvGv, XCHG_eg),
-    TWO(XCHG_ZveAX, XCHG_za), TWO(LEA, LEA_), TWO(MOVZX_GvEb, MOVZX_b), TWO(MOVZX_GvEw, MOVZX_w),
-    TWO(MOVSX_GvEb, MOVSX_b), TWO(MOVSX_GvEw, MOVSX_w), TWO(CMOVCC, CMOV_), ONE(SETCC, SETCC),
-    TWO(CBW, CBW_), TWO(CWD, CWD_), ONE(SALC, SALC), ONE(XLAT, XLAT), TWO(BSWAP, BSWAP_),
-    TWO(MOVBE_GvMv, MOVBE_gm), TWO(MOVBE_MvGv, MOVBE_mg),
-    ONE(NOP_Ev, NOP), ONE(PREFETCH, NOP), ONE(PREFETCHW, NOP), ONE(LFENCE, NOP), ONE(MFENCE, NOP),
+    ONE(MOV_EbGb, MOV_eg8),
+    TWO(MOV_EvGv, MOV_eg),
+    ONE(MOV_GbEb, MOV_ge8),
+    TWO(MOV_GvEv, MOV_ge),
+    ONE(MOV_EbIb, MOV_ei8),
+    TWO(MOV_EvIz, MOV_ei),
+    ONE(MOV_ZbIb, MOV_zi8),
+    TWO(MOV_ZvIz, MOV_zi),
+    ONE(MOV_ALOb, MOV_ao8),
+    TWO(MOV_eAXOv, MOV_ao),
+    ONE(MOV_ObAL, MOV_oa8),
+    TWO(MOV_OveAX, MOV_oa),
+    ONE(XCHG_EbGb, XCHG_eg8),
+    TWO(XCHG_EvGv, XCHG_eg),
+    TWO(XCHG_ZveAX, XCHG_za),
+    TWO(LEA, LEA_),
+    TWO(MOVZX_GvEb, MOVZX_b),
+    TWO(MOVZX_GvEw, MOVZX_w),
+    TWO(MOVSX_GvEb, MOVSX_b),
+    TWO(MOVSX_GvEw, MOVSX_w),
+    TWO(CMOVCC, CMOV_),
+    ONE(SETCC, SETCC),
+    TWO(CBW, CBW_),
+    TWO(CWD, CWD_),
+    ONE(SALC, SALC),
+    ONE(XLAT, XLAT),
+    TWO(BSWAP, BSWAP_),
+    TWO(MOVBE_GvMv, MOVBE_gm),
+    TWO(MOVBE_MvGv, MOVBE_mg),
+    ONE(NOP_Ev, NOP),
+    ONE(PREFETCH, NOP),
+    ONE(PREFETCHW, NOP),
+    ONE(LFENCE, NOP),
+    ONE(MFENCE, NOP),
     ONE(SFENCE, NOP),
-    TWO(PUSH_Zv, PUSH_z), TWO(POP_Zv, POP_z), TWO(PUSH_Iz, PUSH_i), TWO(PUSH_Ibs, PUSH_i),
-    TWO(PUSH_Ev, PUSH_e), TWO(POP_Ev, POP_e), TWO(PUSHA, PUSHA_), TWO(POPA, POPA_),
-    TWO(ENTER, ENTER_), TWO(LEAVE, LEAVE_),
-    ONE(PUSH_ES, PUSH_ES), ONE(PUSH_CS, PUSH_CS), ONE(PUSH_SS, PUSH_SS), ONE(PUSH_DS, PUSH_DS),
-    ONE(PUSH_FS, PUSH_FS), ONE(PUSH_GS, PUSH_GS), ONE(POP_ES, POP_ES), ONE(POP_SS, POP_SS),
-    ONE(POP_DS, POP_DS), ONE(POP_FS, POP_FS), ONE(POP_GS, POP_GS),
-    ONE(MOV_EvSw, MOV_EvSw), ONE(MOV_SwEw, MOV_SwEw),
-    ONE(LES, LES), ONE(LDS, LDS), ONE(LSS, LSS), ONE(LFS, LFS), ONE(LGS, LGS),
-    ONE(CMC, CMC), ONE(CLC, CLC), ONE(STC, STC), ONE(CLD, CLD), ONE(STD, STD), ONE(SAHF, SAHF),
-    ONE(LAHF, LAHF), ONE(CLI, CLI), ONE(STI, STI), ONE(PUSHF, PUSHF), ONE(POPF, POPF),
+    TWO(PUSH_Zv, PUSH_z),
+    TWO(POP_Zv, POP_z),
+    TWO(PUSH_Iz, PUSH_i),
+    TWO(PUSH_Ibs, PUSH_i),
+    TWO(PUSH_Ev, PUSH_e),
+    TWO(POP_Ev, POP_e),
+    TWO(PUSHA, PUSHA_),
+    TWO(POPA, POPA_),
+    TWO(ENTER, ENTER_),
+    TWO(LEAVE, LEAVE_),
+    ONE(PUSH_ES, PUSH_ES),
+    ONE(PUSH_CS, PUSH_CS),
+    ONE(PUSH_SS, PUSH_SS),
+    ONE(PUSH_DS, PUSH_DS),
+    ONE(PUSH_FS, PUSH_FS),
+    ONE(PUSH_GS, PUSH_GS),
+    ONE(POP_ES, POP_ES),
+    ONE(POP_SS, POP_SS),
+    ONE(POP_DS, POP_DS),
+    ONE(POP_FS, POP_FS),
+    ONE(POP_GS, POP_GS),
+    ONE(MOV_EvSw, MOV_EvSw),
+    ONE(MOV_SwEw, MOV_SwEw),
+    ONE(LES, LES),
+    ONE(LDS, LDS),
+    ONE(LSS, LSS),
+    ONE(LFS, LFS),
+    ONE(LGS, LGS),
+    ONE(CMC, CMC),
+    ONE(CLC, CLC),
+    ONE(STC, STC),
+    ONE(CLD, CLD),
+    ONE(STD, STD),
+    ONE(SAHF, SAHF),
+    ONE(LAHF, LAHF),
+    ONE(CLI, CLI),
+    ONE(STI, STI),
+    ONE(PUSHF, PUSHF),
+    ONE(POPF, POPF),
     {0, NULL, NULL},
 };

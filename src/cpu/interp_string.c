@@ -36,8 +36,7 @@ static inline void index_move(struct cpu *cpu, const struct insn *insn, enum gpr
     index_set(cpu, insn, reg, (cpu->eflags & FL_DF) ? cpu->gpr[reg] - size : cpu->gpr[reg] + size);
 }
 
-static inline enum cpu_rc read_element(struct cpu *cpu, unsigned seg, goff_t offset, unsigned size,
-                                       uint32_t *value)
+static inline enum cpu_rc read_element(struct cpu *cpu, unsigned seg, goff_t offset, unsigned size, uint32_t *value)
 {
     switch (size) {
     case 1:
@@ -49,8 +48,7 @@ static inline enum cpu_rc read_element(struct cpu *cpu, unsigned seg, goff_t off
     }
 }
 
-static inline enum cpu_rc write_element(struct cpu *cpu, unsigned seg, goff_t offset, unsigned size,
-                                        uint32_t value)
+static inline enum cpu_rc write_element(struct cpu *cpu, unsigned seg, goff_t offset, unsigned size, uint32_t value)
 {
     switch (size) {
     case 1:
@@ -68,8 +66,7 @@ typedef enum cpu_rc iteration_fn(struct cpu *cpu, const struct insn *insn, unsig
 static enum cpu_rc one_movs(struct cpu *cpu, const struct insn *insn, unsigned size)
 {
     uint32_t value;
-    enum cpu_rc rc =
-        read_element(cpu, insn->seg, index_get(cpu, insn, ESI), size, &value);
+    enum cpu_rc rc = read_element(cpu, insn->seg, index_get(cpu, insn, ESI), size, &value);
 
     if (rc == CPU_OK)
         rc = write_element(cpu, SEG_ES, index_get(cpu, insn, EDI), size, value);
@@ -227,8 +224,8 @@ static enum cpu_rc repeat(struct cpu *cpu, const struct insn *insn, iteration_fn
 }
 
 /* How many elements can be taken forward from reg without leaving its page or its segment. */
-static uint32_t run_length(const struct cpu *cpu, const struct insn *insn, unsigned seg,
-                           enum gpr reg, unsigned size, unsigned types, gla_t *gla)
+static uint32_t run_length(const struct cpu *cpu, const struct insn *insn, unsigned seg, enum gpr reg, unsigned size,
+                           unsigned types, gla_t *gla)
 {
     const struct seg *s = &cpu->seg[seg];
     goff_t offset = index_get(cpu, insn, reg);
@@ -247,8 +244,7 @@ static uint32_t run_length(const struct cpu *cpu, const struct insn *insn, unsig
 
 static uint8_t *tlb_host(const struct cpu *cpu, enum tlb_kind kind, gla_t gla)
 {
-    const struct tlb_entry *e =
-        &cpu->interp->tlb[cpu_is_user(cpu)][kind][(gla >> PAGE_SHIFT) & (TLB_SIZE - 1)];
+    const struct tlb_entry *e = &cpu->interp->tlb[cpu_is_user(cpu)][kind][(gla >> PAGE_SHIFT) & (TLB_SIZE - 1)];
 
     if (e->tag != (gla & PAGE_MASK) || (kind == TLB_WRITE && *e->flags))
         return NULL;
@@ -321,9 +317,18 @@ OP(STOS)
     return repeat(cpu, insn, one_stos);
 }
 
-OP(LODS) { return repeat(cpu, insn, one_lods); }
-OP(CMPS) { return repeat(cpu, insn, one_cmps); }
-OP(SCAS) { return repeat(cpu, insn, one_scas); }
+OP(LODS)
+{
+    return repeat(cpu, insn, one_lods);
+}
+OP(CMPS)
+{
+    return repeat(cpu, insn, one_cmps);
+}
+OP(SCAS)
+{
+    return repeat(cpu, insn, one_scas);
+}
 
 /* Port rights are checked even when there is nothing left to repeat. */
 static enum cpu_rc repeat_io(struct cpu *cpu, const struct insn *insn, iteration_fn *one)
@@ -332,14 +337,22 @@ static enum cpu_rc repeat_io(struct cpu *cpu, const struct insn *insn, iteration
 
     return rc == CPU_OK ? repeat(cpu, insn, one) : rc;
 }
-OP(INS) { return repeat_io(cpu, insn, one_ins); }
-OP(OUTS) { return repeat_io(cpu, insn, one_outs); }
+OP(INS)
+{
+    return repeat_io(cpu, insn, one_ins);
+}
+OP(OUTS)
+{
+    return repeat_io(cpu, insn, one_outs);
+}
 
-#define ONE(id, fn) {INSN_##id, fn, fn}
+#define ONE(id, fn) \
+    { \
+        INSN_##id, fn, fn \
+    }
 
 const struct interp_op interp_string_ops[] = {
     ONE(MOVSB, MOVS), ONE(MOVSV, MOVS), ONE(CMPSB, CMPS), ONE(CMPSV, CMPS), ONE(STOSB, STOS),
     ONE(STOSV, STOS), ONE(LODSB, LODS), ONE(LODSV, LODS), ONE(SCASB, SCAS), ONE(SCASV, SCAS),
-    ONE(INSB, INS), ONE(INSV, INS), ONE(OUTSB, OUTS), ONE(OUTSV, OUTS),
-    {0, NULL, NULL},
+    ONE(INSB, INS),   ONE(INSV, INS),   ONE(OUTSB, OUTS), ONE(OUTSV, OUTS), {0, NULL, NULL},
 };

@@ -7,7 +7,7 @@
 #include "paging.h"
 
 #define REG16(cpu, r) (*interp_reg16(cpu, r))
-#define OP(name) static enum cpu_rc name(struct cpu *cpu, const struct insn *insn)
+#define OP(name)      static enum cpu_rc name(struct cpu *cpu, const struct insn *insn)
 
 static enum cpu_rc read_e16(struct cpu *cpu, const struct insn *insn, uint16_t *value)
 {
@@ -44,8 +44,14 @@ static enum cpu_rc store_dtable(struct cpu *cpu, const struct insn *insn, const 
     memcpy(image + 2, &t->base, 4);
     return interp_store(cpu, insn, image, 6);
 }
-OP(SGDT) { return store_dtable(cpu, insn, &cpu->gdtr); }
-OP(SIDT) { return store_dtable(cpu, insn, &cpu->idtr); }
+OP(SGDT)
+{
+    return store_dtable(cpu, insn, &cpu->gdtr);
+}
+OP(SIDT)
+{
+    return store_dtable(cpu, insn, &cpu->idtr);
+}
 
 static enum cpu_rc load_dtable(struct cpu *cpu, const struct insn *insn, struct dtable *t)
 {
@@ -61,11 +67,23 @@ static enum cpu_rc load_dtable(struct cpu *cpu, const struct insn *insn, struct 
     cpu->changed |= CHANGED_MODE; /* engines remember descriptors by where they are */
     return CPU_OK;
 }
-OP(LGDT) { return load_dtable(cpu, insn, &cpu->gdtr); }
-OP(LIDT) { return load_dtable(cpu, insn, &cpu->idtr); }
+OP(LGDT)
+{
+    return load_dtable(cpu, insn, &cpu->gdtr);
+}
+OP(LIDT)
+{
+    return load_dtable(cpu, insn, &cpu->idtr);
+}
 
-OP(SLDT) { return store_e16(cpu, insn, cpu->seg[SEG_LDTR].sel); }
-OP(STR) { return store_e16(cpu, insn, cpu->seg[SEG_TR].sel); }
+OP(SLDT)
+{
+    return store_e16(cpu, insn, cpu->seg[SEG_LDTR].sel);
+}
+OP(STR)
+{
+    return store_e16(cpu, insn, cpu->seg[SEG_TR].sel);
+}
 
 OP(LLDT)
 {
@@ -152,8 +170,14 @@ static enum cpu_rc lar_lsl(struct cpu *cpu, const struct insn *insn, unsigned ty
     store_g(cpu, insn, limit ? desc_limit(&d) : d.high & 0x00ffff00u);
     return set_zf(cpu, true);
 }
-OP(LAR) { return lar_lsl(cpu, insn, LAR_TYPES, false); }
-OP(LSL) { return lar_lsl(cpu, insn, LSL_TYPES, true); }
+OP(LAR)
+{
+    return lar_lsl(cpu, insn, LAR_TYPES, false);
+}
+OP(LSL)
+{
+    return lar_lsl(cpu, insn, LSL_TYPES, true);
+}
 
 static enum cpu_rc verify(struct cpu *cpu, const struct insn *insn, bool write)
 {
@@ -172,8 +196,14 @@ static enum cpu_rc verify(struct cpu *cpu, const struct insn *insn, bool write)
         return set_zf(cpu, desc_is_data(&d) && (desc_type(&d) & ACC_WRITE));
     return set_zf(cpu, desc_is_data(&d) || (desc_type(&d) & ACC_READ));
 }
-OP(VERR) { return verify(cpu, insn, false); }
-OP(VERW) { return verify(cpu, insn, true); }
+OP(VERR)
+{
+    return verify(cpu, insn, false);
+}
+OP(VERW)
+{
+    return verify(cpu, insn, true);
+}
 
 OP(ARPL)
 {
@@ -201,8 +231,7 @@ OP(ARPL)
 
 /* --- control registers --- */
 
-#define CR0_KNOWN                                                                                  \
-    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define CR0_KNOWN (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 
 static enum cpu_rc set_cr0(struct cpu *cpu, uint32_t value)
 {
@@ -211,8 +240,7 @@ static enum cpu_rc set_cr0(struct cpu *cpu, uint32_t value)
     value = (value & CR0_KNOWN) | CR0_ET;
     if (((value & CR0_PG) && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD)))
         return cpu_raise(cpu, EXC_GP, 0);
-    if ((value & CR0_PG) && !(old & CR0_PG) && (cpu->cr4 & CR4_PAE) &&
-        !paging_load_pdptes(cpu, cpu->cr3))
+    if ((value & CR0_PG) && !(old & CR0_PG) && (cpu->cr4 & CR4_PAE) && !paging_load_pdptes(cpu, cpu->cr3))
         return cpu_raise(cpu, EXC_GP, 0);
     cpu->cr0 = value;
     if (value != old)
@@ -246,8 +274,7 @@ static enum cpu_rc set_cr4(struct cpu *cpu, uint32_t value)
 
     if (value & ~cr4_known(cpu->model))
         return cpu_raise(cpu, EXC_GP, 0);
-    if ((value & CR4_PAE) && !(old & CR4_PAE) && cpu_is_paging(cpu) &&
-        !paging_load_pdptes(cpu, cpu->cr3))
+    if ((value & CR4_PAE) && !(old & CR4_PAE) && cpu_is_paging(cpu) && !paging_load_pdptes(cpu, cpu->cr3))
         return cpu_raise(cpu, EXC_GP, 0);
     cpu->cr4 = value;
     if (value != old)
@@ -479,27 +506,63 @@ static enum cpu_rc out(struct cpu *cpu, uint16_t port, unsigned size)
 
     return rc == CPU_OK ? io_out(cpu, port, size, cpu->gpr[EAX]) : rc;
 }
-OP(IN_ALIb) { return in(cpu, (uint16_t)insn->imm, 1); }
-OP(IN_eAXIb) { return in(cpu, (uint16_t)insn->imm, insn->opsize); }
-OP(IN_ALDX) { return in(cpu, (uint16_t)cpu->gpr[EDX], 1); }
-OP(IN_eAXDX) { return in(cpu, (uint16_t)cpu->gpr[EDX], insn->opsize); }
-OP(OUT_IbAL) { return out(cpu, (uint16_t)insn->imm, 1); }
-OP(OUT_IbeAX) { return out(cpu, (uint16_t)insn->imm, insn->opsize); }
-OP(OUT_DXAL) { return out(cpu, (uint16_t)cpu->gpr[EDX], 1); }
-OP(OUT_DXeAX) { return out(cpu, (uint16_t)cpu->gpr[EDX], insn->opsize); }
+OP(IN_ALIb)
+{
+    return in(cpu, (uint16_t)insn->imm, 1);
+}
+OP(IN_eAXIb)
+{
+    return in(cpu, (uint16_t)insn->imm, insn->opsize);
+}
+OP(IN_ALDX)
+{
+    return in(cpu, (uint16_t)cpu->gpr[EDX], 1);
+}
+OP(IN_eAXDX)
+{
+    return in(cpu, (uint16_t)cpu->gpr[EDX], insn->opsize);
+}
+OP(OUT_IbAL)
+{
+    return out(cpu, (uint16_t)insn->imm, 1);
+}
+OP(OUT_IbeAX)
+{
+    return out(cpu, (uint16_t)insn->imm, insn->opsize);
+}
+OP(OUT_DXAL)
+{
+    return out(cpu, (uint16_t)cpu->gpr[EDX], 1);
+}
+OP(OUT_DXeAX)
+{
+    return out(cpu, (uint16_t)cpu->gpr[EDX], insn->opsize);
+}
 
-#define ONE(id, fn) {INSN_##id, fn, fn}
+#define ONE(id, fn) \
+    { \
+        INSN_##id, fn, fn \
+    }
 
 const struct interp_op interp_sys_ops[] = {
-    ONE(SGDT, SGDT), ONE(SIDT, SIDT), ONE(LGDT, LGDT), ONE(LIDT, LIDT), ONE(SLDT, SLDT),
-    ONE(STR, STR), ONE(LLDT, LLDT), ONE(LTR, LTR), ONE(LAR, LAR), ONE(LSL, LSL), ONE(VERR, VERR),
-    ONE(VERW, VERW), ONE(ARPL, ARPL), ONE(MOV_RdCd, MOV_RdCd), ONE(MOV_CdRd, MOV_CdRd),
-    ONE(SMSW, SMSW), ONE(LMSW, LMSW), ONE(CLTS, CLTS), ONE(INVLPG, INVLPG),
-    ONE(MOV_RdDd, MOV_RdDd), ONE(MOV_DdRd, MOV_DdRd), ONE(HLT, HLT), ONE(INVD, NOTHING),
-    ONE(WBINVD, NOTHING), ONE(CLFLUSH, CLFLUSH), ONE(CPUID, CPUID), ONE(RDTSC, RDTSC),
-    ONE(RDPMC, RDPMC), ONE(RDMSR, RDMSR), ONE(WRMSR, WRMSR),
-    ONE(IN_ALIb, IN_ALIb), ONE(IN_eAXIb, IN_eAXIb), ONE(IN_ALDX, IN_ALDX),
-    ONE(IN_eAXDX, IN_eAXDX), ONE(OUT_IbAL, OUT_IbAL), ONE(OUT_IbeAX, OUT_IbeAX),
+    ONE(SGDT, SGDT),         ONE(SIDT, SIDT),
+    ONE(LGDT, LGDT),         ONE(LIDT, LIDT),
+    ONE(SLDT, SLDT),         ONE(STR, STR),
+    ONE(LLDT, LLDT),         ONE(LTR, LTR),
+    ONE(LAR, LAR),           ONE(LSL, LSL),
+    ONE(VERR, VERR),         ONE(VERW, VERW),
+    ONE(ARPL, ARPL),         ONE(MOV_RdCd, MOV_RdCd),
+    ONE(MOV_CdRd, MOV_CdRd), ONE(SMSW, SMSW),
+    ONE(LMSW, LMSW),         ONE(CLTS, CLTS),
+    ONE(INVLPG, INVLPG),     ONE(MOV_RdDd, MOV_RdDd),
+    ONE(MOV_DdRd, MOV_DdRd), ONE(HLT, HLT),
+    ONE(INVD, NOTHING),      ONE(WBINVD, NOTHING),
+    ONE(CLFLUSH, CLFLUSH),   ONE(CPUID, CPUID),
+    ONE(RDTSC, RDTSC),       ONE(RDPMC, RDPMC),
+    ONE(RDMSR, RDMSR),       ONE(WRMSR, WRMSR),
+    ONE(IN_ALIb, IN_ALIb),   ONE(IN_eAXIb, IN_eAXIb),
+    ONE(IN_ALDX, IN_ALDX),   ONE(IN_eAXDX, IN_eAXDX),
+    ONE(OUT_IbAL, OUT_IbAL), ONE(OUT_IbeAX, OUT_IbeAX),
     ONE(OUT_DXAL, OUT_DXAL), ONE(OUT_DXeAX, OUT_DXeAX),
     {0, NULL, NULL},
 };

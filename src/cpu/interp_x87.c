@@ -145,8 +145,7 @@ static uint32_t fdp_linear(const struct cpu *cpu)
 
 /* Writes the environment of the guest's mode and operand size from the host's form env (whose pointer
  * part is garbage). Returns its length. */
-static unsigned env_put(const struct cpu *cpu, const struct insn *insn, const uint32_t *env,
-                        uint8_t *out)
+static unsigned env_put(const struct cpu *cpu, const struct insn *insn, const uint32_t *env, uint8_t *out)
 {
     const struct fxstate *fx = &cpu->fpu;
     uint32_t ip = fip_linear(cpu), dp = fdp_linear(cpu);
@@ -181,8 +180,8 @@ struct pointers {
 };
 
 /* The reverse: brings what the guest has in memory into the host's form. Returns its length there. */
-static unsigned env_get(const struct cpu *cpu, const struct insn *insn, const uint8_t *in,
-                        uint32_t *env, struct pointers *pointers)
+static unsigned env_get(const struct cpu *cpu, const struct insn *insn, const uint8_t *in, uint32_t *env,
+                        struct pointers *pointers)
 {
     unsigned length;
 
@@ -340,8 +339,7 @@ static enum cpu_rc compute(struct cpu *cpu, const struct insn *insn)
         unsigned raised = work.fx.fsw & ~work.fx.fcw & (FSW_IE | FSW_OE | FSW_UE);
         bool stored = !raised || memcmp(work.memory, untouched, size) != 0;
 
-        rc = stored ? interp_store(cpu, insn, work.memory, size)
-                    : interp_probe_store(cpu, insn, size);
+        rc = stored ? interp_store(cpu, insn, work.memory, size) : interp_probe_store(cpu, insn, size);
         if (rc != CPU_OK)
             return rc;
     }
@@ -439,8 +437,8 @@ enum cpu_rc fpu_fxsave(struct cpu *cpu, const struct insn *insn)
     rc = interp_store(cpu, insn, &image, offsetof(struct fxstate, mxcsr));
     if (rc != CPU_OK)
         return rc;
-    return interp_store_at(cpu, insn->seg, interp_ea(cpu, insn) + offsetof(struct fxstate, st),
-                           image.st, sizeof(image.st));
+    return interp_store_at(cpu, insn->seg, interp_ea(cpu, insn) + offsetof(struct fxstate, st), image.st,
+                           sizeof(image.st));
 }
 
 enum cpu_rc fpu_fxrstor(struct cpu *cpu, const struct insn *insn)

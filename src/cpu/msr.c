@@ -6,13 +6,13 @@
 #include "interp.h"
 #include "log.h"
 
-#define MSR_P5_MC_ADDR  0x000u
-#define MSR_P5_MC_TYPE  0x001u
-#define MSR_PLATFORM_ID 0x017u
+#define MSR_P5_MC_ADDR     0x000u
+#define MSR_P5_MC_TYPE     0x001u
+#define MSR_PLATFORM_ID    0x017u
 #define MSR_EBL_CR_POWERON 0x02au
-#define MSR_UCODE_WRITE 0x079u
-#define MSR_MTRR_PHYS0  0x200u /* base and mask alternate, 8 pairs */
-#define MTRR_PAIRS      8u
+#define MSR_UCODE_WRITE    0x079u
+#define MSR_MTRR_PHYS0     0x200u /* base and mask alternate, 8 pairs */
+#define MTRR_PAIRS         8u
 
 /* The eleven fixed MTRRs follow the sixteen variable registers in cpu->msr_mtrr. */
 static void (*apicbase_hook)(void *opaque, uint64_t value);
@@ -36,8 +36,7 @@ static void deadline_write(const struct cpu *cpu, uint64_t value)
         deadline.write(deadline.opaque, value, value - cpu->tsc_offset);
 }
 
-static const uint32_t mtrr_fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
-                                      0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
+static const uint32_t mtrr_fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
 
 static uint64_t *mtrr_slot(struct cpu *cpu, uint32_t index)
 {

@@ -133,8 +133,7 @@ static inline bool walk_any(const struct cpu *cpu, gla_t gla, unsigned access, s
     bool allowed = true;
     if ((access & PAGING_USER) && !out->user)
         allowed = false;
-    if ((access & PAGING_WRITE) && !out->writable &&
-        ((access & PAGING_USER) || (cpu->cr0 & CR0_WP)))
+    if ((access & PAGING_WRITE) && !out->writable && ((access & PAGING_USER) || (cpu->cr0 & CR0_WP)))
         allowed = false;
     if ((access & PAGING_EXEC) && out->nx)
         allowed = false;
@@ -146,8 +145,12 @@ static inline bool walk_any(const struct cpu *cpu, gla_t gla, unsigned access, s
 static void walk_unpaged(const struct cpu *cpu, gla_t gla, struct paging_result *out)
 {
     *out = (struct paging_result){
-        .gpa = paging_a20(cpu, gla & PAGE_MASK), .page_size = PAGE_SIZE,
-        .user = true, .writable = true, .accessed = true, .dirty = true,
+        .gpa = paging_a20(cpu, gla & PAGE_MASK),
+        .page_size = PAGE_SIZE,
+        .user = true,
+        .writable = true,
+        .accessed = true,
+        .dirty = true,
     };
 }
 

@@ -8,11 +8,11 @@
 #define PAGING_EXEC  0x4u
 
 struct paging_result {
-    gpa_t gpa;          /* of the 4 KiB page that holds the address, A20 applied */
-    uint32_t page_size; /* 4 KiB, 2 MiB or 4 MiB: how far the mapping reaches */
+    gpa_t gpa;                       /* of the 4 KiB page that holds the address, A20 applied */
+    uint32_t page_size;              /* 4 KiB, 2 MiB or 4 MiB: how far the mapping reaches */
     bool user, writable, nx, global; /* effective: all levels taken together (writable ignores CR0.WP) */
-    bool accessed, dirty; /* of the leaf, after the walk; both true without paging */
-    uint32_t error;     /* page-fault error code when the walk failed */
+    bool accessed, dirty;            /* of the leaf, after the walk; both true without paging */
+    uint32_t error;                  /* page-fault error code when the walk failed */
 };
 
 /* Walks for an access of kind PAGING_*. On success sets A (and D for a write) as the processor does

@@ -81,16 +81,14 @@ void seg_set_real(struct cpu *cpu, enum segreg reg, uint16_t sel)
     cpu->changed |= CHANGED_MODE;
 }
 
-enum cpu_rc seg_check_ss(struct cpu *cpu, uint16_t sel, unsigned cpl, enum vector vector,
-                         struct desc *d)
+enum cpu_rc seg_check_ss(struct cpu *cpu, uint16_t sel, unsigned cpl, enum vector vector, struct desc *d)
 {
     if (sel_is_null(sel))
         return cpu_raise(cpu, vector, vector == EXC_TS ? sel & ~3u : 0);
     enum cpu_rc rc = desc_read(cpu, sel, vector, d);
     if (rc != CPU_OK)
         return rc;
-    if ((sel & 3u) != cpl || desc_dpl(d) != cpl || !desc_is_data(d) ||
-        !(desc_type(d) & ACC_WRITE))
+    if ((sel & 3u) != cpl || desc_dpl(d) != cpl || !desc_is_data(d) || !(desc_type(d) & ACC_WRITE))
         return cpu_raise(cpu, vector, sel & ~3u);
     if (!desc_is_present(d))
         return cpu_raise(cpu, EXC_SS, sel & ~3u);
@@ -170,8 +168,7 @@ bool seg_allows(const struct cpu *cpu, const struct seg *s, goff_t offset, unsig
     return offset <= s->limit && s->limit - offset >= n - 1;
 }
 
-enum cpu_rc seg_to_linear(struct cpu *cpu, unsigned reg, goff_t offset, unsigned n, bool write,
-                          gla_t *gla)
+enum cpu_rc seg_to_linear(struct cpu *cpu, unsigned reg, goff_t offset, unsigned n, bool write, gla_t *gla)
 {
     const struct seg *s = &cpu->seg[reg];
 

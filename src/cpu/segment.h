@@ -86,12 +86,10 @@ void seg_set_real(struct cpu *cpu, enum segreg reg, uint16_t sel);
 /* MOV/POP to ES, SS, DS, FS, GS in any mode, with all checks. */
 enum cpu_rc seg_load(struct cpu *cpu, enum segreg reg, uint16_t sel);
 /* The checks of an SS load for privilege level cpl; vector is #GP or #TS (inner stack, new task). */
-enum cpu_rc seg_check_ss(struct cpu *cpu, uint16_t sel, unsigned cpl, enum vector vector,
-                         struct desc *d);
+enum cpu_rc seg_check_ss(struct cpu *cpu, uint16_t sel, unsigned cpl, enum vector vector, struct desc *d);
 enum cpu_rc seg_load_ldtr(struct cpu *cpu, uint16_t sel, enum vector vector);
 
 /* True when [offset, offset + n) may be accessed through s (as segment register contents). */
 bool seg_allows(const struct cpu *cpu, const struct seg *s, goff_t offset, unsigned n, bool write);
 /* Converts, with checks; raises #SS(0) for SS, #GP(0) else. */
-enum cpu_rc seg_to_linear(struct cpu *cpu, unsigned reg, goff_t offset, unsigned n, bool write,
-                          gla_t *gla);
+enum cpu_rc seg_to_linear(struct cpu *cpu, unsigned reg, goff_t offset, unsigned n, bool write, gla_t *gla);

@@ -23,8 +23,8 @@ static inline void stack_begin(struct stack *st, struct cpu *cpu)
     st->rc = CPU_OK;
 }
 
-static inline void stack_begin_inner(struct stack *st, struct cpu *cpu, uint16_t sel,
-                                     const struct desc *d, uint32_t esp, unsigned cpl)
+static inline void stack_begin_inner(struct stack *st, struct cpu *cpu, uint16_t sel, const struct desc *d,
+                                     uint32_t esp, unsigned cpl)
 {
     st->cpu = cpu;
     st->ss = (struct seg){sel, desc_access(d), desc_base(d), desc_limit(d)};
@@ -56,9 +56,8 @@ static inline void stack_push(struct stack *st, unsigned size, uint32_t value)
 
     if (!stack_check(st, offset, size, true))
         return;
-    st->rc = size == 4
-                 ? interp_write_linear(st->cpu, st->ss.base + offset, 4, st->user, value)
-                 : interp_write_linear(st->cpu, st->ss.base + offset, 2, st->user, value);
+    st->rc = size == 4 ? interp_write_linear(st->cpu, st->ss.base + offset, 4, st->user, value)
+                       : interp_write_linear(st->cpu, st->ss.base + offset, 2, st->user, value);
     st->esp = (st->esp & ~st->mask) | offset;
 }
 
@@ -69,9 +68,8 @@ static inline uint32_t stack_pop(struct stack *st, unsigned size)
 
     if (!stack_check(st, offset, size, false))
         return 0;
-    st->rc = size == 4
-                 ? interp_read_linear(st->cpu, st->ss.base + offset, 4, st->user, &value)
-                 : interp_read_linear(st->cpu, st->ss.base + offset, 2, st->user, &value);
+    st->rc = size == 4 ? interp_read_linear(st->cpu, st->ss.base + offset, 4, st->user, &value)
+                       : interp_read_linear(st->cpu, st->ss.base + offset, 2, st->user, &value);
     st->esp = (st->esp & ~st->mask) | ((offset + size) & st->mask);
     return value;
 }

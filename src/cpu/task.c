@@ -88,8 +88,7 @@ static enum cpu_rc load_task_cs(struct cpu *cpu, uint16_t sel)
     enum cpu_rc rc = desc_read(cpu, sel, EXC_TS, &d);
     if (rc != CPU_OK)
         return rc;
-    if (!desc_is_code(&d) ||
-        (desc_is_conforming(&d) ? desc_dpl(&d) > (sel & 3u) : desc_dpl(&d) != (sel & 3u)))
+    if (!desc_is_code(&d) || (desc_is_conforming(&d) ? desc_dpl(&d) > (sel & 3u) : desc_dpl(&d) != (sel & 3u)))
         return cpu_raise(cpu, EXC_TS, sel & ~3u);
     if (!desc_is_present(&d))
         return cpu_raise(cpu, EXC_NP, sel & ~3u);
@@ -156,8 +155,7 @@ static enum cpu_rc load_task_segments(struct cpu *cpu, const struct task_state *
     return rc;
 }
 
-static enum cpu_rc check_new_tss(struct cpu *cpu, uint16_t sel, enum task_source source,
-                                 struct desc *d)
+static enum cpu_rc check_new_tss(struct cpu *cpu, uint16_t sel, enum task_source source, struct desc *d)
 {
     enum vector vector = source == TASK_IRET ? EXC_TS : EXC_GP;
     enum cpu_rc rc;
@@ -177,8 +175,8 @@ static enum cpu_rc check_new_tss(struct cpu *cpu, uint16_t sel, enum task_source
     return CPU_OK;
 }
 
-enum cpu_rc task_switch(struct cpu *cpu, uint16_t sel, enum task_source source, uint32_t return_eip,
-                        bool has_error, uint32_t error)
+enum cpu_rc task_switch(struct cpu *cpu, uint16_t sel, enum task_source source, uint32_t return_eip, bool has_error,
+                        uint32_t error)
 {
     struct seg old = cpu->seg[SEG_TR];
     bool old32 = old.access & 8;
@@ -221,8 +219,8 @@ enum cpu_rc task_switch(struct cpu *cpu, uint16_t sel, enum task_source source, 
     }
     memcpy(cpu->gpr, t.gpr, sizeof(t.gpr));
     cpu->eip = cpu->interp->next_eip = t.eip;
-    cpu->eflags = (t.eflags & (FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM |
-                               FL_AC | FL_ID)) | FL_FIXED1;
+    cpu->eflags =
+        (t.eflags & (FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_ID)) | FL_FIXED1;
     if (!new32)
         cpu->eflags &= 0xffff;
     if (nested)

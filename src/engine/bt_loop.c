@@ -72,10 +72,9 @@ void bt_set_model(struct bt *bt)
     static const struct {
         uint32_t isa;
         enum insn_feature feat;
-    } map[] = {{GISA_FPU, FEAT_FPU},     {GISA_CMOV, FEAT_CMOV},   {GISA_MMX, FEAT_MMX},
-               {GISA_SSE, FEAT_SSE},     {GISA_SSE2, FEAT_SSE2},   {GISA_SSE3, FEAT_SSE3},
-               {GISA_SSSE3, FEAT_SSSE3}, {GISA_SSE41, FEAT_SSE41}, {GISA_SSE42, FEAT_SSE42},
-               {GISA_POPCNT, FEAT_POPCNT}, {GISA_MOVBE, FEAT_MOVBE}, {GISA_SEP, FEAT_SEP}};
+    } map[] = {{GISA_FPU, FEAT_FPU},     {GISA_CMOV, FEAT_CMOV},     {GISA_MMX, FEAT_MMX},     {GISA_SSE, FEAT_SSE},
+               {GISA_SSE2, FEAT_SSE2},   {GISA_SSE3, FEAT_SSE3},     {GISA_SSSE3, FEAT_SSSE3}, {GISA_SSE41, FEAT_SSE41},
+               {GISA_SSE42, FEAT_SSE42}, {GISA_POPCNT, FEAT_POPCNT}, {GISA_MOVBE, FEAT_MOVBE}, {GISA_SEP, FEAT_SEP}};
     interp_share_ram(&bt->cpu);
     bt->isa = 0;
     for (unsigned i = 0; i < G_N_ELEMENTS(map); i++)
@@ -228,7 +227,7 @@ static void step(struct bt *bt, enum stat_id why)
     interp_step(&bt->cpu);
     stats_leave(STAT_dispatch);
     bt->user_exits += user && bt->cpu.cpl != 3; /* INT, an exception */
-    natural = bt->cpu.eip - eip <= 15; /* else IRET and the like */
+    natural = bt->cpu.eip - eip <= 15;          /* else IRET and the like */
 }
 
 /* An instruction reached a device's memory, which costs a host signal and a change of worlds. Where one does, more do
@@ -266,13 +265,11 @@ static void sample_opcode(struct bt *bt)
     gla_t gla = bt->cs_base + bt->cpu.eip;
     gpa_t page;
     bool global;
-    if ((gla & (PAGE_SIZE - 1)) > PAGE_SIZE - 15 ||
-        !shadow_code_page(bt, gla & PAGE_MASK, &page, &global))
+    if ((gla & (PAGE_SIZE - 1)) > PAGE_SIZE - 15 || !shadow_code_page(bt, gla & PAGE_MASK, &page, &global))
         return;
     const uint8_t *p = mem_ptr(page) + (gla & (PAGE_SIZE - 1));
-    for (unsigned k = 0; k < 4 && (*p == 0x66 || *p == 0x67 || *p == 0xf2 || *p == 0xf3 || *p == 0x2e ||
-                                   *p == 0x36 || *p == 0x3e || *p == 0x26 || *p == 0x64 || *p == 0x65 ||
-                                   *p == 0xf0);
+    for (unsigned k = 0; k < 4 && (*p == 0x66 || *p == 0x67 || *p == 0xf2 || *p == 0xf3 || *p == 0x2e || *p == 0x36 ||
+                                   *p == 0x3e || *p == 0x26 || *p == 0x64 || *p == 0x65 || *p == 0xf0);
          k++)
         p++;
     bool two = *p == 0x0f;

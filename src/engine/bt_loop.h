@@ -20,7 +20,8 @@ void bt_attach_thread(struct bt *bt);
  * and ends the process with status 3. */
 enum exit_reason bt_run(struct bt *bt, bool lockstep);
 
-/* After EXIT_SITE: maps the page. EXIT_LOOKUP: go on at cpu->eip; EXIT_FAULT, EXIT_INTERP: as if that had been the exit. */
+/* After EXIT_SITE: maps the page. EXIT_LOOKUP: go on at cpu->eip; EXIT_FAULT, EXIT_INTERP: as if that had been the
+ * exit. */
 enum exit_reason bt_site(struct bt *bt);
 /* After EXIT_STALE: drops the blocks at cpu->eip. */
 void bt_drop_stale(struct bt *bt);

@@ -15,24 +15,24 @@
 #include "stats.h"
 
 /* In ticks of the host's TSC, which are between a third and half of a nanosecond on what we run on. */
-#define TICKS_US      3000ull
-#define STAY_GOOD     (150 * TICKS_US) /* between entries to the kernel: worth a cell */
-#define STAY_BAD      (60 * TICKS_US)  /* average between stops of a cell: not worth it */
-#define SAMPLES       2                /* good ones in a row before the move */
-#define SAMPLE_MIN    (500 * TICKS_US) /* shorter ones say nothing */
-#define STOPS_JUDGED  64
-#define AWAY_FIRST    (20 * 1000 * TICKS_US) /* how long it stays translated after it did not pay; doubled each time */
-#define AWAY_LONGEST  (5000 * 1000 * TICKS_US)
-#define SPACES_MAX    64
+#define TICKS_US     3000ull
+#define STAY_GOOD    (150 * TICKS_US) /* between entries to the kernel: worth a cell */
+#define STAY_BAD     (60 * TICKS_US)  /* average between stops of a cell: not worth it */
+#define SAMPLES      2                /* good ones in a row before the move */
+#define SAMPLE_MIN   (500 * TICKS_US) /* shorter ones say nothing */
+#define STOPS_JUDGED 64
+#define AWAY_FIRST   (20 * 1000 * TICKS_US) /* how long it stays translated after it did not pay; doubled each time */
+#define AWAY_LONGEST (5000 * 1000 * TICKS_US)
+#define SPACES_MAX   64
 
 /* One guest address space. */
 struct process {
     uint32_t serial;
     bool in_cell;
-    unsigned good;         /* samples in a row */
-    unsigned stops;        /* of the cell since they were last judged */
-    unsigned bounces;      /* those for code that may not run directly */
-    uint64_t inside;       /* ticks in the cell since then */
+    unsigned good;    /* samples in a row */
+    unsigned stops;   /* of the cell since they were last judged */
+    unsigned bounces; /* those for code that may not run directly */
+    uint64_t inside;  /* ticks in the cell since then */
     uint64_t away, away_until;
 };
 
@@ -42,8 +42,8 @@ static struct {
     uint64_t sampled_at;
     uint32_t sampled_entries;
     uint32_t sampled_serial;
-    struct cell *fpu_at;   /* the cell that has the FPU state */
-    uint32_t fpu_serial;   /* and whose it is */
+    struct cell *fpu_at;      /* the cell that has the FPU state */
+    uint32_t fpu_serial;      /* and whose it is */
     uint32_t translated_page; /* code that cannot run directly: translated until control leaves this page */
     bool in_page;
     bool hold; /* translated until the next interrupt: cells stop too often */

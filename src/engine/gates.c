@@ -126,9 +126,8 @@ static void learn_int(struct bt *bt, uint8_t vector)
     struct desc d = {(uint32_t)g.idt_raw, (uint32_t)(g.idt_raw >> 32)};
     unsigned type = desc_type(&d);
     /* The instruction may have faulted and another gate been taken. */
-    if (!desc_is_system(&d) || (type != SYS_INT32 && type != SYS_TRAP32) || !desc_is_present(&d) ||
-        desc_dpl(&d) != 3 || ((d.low & 0xffff) | (d.high & 0xffff0000u)) != cpu->eip ||
-        (d.low >> 16 & ~3u) != (cpu->seg[SEG_CS].sel & ~3u))
+    if (!desc_is_system(&d) || (type != SYS_INT32 && type != SYS_TRAP32) || !desc_is_present(&d) || desc_dpl(&d) != 3 ||
+        ((d.low & 0xffff) | (d.high & 0xffff0000u)) != cpu->eip || (d.low >> 16 & ~3u) != (cpu->seg[SEG_CS].sel & ~3u))
         return;
     if ((tr->access & 0xf) != SYS_TSS32_BUSY || tr->limit < 11)
         return;

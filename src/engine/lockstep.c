@@ -41,8 +41,8 @@ static void print_state(const char *who, const struct cpu *c)
     fprintf(stderr,
             "%-11s eip=%08x eflags=%08x eax=%08x ecx=%08x edx=%08x ebx=%08x esp=%08x ebp=%08x esi=%08x "
             "edi=%08x cr2=%08x\n",
-            who, c->eip, c->eflags, c->gpr[EAX], c->gpr[ECX], c->gpr[EDX], c->gpr[EBX], c->gpr[ESP],
-            c->gpr[EBP], c->gpr[ESI], c->gpr[EDI], c->cr2);
+            who, c->eip, c->eflags, c->gpr[EAX], c->gpr[ECX], c->gpr[EDX], c->gpr[EBX], c->gpr[ESP], c->gpr[EBP],
+            c->gpr[ESI], c->gpr[EDI], c->cr2);
 }
 
 static void print_fpu(const char *who, const struct fxstate *f)
@@ -59,8 +59,8 @@ static void print_fpu(const char *who, const struct fxstate *f)
     }
 }
 
-static _Noreturn void differ(struct bt *bt, const struct tentry *t, const struct cpu *before,
-                             const struct cpu *want, const char *what)
+static _Noreturn void differ(struct bt *bt, const struct tentry *t, const struct cpu *before, const struct cpu *want,
+                             const char *what)
 {
     fprintf(stderr, "ringer: lockstep: translated code differs from the interpreter in %s\n", what);
     print_state("before", before);

@@ -34,14 +34,14 @@ struct vcpu {
     pthread_t thread;
     bool started;
     bool ferr_seen;
-    struct bt *bt;          /* the translator's state around cpu, NULL for the interpreter and KVM */
-    struct kvm *kvm;        /* NULL for all others */
-    volatile int *kick;     /* leave the engine at the next boundary */
-    volatile int *intr;     /* level of the INTR pin */
+    struct bt *bt;                   /* the translator's state around cpu, NULL for the interpreter and KVM */
+    struct kvm *kvm;                 /* NULL for all others */
+    volatile int *kick;              /* leave the engine at the next boundary */
+    volatile int *intr;              /* level of the INTR pin */
     volatile int own_kick, own_intr; /* what these point to without bt */
-    _Atomic int requests;   /* REQUEST_* */
-    _Atomic bool nmi;       /* one waits to be taken */
-    _Atomic bool asleep;    /* waiting for kick, on wake */
+    _Atomic int requests;            /* REQUEST_* */
+    _Atomic bool nmi;                /* one waits to be taken */
+    _Atomic bool asleep;             /* waiting for kick, on wake */
     pthread_mutex_t wait_lock;
     pthread_cond_t wake;
     uint64_t instructions;

@@ -21,9 +21,9 @@ enum accel_kind {
 
 /* What the run loop needs from the machine. All are called on the vCPU thread. */
 struct vcpu_hooks {
-    uint8_t (*ack)(void *opaque);          /* INTA cycle; machine lock held */
-    void (*reset)(void *opaque);           /* reset everything, CPU state included; machine lock held */
-    void (*triple_fault)(void *opaque);    /* machine lock held; usually asks for a reset */
+    uint8_t (*ack)(void *opaque);               /* INTA cycle; machine lock held */
+    void (*reset)(void *opaque);                /* reset everything, CPU state included; machine lock held */
+    void (*triple_fault)(void *opaque);         /* machine lock held; usually asks for a reset */
     void (*set_ferr)(void *opaque, bool level); /* FERR# pin changed; machine lock held */
     void *opaque;
     /* After vcpu_request_bus, between two instructions: bus masters may move data; machine lock held. RAM with

@@ -75,8 +75,7 @@ static uint8_t checksum(const void *bytes, size_t len)
 
 static struct acpi_header header_of(const char *signature, uint32_t length)
 {
-    struct acpi_header header = {.length = length, .revision = 1, .oem_revision = 1,
-                                 .creator_revision = 1};
+    struct acpi_header header = {.length = length, .revision = 1, .oem_revision = 1, .creator_revision = 1};
     memcpy(header.signature, signature, 4);
     memcpy(header.oem_id, "RINGER", 6);
     memcpy(header.oem_table_id, "RINGERPC", 8);

@@ -67,11 +67,9 @@ static void pci_assign(struct pci_bus *pci, uint32_t *next_io, uint32_t *next_mm
     }
     uint8_t pin = (uint8_t)pci_config_read(pci, devfn, PCI_INTERRUPT_PIN, 1);
     if (pin && pin <= 4 && !pci_config_read(pci, devfn, PCI_INTERRUPT_LINE, 1))
-        pci_config_write(pci, devfn, PCI_INTERRUPT_LINE, 1,
-                         pirq_irq[(pin - 1u + (devfn >> 3) - 1u) & 3]);
+        pci_config_write(pci, devfn, PCI_INTERRUPT_LINE, 1, pirq_irq[(pin - 1u + (devfn >> 3) - 1u) & 3]);
     if (command)
-        pci_config_write(pci, devfn, PCI_COMMAND, 2,
-                         pci_config_read(pci, devfn, PCI_COMMAND, 2) | command);
+        pci_config_write(pci, devfn, PCI_COMMAND, 2, pci_config_read(pci, devfn, PCI_COMMAND, 2) | command);
 }
 
 static void pci_init(struct pci_bus *pci)

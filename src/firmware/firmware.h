@@ -1,5 +1,5 @@
-/* What a BIOS would have done to the board before an operating system starts: for `-kernel` with a `-bios` that is not ours
- * and would not ask for the kernel. */
+/* What a BIOS would have done to the board before an operating system starts: for `-kernel` with a `-bios` that is not
+ * ours and would not ask for the kernel. */
 #pragma once
 
 #include "devices/pci.h"

@@ -11,7 +11,7 @@ struct boot_image {
     uint64_t ram_size;
 };
 
-G_DEFINE_QUARK(ringer-boot-error-quark, boot_error)
+G_DEFINE_QUARK(ringer - boot - error - quark, boot_error)
 
 /* Where no BIOS ran that would say. */
 static void boot_memory_map(uint64_t ram_size, struct e820_map *map)
@@ -30,8 +30,7 @@ GMappedFile *boot_map_file(const char *what, const char *path, GError **error)
     GError *cause = NULL;
 
     if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
-        g_set_error(error, BOOT_ERROR, BOOT_ERROR_FILE, "%s '%s' is a directory; name a file", what,
-                    path);
+        g_set_error(error, BOOT_ERROR, BOOT_ERROR_FILE, "%s '%s' is a directory; name a file", what, path);
         return NULL;
     }
     GMappedFile *file = g_mapped_file_new(path, FALSE, &cause);
@@ -77,8 +76,8 @@ void boot_set_flat_mode(struct cpu *cpu, uint32_t eip)
     cpu->changed |= CHANGED_MODE | CHANGED_CR3 | CHANGED_TLB;
 }
 
-struct boot_image *boot_image_open(const char *kernel, const char *initrd, const char *append,
-                                   uint64_t ram_size, GError **error)
+struct boot_image *boot_image_open(const char *kernel, const char *initrd, const char *append, uint64_t ram_size,
+                                   GError **error)
 {
     GMappedFile *file = boot_map_file("kernel", kernel, error);
     if (!file)
@@ -97,8 +96,7 @@ struct boot_image *boot_image_open(const char *kernel, const char *initrd, const
         image->multiboot = multiboot_image_new(kernel, file, initrd, append, ram_size, error);
     } else if (len >= 4 && memcmp(bytes, "\177ELF", 4) == 0) {
         g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT,
-                    "kernel '%s' is an ELF file without a multiboot header; give the bzImage instead",
-                    kernel);
+                    "kernel '%s' is an ELF file without a multiboot header; give the bzImage instead", kernel);
     } else {
         g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT,
                     "kernel '%s' is neither a Linux bzImage nor a multiboot kernel", kernel);

@@ -32,8 +32,8 @@ struct e820_map {
 };
 
 /* Reads and checks everything; no guest memory is touched. initrd and append may be NULL. */
-struct boot_image *boot_image_open(const char *kernel, const char *initrd, const char *append,
-                                   uint64_t ram_size, GError **error);
+struct boot_image *boot_image_open(const char *kernel, const char *initrd, const char *append, uint64_t ram_size,
+                                   GError **error);
 void boot_image_free(struct boot_image *image);
 /* Copies it to guest memory and sets the CPU up as the boot protocol wants. After cpu_reset(). map: what the BIOS
  * says about memory; NULL where no BIOS ran. */
@@ -53,8 +53,8 @@ void boot_set_flat_mode(struct cpu *cpu, uint32_t eip);
 
 struct linux_image;
 bool linux_is_kernel(const uint8_t *file, size_t len);
-struct linux_image *linux_image_new(const char *path, GMappedFile *kernel, const char *initrd,
-                                    const char *append, uint64_t ram_size, GError **error);
+struct linux_image *linux_image_new(const char *path, GMappedFile *kernel, const char *initrd, const char *append,
+                                    uint64_t ram_size, GError **error);
 void linux_image_free(struct linux_image *image);
 void linux_image_install(const struct linux_image *image, struct cpu *cpu, const struct e820_map *map);
 

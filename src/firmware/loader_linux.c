@@ -32,7 +32,7 @@
 #define HDR_INIT_SIZE    0x260
 #define HDR_MIN_FILE     0x268
 
-#define LOADED_HIGH 0x01u
+#define LOADED_HIGH   0x01u
 #define XLF_KERNEL_64 0x01u
 
 /* boot_params. */
@@ -86,29 +86,26 @@ static void put32(uint8_t *at, uint32_t value)
 
 bool linux_is_kernel(const uint8_t *file, size_t len)
 {
-    return len >= HDR_MAGIC + 6 && get16(file + HDR_BOOT_FLAG) == 0xaa55 &&
-           memcmp(file + HDR_MAGIC, "HdrS", 4) == 0;
+    return len >= HDR_MAGIC + 6 && get16(file + HDR_BOOT_FLAG) == 0xaa55 && memcmp(file + HDR_MAGIC, "HdrS", 4) == 0;
 }
 
 /* Everything that can be wrong with the kernel file. end: first byte above what it needs to unpack. */
-static bool linux_check(struct linux_image *image, const char *path, const uint8_t *file, size_t len,
-                        uint64_t *end, GError **error)
+static bool linux_check(struct linux_image *image, const char *path, const uint8_t *file, size_t len, uint64_t *end,
+                        GError **error)
 {
     unsigned version = get16(file + HDR_VERSION);
     if (version < 0x206) {
         g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT,
-                    "kernel '%s' has boot protocol %u.%02u; at least 2.06 (Linux 2.6.22) is needed",
-                    path, version >> 8, version & 0xff);
+                    "kernel '%s' has boot protocol %u.%02u; at least 2.06 (Linux 2.6.22) is needed", path, version >> 8,
+                    version & 0xff);
         return false;
     }
     if (len < HDR_MIN_FILE) {
-        g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT,
-                    "kernel '%s' is truncated: it ends inside its header", path);
+        g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT, "kernel '%s' is truncated: it ends inside its header", path);
         return false;
     }
     if (!(file[HDR_LOADFLAGS] & LOADED_HIGH)) {
-        g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT, "kernel '%s' is a zImage; give a bzImage",
-                    path);
+        g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT, "kernel '%s' is a zImage; give a bzImage", path);
         return false;
     }
     if (version >= 0x20c && (get16(file + HDR_XLOADFLAGS) & XLF_KERNEL_64)) {
@@ -129,37 +126,34 @@ static bool linux_check(struct linux_image *image, const char *path, const uint8
     image->code_size = (uint32_t)(len - image->setup_size);
     image->load_addr = get32(file + HDR_CODE32_START);
     if (image->load_addr < MiB) {
-        g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT,
-                    "kernel '%s' wants to be loaded at %#x, below 1 MiB", path, image->load_addr);
+        g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT, "kernel '%s' wants to be loaded at %#x, below 1 MiB", path,
+                    image->load_addr);
         return false;
     }
     *end = (uint64_t)image->load_addr + image->code_size;
     if (version >= 0x20a) {
-        uint64_t unpacked = MAX(get64(file + HDR_PREF_ADDRESS), image->load_addr) +
-                            get32(file + HDR_INIT_SIZE);
+        uint64_t unpacked = MAX(get64(file + HDR_PREF_ADDRESS), image->load_addr) + get32(file + HDR_INIT_SIZE);
         *end = MAX(*end, unpacked);
     }
     if (*end > image->ram_size) {
         g_set_error(error, BOOT_ERROR, BOOT_ERROR_SPACE,
                     "kernel '%s' needs %llu MiB to start, the machine has %llu; give more with -m", path,
-                    (unsigned long long)((*end + MiB - 1) / MiB),
-                    (unsigned long long)(image->ram_size / MiB));
+                    (unsigned long long)((*end + MiB - 1) / MiB), (unsigned long long)(image->ram_size / MiB));
         return false;
     }
     size_t cmdline_max = get32(file + HDR_CMDLINE_SIZE);
     cmdline_max = MIN(cmdline_max, BOOT_LOW_END - BOOT_CMDLINE - 1);
     if (strlen(image->append) > cmdline_max) {
-        g_set_error(error, BOOT_ERROR, BOOT_ERROR_SPACE,
-                    "-append is %zu bytes long; this kernel takes %zu", strlen(image->append),
-                    cmdline_max);
+        g_set_error(error, BOOT_ERROR, BOOT_ERROR_SPACE, "-append is %zu bytes long; this kernel takes %zu",
+                    strlen(image->append), cmdline_max);
         return false;
     }
     return true;
 }
 
 /* The highest place below the kernel's own limit and the end of RAM. */
-static bool linux_place_initrd(struct linux_image *image, const char *path, uint32_t addr_max,
-                               uint64_t kernel_end, GError **error)
+static bool linux_place_initrd(struct linux_image *image, const char *path, uint32_t addr_max, uint64_t kernel_end,
+                               GError **error)
 {
     image->initrd = boot_map_file("initrd", path, error);
     if (!image->initrd)
@@ -168,17 +162,16 @@ static bool linux_place_initrd(struct linux_image *image, const char *path, uint
     uint64_t top = MIN(image->ram_size, (uint64_t)addr_max + 1);
     if (size > top || ((top - size) & ~(uint64_t)(PAGE_SIZE - 1)) < kernel_end) {
         g_set_error(error, BOOT_ERROR, BOOT_ERROR_SPACE,
-                    "initrd '%s' (%llu KiB) does not fit beside the kernel in %llu MiB; give more with -m",
-                    path, (unsigned long long)(size / KiB),
-                    (unsigned long long)(image->ram_size / MiB));
+                    "initrd '%s' (%llu KiB) does not fit beside the kernel in %llu MiB; give more with -m", path,
+                    (unsigned long long)(size / KiB), (unsigned long long)(image->ram_size / MiB));
         return false;
     }
     image->initrd_addr = (uint32_t)((top - size) & PAGE_MASK);
     return true;
 }
 
-struct linux_image *linux_image_new(const char *path, GMappedFile *kernel, const char *initrd,
-                                    const char *append, uint64_t ram_size, GError **error)
+struct linux_image *linux_image_new(const char *path, GMappedFile *kernel, const char *initrd, const char *append,
+                                    uint64_t ram_size, GError **error)
 {
     struct linux_image *image = g_new0(struct linux_image, 1);
     const uint8_t *file = (const uint8_t *)g_mapped_file_get_contents(kernel);
@@ -188,8 +181,7 @@ struct linux_image *linux_image_new(const char *path, GMappedFile *kernel, const
     image->append = g_strdup(append);
     image->ram_size = ram_size;
     if (!linux_check(image, path, file, g_mapped_file_get_length(kernel), &end, error) ||
-        (initrd &&
-         !linux_place_initrd(image, initrd, get32(file + HDR_INITRD_MAX), end, error))) {
+        (initrd && !linux_place_initrd(image, initrd, get32(file + HDR_INITRD_MAX), end, error))) {
         linux_image_free(image);
         return NULL;
     }
@@ -229,7 +221,7 @@ static void linux_fill_params(const struct linux_image *image, const struct e820
 
     memset(params, 0, PAGE_SIZE);
     memcpy(params + HDR_START, file + HDR_START, header_end - HDR_START);
-    params[HDR_LOADER_TYPE] = 0xff; /* no registered boot loader */
+    params[HDR_LOADER_TYPE] = 0xff;                         /* no registered boot loader */
     params[HDR_VID_MODE] = params[HDR_VID_MODE + 1] = 0xff; /* "normal" */
     put32(params + HDR_CMD_LINE_PTR, BOOT_CMDLINE);
     put32(params + HDR_CODE32_START, image->load_addr);

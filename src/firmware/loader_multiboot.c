@@ -10,13 +10,13 @@
 
 #include "mem.h"
 
-#define MB_MAGIC        0x1badb002u
-#define MB_BOOT_MAGIC   0x2badb002u
-#define MB_SEARCH       8192
-#define MB_MEMORY_INFO  0x00000002u
-#define MB_VIDEO_MODE   0x00000004u
-#define MB_AOUT_KLUDGE  0x00010000u
-#define MB_KNOWN_MUST   0x00000007u /* of bits 0 to 15, which a loader must understand */
+#define MB_MAGIC       0x1badb002u
+#define MB_BOOT_MAGIC  0x2badb002u
+#define MB_SEARCH      8192
+#define MB_MEMORY_INFO 0x00000002u
+#define MB_VIDEO_MODE  0x00000004u
+#define MB_AOUT_KLUDGE 0x00010000u
+#define MB_KNOWN_MUST  0x00000007u /* of bits 0 to 15, which a loader must understand */
 
 #define MBI_MEMORY  0x001u
 #define MBI_CMDLINE 0x004u
@@ -51,7 +51,7 @@ struct mb_segment {
 
 struct multiboot_image {
     GMappedFile *kernel;
-    GArray *segments; /* struct mb_segment */
+    GArray *segments;        /* struct mb_segment */
     GPtrArray *module_files; /* GMappedFile */
     GPtrArray *module_strings;
     GArray *module_addrs; /* uint32_t */
@@ -88,20 +88,18 @@ static bool segment_add(struct multiboot_image *image, const char *path, size_t 
     }
     if (addr + mem_size > image->ram_size) {
         g_set_error(error, BOOT_ERROR, BOOT_ERROR_SPACE,
-                    "kernel '%s' needs memory up to %llu MiB, the machine has %llu; give more with -m",
-                    path, (unsigned long long)((addr + mem_size + MiB - 1) / MiB),
+                    "kernel '%s' needs memory up to %llu MiB, the machine has %llu; give more with -m", path,
+                    (unsigned long long)((addr + mem_size + MiB - 1) / MiB),
                     (unsigned long long)(image->ram_size / MiB));
         return false;
     }
     /* What we hand over has its place, too; nobody links a kernel there. */
     if (addr < BOOT_LOW_END && addr + mem_size > BOOT_GDT) {
         g_set_error(error, BOOT_ERROR, BOOT_ERROR_SPACE,
-                    "kernel '%s' wants the memory at %#x, where the boot information goes", path,
-                    BOOT_GDT);
+                    "kernel '%s' wants the memory at %#x, where the boot information goes", path, BOOT_GDT);
         return false;
     }
-    struct mb_segment segment = {(uint32_t)offset, (uint32_t)file_size, (uint32_t)addr,
-                                 (uint32_t)mem_size};
+    struct mb_segment segment = {(uint32_t)offset, (uint32_t)file_size, (uint32_t)addr, (uint32_t)mem_size};
     g_array_append_val(image->segments, segment);
     return true;
 }
@@ -111,13 +109,12 @@ static bool multiboot_read_aout(struct multiboot_image *image, const char *path,
 {
     uint32_t before = header->header_addr - header->load_addr; /* bytes of the image before the header */
     if (header->header_addr < header->load_addr || before > (uint64_t)at) {
-        g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT,
-                    "kernel '%s' has a multiboot header that contradicts itself", path);
+        g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT, "kernel '%s' has a multiboot header that contradicts itself",
+                    path);
         return false;
     }
     uint64_t offset = (uint64_t)at - before;
-    uint64_t file_size = header->load_end_addr ? (uint64_t)header->load_end_addr - header->load_addr
-                                               : len - offset;
+    uint64_t file_size = header->load_end_addr ? (uint64_t)header->load_end_addr - header->load_addr : len - offset;
     uint64_t mem_size = file_size;
     if (header->bss_end_addr > header->load_addr)
         mem_size = MAX(mem_size, (uint64_t)header->bss_end_addr - header->load_addr);
@@ -125,14 +122,13 @@ static bool multiboot_read_aout(struct multiboot_image *image, const char *path,
     return segment_add(image, path, len, offset, file_size, header->load_addr, mem_size, error);
 }
 
-static bool multiboot_read_elf(struct multiboot_image *image, const char *path, const uint8_t *file,
-                               size_t len, GError **error)
+static bool multiboot_read_elf(struct multiboot_image *image, const char *path, const uint8_t *file, size_t len,
+                               GError **error)
 {
     Elf32_Ehdr ehdr;
     if (len < sizeof(ehdr) || memcmp(file, ELFMAG, SELFMAG) != 0) {
         g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT,
-                    "kernel '%s' has a multiboot header but is neither ELF nor gives load addresses",
-                    path);
+                    "kernel '%s' has a multiboot header but is neither ELF nor gives load addresses", path);
         return false;
     }
     memcpy(&ehdr, file, sizeof(ehdr));
@@ -143,8 +139,8 @@ static bool multiboot_read_elf(struct multiboot_image *image, const char *path, 
     }
     if (ehdr.e_phentsize != sizeof(Elf32_Phdr) || ehdr.e_phoff > len ||
         (len - ehdr.e_phoff) / sizeof(Elf32_Phdr) < ehdr.e_phnum) {
-        g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT,
-                    "kernel '%s' is truncated: its program headers are not there", path);
+        g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT, "kernel '%s' is truncated: its program headers are not there",
+                    path);
         return false;
     }
     image->entry = ehdr.e_entry;
@@ -153,8 +149,8 @@ static bool multiboot_read_elf(struct multiboot_image *image, const char *path, 
         memcpy(&phdr, file + ehdr.e_phoff + i * sizeof(phdr), sizeof(phdr));
         if (phdr.p_type != PT_LOAD || phdr.p_memsz == 0)
             continue;
-        if (!segment_add(image, path, len, phdr.p_offset, MIN(phdr.p_filesz, phdr.p_memsz), phdr.p_paddr,
-                         phdr.p_memsz, error))
+        if (!segment_add(image, path, len, phdr.p_offset, MIN(phdr.p_filesz, phdr.p_memsz), phdr.p_paddr, phdr.p_memsz,
+                         error))
             return false;
         /* A kernel linked high names its entry by virtual address. */
         if (ehdr.e_entry >= phdr.p_vaddr && ehdr.e_entry - phdr.p_vaddr < phdr.p_memsz)
@@ -222,8 +218,7 @@ static bool multiboot_read_modules(struct multiboot_image *image, const char *li
                 g_set_error(error, BOOT_ERROR, BOOT_ERROR_SPACE,
                             "initrd '%s' (%llu KiB) does not fit beside the kernel in %llu MiB; "
                             "give more with -m",
-                            path, (unsigned long long)(size / KiB),
-                            (unsigned long long)(image->ram_size / MiB));
+                            path, (unsigned long long)(size / KiB), (unsigned long long)(image->ram_size / MiB));
                 ok = false;
             }
         }
@@ -262,17 +257,15 @@ struct multiboot_image *multiboot_image_new(const char *path, GMappedFile *kerne
 
     bool ok = true;
     if (header.flags & 0xffff & ~MB_KNOWN_MUST) {
-        g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT,
-                    "kernel '%s' demands unknown multiboot features (flags %#x)", path, header.flags);
+        g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT, "kernel '%s' demands unknown multiboot features (flags %#x)",
+                    path, header.flags);
         ok = false;
     }
-    ok = ok && (header.flags & MB_AOUT_KLUDGE
-                    ? multiboot_read_aout(image, path, len, &header, at, error)
-                    : multiboot_read_elf(image, path, file, len, error));
+    ok = ok && (header.flags & MB_AOUT_KLUDGE ? multiboot_read_aout(image, path, len, &header, at, error)
+                                              : multiboot_read_elf(image, path, file, len, error));
     ok = ok && (!modules || multiboot_read_modules(image, modules, error));
     if (ok && multiboot_info_size(image) > BOOT_LOW_END - BOOT_PARAMS) {
-        g_set_error(error, BOOT_ERROR, BOOT_ERROR_SPACE,
-                    "-append and -initrd arguments take more than %u KiB",
+        g_set_error(error, BOOT_ERROR, BOOT_ERROR_SPACE, "-append and -initrd arguments take more than %u KiB",
                     (BOOT_LOW_END - BOOT_PARAMS) / 1024);
         ok = false;
     }

@@ -10,7 +10,8 @@ struct bios {
     size_t len;
 };
 
-/* Reads a ROM image for -bios, or takes our own when path is NULL: a multiple of 64 KiB, at most 16 MiB. False with *error. */
+/* Reads a ROM image for -bios, or takes our own when path is NULL: a multiple of 64 KiB, at most 16 MiB. False with
+ * *error. */
 bool bios_open(struct bios *bios, const char *path, GError **error);
 /* Puts it on the bus. */
 void bios_install(const struct bios *bios);

@@ -33,17 +33,19 @@ static const int allowed[] = {
     /* memory */
     CALL(munmap), CALL(mremap), CALL(madvise), CALL(brk), CALL(mincore), CALL(msync),
     /* what libraries ask */
-    CALL(getrandom), CALL(uname), CALL(sysinfo), CALL(getrusage), CALL(times), CALL(getuid), CALL(geteuid), CALL(getgid),
-    CALL(getegid), CALL(getppid)};
+    CALL(getrandom), CALL(uname), CALL(sysinfo), CALL(getrusage), CALL(times), CALL(getuid), CALL(geteuid),
+    CALL(getgid), CALL(getegid), CALL(getppid)};
 
 /* Nothing we do can be the reason for these. */
 static const int hostile[] = {
-    CALL(execve), CALL(execveat), CALL(ptrace), CALL(process_vm_readv), CALL(process_vm_writev), CALL(fork), CALL(vfork),
-    CALL(mount), CALL(umount2), CALL(pivot_root), CALL(chroot), CALL(unshare), CALL(setns), CALL(init_module),
-    CALL(finit_module), CALL(delete_module), CALL(kexec_load), CALL(bpf), CALL(perf_event_open), CALL(userfaultfd),
-    CALL(keyctl), CALL(add_key), CALL(request_key), CALL(setuid), CALL(setgid), CALL(setreuid), CALL(setregid),
-    CALL(setresuid), CALL(setresgid), CALL(setgroups), CALL(capset), CALL(personality), CALL(reboot), CALL(swapon),
-    CALL(open_by_handle_at), CALL(io_uring_setup), CALL(kcmp), CALL(pidfd_getfd), CALL(modify_ldt), CALL(iopl),
+    CALL(execve),         CALL(execveat),    CALL(ptrace),      CALL(process_vm_readv), CALL(process_vm_writev),
+    CALL(fork),           CALL(vfork),       CALL(mount),       CALL(umount2),          CALL(pivot_root),
+    CALL(chroot),         CALL(unshare),     CALL(setns),       CALL(init_module),      CALL(finit_module),
+    CALL(delete_module),  CALL(kexec_load),  CALL(bpf),         CALL(perf_event_open),  CALL(userfaultfd),
+    CALL(keyctl),         CALL(add_key),     CALL(request_key), CALL(setuid),           CALL(setgid),
+    CALL(setreuid),       CALL(setregid),    CALL(setresuid),   CALL(setresgid),        CALL(setgroups),
+    CALL(capset),         CALL(personality), CALL(reboot),      CALL(swapon),           CALL(open_by_handle_at),
+    CALL(io_uring_setup), CALL(kcmp),        CALL(pidfd_getfd), CALL(modify_ldt),       CALL(iopl),
     CALL(ioperm)};
 
 struct fence {
@@ -56,9 +58,8 @@ static void add(struct fence *fence, uint32_t action, int call, unsigned count, 
     if (fence->rc == 0)
         fence->rc = seccomp_rule_add_array(fence->filter, action, call, count, arg);
 }
-#define ALLOW(fence, call, ...)                                                                    \
-    add(fence, SCMP_ACT_ALLOW, CALL(call),                                                         \
-        sizeof((struct scmp_arg_cmp[]){__VA_ARGS__}) / sizeof(struct scmp_arg_cmp),                \
+#define ALLOW(fence, call, ...) \
+    add(fence, SCMP_ACT_ALLOW, CALL(call), sizeof((struct scmp_arg_cmp[]){__VA_ARGS__}) / sizeof(struct scmp_arg_cmp), \
         (struct scmp_arg_cmp[]){__VA_ARGS__})
 #define ALLOW_ANY(fence, call) add(fence, SCMP_ACT_ALLOW, CALL(call), 0, NULL)
 
@@ -106,8 +107,8 @@ static void allow_files(struct fence *fence, bool new_files)
 /* KVM's (and whatever else has its number); of the rest only what terminals and drives are asked. */
 static void allow_ioctls(struct fence *fence, bool kvm)
 {
-    static const unsigned long known[] = {TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ,
-                                          TIOCGPGRP, TCFLSH, FIONREAD, FIONBIO, BLKGETSIZE64, BLKSSZGET};
+    static const unsigned long known[] = {TCGETS, TCSETS,   TCSETSW, TCSETSF,      TIOCGWINSZ, TIOCGPGRP,
+                                          TCFLSH, FIONREAD, FIONBIO, BLKGETSIZE64, BLKSSZGET};
     for (unsigned i = 0; i < G_N_ELEMENTS(known); i++)
         ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, known[i]));
     if (kvm)
@@ -118,9 +119,10 @@ static void allow_ioctls(struct fence *fence, bool kvm)
  * its own (native/cell/stub.S). Whatever else might be started in this way would live inside of this fence, too. */
 static void allow_cells(struct fence *fence)
 {
-    static const unsigned traced[] = {PTRACE_TRACEME, PTRACE_CONT, PTRACE_GETREGS, PTRACE_SETREGS, PTRACE_GETFPREGS,
-                                      PTRACE_SETFPREGS, PTRACE_SETOPTIONS, PTRACE_GETSIGINFO, PTRACE_PEEKUSER,
-                                      PTRACE_POKEUSER, PTRACE_GETREGSET, PTRACE_SETREGSET, PTRACE_GETEVENTMSG};
+    static const unsigned traced[] = {PTRACE_TRACEME,    PTRACE_CONT,      PTRACE_GETREGS,    PTRACE_SETREGS,
+                                      PTRACE_GETFPREGS,  PTRACE_SETFPREGS, PTRACE_SETOPTIONS, PTRACE_GETSIGINFO,
+                                      PTRACE_PEEKUSER,   PTRACE_POKEUSER,  PTRACE_GETREGSET,  PTRACE_SETREGSET,
+                                      PTRACE_GETEVENTMSG};
     for (unsigned i = 0; i < G_N_ELEMENTS(traced); i++)
         ALLOW(fence, ptrace, SCMP_A0(SCMP_CMP_EQ, traced[i]));
     ALLOW(fence, execveat, SCMP_A4(SCMP_CMP_EQ, AT_EMPTY_PATH));
@@ -194,6 +196,7 @@ bool fence_enter(const struct fence_needs *needs, GError **error)
         fence.rc = seccomp_load(fence.filter);
     seccomp_release(fence.filter);
     if (fence.rc != 0)
-        g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(-fence.rc), "seccomp: %s", g_strerror(-fence.rc));
+        g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(-fence.rc), "seccomp: %s",
+                    g_strerror(-fence.rc));
     return fence.rc == 0;
 }

@@ -48,7 +48,7 @@ struct cell {
     bool last_known; /* regs and last_fpu are those of the runner's end */
     struct fxstate last_fpu;
     struct user_regs_struct regs;
-    int cpu[2];        /* of the host, where the runner and the manager are bound to; -1: nowhere yet */
+    int cpu[2];         /* of the host, where the runner and the manager are bound to; -1: nowhere yet */
     unsigned trap_back; /* how far behind the trapping instruction EIP is */
 };
 
@@ -238,8 +238,8 @@ static void give(struct cell *c, struct order order)
 
 void cell_map(struct cell *c, gla_t gla, uint64_t ram_offset, uint64_t len, int prot)
 {
-    give(c, (struct order){SYS_mmap, {gla, len, (uint64_t)prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, STUB_FD_RAM,
-                                      ram_offset}});
+    give(c, (struct order){SYS_mmap,
+                           {gla, len, (uint64_t)prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, STUB_FD_RAM, ram_offset}});
 }
 
 void cell_protect(struct cell *c, gla_t gla, uint64_t len, int prot)

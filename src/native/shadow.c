@@ -1,4 +1,5 @@
-/* Shadows of guest page directories: which one is present, and keeping it true (see shadow.h; Intel SDM vol. 3A, chapter 4). */
+/* Shadows of guest page directories: which one is present, and keeping it true (see shadow.h; Intel SDM vol. 3A,
+ * chapter 4). */
 #include "shadow_space.h"
 
 #include <sys/mman.h>

@@ -26,7 +26,8 @@ enum fill {
     FILL_FAULT,   /* the guest's tables refuse it; *error is the page-fault error code */
     FILL_EMULATE, /* MMIO, ROM, open bus, or a store to a page with translations */
 };
-/* What of the guest a mapping shows: all that the supervisor reaches, or what user code does, in a window or in a cell. */
+/* What of the guest a mapping shows: all that the supervisor reaches, or what user code does, in a window or in a cell.
+ */
 enum view { VIEW_SUPERVISOR, VIEW_USER, VIEW_CELL, VIEWS };
 #define WINDOWS 2 /* the views that are windows, as in bt->view */
 
@@ -37,8 +38,8 @@ enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint
 uint64_t shadow_page_number(gla_t gla);
 /* Another number after each sync of all of a space. */
 uint32_t shadow_epoch(void);
-/* The same without a fault having come, as the window's list does not name the page (EXIT_SITE). FILL_OK only if it does
- * by now. */
+/* The same without a fault having come, as the window's list does not name the page (EXIT_SITE). FILL_OK only if it
+ * does by now. */
 enum fill shadow_fill_site(struct bt *bt, uint32_t *error);
 
 /* code_page_fn and tr_protect_fn for the translator. */
@@ -51,8 +52,8 @@ struct cell *shadow_cell(const char **why);
 void shadow_cell_drop(void);
 /* An order of its manager failed: nothing is mapped in it. */
 void shadow_cell_drop_mappings(void);
-/* The runner faulted at gla, fetching the instruction at eip (execute) or not. True: mapped now, retry. False: the instruction is
- * for the interpreter, which raises what is to be raised. */
+/* The runner faulted at gla, fetching the instruction at eip (execute) or not. True: mapped now, retry. False: the
+ * instruction is for the interpreter, which raises what is to be raised. */
 bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute, uint32_t eip);
 /* guest_mem.code_written: translations and direct code of these bytes are void. */
 void shadow_code_written(void *opaque, gpa_t gpa, uint32_t len);

@@ -157,8 +157,8 @@ static void stretch_add(struct space *s, struct stretch *r, gla_t gla, gpa_t pag
     *r = (struct stretch){gla, page, 1, prot};
 }
 
-/* Takes entry k->j into the cell, executable if direct (see may_execute). k is complete and its page user RAM with the A
- * bit set. */
+/* Takes entry k->j into the cell, executable if direct (see may_execute). k is complete and its page user RAM with the
+ * A bit set. */
 static void take_page(struct space *s, struct ptcopy *c, const struct walk *k, gla_t gla, bool direct,
                       struct stretch *r)
 {

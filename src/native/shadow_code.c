@@ -160,8 +160,8 @@ void shadow_select(struct bt *bt)
         bt->slot[mode_slot_number(bt->mode)] =
             (struct mode_slot){.mode = bt->mode, .jtable = bt->jtable, .table = table};
     if (!(bt->mode & MODE_PROT) && bt->cs_limit == 0xffff) {
-        bt->cs_slot[bt->cpu.seg[SEG_CS].sel % CS_SLOTS] = (struct cs_slot){
-            .minus_base = -bt->cs_base, .minus_mode = -bt->mode, .jtable = bt->jtable, .table = table};
+        bt->cs_slot[bt->cpu.seg[SEG_CS].sel % CS_SLOTS] =
+            (struct cs_slot){.minus_base = -bt->cs_base, .minus_mode = -bt->mode, .jtable = bt->jtable, .table = table};
         bt->cs_slots_used = true;
     }
 }

@@ -99,8 +99,7 @@ void shadow_make_room(void)
 
 /* Maps, dropping other shadow_spaces while the host refuses (too many mappings, address-space limit). False
  * when it refuses even so: the access must be emulated. May have dropped the current space too. */
-bool shadow_map_or_evict(uint8_t *window, gla_t gla, uint64_t offset, uint64_t len, bool writable,
-                         bool populate)
+bool shadow_map_or_evict(uint8_t *window, gla_t gla, uint64_t offset, uint64_t len, bool writable, bool populate)
 {
     for (unsigned n = 0; n <= SPACES; n++) {
         if (window_map(window, gla, offset, len, writable, populate))

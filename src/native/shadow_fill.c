@@ -44,9 +44,7 @@ void space_use_entry(struct space *s, struct ptcopy *c, const struct walk *k, ui
 static uint8_t page_exception(gpa_t gpa)
 {
     uint8_t flags = mem_page_flags(gpa);
-    return flags & MEM_PAGE_MMIO                      ? MEM_PAGE_MMIO
-           : flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM) ? MEM_PAGE_ROM
-                                                    : 0;
+    return flags & MEM_PAGE_MMIO ? MEM_PAGE_MMIO : flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM) ? MEM_PAGE_ROM : 0;
 }
 
 /* Puts the protections of single pages into a large mapping. */
@@ -72,8 +70,7 @@ static enum fill fill_page(const struct space *s, const struct walk *k, unsigned
     return ok ? FILL_OK : FILL_EMULATE;
 }
 
-static enum fill fill_large(struct space *s, struct walk *k, unsigned view, gla_t gla, bool write,
-                            bool writable)
+static enum fill fill_large(struct space *s, struct walk *k, unsigned view, gla_t gla, bool write, bool writable)
 {
     gla_t base = gla & ~(gla_t)(pde_span(s) - 1);
     gpa_t gpa = large_gpa(s, k->pde);
@@ -112,8 +109,7 @@ static unsigned run_length(const struct space *s, const struct ptcopy *c, const 
     while (n < RUN_MAX && k->j + n < table_entries(s)) {
         uint64_t pte = entry_read(s, table + (k->j + n) * size);
         gpa_t page = k->page + n * PAGE_SIZE;
-        if (pte != k->pte + n * PAGE_SIZE || bit_test(c->mapped[view], k->j + n) ||
-            page >= guest_mem.ram_size ||
+        if (pte != k->pte + n * PAGE_SIZE || bit_test(c->mapped[view], k->j + n) || page >= guest_mem.ram_size ||
             (guest_mem.page_flags[page >> PAGE_SHIFT] & (MEM_PAGE_GUARDED | MEM_PAGE_ROM | MEM_PAGE_MMIO)))
             break;
         n++;
@@ -169,7 +165,7 @@ enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint
     bool already = bit_test(c->mapped[view], k.j);
     unsigned n = already || !(flags == 0 || flags == MEM_PAGE_DECODED) ? 1 : run_length(s, c, &k, view);
     if (!shadow_map_or_evict(s->window[view], gla & PAGE_MASK, mem_file_offset(k.page), (uint64_t)n << PAGE_SHIFT,
-                      writable, true))
+                             writable, true))
         return FILL_EMULATE;
     if (s->kind[k.i] != PDE_TABLE)
         return FILL_OK; /* the present space had to go as well: begin again */

@@ -34,8 +34,7 @@ void rmap_add(const struct space *s, enum view view, gla_t gla, gpa_t gpa)
         n = rmap_used++;
     assert_always(n);
     uint32_t *head = &rmap_head[gpa >> PAGE_SHIFT];
-    rmap_pool[n] = (struct rmap){
-        .next = *head, .where = where_of(s, view, gla)};
+    rmap_pool[n] = (struct rmap){.next = *head, .where = where_of(s, view, gla)};
     *head = n;
 }
 
@@ -90,8 +89,7 @@ void shadow_protect(gpa_t page)
                 continue;
             gla_t gla = entry_gla(s, d, 0) + (gla_t)(page - base);
             for (unsigned v = 0; v < WINDOWS; v++)
-                if ((s->large_mapped[d] & 4u << v) &&
-                    !window_protect(s->window[v], gla, PAGE_SIZE, false))
+                if ((s->large_mapped[d] & 4u << v) && !window_protect(s->window[v], gla, PAGE_SIZE, false))
                     window_unmap(s->window[v], gla, PAGE_SIZE);
         }
     }

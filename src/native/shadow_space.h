@@ -41,12 +41,12 @@ struct user_table {
 
 struct space {
     bool live;
-    uint32_t root;    /* CR3's address bits */
-    uint32_t config;  /* CONFIG_* it was filled under */
+    uint32_t root;   /* CR3's address bits */
+    uint32_t config; /* CONFIG_* it was filled under */
     uint64_t used_at;
     uint8_t *window[WINDOWS];
-    struct cell *cell;  /* NULL: none yet */
-    uint32_t serial;    /* another address space, another number */
+    struct cell *cell; /* NULL: none yet */
+    uint32_t serial;   /* another address space, another number */
     uint64_t pde[PDES];
     uint8_t kind[PDES];
     uint8_t large_mapped[PDES]; /* bit per window; bits 2, 3: mapped writable */

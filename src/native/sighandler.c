@@ -18,9 +18,9 @@
 #include "world.h"
 
 #define ALTSTACK_SIZE (256 * 1024)
-#define TRAP_DB 1
-#define TRAP_PF 14
-#define HOST_TF 0x100
+#define TRAP_DB       1
+#define TRAP_PF       14
+#define HOST_TF       0x100
 
 struct guest_fault guest_fault;
 

@@ -13,7 +13,7 @@
 #include "translator.h"
 
 #define DEFAULT_MAX_MAP_COUNT 65530
-#define MARGIN 4096 /* for the rest of the process */
+#define MARGIN                4096 /* for the rest of the process */
 
 static uint32_t limit = DEFAULT_MAX_MAP_COUNT - MARGIN;
 static int maps = -1;     /* /proc/self/maps: what is in it is read anew each time */
@@ -66,7 +66,8 @@ static void note(uint8_t *base, gla_t gla, uint64_t len, bool readable, bool wri
     if (pages == 1) {
         *r = readable;
         *w = writable;
-    } else if (len >= FORGET_AT_ONCE && !readable && madvise(base - WINDOW_WRITABLE, 2 * WINDOW_LIST, MADV_DONTNEED) == 0) {
+    } else if (len >= FORGET_AT_ONCE && !readable &&
+               madvise(base - WINDOW_WRITABLE, 2 * WINDOW_LIST, MADV_DONTNEED) == 0) {
         return; /* of all the window: where there is something still, one has to ask again */
     } else {
         memset(r, readable, pages);

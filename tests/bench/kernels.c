@@ -13,7 +13,7 @@
 #include <time.h>
 
 #define NOINLINE __attribute__((noinline, noclone))
-#define X87 __attribute__((target("fpmath=387")))
+#define X87      __attribute__((target("fpmath=387")))
 
 static uint32_t seed = 1;
 static uint32_t rnd(void)
@@ -81,16 +81,37 @@ static uint32_t k_switch(void)
     uint32_t a = 1, b = 2, c = 3, pc = 0;
     for (uint32_t n = 0; n < 30000000; n++) {
         switch (code[pc]) {
-        case 0: a += b; break;
-        case 1: b ^= c; break;
-        case 2: c += a >> 3; break;
-        case 3: a = a << 1 | a >> 31; break;
-        case 4: b -= a; break;
-        case 5: c ^= b << 5; break;
-        case 6: if (a & 1) b++; break;
-        case 7: c = c * 5 + 1; break;
-        case 8: a ^= c; break;
-        case 9: pc = (pc + 1 + (a & 3)) & 15; continue;
+        case 0:
+            a += b;
+            break;
+        case 1:
+            b ^= c;
+            break;
+        case 2:
+            c += a >> 3;
+            break;
+        case 3:
+            a = a << 1 | a >> 31;
+            break;
+        case 4:
+            b -= a;
+            break;
+        case 5:
+            c ^= b << 5;
+            break;
+        case 6:
+            if (a & 1)
+                b++;
+            break;
+        case 7:
+            c = c * 5 + 1;
+            break;
+        case 8:
+            a ^= c;
+            break;
+        case 9:
+            pc = (pc + 1 + (a & 3)) & 15;
+            continue;
         }
         pc = (pc + 1) & 15;
     }
@@ -146,9 +167,23 @@ static uint32_t k_sha(void)
         for (int i = 0; i < 64; i++) {
             uint32_t t1 = x + (ROR(e, 6) ^ ROR(e, 11) ^ ROR(e, 25)) + ((e & f) ^ (~e & g)) + k[i & 7] + w[i];
             uint32_t t2 = (ROR(a, 2) ^ ROR(a, 13) ^ ROR(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
-            x = g; g = f; f = e; e = d + t1; d = c; c = b; b = a; a = t1 + t2;
+            x = g;
+            g = f;
+            f = e;
+            e = d + t1;
+            d = c;
+            c = b;
+            b = a;
+            a = t1 + t2;
         }
-        h[0] += a; h[1] += b; h[2] += c; h[3] += d; h[4] += e; h[5] += f; h[6] += g; h[7] += x;
+        h[0] += a;
+        h[1] += b;
+        h[2] += c;
+        h[3] += d;
+        h[4] += e;
+        h[5] += f;
+        h[6] += g;
+        h[7] += x;
     }
     return h[0] ^ h[7];
 }
@@ -312,10 +347,10 @@ static uint32_t k_matrix_int(void)
 static NOINLINE X87 double nbody_x87(int steps)
 {
     static const double start[5][7] = {{0, 0, 0, 0, 0, 0, 39.47},
-                                 {4.84, -1.16, -.10, .606, 2.81, -.02, .037},
-                                 {8.34, 4.12, -.4, -1.01, 1.82, .008, .011},
-                                 {12.89, -15.11, -.22, 1.08, .868, -.01, .0017},
-                                 {15.37, -25.9, .179, .979, .594, -.034, .002}};
+                                       {4.84, -1.16, -.10, .606, 2.81, -.02, .037},
+                                       {8.34, 4.12, -.4, -1.01, 1.82, .008, .011},
+                                       {12.89, -15.11, -.22, 1.08, .868, -.01, .0017},
+                                       {15.37, -25.9, .179, .979, .594, -.034, .002}};
     double b[5][7];
     memcpy(b, start, sizeof b);
     for (int s = 0; s < steps; s++) {
@@ -393,14 +428,13 @@ struct shape {
 struct shape_ops {
     uint32_t (*area)(const struct shape *);
 };
-#define SHAPE(n)                                                                                   \
-    static NOINLINE uint32_t area##n(const struct shape *s)                                        \
-    {                                                                                              \
-        return s->x * n + (s->x >> n);                                                             \
-    }                                                                                              \
+#define SHAPE(n) \
+    static NOINLINE uint32_t area##n(const struct shape *s) \
+    { \
+        return s->x * n + (s->x >> n); \
+    } \
     static const struct shape_ops ops##n = {area##n};
-SHAPE(1) SHAPE(2) SHAPE(3) SHAPE(4)
-static uint32_t virtual_calls(int random)
+SHAPE(1) SHAPE(2) SHAPE(3) SHAPE(4) static uint32_t virtual_calls(int random)
 {
     static const struct shape_ops *const ops[] = {&ops1, &ops2, &ops3, &ops4};
     static struct shape shapes[1024];
@@ -422,28 +456,35 @@ static uint32_t k_virtual_random(void)
 }
 
 /* large code: 1024 functions, called in random order */
-#define BIG(n)                                                                                     \
-    static NOINLINE uint32_t big##n(uint32_t a, uint32_t b)                                        \
-    {                                                                                              \
-        uint32_t c = a * (0x##n | 1) + b;                                                          \
-        if (c & (1u << (0x##n & 15)))                                                              \
-            c ^= a << (0x##n % 7 + 1);                                                             \
-        else                                                                                       \
-            c -= b >> (0x##n % 5 + 1);                                                             \
-        for (uint32_t i = 0; i < 0x##n % 4; i++)                                                   \
-            c = c * 33 + (c >> (0x##n % 11 + 1));                                                  \
-        return c + (a > b ? a ^ c : b + c);                                                        \
+#define BIG(n) \
+    static NOINLINE uint32_t big##n(uint32_t a, uint32_t b) \
+    { \
+        uint32_t c = a * (0x##n | 1) + b; \
+        if (c & (1u << (0x##n & 15))) \
+            c ^= a << (0x##n % 7 + 1); \
+        else \
+            c -= b >> (0x##n % 5 + 1); \
+        for (uint32_t i = 0; i < 0x##n % 4; i++) \
+            c = c * 33 + (c >> (0x##n % 11 + 1)); \
+        return c + (a > b ? a ^ c : b + c); \
     }
+/* clang-format off */
 #define B1(p) BIG(p##0) BIG(p##1) BIG(p##2) BIG(p##3) BIG(p##4) BIG(p##5) BIG(p##6) BIG(p##7) BIG(p##8) \
     BIG(p##9) BIG(p##a) BIG(p##b) BIG(p##c) BIG(p##d) BIG(p##e) BIG(p##f)
 #define B2(p) B1(p##0) B1(p##1) B1(p##2) B1(p##3) B1(p##4) B1(p##5) B1(p##6) B1(p##7) B1(p##8) B1(p##9) \
     B1(p##a) B1(p##b) B1(p##c) B1(p##d) B1(p##e) B1(p##f)
-B2(1) B2(2) B2(3) B2(4)
+/* clang-format on */
+B2(1)
+B2(2)
+B2(3)
+B2(4)
 #define NAME(n) big##n,
+/* clang-format off */
 #define N1(p) NAME(p##0) NAME(p##1) NAME(p##2) NAME(p##3) NAME(p##4) NAME(p##5) NAME(p##6) NAME(p##7) \
     NAME(p##8) NAME(p##9) NAME(p##a) NAME(p##b) NAME(p##c) NAME(p##d) NAME(p##e) NAME(p##f)
 #define N2(p) N1(p##0) N1(p##1) N1(p##2) N1(p##3) N1(p##4) N1(p##5) N1(p##6) N1(p##7) N1(p##8) N1(p##9) \
     N1(p##a) N1(p##b) N1(p##c) N1(p##d) N1(p##e) N1(p##f)
+/* clang-format on */
 static uint32_t (*const big_table[])(uint32_t, uint32_t) = {N2(1) N2(2) N2(3) N2(4)};
 static uint32_t k_bigcode(void)
 {
@@ -460,11 +501,26 @@ static const struct {
     const char *name;
     uint32_t (*fn)(void);
 } kernels[] = {
-    {"fib", k_fib},           {"ack", k_ack},           {"queens", k_queens},   {"qsort", k_qsort},
-    {"switch", k_switch},     {"hash", k_hash},         {"crc", k_crc},         {"sha", k_sha},
-    {"lz", k_lz},             {"list", k_list},         {"bst", k_bst},         {"matrix_sse", k_matrix_sse},
-    {"matrix_x87", k_matrix_x87}, {"matrix_int", k_matrix_int}, {"nbody_x87", k_nbody}, {"trig", k_trig},
-    {"string", k_string},     {"memcpy", k_memcpy},     {"virtual", k_virtual}, {"virtual_random", k_virtual_random},
+    {"fib", k_fib},
+    {"ack", k_ack},
+    {"queens", k_queens},
+    {"qsort", k_qsort},
+    {"switch", k_switch},
+    {"hash", k_hash},
+    {"crc", k_crc},
+    {"sha", k_sha},
+    {"lz", k_lz},
+    {"list", k_list},
+    {"bst", k_bst},
+    {"matrix_sse", k_matrix_sse},
+    {"matrix_x87", k_matrix_x87},
+    {"matrix_int", k_matrix_int},
+    {"nbody_x87", k_nbody},
+    {"trig", k_trig},
+    {"string", k_string},
+    {"memcpy", k_memcpy},
+    {"virtual", k_virtual},
+    {"virtual_random", k_virtual_random},
     {"bigcode", k_bigcode},
 };
 

@@ -82,8 +82,8 @@ static int by_value(const void *a, const void *b)
 int main(int argc, char **argv)
 {
     static double result[4][MAX];
-    static const char *const name[4] = {"signal and back", "mapping of a page, contiguous", "mapping of a page, scattered",
-                                        "native page fault"};
+    static const char *const name[4] = {"signal and back", "mapping of a page, contiguous",
+                                        "mapping of a page, scattered", "native page fault"};
     int rounds = argc > 1 ? atoi(argv[1]) : 15;
     int fd = memfd_create("primitives", MFD_CLOEXEC);
     if (rounds < 1 || rounds > MAX || fd < 0 || ftruncate(fd, PAGES * PAGE) < 0) {

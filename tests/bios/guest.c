@@ -1,7 +1,7 @@
 /* What a BIOS has to do, asked of the one that runs: prints "ok NAME" or "not ok NAME" and a verdict on port E9h.
  *
- * The same image runs on our BIOS and on SeaBIOS, under Ringer and QEMU; run.py makes the media: every 512-byte sector of
- * the hard disk and 2048-byte sector of the CD begins with its number, as do the floppy's from 200 on.
+ * The same image runs on our BIOS and on SeaBIOS, under Ringer and QEMU; run.py makes the media: every 512-byte sector
+ * of the hard disk and 2048-byte sector of the CD begins with its number, as do the floppy's from 200 on.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,9 +11,9 @@
 #include "../../bios/lib/io.h"
 #include "../../bios/lib/regs.h"
 
-#define SEG 0x1000
+#define SEG    0x1000
 #define BUFFER 0x4000 /* segment of 64 KiB that nobody else uses, and the next ones */
-#define BDA 0x40
+#define BDA    0x40
 
 struct pm_regs {
     uint32_t eax, ebx, ecx, edx, esi, edi;
@@ -45,7 +45,7 @@ static void put(const char *text)
 static void put_hex(uint32_t value)
 {
     for (int shift = 28; shift >= 0; shift -= 4)
-        outb(0xe9, (uint8_t)"0123456789abcdef"[value >> shift & 15]);
+        outb(0xe9, (uint8_t) "0123456789abcdef"[value >> shift & 15]);
 }
 
 static void put_number(unsigned value)
@@ -189,8 +189,8 @@ static void test_system(void)
 {
     struct bregs r = fresh(0xc000);
     bios_int(0x15, &r);
-    check("int15.c0/configuration table", !carry(&r) && r.ah == 0 && peek16(r.es, r.bx) >= 8 &&
-                                              peek8(r.es, (uint16_t)(r.bx + 2)) == 0xfc);
+    check("int15.c0/configuration table",
+          !carry(&r) && r.ah == 0 && peek16(r.es, r.bx) >= 8 && peek8(r.es, (uint16_t)(r.bx + 2)) == 0xfc);
     check("int15.c0/feature byte: EBDA, RTC, second PIC", (peek8(r.es, (uint16_t)(r.bx + 5)) & 0x64) == 0x64);
     r = fresh(0xc100);
     bios_int(0x15, &r);
@@ -201,9 +201,10 @@ static void test_system(void)
     r = fresh(0xff00);
     bios_int(0x15, &r);
     check("int15.ff/unknown is 86h with carry", carry(&r) && r.ah == 0x86);
-    check("int15.ff/other registers as they were", (r.eax >> 16) == 0x1111 && r.ebx == 0x22220000 &&
-          r.ecx == 0x33330000 && r.edx == 0x44440000 && r.esi == 0x55550000 && r.edi == 0x66660000 &&
-          r.ebp == 0x77778888 && r.ds == SEG && r.es == SEG && r.fs == 0x1234 && r.gs == 0x5678);
+    check("int15.ff/other registers as they were",
+          (r.eax >> 16) == 0x1111 && r.ebx == 0x22220000 && r.ecx == 0x33330000 && r.edx == 0x44440000 &&
+              r.esi == 0x55550000 && r.edi == 0x66660000 && r.ebp == 0x77778888 && r.ds == SEG && r.es == SEG &&
+              r.fs == 0x1234 && r.gs == 0x5678);
 
     /* A20: with the gate closed, FFFF:10 is 0:0. */
     r = fresh(0x2403);
@@ -418,7 +419,8 @@ static void test_floppy(void)
 
     uint32_t eax = int_on_small_stack(0x13, 0x99990201, 0, 0x0a02, 0);
     (void)eax;
-    check_is("stack/INT 13h needs less than 128 bytes of it, floppy", int_on_small_stack(0x1a, 0, 0, 0, 0) == 0xffffffff, 0);
+    check_is("stack/INT 13h needs less than 128 bytes of it, floppy",
+             int_on_small_stack(0x1a, 0, 0, 0, 0) == 0xffffffff, 0);
 }
 
 /* Interrupts while the BIOS waits, whose handlers call the BIOS from another stack. Failed with FreeDOS: what the
@@ -439,8 +441,8 @@ static void test_stacks(void)
         clear_buffer();
         struct bregs r = chs(0x0209, 0, 10 + i, 1, 1);
         bios_int(0x13, &r);
-        good &= !carry(&r) && r.al == 9 && peek32(BUFFER, 0) == 378u + 36 * i &&
-                peek32(BUFFER, 8 * 512) == 386u + 36 * i;
+        good &=
+            !carry(&r) && r.al == 9 && peek32(BUFFER, 0) == 378u + 36 * i && peek32(BUFFER, 8 * 512) == 386u + 36 * i;
     }
     __asm__ volatile("cli");
     outb(0x43, 0x34);
@@ -450,7 +452,8 @@ static void test_stacks(void)
     poke32(0, 0x1c * 4, old_1c);
     __asm__ volatile("sti");
     check("int13.02/ticks on another stack in the middle", good && ticks() - start >= 10);
-    check("int08/every tick came back from another stack", count_08 >= ticks() - start - 1 && count_08 == count_1c_bios);
+    check("int08/every tick came back from another stack",
+          count_08 >= ticks() - start - 1 && count_08 == count_1c_bios);
 }
 
 static void make_dap(uint32_t lba_low, uint32_t lba_high, uint16_t count, uint16_t seg, uint16_t off)
@@ -593,9 +596,10 @@ static void test_hd(void)
     poke16(SEG, 0xf000, 30);
     r = extended(0x4800, 0x80);
     bios_int(0x13, &r);
-    check("int13.48/sectors and their size", !carry(&r) && peek32(SEG, 0xf010) == HD_SECTORS && peek32(SEG, 0xf014) == 0 &&
-                                                 peek16(SEG, 0xf018) == 512);
-    check("int13.48/physical geometry", peek32(SEG, 0xf004) == 80 && peek32(SEG, 0xf008) == 16 && peek32(SEG, 0xf00c) == 63);
+    check("int13.48/sectors and their size",
+          !carry(&r) && peek32(SEG, 0xf010) == HD_SECTORS && peek32(SEG, 0xf014) == 0 && peek16(SEG, 0xf018) == 512);
+    check("int13.48/physical geometry",
+          peek32(SEG, 0xf004) == 80 && peek32(SEG, 0xf008) == 16 && peek32(SEG, 0xf00c) == 63);
     uint16_t dpte = peek16(SEG, 0xf01a), dpte_seg = peek16(SEG, 0xf01c);
     uint8_t sum = 0;
     for (uint16_t i = 0; i < 16; i++)
@@ -605,8 +609,8 @@ static void test_hd(void)
     poke16(SEG, 0xf000, 66);
     r = extended(0x4800, 0x80);
     bios_int(0x13, &r);
-    check("int13.48/device path: PCI, ATA", !carry(&r) && peek16(SEG, 0xf01e) == 0xbedd && peek32(SEG, 0xf024) == 0x20494350 &&
-                                                peek16(SEG, 0xf028) == 0x5441);
+    check("int13.48/device path: PCI, ATA", !carry(&r) && peek16(SEG, 0xf01e) == 0xbedd &&
+                                                peek32(SEG, 0xf024) == 0x20494350 && peek16(SEG, 0xf028) == 0x5441);
     poke16(SEG, 0xf000, 10);
     r = extended(0x4800, 0x80);
     bios_int(0x13, &r);
@@ -614,7 +618,8 @@ static void test_hd(void)
 
     uint32_t table = peek32(0, 0x41 * 4);
     check("int41/disk table: cylinders, heads, sectors",
-          peek16((uint16_t)(table >> 16), (uint16_t)table) == 80 && peek8((uint16_t)(table >> 16), (uint16_t)(table + 2)) == 16 &&
+          peek16((uint16_t)(table >> 16), (uint16_t)table) == 80 &&
+              peek8((uint16_t)(table >> 16), (uint16_t)(table + 2)) == 16 &&
               peek8((uint16_t)(table >> 16), (uint16_t)(table + 14)) == 63);
 
     r = fresh(0xfe00);
@@ -849,8 +854,8 @@ static void test_mouse(void)
     inject(0xd3, 0x05);
     inject(0xd3, 0xfd);
     check("mouse/handler is called once with the packet", mouse_count == 1 && (mouse_seen[0] & 0xff) == 0x09 &&
-                                                              (mouse_seen[1] & 0xff) == 0x05 && (mouse_seen[2] & 0xff) == 0xfd &&
-                                                              mouse_seen[3] == 0);
+                                                              (mouse_seen[1] & 0xff) == 0x05 &&
+                                                              (mouse_seen[2] & 0xff) == 0xfd && mouse_seen[3] == 0);
     r = fresh(0xc200);
     r.bh = 0;
     bios_int(0x15, &r);
@@ -902,8 +907,8 @@ static void test_clock(void)
 
     r = fresh(0x0200);
     bios_int(0x1a, &r);
-    check("int1a.02/time", !carry(&r) && is_bcd(r.ch) && is_bcd(r.cl) && is_bcd(r.dh) && r.ch < 0x24 && r.cl < 0x60 &&
-                               r.dh < 0x60);
+    check("int1a.02/time",
+          !carry(&r) && is_bcd(r.ch) && is_bcd(r.cl) && is_bcd(r.dh) && r.ch < 0x24 && r.cl < 0x60 && r.dh < 0x60);
     r = fresh(0x0400);
     bios_int(0x1a, &r);
     check("int1a.04/date: run.py says 17 June 2026", !carry(&r) && r.cx == 0x2026 && r.dx == 0x0617);
@@ -1100,7 +1105,8 @@ static void test_pci(void)
     uint16_t len = peek16(BUFFER, 0);
     bool slot1 = false;
     for (uint16_t at = 0; at + 16 <= len; at = (uint16_t)(at + 16))
-        slot1 |= (peek8(BUFFER, (uint16_t)(0x100 + at + 1)) >> 3) == 1 && peek8(BUFFER, (uint16_t)(0x100 + at + 2)) == 0x60;
+        slot1 |=
+            (peek8(BUFFER, (uint16_t)(0x100 + at + 1)) >> 3) == 1 && peek8(BUFFER, (uint16_t)(0x100 + at + 2)) == 0x60;
     check("int1a.b10e/routing: slot 1 pin A is link 60h", !carry(&r) && len >= 16 && len % 16 == 0 && slot1);
     poke16(BUFFER, 0, 8);
     r = fresh(0xb10e);
@@ -1164,9 +1170,10 @@ static void test_v86(void)
     p = (struct pm_regs){.eax = 0xaaaa0203, .ebx = 0xbbbb0000, .ecx = 0xcccc0a05, .edx = 0xdddd0080};
     check_is("v86/disk read: no exception", v86_int(&p, 0x13), 0);
     uint32_t lba = (10u * 16 + 0) * 63 + 4;
-    check("v86/disk read", !(p.edi & 1) && (p.eax & 0xff00) == 0 && peek32(BUFFER, 0) == lba && peek32(BUFFER, 1024) == lba + 2);
-    check("v86/upper halves of registers", p.eax >> 16 == 0xaaaa && p.ebx >> 16 == 0xbbbb && p.ecx >> 16 == 0xcccc &&
-                                               p.edx >> 16 == 0xdddd);
+    check("v86/disk read",
+          !(p.edi & 1) && (p.eax & 0xff00) == 0 && peek32(BUFFER, 0) == lba && peek32(BUFFER, 1024) == lba + 2);
+    check("v86/upper halves of registers",
+          p.eax >> 16 == 0xaaaa && p.ebx >> 16 == 0xbbbb && p.ecx >> 16 == 0xcccc && p.edx >> 16 == 0xdddd);
     for (unsigned i = 0; i < 2; i++) {
         clear_buffer();
         p = (struct pm_regs){.eax = 0x0202, .ebx = 0, .ecx = 0x1e01, .edx = 0x0000};
@@ -1203,8 +1210,14 @@ static void test_protected(void)
     static const struct {
         uint32_t base;
         uint16_t limit, access;
-    } table[8] = {{0, 0, 0}, {BUFFER * 16, 0x3f, 0x9300}, {0, 0, 0x9300}, {SEG * 16, 0xffff, 0x9300},
-                  {BUFFER * 16, 0xffff, 0x9300}, {SEG * 16, 0xffff, 0x9300}, {SEG * 16, 0xffff, 0x9b00}, {0, 0, 0}};
+    } table[8] = {{0, 0, 0},
+                  {BUFFER * 16, 0x3f, 0x9300},
+                  {0, 0, 0x9300},
+                  {SEG * 16, 0xffff, 0x9300},
+                  {BUFFER * 16, 0xffff, 0x9300},
+                  {SEG * 16, 0xffff, 0x9300},
+                  {SEG * 16, 0xffff, 0x9b00},
+                  {0, 0, 0}};
     for (unsigned i = 0; i < 8; i++) {
         poke32(BUFFER, (uint16_t)(i * 8), table[i].limit | table[i].base << 16);
         poke32(BUFFER, (uint16_t)(i * 8 + 4), table[i].access | (table[i].base >> 16 & 0xff));
@@ -1238,10 +1251,11 @@ static void test_boot_cd(uint32_t boot_drive, unsigned medium)
     r = extended(0x4b01, boot_drive & 0xff);
     bios_int(0x13, &r);
     check("int13.4b/status", !carry(&r) && r.ah == 0);
-    check("int13.4b/packet: size, medium, drive", peek8(SEG, 0xf000) == 0x13 && (peek8(SEG, 0xf001) & 15) == media[medium] &&
+    check("int13.4b/packet: size, medium, drive", peek8(SEG, 0xf000) == 0x13 &&
+                                                      (peek8(SEG, 0xf001) & 15) == media[medium] &&
                                                       peek8(SEG, 0xf002) == number[medium]);
-    check("int13.4b/packet: controller and device, image's block", peek8(SEG, 0xf003) == 1 && peek16(SEG, 0xf008) == 0 &&
-                                                                       peek32(SEG, 0xf004) == 20);
+    check("int13.4b/packet: controller and device, image's block",
+          peek8(SEG, 0xf003) == 1 && peek16(SEG, 0xf008) == 0 && peek32(SEG, 0xf004) == 20);
     if (medium == 3) {
         clear_buffer();
         make_dap(100, 0, 2, BUFFER, 0);
@@ -1266,8 +1280,8 @@ static void test_boot_cd(uint32_t boot_drive, unsigned medium)
     clear_buffer();
     r = chs(0x0203, drive, 10, 1, 3); /* begins and ends inside blocks of the CD */
     bios_int(0x13, &r);
-    check("cdboot/three sectors", !carry(&r) && peek32(BUFFER, 0) == 380 && peek32(BUFFER, 1024) == 382 &&
-                                      peek32(BUFFER, 1536) == 0xeeeeeeee);
+    check("cdboot/three sectors",
+          !carry(&r) && peek32(BUFFER, 0) == 380 && peek32(BUFFER, 1024) == 382 && peek32(BUFFER, 1536) == 0xeeeeeeee);
     r = chs(0x0301, drive, 10, 0, 1);
     bios_int(0x13, &r);
     check("cdboot/write-protected", carry(&r) && r.ah == 0x03);

@@ -6,7 +6,8 @@
 
 /* --- Disk geometry --- */
 
-static void put_partition(uint8_t *mbr, uint32_t start, uint32_t size, unsigned cylinder, unsigned head, unsigned sector)
+static void put_partition(uint8_t *mbr, uint32_t start, uint32_t size, unsigned cylinder, unsigned head,
+                          unsigned sector)
 {
     uint8_t *p = mbr + 446;
     memset(mbr, 0, 512);
@@ -137,8 +138,8 @@ static void test_letters(void)
 {
     g_assert_cmphex(keymap_translate(0x1e, false, 0), ==, 0x1e61);
     g_assert_cmphex(keymap_translate(0x1e, false, 0x01), ==, 0x1e41);
-    g_assert_cmphex(keymap_translate(0x1e, false, 0x40), ==, 0x1e41);      /* Caps Lock */
-    g_assert_cmphex(keymap_translate(0x1e, false, 0x42), ==, 0x1e61);      /* and shift */
+    g_assert_cmphex(keymap_translate(0x1e, false, 0x40), ==, 0x1e41); /* Caps Lock */
+    g_assert_cmphex(keymap_translate(0x1e, false, 0x42), ==, 0x1e61); /* and shift */
     g_assert_cmphex(keymap_translate(0x1e, false, 0x04), ==, 0x1e01);
     g_assert_cmphex(keymap_translate(0x1e, false, 0x08), ==, 0x1e00);
     static const char row[] = "qwertyuiop";

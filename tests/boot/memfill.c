@@ -49,8 +49,7 @@ static int check(const uint32_t *memory, uint32_t pages, uint32_t key, uint32_t 
         for (uint32_t i = 0; i < PAGE_WORDS; i++) {
             uint32_t want = (start + i * 0x9e3779b9u) ^ invert;
             if (word[i] != want) {
-                printf("memfill: key %08x, page %u of %u, word %u: %08x, not %08x\n", key, p, pages, i,
-                       word[i], want);
+                printf("memfill: key %08x, page %u of %u, word %u: %08x, not %08x\n", key, p, pages, i, word[i], want);
                 return 1;
             }
         }

@@ -19,9 +19,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PAGE 4096u
+#define PAGE  4096u
 #define FIRST 0x10000000u
-#define STEP (2 * PAGE)
+#define STEP  (2 * PAGE)
 
 enum rights { NONE, READ, WRITE };
 
@@ -92,8 +92,8 @@ static int bits(enum rights rights)
 
 static int map_page(struct page *page, uint32_t address)
 {
-    void *got = mmap(at(address), PAGE, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    void *got =
+        mmap(at(address), PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     if (got != at(address)) {
         perror("scatter: mmap");
         return 1;
@@ -236,8 +236,8 @@ int main(int argc, char **argv)
         return 2;
     }
     int ready[2], go[2];
-    struct result *results = mmap(NULL, processes * sizeof *results, PROT_READ | PROT_WRITE,
-                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct result *results =
+        mmap(NULL, processes * sizeof *results, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (results == MAP_FAILED || pipe(ready) || pipe(go)) {
         perror("scatter");
         return 1;
@@ -281,7 +281,7 @@ int main(int argc, char **argv)
     }
     if (bad)
         return 1;
-    printf("scatter: %u pages in %u processes, %u actions, %u faults, ok\n", processes * count, processes,
-           sum.actions, sum.faults);
+    printf("scatter: %u pages in %u processes, %u actions, %u faults, ok\n", processes * count, processes, sum.actions,
+           sum.faults);
     return 0;
 }

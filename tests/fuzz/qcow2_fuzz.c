@@ -102,8 +102,8 @@ static size_t seed_make(uint8_t *image, unsigned version, unsigned bits, unsigne
         put64(l2 + 8, 1); /* a zero cluster */
     uint8_t plain[4096];
     memset(plain, 0x5c, cluster);
-    z_stream stream = {.next_in = plain, .avail_in = cluster, .next_out = image + clusters * cluster,
-                       .avail_out = cluster};
+    z_stream stream = {
+        .next_in = plain, .avail_in = cluster, .next_out = image + clusters * cluster, .avail_out = cluster};
     deflateInit2(&stream, 9, Z_DEFLATED, -12, 9, Z_DEFAULT_STRATEGY);
     deflate(&stream, Z_FINISH);
     deflateEnd(&stream);
@@ -136,8 +136,8 @@ static size_t mutate(uint8_t *image, size_t len, unsigned bits)
             at = below((uint32_t)len);
             break;
         }
-        static const uint64_t values[] = {0, 1, 0x200, 0x1000, 0xffff, 1ull << 31, 1ull << 40, 1ull << 62, 1ull << 63,
-                                          ~0ull, 0x00fffffffffffe00ull};
+        static const uint64_t values[] = {
+            0, 1, 0x200, 0x1000, 0xffff, 1ull << 31, 1ull << 40, 1ull << 62, 1ull << 63, ~0ull, 0x00fffffffffffe00ull};
         switch (below(6)) {
         case 0:
             image[at] ^= (uint8_t)(1u << below(8));

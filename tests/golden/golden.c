@@ -32,8 +32,8 @@ static void no_protect(gpa_t page)
 
 static const char *tramp_name(uint64_t target)
 {
-    static const char *const name[] = {"chain", "interp", "lookup", "fpu", "stale", "gate", "site", "ret_slow", "jump",
-                                       "mode", "mode_flags", "cs"};
+    static const char *const name[] = {"chain", "interp",   "lookup", "fpu",  "stale",      "gate",
+                                       "site",  "ret_slow", "jump",   "mode", "mode_flags", "cs"};
     _Static_assert(G_N_ELEMENTS(name) == TRAMP_COUNT, "one name each");
     for (unsigned i = 0; i < TRAMP_COUNT; i++)
         if ((uintptr_t)tcache_tramp(i) == target)
@@ -146,8 +146,7 @@ int main(int argc, char **argv)
         bool code16 = g_str_has_prefix(name, ".case16.");
         if (!code16 && !g_str_has_prefix(name, ".case."))
             continue;
-        one_case(out, bt, strchr(name + 1, '.') + 1, (const uint8_t *)object + sh[i].sh_offset, sh[i].sh_size,
-                 code16);
+        one_case(out, bt, strchr(name + 1, '.') + 1, (const uint8_t *)object + sh[i].sh_offset, sh[i].sh_size, code16);
         cases++;
     }
     if (argc > 3 && !strcmp(argv[3], "--accept")) {

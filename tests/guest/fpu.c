@@ -88,8 +88,8 @@ static void test_cr0(void)
                 clts();
                 write_cr0(cr0);
                 scratch.mxcsr = 0x1f80;
-                check(s.vector == want && (want == VEC_DONE || s.eip == (uint32_t)cases[i].code),
-                      "%s: %s, ring %u", cases[i].name, names[mode], ring);
+                check(s.vector == want && (want == VEC_DONE || s.eip == (uint32_t)cases[i].code), "%s: %s, ring %u",
+                      cases[i].name, names[mode], ring);
             }
     fninit();
 }
@@ -128,7 +128,8 @@ static void test_lazy(void)
     for (unsigned i = 0; i < THREADS; i++) {
         fninit();
         __asm__ volatile("fldz; xorps %%xmm0, %%xmm0; xorps %%xmm2, %%xmm2; movaps %0, %%xmm1; movaps %1, %%xmm3"
-                         : : "m"(ones), "m"(ints));
+                         :
+                         : "m"(ones), "m"(ints));
         fxsave(&saved[i]);
     }
     owner = 0;
@@ -170,7 +171,8 @@ static void test_x87_errors(void)
 {
     struct state s;
     static const uint16_t unmasked = 0x360; /* IM, DM, ZM, OM, UM unmasked; not PM */
-    SNIPPET(code_zero, "fninit\n fldcw (%esi)\n fld1\n fldz\n fdivrp_here: fdivrp\n nop\n nop\n fdiv_wait: fwait\n nop");
+    SNIPPET(code_zero,
+            "fninit\n fldcw (%esi)\n fld1\n fldz\n fdivrp_here: fdivrp\n nop\n nop\n fdiv_wait: fwait\n nop");
     SNIPPET(code_next, "fninit\n fldcw (%esi)\n fld1\n fldz\n fdivrp\n movl $1, %ebx\n next_fpu: fld1");
     SNIPPET(code_stack, "fninit\n fldcw (%esi)\n fstp %st(0)\n stack_wait: fwait");
     SNIPPET(code_nowait, "fninit\n fldcw (%esi)\n fld1\n fldz\n fdivrp\n fnstsw %ax\n fnclex\n fwait");
@@ -273,8 +275,7 @@ static void test_fxsave(void)
     bool same = true;
     for (unsigned i = 0; i < 8; i++) /* the other six bytes of each are reserved */
         same = same && !memcmp(a.st[i], b.st[i], 10);
-    check(same && !memcmp(a.xmm, b.xmm, 128) && a.fsw == b.fsw && a.ftw == b.ftw,
-          "fxrstor: the state comes back");
+    check(same && !memcmp(a.xmm, b.xmm, 128) && a.fsw == b.fsw && a.ftw == b.ftw, "fxrstor: the state comes back");
     /* MMX aliases x87. */
     uint32_t low = 0x12345678;
     __asm__ volatile("movd %0, %%mm3" : : "r"(low));
@@ -305,7 +306,7 @@ static bool fpu_tick(struct trap *t)
     /* A handler that uses the FPU itself. */
     fxsave(&interrupted);
     fninit();
-    __asm__ volatile("fldpi; fldl2e; pcmpeqd %%xmm0, %%xmm0; pcmpeqd %%xmm1, %%xmm1; pcmpeqd %%xmm7, %%xmm7" : : );
+    __asm__ volatile("fldpi; fldl2e; pcmpeqd %%xmm0, %%xmm0; pcmpeqd %%xmm1, %%xmm1; pcmpeqd %%xmm7, %%xmm7" : :);
     fxrstor(&interrupted);
     ticks++;
     pic_eoi(0);
@@ -325,7 +326,9 @@ static void test_interrupts(void)
         __asm__ volatile("fldz; xorps %%xmm0, %%xmm0; movaps %3, %%xmm1; sti\n"
                          "1: fld1; faddp; addss %%xmm1, %%xmm0; decl %0; jnz 1b\n"
                          "cli; fistpl %1; cvtss2si %%xmm0, %2"
-                         : "+r"(n), "=m"(x87), "=&r"(sse) : "m"(ones) : "memory", "cc");
+                         : "+r"(n), "=m"(x87), "=&r"(sse)
+                         : "m"(ones)
+                         : "memory", "cc");
         wrong += x87 != 1000 || sse != 1000;
     }
     pic_mask(0);
@@ -337,7 +340,9 @@ static void test_interrupts(void)
     uint16_t cw = 0x0c7f, cw_back;
     uint32_t third;
     __asm__ volatile("fldcw %2; fld1; fadd %%st(0), %%st; fld1; fdivp; fld1; fadd %%st(0), %%st; fdivrp\n"
-                     "fistpl %0; fnstcw %1" : "=m"(third), "=m"(cw_back) : "m"(cw));
+                     "fistpl %0; fnstcw %1"
+                     : "=m"(third), "=m"(cw_back)
+                     : "m"(cw));
     check(cw_back == 0x0c7f, "control word keeps");
     fninit();
 }

@@ -279,7 +279,8 @@ static void others(void)
         static const struct {
             uint32_t sel, at, vector;
             const char *name;
-        } way[] = {{SEL_C | 3, 32, VEC_DONE, "without end"}, {SEL_A | 3, 32, EXC_GP, "too short"}, {0, 0, EXC_GP, "null"}};
+        } way[] = {
+            {SEL_C | 3, 32, VEC_DONE, "without end"}, {SEL_A | 3, 32, EXC_GP, "too short"}, {0, 0, EXC_GP, "null"}};
         state_init(&s, 3, code_other_gs);
         s.eax = SEL_C | 3;
         s.edx = way[i % 3].sel;
@@ -313,8 +314,8 @@ SNIPPET(code_iret_same, "pushl %eax\n pushl %cs\n pushl $1f\n iret\n 1: pushfl\n
 
 static void test_iret_flags(void)
 {
-    static const uint32_t flags[] = {0x2, 0x2 | FL_CF, 0x2 | FL_OF | FL_DF, 0x2 | FL_AC, 0x2 | FL_IOPL3, 0x2 | FL_NT,
-                                     0x200002 /* ID */, 0x2};
+    static const uint32_t flags[] = {
+        0x2, 0x2 | FL_CF, 0x2 | FL_OF | FL_DF, 0x2 | FL_AC, 0x2 | FL_IOPL3, 0x2 | FL_NT, 0x200002 /* ID */, 0x2};
     for (unsigned i = 0; i < 3 * ARRAY_COUNT(flags); i++) {
         uint32_t f = flags[i % ARRAY_COUNT(flags)];
         struct state s;

@@ -1,7 +1,7 @@
-/* User code that tries to get out. Run directly on the CPU (-accel direct,always=on), code may jump to the host's 64-bit
- * selector 33h and is then an ordinary host program; nothing that it does there may have an effect. Each attempt would
- * leave a mark in its own memory if it succeeded, and ends in #GP for the guest. On other engines selector 33h is the
- * guest's own affair, with the same end. See ../boot/hostile.py and ../tools/mutants.py.
+/* User code that tries to get out. Run directly on the CPU (-accel direct,always=on), code may jump to the host's
+ * 64-bit selector 33h and is then an ordinary host program; nothing that it does there may have an effect. Each attempt
+ * would leave a mark in its own memory if it succeeded, and ends in #GP for the guest. On other engines selector 33h is
+ * the guest's own affair, with the same end. See ../boot/hostile.py and ../tools/mutants.py.
  *
  * The page scan lets no far return through, so the code hides: as constants of "movl $imm32, disp32(%ebx)", whose eight
  * free bytes are six of code and a jump over the next two.
@@ -9,7 +9,7 @@
 #include "guest.h"
 
 #define HIDE(a, b, c, d, e, f) ".byte 0xc7, 0x83, " #a ", " #b ", " #c ", " #d ", " #e ", " #f ", 0xeb, 0x02\n"
-#define NOPS 0x90, 0x90, 0x90
+#define NOPS                   0x90, 0x90, 0x90
 
 static uint32_t directory[1024] __attribute__((aligned(4096))), table[1024] __attribute__((aligned(4096)));
 static uint8_t user_code[4096] __attribute__((aligned(4096)));
@@ -24,8 +24,8 @@ static volatile uint32_t secret[1024] __attribute__((aligned(4096)));
 /* The mark, at [RDX + 0], becomes what is in EAX; then an end by #GP in either mode. */
 #define TELL HIDE(0x89, 0x02, 0x90, 0x90, 0x90, 0x90) HIDE(0xf4, 0x90, 0x90, 0x90, 0x90, 0x90)
 
-#define ATTEMPT(name, code)                                                                                  \
-    extern char name[], name##_64[], name##_end[];                                                           \
+#define ATTEMPT(name, code) \
+    extern char name[], name##_64[], name##_end[]; \
     __asm__(".pushsection .text\n" #name ":\n" TO_64 #name "_64:\n" code TELL #name "_end:\n.popsection\n")
 
 /* SYSCALL with number RAX and arguments RDI, RSI, as they were in 32-bit code. RDX must stay for the mark: so EBX
@@ -69,7 +69,8 @@ static void attempt(const char *name, const char *code, const char *code64, cons
     check_equal(user_data[2], MARK, name);
     check_equal(secret[0], SECRET, name);
 }
-#define TRY(which, name, ...) attempt(name, attempt_##which, attempt_##which##_64, attempt_##which##_end, (struct state){__VA_ARGS__})
+#define TRY(which, name, ...) \
+    attempt(name, attempt_##which, attempt_##which##_64, attempt_##which##_end, (struct state){__VA_ARGS__})
 
 static void paging_on(void)
 {

@@ -2,8 +2,8 @@
  * breakpoints, INT3, INTO, BOUND. Intel SDM vol. 3A, chapter 6; vol. 3B, chapter 17. */
 #include "guest.h"
 
-#define IRQ0 VEC_IRQ0
-#define IRQ8 (VEC_IRQ0 + 8)
+#define IRQ0   VEC_IRQ0
+#define IRQ8   (VEC_IRQ0 + 8)
 #define PIT_HZ 1193182u
 
 static volatile uint32_t ticks;
@@ -161,7 +161,10 @@ static void test_sti_shadow(void)
             __asm__ volatile("");
         __asm__ volatile(".pushsection .text.shadow,\"ax\"\n.balign 4\n"
                          "shadow_run: sti\nshadow_hlt: hlt\nshadow_after: cli\n ret\n.popsection\n"
-                         "call shadow_run" : : : "memory");
+                         "call shadow_run"
+                         :
+                         :
+                         : "memory");
         lost += ticks != before + 1;
     }
     cli();
@@ -231,7 +234,10 @@ static void test_ss_shadow(void)
                          "ss_loop: movl $500, %%ecx\n movl $0x10, %%eax\n"
                          "1: movl %%eax, %%ss\nss_after_mov: nop\n"
                          " pushl %%ss\n popl %%ss\nss_after_pop: nop\n loop 1b\n ret\n.popsection\n"
-                         "call ss_loop" : : : "eax", "ecx", "memory");
+                         "call ss_loop"
+                         :
+                         :
+                         : "eax", "ecx", "memory");
     while (ticks < 3)
         __asm__ volatile("" : : : "memory");
     cli();
@@ -313,8 +319,8 @@ static void test_nested(void)
 /* --- Long instructions and tight loops --- */
 
 #define COPY_BYTES (4u << 20)
-#define COPY_FROM 0x2000000u
-#define COPY_TO   0x3000000u
+#define COPY_FROM  0x2000000u
+#define COPY_TO    0x3000000u
 extern char copy_insn[], copy_insn_back[];
 static volatile unsigned copy_inside, copy_bad;
 
@@ -350,7 +356,10 @@ static void test_rep(void)
         __asm__ volatile(".pushsection .text.copy,\"ax\"\n"
                          "copy_run: cld\ncopy_insn: rep movsl\n ret\n"
                          "copy_run_back: std\ncopy_insn_back: rep movsb\n cld\n ret\n.popsection\n"
-                         "call copy_run" : "+S"(a), "+D"(b), "+c"(c) : : "memory");
+                         "call copy_run"
+                         : "+S"(a), "+D"(b), "+c"(c)
+                         :
+                         : "memory");
         wrong += a != COPY_FROM + COPY_BYTES || b != COPY_TO + COPY_BYTES || c != 0;
         wrong += memcmp(from, to, COPY_BYTES) != 0;
         if (round % 4 == 3) {
@@ -380,9 +389,9 @@ static bool loop_tick(struct trap *t)
     return true;
 }
 
-#define TIGHT(name, body)                                                                          \
-    extern char name[], name##_end[], name##_out[];                                                \
-    __asm__(".pushsection .text.snippet,\"ax\"\n" #name ":\n" body "\n" #name "_end: nop\n" #name      \
+#define TIGHT(name, body) \
+    extern char name[], name##_end[], name##_out[]; \
+    __asm__(".pushsection .text.snippet,\"ax\"\n" #name ":\n" body "\n" #name "_end: nop\n" #name \
             "_out: movl %ebx, %esp\n ret\n.popsection\n");
 TIGHT(tight_jmp, "jmp tight_jmp")
 TIGHT(tight_jmp_far, ".byte 0xe9\n.long -5")
@@ -426,8 +435,11 @@ static void test_tight(void)
         loop_ticks = 0;
         timer_on(1000, loop_tick);
         /* A loop left in its middle leaves its stack behind; and ring 3 cannot hold interrupts off. */
-        __asm__ volatile("movl %%esp, %%ebp\n pushl $1f\n movl %%esp, %%ebx\n sti\n jmp *%0\n 1:\n movl %%ebp, %%esp\n cli"
-                         : : "r"(loops[i].from) : "eax", "ebx", "ecx", "edx", "edi", "ebp", "memory", "cc");
+        __asm__ volatile(
+            "movl %%esp, %%ebp\n pushl $1f\n movl %%esp, %%ebx\n sti\n jmp *%0\n 1:\n movl %%ebp, %%esp\n cli"
+            :
+            : "r"(loops[i].from)
+            : "eax", "ebx", "ecx", "edx", "edi", "ebp", "memory", "cc");
         timer_off();
         check(loop_ticks >= 5, "tight loop: %s", loops[i].name);
     }
@@ -524,10 +536,18 @@ static inline void write_dr7(uint32_t v)
 static inline void write_dr(unsigned n, const void *at)
 {
     switch (n) {
-    case 0: __asm__ volatile("movl %0, %%dr0" : : "r"(at)); break;
-    case 1: __asm__ volatile("movl %0, %%dr1" : : "r"(at)); break;
-    case 2: __asm__ volatile("movl %0, %%dr2" : : "r"(at)); break;
-    default: __asm__ volatile("movl %0, %%dr3" : : "r"(at)); break;
+    case 0:
+        __asm__ volatile("movl %0, %%dr0" : : "r"(at));
+        break;
+    case 1:
+        __asm__ volatile("movl %0, %%dr1" : : "r"(at));
+        break;
+    case 2:
+        __asm__ volatile("movl %0, %%dr2" : : "r"(at));
+        break;
+    default:
+        __asm__ volatile("movl %0, %%dr3" : : "r"(at));
+        break;
     }
 }
 

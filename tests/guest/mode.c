@@ -3,128 +3,131 @@
 #include "guest.h"
 
 enum {
-    SEL_C16 = GDT_FREE, SEL_D16 = GDT_FREE + 8, /* over the blob, ring 0 */
-    SEL_U16 = GDT_FREE + 16, SEL_UD16 = GDT_FREE + 24, /* 64 KiB at seg64, ring 3 */
+    SEL_C16 = GDT_FREE,
+    SEL_D16 = GDT_FREE + 8, /* over the blob, ring 0 */
+    SEL_U16 = GDT_FREE + 16,
+    SEL_UD16 = GDT_FREE + 24, /* 64 KiB at seg64, ring 3 */
 };
 _Static_assert(SEL_C16 == 0x50 && SEL_D16 == 0x58 && SEL_U16 == 0x60 && SEL_UD16 == 0x68, "in the snippets");
 
-#define BLOB 0x8000u
+#define BLOB     0x8000u
 #define BLOB_SEG "0x800"
 static uint8_t seg64[65536 + 16] __attribute__((aligned(16)));
 
 /* Everything here runs at BLOB, in segment 800h: offsets count from blob. */
 extern char blob[], blob_end[], blob_results[];
 extern char real_run[];
-__asm__(".pushsection .data.blob,\"aw\"\n.balign 16\nblob:\n"
-        /* From flat 32-bit protected mode to real mode and back. */
-        "real_run: pushal\n movl %esp, blob_esp-blob+0x8000\n sidt blob_idt-blob+0x8000\n sgdt blob_gdt-blob+0x8000\n"
-        " ljmp $0x50, $(1f-blob)\n"
-        ".code16\n"
-        "1: movw $0x58, %ax\n movw %ax, %ss\n movw %ax, %ds\n movw %ax, %es\n movw %ax, %fs\n movw %ax, %gs\n"
-        /* Unreal: FS keeps a limit of 4 GiB. */
-        " movw $0x10, %ax\n movw %ax, %fs\n"
-        " lidtl %cs:(blob_ivt-blob)\n"
-        " movl %cr0, %eax\n andb $0xfe, %al\n movl %eax, %cr0\n"
-        " ljmp $" BLOB_SEG ", $(2f-blob)\n"
-        "2: movw %cs, %ax\n movw %ax, %ds\n movw %ax, %es\n movw $0, %ax\n movw %ax, %fs\n movw %ax, %gs\n"
-        " movw $0x1000, %ax\n movw %ax, %ss\n movl $0xf000, %esp\n"
-        " call real_tests\n"
-        " cli\n lgdtl %cs:(blob_gdt-blob)\n lidtl %cs:(blob_idt-blob)\n"
-        " movl %cr0, %eax\n orb $1, %al\n movl %eax, %cr0\n"
-        " ljmpl $0x08, $(3f-blob+0x8000)\n"
-        ".code32\n"
-        "3: movw $0x10, %ax\n movw %ax, %ds\n movw %ax, %es\n movw %ax, %fs\n movw %ax, %gs\n movw %ax, %ss\n"
-        " movl blob_esp-blob+0x8000, %esp\n popal\n ret\n"
-        ".code16\n"
-        ".macro R n, reg\n movl \\reg, %cs:(blob_results-blob+4*\\n)\n .endm\n"
-        "real_tests:\n"
-        /* 0, 1: segment arithmetic */
-        " movw $0x2345, %ax\n movw %ax, %es\n movl $0xcafe0001, %es:(0x10)\n"
-        " movw $0x2346, %ax\n movw %ax, %es\n movl %es:(0), %eax\n R 0, %eax\n"
-        " movw $0x2000, %ax\n movw %ax, %es\n movl %es:(0x3460), %eax\n R 1, %eax\n"
-        /* 2: INT and IRET; 3: flags inside; 4: CS:IP pushed */
-        " xorw %ax, %ax\n movw %ax, %es\n movw $(real_int-blob), %es:(4*0x60)\n movw %cs, %es:(4*0x60+2)\n"
-        " movw $(real_de-blob), %es:(0)\n movw %cs, %es:(2)\n movw $(real_gp-blob), %es:(4*13)\n movw %cs, %es:(4*13+2)\n"
-        " xorl %ebx, %ebx\n pushw $0x0203\n popfw\n int $0x60\n"
-        "real_after_int: pushfw\n cli\n popw %cx\n movzwl %cx, %ecx\n R 2, %ebx\n R 5, %ecx\n"
-        /* 6: BX+SI wraps at 64 KiB; 7: with 32-bit addressing and small registers */
-        " movw $0x2000, %ax\n movw %ax, %es\n movl $0x11223344, %es:(0x1)\n"
-        " movw $0xffff, %bx\n movw $2, %si\n movl %es:(%bx,%si), %eax\n R 6, %eax\n"
-        " movl $1, %ebx\n movl %es:(%ebx), %eax\n R 7, %eax\n"
-        /* 8: PUSH wraps from SP = 0 */
-        " movw %sp, %bp\n xorw %sp, %sp\n pushw $0x7788\n movzwl %sp, %eax\n movw %bp, %sp\n R 8, %eax\n"
-        " movzwl %ss:(0xfffe), %eax\n R 9, %eax\n"
-        /* 10, 11: far call and return, with and without parameters */
-        " movl $5, %eax\n lcall $" BLOB_SEG ", $(real_far-blob)\n R 10, %eax\n"
-        " movw %sp, %bp\n pushw $1\n pushw $2\n lcall *%cs:(real_far_ptr-blob)\n subw %sp, %bp\n movzwl %bp, %eax\n"
-        " R 11, %eax\n"
-        /* 12: unreal mode */
-        " movl $0x2000000, %esi\n movl $0x600df00d, %fs:(%esi)\n movl %fs:(%esi), %eax\n R 12, %eax\n"
-        /* 13: 386 instructions in 16-bit code */
-        " movl $0x12345678, %eax\n pushal\n popal\n bswap %eax\n movzbl %al, %eax\n shll $20, %eax\n R 13, %eax\n"
-        /* 14: REP MOVSB wraps SI; 15: SI after */
-        " movw $0x2000, %ax\n movw %ax, %ds\n movw $0x3000, %ax\n movw %ax, %es\n"
-        " movb $0xa1, (0xfffe)\n movb $0xa2, (0xffff)\n movb $0xa3, (0)\n movb $0xa4, (1)\n"
-        " movl $0x5555fffe, %esi\n movl $0x66660100, %edi\n movl $0x77770004, %ecx\n cld\n rep movsb\n"
-        " movl %es:(0x100), %eax\n R 14, %eax\n R 15, %esi\n R 16, %ecx\n"
-        " movw %cs, %ax\n movw %ax, %ds\n"
-        /* 17: divide error comes as a fault with the address of the DIV; 18: what was there */
-        " xorl %ebx, %ebx\n xorw %cx, %cx\n"
-        "real_div: divw %cx\n R 17, %ebx\n"
-        /* 18: LOOP counts CX or ECX */
-        " movl $0x10003, %ecx\n xorl %eax, %eax\n"
-        "1: incl %eax\n loop 1b\n R 18, %eax\n R 19, %ecx\n"
-        " movl $3, %ecx\n xorl %eax, %eax\n"
-        "1: incl %eax\n .byte 0x67, 0xe2, 1b-.-1\n R 20, %eax\n"
-        " movl $0x10000, %ecx\n xorl %eax, %eax\n jcxz 1f\n incl %eax\n 1: R 21, %eax\n"
-        /* 22: JMP across the end of the segment: IP wraps */
-        " movl $0x9090c390, %cs:(0xfff0)\n movl $1, %eax\n movw $0xfff0, %bx\n call *%bx\n movl $2, %eax\n R 22, %eax\n"
-        /* 23: SMSW, 24: CS base after a far jump with a 32-bit offset */
-        " smsw %ax\n movzwl %ax, %eax\n andl $1, %eax\n R 23, %eax\n"
-        " ljmpl $" BLOB_SEG ", $(1f-blob)\n 1: movl $24, %eax\n R 24, %eax\n"
-        /* 25, 26: A20 by port 92h */
-        " movw $0xffff, %ax\n movw %ax, %es\n xorw %ax, %ax\n movw %ax, %gs\n"
-        " movl $0x11111111, %gs:(0x500)\n inb $0x92, %al\n orb $2, %al\n andb $0xfe, %al\n outb %al, $0x92\n"
-        " movl %es:(0x510), %ecx\n movl $0x22222222, %es:(0x510)\n movl %gs:(0x500), %edx\n R 25, %edx\n"
-        " andb $0xfc, %al\n outb %al, $0x92\n movl %es:(0x510), %edx\n R 26, %edx\n"
-        " movl $0x33333333, %es:(0x510)\n movl %gs:(0x500), %edx\n R 27, %edx\n"
-        " orb $2, %al\n outb %al, $0x92\n movl %es:(0x510), %edx\n R 28, %edx\n movl %ecx, %es:(0x510)\n"
-        /* 29: an access across the end of the segment raises vector 13 */
-        " movl $0, %ebx\n movw $0xffff, %si\n"
-        "real_cross: movw (%si), %ax\n R 29, %ebx\n"
-        " ret\n"
-        "real_int: movw %sp, %bp\n pushfw\n popw %cx\n movzwl %cx, %ecx\n R 3, %ecx\n movl (%bp), %ecx\n R 4, %ecx\n"
-        " movl $0x60, %ebx\n iretw\n"
-        "real_de: movw %sp, %bp\n movl $1, %ebx\n cmpw $(real_div-blob), (%bp)\n jne 1f\n movl $2, %ebx\n"
-        "1: addw $2, (%bp)\n iretw\n"
-        "real_gp: movw %sp, %bp\n movl $1, %ebx\n cmpw $(real_cross-blob), (%bp)\n jne 1f\n movl $2, %ebx\n"
-        "1: addw $2, (%bp)\n iretw\n"
-        "real_far: addl $6, %eax\n lretw\n"
-        "real_far2: lretw $4\n"
-        "real_far_ptr: .word (real_far2-blob), " BLOB_SEG "\n"
-        ".balign 4\n"
-        "blob_esp: .long 0\n blob_idt: .space 8\n blob_gdt: .space 8\n blob_ivt: .word 0x3ff\n .long 0\n"
-        ".balign 4\n blob_results: .space 4*32\n"
+__asm__(
+    ".pushsection .data.blob,\"aw\"\n.balign 16\nblob:\n"
+    /* From flat 32-bit protected mode to real mode and back. */
+    "real_run: pushal\n movl %esp, blob_esp-blob+0x8000\n sidt blob_idt-blob+0x8000\n sgdt blob_gdt-blob+0x8000\n"
+    " ljmp $0x50, $(1f-blob)\n"
+    ".code16\n"
+    "1: movw $0x58, %ax\n movw %ax, %ss\n movw %ax, %ds\n movw %ax, %es\n movw %ax, %fs\n movw %ax, %gs\n"
+    /* Unreal: FS keeps a limit of 4 GiB. */
+    " movw $0x10, %ax\n movw %ax, %fs\n"
+    " lidtl %cs:(blob_ivt-blob)\n"
+    " movl %cr0, %eax\n andb $0xfe, %al\n movl %eax, %cr0\n"
+    " ljmp $" BLOB_SEG ", $(2f-blob)\n"
+    "2: movw %cs, %ax\n movw %ax, %ds\n movw %ax, %es\n movw $0, %ax\n movw %ax, %fs\n movw %ax, %gs\n"
+    " movw $0x1000, %ax\n movw %ax, %ss\n movl $0xf000, %esp\n"
+    " call real_tests\n"
+    " cli\n lgdtl %cs:(blob_gdt-blob)\n lidtl %cs:(blob_idt-blob)\n"
+    " movl %cr0, %eax\n orb $1, %al\n movl %eax, %cr0\n"
+    " ljmpl $0x08, $(3f-blob+0x8000)\n"
+    ".code32\n"
+    "3: movw $0x10, %ax\n movw %ax, %ds\n movw %ax, %es\n movw %ax, %fs\n movw %ax, %gs\n movw %ax, %ss\n"
+    " movl blob_esp-blob+0x8000, %esp\n popal\n ret\n"
+    ".code16\n"
+    ".macro R n, reg\n movl \\reg, %cs:(blob_results-blob+4*\\n)\n .endm\n"
+    "real_tests:\n"
+    /* 0, 1: segment arithmetic */
+    " movw $0x2345, %ax\n movw %ax, %es\n movl $0xcafe0001, %es:(0x10)\n"
+    " movw $0x2346, %ax\n movw %ax, %es\n movl %es:(0), %eax\n R 0, %eax\n"
+    " movw $0x2000, %ax\n movw %ax, %es\n movl %es:(0x3460), %eax\n R 1, %eax\n"
+    /* 2: INT and IRET; 3: flags inside; 4: CS:IP pushed */
+    " xorw %ax, %ax\n movw %ax, %es\n movw $(real_int-blob), %es:(4*0x60)\n movw %cs, %es:(4*0x60+2)\n"
+    " movw $(real_de-blob), %es:(0)\n movw %cs, %es:(2)\n movw $(real_gp-blob), %es:(4*13)\n movw %cs, %es:(4*13+2)\n"
+    " xorl %ebx, %ebx\n pushw $0x0203\n popfw\n int $0x60\n"
+    "real_after_int: pushfw\n cli\n popw %cx\n movzwl %cx, %ecx\n R 2, %ebx\n R 5, %ecx\n"
+    /* 6: BX+SI wraps at 64 KiB; 7: with 32-bit addressing and small registers */
+    " movw $0x2000, %ax\n movw %ax, %es\n movl $0x11223344, %es:(0x1)\n"
+    " movw $0xffff, %bx\n movw $2, %si\n movl %es:(%bx,%si), %eax\n R 6, %eax\n"
+    " movl $1, %ebx\n movl %es:(%ebx), %eax\n R 7, %eax\n"
+    /* 8: PUSH wraps from SP = 0 */
+    " movw %sp, %bp\n xorw %sp, %sp\n pushw $0x7788\n movzwl %sp, %eax\n movw %bp, %sp\n R 8, %eax\n"
+    " movzwl %ss:(0xfffe), %eax\n R 9, %eax\n"
+    /* 10, 11: far call and return, with and without parameters */
+    " movl $5, %eax\n lcall $" BLOB_SEG ", $(real_far-blob)\n R 10, %eax\n"
+    " movw %sp, %bp\n pushw $1\n pushw $2\n lcall *%cs:(real_far_ptr-blob)\n subw %sp, %bp\n movzwl %bp, %eax\n"
+    " R 11, %eax\n"
+    /* 12: unreal mode */
+    " movl $0x2000000, %esi\n movl $0x600df00d, %fs:(%esi)\n movl %fs:(%esi), %eax\n R 12, %eax\n"
+    /* 13: 386 instructions in 16-bit code */
+    " movl $0x12345678, %eax\n pushal\n popal\n bswap %eax\n movzbl %al, %eax\n shll $20, %eax\n R 13, %eax\n"
+    /* 14: REP MOVSB wraps SI; 15: SI after */
+    " movw $0x2000, %ax\n movw %ax, %ds\n movw $0x3000, %ax\n movw %ax, %es\n"
+    " movb $0xa1, (0xfffe)\n movb $0xa2, (0xffff)\n movb $0xa3, (0)\n movb $0xa4, (1)\n"
+    " movl $0x5555fffe, %esi\n movl $0x66660100, %edi\n movl $0x77770004, %ecx\n cld\n rep movsb\n"
+    " movl %es:(0x100), %eax\n R 14, %eax\n R 15, %esi\n R 16, %ecx\n"
+    " movw %cs, %ax\n movw %ax, %ds\n"
+    /* 17: divide error comes as a fault with the address of the DIV; 18: what was there */
+    " xorl %ebx, %ebx\n xorw %cx, %cx\n"
+    "real_div: divw %cx\n R 17, %ebx\n"
+    /* 18: LOOP counts CX or ECX */
+    " movl $0x10003, %ecx\n xorl %eax, %eax\n"
+    "1: incl %eax\n loop 1b\n R 18, %eax\n R 19, %ecx\n"
+    " movl $3, %ecx\n xorl %eax, %eax\n"
+    "1: incl %eax\n .byte 0x67, 0xe2, 1b-.-1\n R 20, %eax\n"
+    " movl $0x10000, %ecx\n xorl %eax, %eax\n jcxz 1f\n incl %eax\n 1: R 21, %eax\n"
+    /* 22: JMP across the end of the segment: IP wraps */
+    " movl $0x9090c390, %cs:(0xfff0)\n movl $1, %eax\n movw $0xfff0, %bx\n call *%bx\n movl $2, %eax\n R 22, %eax\n"
+    /* 23: SMSW, 24: CS base after a far jump with a 32-bit offset */
+    " smsw %ax\n movzwl %ax, %eax\n andl $1, %eax\n R 23, %eax\n"
+    " ljmpl $" BLOB_SEG ", $(1f-blob)\n 1: movl $24, %eax\n R 24, %eax\n"
+    /* 25, 26: A20 by port 92h */
+    " movw $0xffff, %ax\n movw %ax, %es\n xorw %ax, %ax\n movw %ax, %gs\n"
+    " movl $0x11111111, %gs:(0x500)\n inb $0x92, %al\n orb $2, %al\n andb $0xfe, %al\n outb %al, $0x92\n"
+    " movl %es:(0x510), %ecx\n movl $0x22222222, %es:(0x510)\n movl %gs:(0x500), %edx\n R 25, %edx\n"
+    " andb $0xfc, %al\n outb %al, $0x92\n movl %es:(0x510), %edx\n R 26, %edx\n"
+    " movl $0x33333333, %es:(0x510)\n movl %gs:(0x500), %edx\n R 27, %edx\n"
+    " orb $2, %al\n outb %al, $0x92\n movl %es:(0x510), %edx\n R 28, %edx\n movl %ecx, %es:(0x510)\n"
+    /* 29: an access across the end of the segment raises vector 13 */
+    " movl $0, %ebx\n movw $0xffff, %si\n"
+    "real_cross: movw (%si), %ax\n R 29, %ebx\n"
+    " ret\n"
+    "real_int: movw %sp, %bp\n pushfw\n popw %cx\n movzwl %cx, %ecx\n R 3, %ecx\n movl (%bp), %ecx\n R 4, %ecx\n"
+    " movl $0x60, %ebx\n iretw\n"
+    "real_de: movw %sp, %bp\n movl $1, %ebx\n cmpw $(real_div-blob), (%bp)\n jne 1f\n movl $2, %ebx\n"
+    "1: addw $2, (%bp)\n iretw\n"
+    "real_gp: movw %sp, %bp\n movl $1, %ebx\n cmpw $(real_cross-blob), (%bp)\n jne 1f\n movl $2, %ebx\n"
+    "1: addw $2, (%bp)\n iretw\n"
+    "real_far: addl $6, %eax\n lretw\n"
+    "real_far2: lretw $4\n"
+    "real_far_ptr: .word (real_far2-blob), " BLOB_SEG "\n"
+    ".balign 4\n"
+    "blob_esp: .long 0\n blob_idt: .space 8\n blob_gdt: .space 8\n blob_ivt: .word 0x3ff\n .long 0\n"
+    ".balign 4\n blob_results: .space 4*32\n"
 
-        /* V86 programs, entered at their labels with CS = 800h. */
-        ".globl v86_cli, v86_sti, v86_pushf, v86_popf, v86_int, v86_iret, v86_hlt, v86_in, v86_lar, v86_movcr,"
-        " v86_seg, v86_program, v86_far, v86_cross, v86_smsw, v86_int3\n"
-        "v86_cli: cli\n int $0x80\n v86_sti: sti\n int $0x80\n v86_pushf: pushfw\n int $0x80\n"
-        "v86_popf: popfw\n int $0x80\n v86_int: int $0x60\n int $0x80\n v86_iret: iretw\n int $0x80\n"
-        "v86_hlt: hlt\n int $0x80\n v86_in: inb %dx, %al\n int $0x80\n v86_lar: larw %ax, %ax\n int $0x80\n"
-        "v86_movcr: movl %cr0, %eax\n int $0x80\n v86_smsw: smsw %ax\n int $0x80\n v86_int3: int3\n int $0x80\n"
-        "v86_seg: movw %ax, %ds\n movl (0), %ebx\n movw %ds, %cx\n int $0x80\n"
-        "v86_cross: movw (%si), %ax\n int $0x80\n"
-        "v86_far: lcall $" BLOB_SEG ", $(real_far-blob)\n int $0x80\n"
-        /* Counts with everything that the monitor must emulate. */
-        "v86_program: xorl %eax, %eax\n movw $50, %cx\n"
-        "1: cli\n pushfw\n popw %dx\n testw $0x200, %dx\n jnz 9f\n sti\n pushfw\n popw %dx\n testw $0x200, %dx\n jz 9f\n"
-        " int $0x21\n pushfw\n popfw\n pushfw\n pushw %cs\n pushw $(2f-blob)\n iretw\n"
-        "2: loop 1b\n hlt\n"
-        "9: movl $-1, %eax\n hlt\n"
-        "v86_int21: addl $3, %eax\n pushfw\n popw %dx\n testw $0x200, %dx\n jnz 9b\n iretw\n"
-        ".globl v86_int21\n"
-        ".code32\nblob_end:\n.popsection\n");
+    /* V86 programs, entered at their labels with CS = 800h. */
+    ".globl v86_cli, v86_sti, v86_pushf, v86_popf, v86_int, v86_iret, v86_hlt, v86_in, v86_lar, v86_movcr,"
+    " v86_seg, v86_program, v86_far, v86_cross, v86_smsw, v86_int3\n"
+    "v86_cli: cli\n int $0x80\n v86_sti: sti\n int $0x80\n v86_pushf: pushfw\n int $0x80\n"
+    "v86_popf: popfw\n int $0x80\n v86_int: int $0x60\n int $0x80\n v86_iret: iretw\n int $0x80\n"
+    "v86_hlt: hlt\n int $0x80\n v86_in: inb %dx, %al\n int $0x80\n v86_lar: larw %ax, %ax\n int $0x80\n"
+    "v86_movcr: movl %cr0, %eax\n int $0x80\n v86_smsw: smsw %ax\n int $0x80\n v86_int3: int3\n int $0x80\n"
+    "v86_seg: movw %ax, %ds\n movl (0), %ebx\n movw %ds, %cx\n int $0x80\n"
+    "v86_cross: movw (%si), %ax\n int $0x80\n"
+    "v86_far: lcall $" BLOB_SEG ", $(real_far-blob)\n int $0x80\n"
+    /* Counts with everything that the monitor must emulate. */
+    "v86_program: xorl %eax, %eax\n movw $50, %cx\n"
+    "1: cli\n pushfw\n popw %dx\n testw $0x200, %dx\n jnz 9f\n sti\n pushfw\n popw %dx\n testw $0x200, %dx\n jz 9f\n"
+    " int $0x21\n pushfw\n popfw\n pushfw\n pushw %cs\n pushw $(2f-blob)\n iretw\n"
+    "2: loop 1b\n hlt\n"
+    "9: movl $-1, %eax\n hlt\n"
+    "v86_int21: addl $3, %eax\n pushfw\n popw %dx\n testw $0x200, %dx\n jnz 9b\n iretw\n"
+    ".globl v86_int21\n"
+    ".code32\nblob_end:\n.popsection\n");
 extern char v86_cli[], v86_sti[], v86_pushf[], v86_popf[], v86_int[], v86_iret[], v86_hlt[], v86_in[], v86_lar[],
     v86_movcr[], v86_seg[], v86_program[], v86_far[], v86_cross[], v86_smsw[], v86_int3[], v86_int21[],
     real_after_int[];
@@ -141,18 +144,33 @@ static void test_real(unsigned round)
         uint32_t want;
         const char *name;
     } wants[] = {
-        {0, 0xcafe0001, "segments overlap by 16 bytes"}, {1, 0xcafe0001, "base is selector times 16"},
-        {2, 0x60, "INT through the vector table"}, {6, 0x11223344, "BX+SI wraps"},
-        {7, 0x11223344, "32-bit address"}, {8, 0xfffe, "PUSH at SP = 0 wraps"},
-        {9, 0x7788, "PUSH at SP = 0: value"}, {10, 11, "far call"}, {11, 0, "far call, RET n"},
-        {12, 0x600df00d, "unreal mode: 4 GiB through FS"}, {13, 0x01200000, "386 instructions"},
-        {14, 0xa4a3a2a1, "REP MOVSB wraps SI"}, {15, 0x55550002, "REP MOVSB: upper half of ESI"},
-        {16, 0x77770000, "REP MOVSB: CX"}, {17, 2, "divide error is a fault"},
-        {18, 3, "LOOP counts CX"}, {19, 0x10000, "LOOP: upper half of ECX"}, {20, 3, "LOOP with ECX"},
-        {21, 0, "JCXZ looks at CX"}, {22, 2, "code at the end of the segment"}, {23, 0, "SMSW: PE clear"},
-        {24, 24, "far jump with a 32-bit offset"}, {25, 0x11111111, "A20 on: no alias"},
-        {26, 0x11111111, "A20 off: 1 MiB is 0"}, {27, 0x33333333, "A20 off: writes go to 0"},
-        {28, 0x22222222, "A20 on again"}, {29, 2, "limit: a word across 64 KiB"},
+        {0, 0xcafe0001, "segments overlap by 16 bytes"},
+        {1, 0xcafe0001, "base is selector times 16"},
+        {2, 0x60, "INT through the vector table"},
+        {6, 0x11223344, "BX+SI wraps"},
+        {7, 0x11223344, "32-bit address"},
+        {8, 0xfffe, "PUSH at SP = 0 wraps"},
+        {9, 0x7788, "PUSH at SP = 0: value"},
+        {10, 11, "far call"},
+        {11, 0, "far call, RET n"},
+        {12, 0x600df00d, "unreal mode: 4 GiB through FS"},
+        {13, 0x01200000, "386 instructions"},
+        {14, 0xa4a3a2a1, "REP MOVSB wraps SI"},
+        {15, 0x55550002, "REP MOVSB: upper half of ESI"},
+        {16, 0x77770000, "REP MOVSB: CX"},
+        {17, 2, "divide error is a fault"},
+        {18, 3, "LOOP counts CX"},
+        {19, 0x10000, "LOOP: upper half of ECX"},
+        {20, 3, "LOOP with ECX"},
+        {21, 0, "JCXZ looks at CX"},
+        {22, 2, "code at the end of the segment"},
+        {23, 0, "SMSW: PE clear"},
+        {24, 24, "far jump with a 32-bit offset"},
+        {25, 0x11111111, "A20 on: no alias"},
+        {26, 0x11111111, "A20 off: 1 MiB is 0"},
+        {27, 0x33333333, "A20 off: writes go to 0"},
+        {28, 0x22222222, "A20 on again"},
+        {29, 2, "limit: a word across 64 KiB"},
     };
     if (round) {
         unsigned wrong = 0;
@@ -173,8 +191,15 @@ static void test_real(unsigned round)
 
 static void v86_init(struct state *s, const char *code)
 {
-    *s = (struct state){.eip = (uint32_t)(code - blob), .cs = BLOB >> 4, .ss = 0x3000, .esp = 0xf000,
-                        .ds = 0x800, .es = 0x800, .fs = 0x1234, .gs = 0x4321, .eflags = 2 | FL_VM};
+    *s = (struct state){.eip = (uint32_t)(code - blob),
+                        .cs = BLOB >> 4,
+                        .ss = 0x3000,
+                        .esp = 0xf000,
+                        .ds = 0x800,
+                        .es = 0x800,
+                        .fs = 0x1234,
+                        .gs = 0x4321,
+                        .eflags = 2 | FL_VM};
 }
 
 static void test_v86(void)
@@ -184,10 +209,11 @@ static void test_v86(void)
         const char *name, *code;
         unsigned vector0, vector3; /* by IOPL */
     } cases[] = {
-        {"cli", v86_cli, EXC_GP, VEC_DONE}, {"sti", v86_sti, EXC_GP, VEC_DONE},
+        {"cli", v86_cli, EXC_GP, VEC_DONE},     {"sti", v86_sti, EXC_GP, VEC_DONE},
         {"pushf", v86_pushf, EXC_GP, VEC_DONE}, {"popf", v86_popf, EXC_GP, VEC_DONE},
-        {"int", v86_int, EXC_GP, 0x60}, {"hlt", v86_hlt, EXC_GP, EXC_GP}, {"lar", v86_lar, EXC_UD, EXC_UD},
-        {"mov cr0", v86_movcr, EXC_GP, EXC_GP}, {"int3", v86_int3, EXC_BP, EXC_BP},
+        {"int", v86_int, EXC_GP, 0x60},         {"hlt", v86_hlt, EXC_GP, EXC_GP},
+        {"lar", v86_lar, EXC_UD, EXC_UD},       {"mov cr0", v86_movcr, EXC_GP, EXC_GP},
+        {"int3", v86_int3, EXC_BP, EXC_BP},
     };
 
     gate_set(0x60, D_INT32 | D_DPL(3));
@@ -393,41 +419,42 @@ static void test_addressing(void)
 /* 16-bit code in seg64: labels are offsets from code16. */
 extern char code16[], code16_end[];
 #define AT(sym) ((unsigned)(sym - code16))
-__asm__(".pushsection .data.code16,\"aw\"\ncode16:\n.code16\n"
-        ".globl c16_calls, c16_far16, c16_to32, c16_enter, c16_loops, c16_push, c16_jcc, c16_string, c16_ret32, c16_ind,"
-        " c16_sp, c16_pusha, c16_flags\n"
-        "c16_calls: movw $5, %ax\n call 1f\n addw $1, %ax\n int $0x80\n"
-        "1: pushw %ax\n call 2f\n popw %bx\n addw %bx, %ax\n ret\n 2: incw %ax\n retw\n"
-        "c16_far16: movw $3, %ax\n lcall $0x63, $(far16-code16)\n incw %ax\n ljmp *%cs:(ptr16-code16)\n ud2\n"
-        "far16b: int $0x80\n far16: addw $10, %ax\n lret\n"
-        "ptr16: .word (far16b-code16), 0x63\n"
-        /* 66-prefixed far call to 32-bit code, which comes back by a 32-bit far return. */
-        "c16_to32: movl $0x11110000, %eax\n lcalll $0x1b, $target32\n movw $0x99, %bx\n int $0x80\n"
-        "c16_enter: movl $0x1234f000, %ebp\n enter $16, $0\n movw %sp, %ax\n leave\n movw %sp, %bx\n"
-        " enter $4, $2\n movw %sp, %cx\n leave\n int $0x80\n"
-        "c16_loops: movl $0xffff0005, %ecx\n xorl %eax, %eax\n 1: incl %eax\n loop 1b\n movl %ecx, %edx\n int $0x80\n"
-        "c16_push: pushw %ds\n pushl %eax\n pushl $-2\n pushw $-3\n movw %sp, %bx\n popw %cx\n popl %edx\n popl %esi\n"
-        " popw %es\n int $0x80\n"
-        "c16_jcc: xorw %ax, %ax\n jz 1f\n ud2\n .fill 200, 1, 0x90\n 1: .byte 0x0f, 0x84\n .word 2f-.-2\n ud2\n"
-        "2: incw %ax\n int $0x80\n"
-        "c16_string: movl $0x1111fffc, %esi\n movl $0x2222c000, %edi\n movl $0x33330008, %ecx\n rep movsb\n int $0x80\n"
-        /* near call and return with 32-bit operand size */
-        "c16_ret32: movl $0, %eax\n calll 1f\n int $0x80\n 1: incl %eax\n movw %sp, %bx\n retl\n"
-        "c16_ind: movw $(1f-code16), %bx\n call *%bx\n movl $(2f-code16), %ebx\n jmpl *%ebx\n ud2\n"
-        "1: movw $7, %ax\n ret\n 2: int $0x80\n"
-        "c16_sp: movl $0xabcd0000, %esp\n pushw $0x1234\n movl %esp, %eax\n popw %bx\n movl %esp, %ecx\n int $0x80\n"
-        "c16_pusha: movw $1, %ax\n movw $2, %bx\n pushaw\n movw %sp, %cx\n xorw %ax, %ax\n xorw %bx, %bx\n"
-        " movw %sp, %bp\n movw 6(%bp), %dx\n movw %dx, (0x9000)\n popaw\n int $0x80\n"
-        /* Flags as results of procedures, which themselves called one that made its near return a far one. */
-        "c16_flags: xorw %bx, %bx\n xorw %dx, %dx\n movw $100, %cx\n"
-        "1: stc\n call 3f\n adcw $0, %bx\n clc\n call 3f\n adcw $0, %dx\n loop 1b\n int $0x80\n"
-        "3: pushf\n call 4f\n xorw %ax, %ax\n popf\n ret\n 4: popw %ax\n pushw %cs\n pushw %ax\n lret\n"
-        ".code32\ncode16_end:\n.popsection\n"
-        ".pushsection .text.snippet,\"ax\"\n"
-        "target32: movl %esp, %ecx\n addl $5, %eax\n lret\n"
-        "call16_far: lcall $0x63, $(back32-code16)\n int $0x80\n"
-        ".popsection\n"
-        ".pushsection .data.code16,\"aw\"\n.code16\nback32: addw $2, %ax\n lretl\n.code32\ncode16_last:\n.popsection\n");
+__asm__(
+    ".pushsection .data.code16,\"aw\"\ncode16:\n.code16\n"
+    ".globl c16_calls, c16_far16, c16_to32, c16_enter, c16_loops, c16_push, c16_jcc, c16_string, c16_ret32, c16_ind,"
+    " c16_sp, c16_pusha, c16_flags\n"
+    "c16_calls: movw $5, %ax\n call 1f\n addw $1, %ax\n int $0x80\n"
+    "1: pushw %ax\n call 2f\n popw %bx\n addw %bx, %ax\n ret\n 2: incw %ax\n retw\n"
+    "c16_far16: movw $3, %ax\n lcall $0x63, $(far16-code16)\n incw %ax\n ljmp *%cs:(ptr16-code16)\n ud2\n"
+    "far16b: int $0x80\n far16: addw $10, %ax\n lret\n"
+    "ptr16: .word (far16b-code16), 0x63\n"
+    /* 66-prefixed far call to 32-bit code, which comes back by a 32-bit far return. */
+    "c16_to32: movl $0x11110000, %eax\n lcalll $0x1b, $target32\n movw $0x99, %bx\n int $0x80\n"
+    "c16_enter: movl $0x1234f000, %ebp\n enter $16, $0\n movw %sp, %ax\n leave\n movw %sp, %bx\n"
+    " enter $4, $2\n movw %sp, %cx\n leave\n int $0x80\n"
+    "c16_loops: movl $0xffff0005, %ecx\n xorl %eax, %eax\n 1: incl %eax\n loop 1b\n movl %ecx, %edx\n int $0x80\n"
+    "c16_push: pushw %ds\n pushl %eax\n pushl $-2\n pushw $-3\n movw %sp, %bx\n popw %cx\n popl %edx\n popl %esi\n"
+    " popw %es\n int $0x80\n"
+    "c16_jcc: xorw %ax, %ax\n jz 1f\n ud2\n .fill 200, 1, 0x90\n 1: .byte 0x0f, 0x84\n .word 2f-.-2\n ud2\n"
+    "2: incw %ax\n int $0x80\n"
+    "c16_string: movl $0x1111fffc, %esi\n movl $0x2222c000, %edi\n movl $0x33330008, %ecx\n rep movsb\n int $0x80\n"
+    /* near call and return with 32-bit operand size */
+    "c16_ret32: movl $0, %eax\n calll 1f\n int $0x80\n 1: incl %eax\n movw %sp, %bx\n retl\n"
+    "c16_ind: movw $(1f-code16), %bx\n call *%bx\n movl $(2f-code16), %ebx\n jmpl *%ebx\n ud2\n"
+    "1: movw $7, %ax\n ret\n 2: int $0x80\n"
+    "c16_sp: movl $0xabcd0000, %esp\n pushw $0x1234\n movl %esp, %eax\n popw %bx\n movl %esp, %ecx\n int $0x80\n"
+    "c16_pusha: movw $1, %ax\n movw $2, %bx\n pushaw\n movw %sp, %cx\n xorw %ax, %ax\n xorw %bx, %bx\n"
+    " movw %sp, %bp\n movw 6(%bp), %dx\n movw %dx, (0x9000)\n popaw\n int $0x80\n"
+    /* Flags as results of procedures, which themselves called one that made its near return a far one. */
+    "c16_flags: xorw %bx, %bx\n xorw %dx, %dx\n movw $100, %cx\n"
+    "1: stc\n call 3f\n adcw $0, %bx\n clc\n call 3f\n adcw $0, %dx\n loop 1b\n int $0x80\n"
+    "3: pushf\n call 4f\n xorw %ax, %ax\n popf\n ret\n 4: popw %ax\n pushw %cs\n pushw %ax\n lret\n"
+    ".code32\ncode16_end:\n.popsection\n"
+    ".pushsection .text.snippet,\"ax\"\n"
+    "target32: movl %esp, %ecx\n addl $5, %eax\n lret\n"
+    "call16_far: lcall $0x63, $(back32-code16)\n int $0x80\n"
+    ".popsection\n"
+    ".pushsection .data.code16,\"aw\"\n.code16\nback32: addw $2, %ax\n lretl\n.code32\ncode16_last:\n.popsection\n");
 extern char c16_calls[], c16_far16[], c16_to32[], c16_enter[], c16_loops[], c16_push[], c16_jcc[], c16_string[],
     c16_ret32[], c16_ind[], c16_sp[], c16_pusha[], c16_flags[], code16_last[], call16_far[];
 

@@ -2,18 +2,18 @@
  * Intel SDM vol. 3A, chapter 4. What must fault is computed here from the manual's rules. */
 #include "guest.h"
 
-#define P_P   0x1u
-#define P_W   0x2u
-#define P_U   0x4u
-#define P_A   0x20u
-#define P_D   0x40u
-#define P_PS  0x80u
-#define P_G   0x100u
-#define P_NX  (1ull << 63)
-#define PAGE  4096u
-#define TEST  0x40000000u /* linear addresses under test: this 4 MiB */
-#define EFER  0xc0000080u
-#define ALL   (P_P | P_W | P_U)
+#define P_P  0x1u
+#define P_W  0x2u
+#define P_U  0x4u
+#define P_A  0x20u
+#define P_D  0x40u
+#define P_PS 0x80u
+#define P_G  0x100u
+#define P_NX (1ull << 63)
+#define PAGE 4096u
+#define TEST 0x40000000u /* linear addresses under test: this 4 MiB */
+#define EFER 0xc0000080u
+#define ALL  (P_P | P_W | P_U)
 
 static uint32_t pd[1024] __attribute__((aligned(4096)));
 static uint32_t pt[1024] __attribute__((aligned(4096)));
@@ -123,9 +123,9 @@ static void test_rights(const char *name, bool pae, bool large, bool nx)
                             right = s.eip == (fault ? gla : gla + 2);
                         if (!right && wrong++ < 8)
                             print("# %s: pde %x pte %x ring %u wp %u access %u: vector %u error %x eip %x, want "
-                                  "%u %x\n", name, d, t, ring, wp, (unsigned)a, (unsigned)s.vector,
-                                  (unsigned)s.error, (unsigned)s.eip, fault ? EXC_PF : VEC_DONE,
-                                  (unsigned)(fault ? error : 0));
+                                  "%u %x\n",
+                                  name, d, t, ring, wp, (unsigned)a, (unsigned)s.vector, (unsigned)s.error,
+                                  (unsigned)s.eip, fault ? EXC_PF : VEC_DONE, (unsigned)(fault ? error : 0));
                         if (s.vector == EXC_PF && s.cr2 != gla)
                             bad_cr2++;
                         if (s.vector == VEC_DONE) {
@@ -266,8 +266,8 @@ static void test_invalidation(void)
         fix_entry = frame(i & 1) | ALL;
         faults = 0;
         map(fix_gla, 0);
-        wrong += read_at(fix_gla + 16) != (i & 1 ? 0xbbbb0001 : 0xaaaa0000) || faults != 1 ||
-                 fault_error != 0 || fault_cr2 != fix_gla + 16;
+        wrong += read_at(fix_gla + 16) != (i & 1 ? 0xbbbb0001 : 0xaaaa0000) || faults != 1 || fault_error != 0 ||
+                 fault_cr2 != fix_gla + 16;
     }
     check_equal(wrong, 0, "demand: a page becomes present in the fault handler, 200 pages");
     /* More rights without invalidation: at most one needless fault. */
@@ -418,7 +418,10 @@ static void test_code_pages(void)
         write_cr3(read_cr3());
         uint32_t sum;
         __asm__ volatile("movl $0x40000000, %%ecx\n call *%%ecx\n movl %%eax, %%edx\n call *%%ecx\n"
-                         " addl %%edx, %%eax" : "=a"(sum) : : "ecx", "edx", "memory");
+                         " addl %%edx, %%eax"
+                         : "=a"(sum)
+                         :
+                         : "ecx", "edx", "memory");
         wrong += sum != 2 * (5 + (i & 1));
     }
     check_equal(wrong, 0, "remap: code seen through MOV CR3, 2000 rounds");
@@ -539,7 +542,7 @@ static void test_cr2(void)
 
 /* --- 200 address spaces --- */
 
-#define SPACES 200
+#define SPACES    200
 #define SPACES_AT 0x3000000u /* four pages each: directory, table, data, code */
 
 static void test_spaces(void)

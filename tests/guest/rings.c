@@ -3,10 +3,18 @@
 #include "guest.h"
 
 enum {
-    SEL_CONFORMING = GDT_FREE, SEL_NP_DATA = GDT_FREE + 8, SEL_NP_CODE = GDT_FREE + 16,
-    SEL_XONLY = GDT_FREE + 24, SEL_RO = GDT_FREE + 32, SEL_NP_STACK = GDT_FREE + 40,
-    SEL_GATE = GDT_FREE + 48, SEL_LDT = GDT_FREE + 56, SEL_NP_LDT = GDT_FREE + 64,
-    SEL_SMALL = GDT_FREE + 72, SEL_DOWN = GDT_FREE + 80, SEL_SCODE = GDT_FREE + 88,
+    SEL_CONFORMING = GDT_FREE,
+    SEL_NP_DATA = GDT_FREE + 8,
+    SEL_NP_CODE = GDT_FREE + 16,
+    SEL_XONLY = GDT_FREE + 24,
+    SEL_RO = GDT_FREE + 32,
+    SEL_NP_STACK = GDT_FREE + 40,
+    SEL_GATE = GDT_FREE + 48,
+    SEL_LDT = GDT_FREE + 56,
+    SEL_NP_LDT = GDT_FREE + 64,
+    SEL_SMALL = GDT_FREE + 72,
+    SEL_DOWN = GDT_FREE + 80,
+    SEL_SCODE = GDT_FREE + 88,
     SEL_BEYOND = GDT_COUNT * 8,
 };
 
@@ -100,8 +108,8 @@ static void test_gates(void)
         bool ok = allowed[i].ring <= allowed[i].dpl;
         gate_set(0x81, D_INT32 | D_DPL(allowed[i].dpl));
         state_init(&s, allowed[i].ring, code_int81);
-        run_expect(&s, ok ? 0x81 : EXC_GP, ok ? 0 : 0x81 * 8 + 2, "gate: INT n of DPL %u from ring %u",
-                   allowed[i].dpl, allowed[i].ring);
+        run_expect(&s, ok ? 0x81 : EXC_GP, ok ? 0 : 0x81 * 8 + 2, "gate: INT n of DPL %u from ring %u", allowed[i].dpl,
+                   allowed[i].ring);
         if (!ok)
             check_equal(s.eip, (uint32_t)code_int81, "gate: EIP of the refused INT n");
     }
@@ -206,16 +214,14 @@ static void test_call_gates(void)
             check((gate_cs & 3) == to && s.cs == cs && s.ss == ss && s.esp == esp,
                   "call gate: %u to %u: CPL inside, stack after", from, to);
             if (to == from) {
-                check(gate_frame[0] == (uint32_t)code_call3_after && gate_frame[1] == cs &&
-                          gate_frame[2] == 0x33333333,
+                check(gate_frame[0] == (uint32_t)code_call3_after && gate_frame[1] == cs && gate_frame[2] == 0x33333333,
                       "call gate: %u to %u: no stack switch", from, to);
                 continue;
             }
-            check(gate_esp == inner - 7 * 4 && gate_ss == inner_ss, "call gate: %u to %u: inner stack", from,
-                  to);
-            check(gate_frame[0] == (uint32_t)code_call3_after && gate_frame[1] == cs &&
-                      gate_frame[2] == 0x33333333 && gate_frame[3] == 0x22222222 &&
-                      gate_frame[4] == 0x11111111 && gate_frame[5] == esp - 12 && gate_frame[6] == ss,
+            check(gate_esp == inner - 7 * 4 && gate_ss == inner_ss, "call gate: %u to %u: inner stack", from, to);
+            check(gate_frame[0] == (uint32_t)code_call3_after && gate_frame[1] == cs && gate_frame[2] == 0x33333333 &&
+                      gate_frame[3] == 0x22222222 && gate_frame[4] == 0x11111111 && gate_frame[5] == esp - 12 &&
+                      gate_frame[6] == ss,
                   "call gate: %u to %u: frame with three parameters", from, to);
         }
     set(SEL_GATE, gate_make(KCODE, gate_target0, D_CALL32 | D_DPL(3), 0));
@@ -252,8 +258,7 @@ static void test_call_gates(void)
             bool ok = ring <= dpl;
             set(SEL_GATE, gate_make(KCODE, gate_target0, D_CALL32 | D_DPL(dpl), 0));
             state_init(&s, ring, code_call0);
-            run_expect(&s, ok ? VEC_DONE : EXC_GP, ok ? 0 : SEL_GATE, "call gate: DPL %u from ring %u", dpl,
-                       ring);
+            run_expect(&s, ok ? VEC_DONE : EXC_GP, ok ? 0 : SEL_GATE, "call gate: DPL %u from ring %u", dpl, ring);
         }
     set(SEL_GATE, gate_make(KCODE, gate_target0, (D_CALL32 & ~0x80) | D_DPL(3), 0));
     state_init(&s, 3, code_call0);
@@ -435,9 +440,8 @@ static void test_privileged(void)
             s.ecx = 0x174; /* for RDMSR, WRMSR: SYSENTER_CS */
             s.edx = 0;
             s.eax = ring || privileged[i].bytes[1] != 0x30 ? 0 : KCODE;
-            if (privileged[i].bytes[0] == 0xed || privileged[i].bytes[0] == 0xee ||
-                privileged[i].bytes[0] == 0x6c || privileged[i].bytes[0] == 0x6e ||
-                privileged[i].bytes[0] == 0xf3) {
+            if (privileged[i].bytes[0] == 0xed || privileged[i].bytes[0] == 0xee || privileged[i].bytes[0] == 0x6c ||
+                privileged[i].bytes[0] == 0x6e || privileged[i].bytes[0] == 0xf3) {
                 s.edx = 0x80;
                 s.ecx = 2;
             }
@@ -446,8 +450,7 @@ static void test_privileged(void)
             s.esi = s.edi = (uint32_t)scratch;
             run_expect(&s, ring ? EXC_GP : VEC_DONE, 0, "privileged: %s in ring %u", privileged[i].name, ring);
             if (ring)
-                check(s.eip == (uint32_t)privileged_code, "privileged: %s in ring %u: EIP", privileged[i].name,
-                      ring);
+                check(s.eip == (uint32_t)privileged_code, "privileged: %s in ring %u: EIP", privileged[i].name, ring);
         }
 
     /* With IOPL = 3 those of the I/O group are free. */
@@ -485,8 +488,7 @@ static void test_privileged(void)
     run_expect(&s, VEC_DONE, 0, "unprivileged: SMSW, STR, SLDT, SGDT, SIDT in ring 3");
     check((s.eax & 0xffff) == (read_cr0() & 0xffff) && (s.ebx & 0xffff) == TSS_SEL && (s.ecx & 0xffff) == 0,
           "unprivileged: values");
-    check(!memcmp(scratch + 2, (uint32_t[]){(uint32_t)gdt}, 4) &&
-              !memcmp(scratch + 10, (uint32_t[]){(uint32_t)idt}, 4),
+    check(!memcmp(scratch + 2, (uint32_t[]){(uint32_t)gdt}, 4) && !memcmp(scratch + 10, (uint32_t[]){(uint32_t)idt}, 4),
           "unprivileged: tables");
 }
 
@@ -514,8 +516,7 @@ static void test_eflags(void)
             s.eflags = before | FL_AC;
             s.eax = FL_CF | FL_DF | (iopl ^ 3) << 12;
             run(&s);
-            check(s.vector == VEC_DONE && s.ebx == (want | FL_AC), "popf of 16 bits: ring %u, IOPL %u", ring,
-                  iopl);
+            check(s.vector == VEC_DONE && s.ebx == (want | FL_AC), "popf of 16 bits: ring %u, IOPL %u", ring, iopl);
             state_init(&s, ring, code_cli);
             s.eflags = before;
             run_expect(&s, ring > iopl ? EXC_GP : VEC_DONE, 0, "cli: ring %u, IOPL %u", ring, iopl);
@@ -774,10 +775,18 @@ static void test_verify(void)
         uint16_t sel;
         unsigned flags; /* ZF of VERW, VERR, LSL, LAR in bits 0 to 3 */
     } cases[] = {
-        {"data", UDATA, 0xf}, {"code", UCODE, 0xe}, {"execute-only", SEL_XONLY | 3, 0xc},
-        {"read-only", SEL_RO | 3, 0xe}, {"inner data", KDATA, 0}, {"conforming inner", SEL_CONFORMING, 0xe},
-        {"null", 0, 0}, {"beyond", SEL_BEYOND, 0}, {"not present", SEL_NP_DATA | 3, 0xf},
-        {"ring 3 gate", SEL_GATE | 3, 0x8}, {"ring 0 TSS", TSS_SEL, 0}, {"ring 3 LDT", SEL_LDT | 3, 0xc},
+        {"data", UDATA, 0xf},
+        {"code", UCODE, 0xe},
+        {"execute-only", SEL_XONLY | 3, 0xc},
+        {"read-only", SEL_RO | 3, 0xe},
+        {"inner data", KDATA, 0},
+        {"conforming inner", SEL_CONFORMING, 0xe},
+        {"null", 0, 0},
+        {"beyond", SEL_BEYOND, 0},
+        {"not present", SEL_NP_DATA | 3, 0xf},
+        {"ring 3 gate", SEL_GATE | 3, 0x8},
+        {"ring 0 TSS", TSS_SEL, 0},
+        {"ring 3 LDT", SEL_LDT | 3, 0xc},
     };
     set(SEL_GATE, gate_make(KCODE, gate_target0, D_CALL32 | D_DPL(3), 0));
     set(SEL_LDT, desc_make(0x1000, 0x77, D_LDT | D_DPL(3)));

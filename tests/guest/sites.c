@@ -33,7 +33,7 @@ SNIPPET(push_from, "pushl (%esi); popl %eax");
 SNIPPET(add_carry, "stc; adcl $1, (%esi); sbbl %edx, %edx");
 SNIPPET(exchange, "movl $9, %eax; xchgl %eax, (%esi)");
 SNIPPET(compare_exchange, "movl $1, %edx; lock cmpxchgl %edx, (%esi); setz %cl");
-SNIPPET(test_bit, "movl $0x10000, %eax; btl %eax, (%esi); setc %cl"); /* the bit is 8 KiB behind */
+SNIPPET(test_bit, "movl $0x10000, %eax; btl %eax, (%esi); setc %cl");                     /* the bit is 8 KiB behind */
 SNIPPET(string_store, "movl %esi, %edi; movl %ebp, %ecx; movl $7, %eax; cld; rep stosl"); /* EBP of them */
 SNIPPET(string_store_one, "movl %esi, %edi; movb $0x55, %al; cld; stosb");
 SNIPPET(string_load, "cld; lodsl");

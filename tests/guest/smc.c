@@ -8,7 +8,6 @@
 #define AREA 0x2000000u /* where code is written */
 static uint8_t *const area = (uint8_t *)AREA;
 
-
 static uint32_t call(const void *at)
 {
     uint32_t v;
@@ -173,11 +172,15 @@ static void test_blocks(void)
         }
         case 4:
             __asm__ volatile("movl %%esp, %%edx\n leal 5(%1), %%esp\n pushl %0\n movl %%edx, %%esp"
-                             : : "r"(i), "c"(p) : "edx", "memory");
+                             :
+                             : "r"(i), "c"(p)
+                             : "edx", "memory");
             want = i;
             break;
         default:
-            __asm__ volatile("movl %0, %%eax\n movl %1, %%edi\n incl %%edi\n stosl" : : "r"(i), "r"(p)
+            __asm__ volatile("movl %0, %%eax\n movl %1, %%edi\n incl %%edi\n stosl"
+                             :
+                             : "r"(i), "r"(p)
                              : "eax", "edi", "memory");
             want = i;
         }
@@ -278,17 +281,16 @@ static void test_strings(void)
     }
     check_equal(wrong, 0, "rep stos: over two pages of code");
     /* REP STOS that overwrites the code right behind itself. */
-    static const uint8_t own[] = {
-        0x57,                   /* push %edi */
-        0xbf, 0, 0, 0, 0,       /* mov $next, %edi */
-        0xb9, 4, 0, 0, 0,       /* mov $4, %ecx */
-        0xb0, 0x90,             /* mov $0x90, %al */
-        0xfc,                   /* cld */
-        0xf3, 0xaa,             /* rep stosb */
-        0x0f, 0x0b, 0x0f, 0x0b, /* ud2; ud2 */
-        0x5f,                   /* pop %edi */
-        0xb8, 0x2a, 0, 0, 0,    /* mov $42, %eax */
-        0xc3};
+    static const uint8_t own[] = {0x57,                      /* push %edi */
+                                  0xbf, 0,    0,    0,    0, /* mov $next, %edi */
+                                  0xb9, 4,    0,    0,    0, /* mov $4, %ecx */
+                                  0xb0, 0x90,                /* mov $0x90, %al */
+                                  0xfc,                      /* cld */
+                                  0xf3, 0xaa,                /* rep stosb */
+                                  0x0f, 0x0b, 0x0f, 0x0b,    /* ud2; ud2 */
+                                  0x5f,                      /* pop %edi */
+                                  0xb8, 0x2a, 0,    0,    0, /* mov $42, %eax */
+                                  0xc3};
     wrong = 0;
     for (unsigned i = 0; i < 50; i++) {
         memcpy(p, own, sizeof own);
@@ -478,14 +480,15 @@ static void test_alias(void)
         wrong += call((uint8_t *)0x40000000u + 10 * PAGE) != i;
     }
     check_equal(wrong, 0, "remap: the frame and its code change together");
-    test_thunk(3, 0, (const char *[]){"thunk, ring 3: reads its return address", "thunk, ring 3: rewritten",
-                                      "thunk, ring 3: remapped", "thunk, ring 3: its page absent by turns",
-                                      "thunk, ring 3: another one in another address space"});
+    test_thunk(3, 0,
+               (const char *[]){"thunk, ring 3: reads its return address", "thunk, ring 3: rewritten",
+                                "thunk, ring 3: remapped", "thunk, ring 3: its page absent by turns",
+                                "thunk, ring 3: another one in another address space"});
     write_cr4(read_cr4() | CR4_PGE);
-    test_thunk(0, 0x100, (const char *[]){"thunk, ring 0, global: reads its return address",
-                                          "thunk, ring 0, global: rewritten", "thunk, ring 0, global: remapped",
-                                          "thunk, ring 0, global: its page absent by turns",
-                                          "thunk, ring 0: another one in another address space"});
+    test_thunk(0, 0x100,
+               (const char *[]){"thunk, ring 0, global: reads its return address", "thunk, ring 0, global: rewritten",
+                                "thunk, ring 0, global: remapped", "thunk, ring 0, global: its page absent by turns",
+                                "thunk, ring 0: another one in another address space"});
     write_cr0(read_cr0() & ~CR0_PG);
 }
 
@@ -523,7 +526,9 @@ static void test_mixed(void)
     wrong = 0;
     for (unsigned i = 0; i < 5000; i++) {
         __asm__ volatile("movl %%esp, %%ebx\n movl %2, %%esp\n pushl %1\n call *%1\n movl %%ebx, %%esp"
-                         : "=&a"(v) : "r"(r), "r"(r + 4000) : "ebx", "ecx", "edx", "memory", "cc");
+                         : "=&a"(v)
+                         : "r"(r), "r"(r + 4000)
+                         : "ebx", "ecx", "edx", "memory", "cc");
         wrong += v != 5;
     }
     check_equal(wrong, 0, "mixed: the stack is in the page of the code");
@@ -547,14 +552,37 @@ static void test_jit(void)
             for (unsigned k = rnd() % 6; k; k--) {
                 uint32_t c = rnd();
                 switch (c % 8) {
-                case 0: p = put32(put8(p, 0x05), c); v += c; break;
-                case 1: p = put32(put8(p, 0x2d), c); v -= c; break;
-                case 2: p = put32(put8(p, 0x35), c); v ^= c; break;
-                case 3: p = put32(put8(p, 0x25), c | 0xff00ff); v &= c | 0xff00ff; break;
-                case 4: p = put_bytes(p, (uint8_t[]){0xc1, 0xc0, 5}, 3); v = v << 5 | v >> 27; break;
-                case 5: p = put_bytes(p, (uint8_t[]){0xf7, 0xd8}, 2); v = -v; break;
-                case 6: p = put_bytes(p, (uint8_t[]){0x0f, 0xc8}, 2); v = __builtin_bswap32(v); break;
-                default: p = put_bytes(p, (uint8_t[]){0xeb, 0x01, 0x0f}, 3); break; /* jmp over a byte */
+                case 0:
+                    p = put32(put8(p, 0x05), c);
+                    v += c;
+                    break;
+                case 1:
+                    p = put32(put8(p, 0x2d), c);
+                    v -= c;
+                    break;
+                case 2:
+                    p = put32(put8(p, 0x35), c);
+                    v ^= c;
+                    break;
+                case 3:
+                    p = put32(put8(p, 0x25), c | 0xff00ff);
+                    v &= c | 0xff00ff;
+                    break;
+                case 4:
+                    p = put_bytes(p, (uint8_t[]){0xc1, 0xc0, 5}, 3);
+                    v = v << 5 | v >> 27;
+                    break;
+                case 5:
+                    p = put_bytes(p, (uint8_t[]){0xf7, 0xd8}, 2);
+                    v = -v;
+                    break;
+                case 6:
+                    p = put_bytes(p, (uint8_t[]){0x0f, 0xc8}, 2);
+                    v = __builtin_bswap32(v);
+                    break;
+                default:
+                    p = put_bytes(p, (uint8_t[]){0xeb, 0x01, 0x0f}, 3);
+                    break; /* jmp over a byte */
                 }
             }
             /* Half of them call an earlier one. */

@@ -30,7 +30,9 @@ static uint32_t on_stack(uint32_t (*fn)(uint32_t, uint32_t), uint32_t a, uint32_
 {
     uint32_t v;
     __asm__ volatile("movl %%esp, %%ebx\n movl %4, %%esp\n pushl %3\n pushl %2\n call *%1\n movl %%ebx, %%esp"
-                     : "=a"(v) : "r"(fn), "r"(a), "r"(b), "r"(top) : "ebx", "ecx", "edx", "memory", "cc");
+                     : "=a"(v)
+                     : "r"(fn), "r"(a), "r"(b), "r"(top)
+                     : "ebx", "ecx", "edx", "memory", "cc");
     return v;
 }
 
@@ -57,15 +59,16 @@ struct jump {
 uint32_t jump_set(struct jump *j) __attribute__((returns_twice));
 void jump_go(const struct jump *j, uint32_t v);
 void co_switch(uint32_t *save, uint32_t to);
-__asm__(".pushsection .text.stress,\"ax\"\n"
-        "jump_set: movl 4(%esp), %ecx\n movl %esp, (%ecx)\n movl %ebp, 4(%ecx)\n movl %ebx, 8(%ecx)\n"
-        " movl %esi, 12(%ecx)\n movl %edi, 16(%ecx)\n movl (%esp), %eax\n movl %eax, 20(%ecx)\n xorl %eax, %eax\n ret\n"
-        "jump_go: movl 4(%esp), %ecx\n movl 8(%esp), %eax\n movl (%ecx), %esp\n movl 4(%ecx), %ebp\n movl 8(%ecx), %ebx\n"
-        " movl 12(%ecx), %esi\n movl 16(%ecx), %edi\n movl 20(%ecx), %edx\n movl %edx, (%esp)\n ret\n"
-        /* Coroutines: a switch is a RET on another stack. */
-        "co_switch: movl 4(%esp), %eax\n movl 8(%esp), %ecx\n pushl %ebp\n pushl %ebx\n pushl %esi\n pushl %edi\n"
-        " movl %esp, (%eax)\n movl %ecx, %esp\n popl %edi\n popl %esi\n popl %ebx\n popl %ebp\n ret\n"
-        ".popsection\n");
+__asm__(
+    ".pushsection .text.stress,\"ax\"\n"
+    "jump_set: movl 4(%esp), %ecx\n movl %esp, (%ecx)\n movl %ebp, 4(%ecx)\n movl %ebx, 8(%ecx)\n"
+    " movl %esi, 12(%ecx)\n movl %edi, 16(%ecx)\n movl (%esp), %eax\n movl %eax, 20(%ecx)\n xorl %eax, %eax\n ret\n"
+    "jump_go: movl 4(%esp), %ecx\n movl 8(%esp), %eax\n movl (%ecx), %esp\n movl 4(%ecx), %ebp\n movl 8(%ecx), %ebx\n"
+    " movl 12(%ecx), %esi\n movl 16(%ecx), %edi\n movl 20(%ecx), %edx\n movl %edx, (%esp)\n ret\n"
+    /* Coroutines: a switch is a RET on another stack. */
+    "co_switch: movl 4(%esp), %eax\n movl 8(%esp), %ecx\n pushl %ebp\n pushl %ebx\n pushl %esi\n pushl %edi\n"
+    " movl %esp, (%eax)\n movl %ecx, %esp\n popl %edi\n popl %esi\n popl %ebx\n popl %ebp\n ret\n"
+    ".popsection\n");
 
 static struct jump target;
 __attribute__((noinline)) static uint32_t dive(uint32_t n, uint32_t v)
@@ -95,10 +98,10 @@ static uint32_t co_stacks[COROUTINES][512];
 static uint32_t co_sum[COROUTINES];
 static unsigned co_now, co_left;
 
-__attribute__((noinline)) static void co_yield(unsigned depth)
+__attribute__((noinline)) static void co_yield (unsigned depth)
 {
     if (depth) {
-        co_yield(depth - 1);
+        co_yield (depth - 1);
         __asm__ volatile("" : : : "memory");
         return;
     }
@@ -114,7 +117,7 @@ static void co_body(void)
 {
     for (uint32_t i = 1;; i++) {
         co_sum[co_now] += i;
-        co_yield(i % 5);
+        co_yield (i % 5);
     }
 }
 
@@ -170,7 +173,9 @@ static void test_indirect(void)
     /* By PUSH and RET, which no return stack predicts. */
     for (unsigned i = 0; i < 50000; i++) {
         unsigned k = rnd() % TARGETS, m = rnd() % TARGETS;
-        __asm__ volatile("pushl $1f\n pushl %1\n pushl %2\n ret\n 1:" : "+a"(sum) : "r"(at[k]), "r"(at[m])
+        __asm__ volatile("pushl $1f\n pushl %1\n pushl %2\n ret\n 1:"
+                         : "+a"(sum)
+                         : "r"(at[k]), "r"(at[m])
                          : "memory", "cc");
         want += value[k] + value[m];
     }
@@ -290,8 +295,8 @@ static void test_strings(void)
                         if (bad && wrong_state++ < 5)
                             print("# %x %x size %u df %u: vector %u esi %x %x edi %x %x ecx %x %x eax %x %x\n",
                                   (unsigned)prefixes[x], (unsigned)ops[o], size, df, (unsigned)s.vector,
-                                  (unsigned)s.esi, (unsigned)m.esi, (unsigned)s.edi, (unsigned)m.edi,
-                                  (unsigned)s.ecx, (unsigned)m.ecx, (unsigned)s.eax, (unsigned)m.eax);
+                                  (unsigned)s.esi, (unsigned)m.esi, (unsigned)s.edi, (unsigned)m.edi, (unsigned)s.ecx,
+                                  (unsigned)m.ecx, (unsigned)s.eax, (unsigned)m.eax);
                         wrong_memory += memcmp(ram, model_memory, sizeof model_memory) != 0;
                     }
     trap_handlers[EXC_PF] = NULL;

@@ -3,8 +3,14 @@
 #include "guest.h"
 
 enum {
-    SEL_A = GDT_FREE, SEL_B = GDT_FREE + 8, SEL_16 = GDT_FREE + 16, SEL_GATE = GDT_FREE + 24,
-    SEL_DF = GDT_FREE + 32, SEL_GATE3 = GDT_FREE + 40, SEL_LDT = GDT_FREE + 48, SEL_BAD = GDT_FREE + 56,
+    SEL_A = GDT_FREE,
+    SEL_B = GDT_FREE + 8,
+    SEL_16 = GDT_FREE + 16,
+    SEL_GATE = GDT_FREE + 24,
+    SEL_DF = GDT_FREE + 32,
+    SEL_GATE3 = GDT_FREE + 40,
+    SEL_LDT = GDT_FREE + 48,
+    SEL_BAD = GDT_FREE + 56,
     SEL_DATA16 = GDT_FREE + 64,
 };
 _Static_assert(SEL_A == 0x50 && SEL_B == 0x58 && SEL_16 == 0x60 && SEL_GATE == 0x68 && SEL_GATE3 == 0x78,
@@ -298,8 +304,15 @@ static void test_16(void)
     /* One small code and data segment over the same bytes. */
     gdt[SEL_B / 8] = desc_make((uint32_t)low, 0xfff, D_CODE);
     gdt[SEL_DATA16 / 8] = desc_make((uint32_t)low, 0xfff, D_DATA);
-    tss_16 = (struct tss16){.ip = 0, .flags = 2, .ax = 0x1000, .sp = 0x800, .cs = SEL_B, .ss = SEL_DATA16,
-                            .ds = SEL_DATA16, .es = SEL_DATA16, .bp = 0x42};
+    tss_16 = (struct tss16){.ip = 0,
+                            .flags = 2,
+                            .ax = 0x1000,
+                            .sp = 0x800,
+                            .cs = SEL_B,
+                            .ss = SEL_DATA16,
+                            .ds = SEL_DATA16,
+                            .es = SEL_DATA16,
+                            .bp = 0x42};
     tss_put(SEL_16, &tss_16, sizeof tss_16, D_TSS16);
     uint32_t edi = 0x12345678;
     for (unsigned i = 0; i < 10; i++)

@@ -41,9 +41,10 @@ uint64_t rng_next(struct rng *r)
 static uint32_t interesting32(struct rng *r)
 {
     static const uint32_t list[] = {
-        0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 33, 63, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff,
-        0x10000, 0x7fffffff, 0x80000000, 0x80000001, 0xfffffffe, 0xffffffff, 0xffff8000, 0xffffff80,
-        0x55555555, 0xaaaaaaaa, 0x99999999, 0x0000000a, 0x00000099,
+        0,          1,          2,          3,          7,          8,          15,         16,
+        31,         32,         33,         63,         0x7f,       0x80,       0xff,       0x100,
+        0x7fff,     0x8000,     0xffff,     0x10000,    0x7fffffff, 0x80000000, 0x80000001, 0xfffffffe,
+        0xffffffff, 0xffff8000, 0xffffff80, 0x55555555, 0xaaaaaaaa, 0x99999999, 0x0000000a, 0x00000099,
     };
     uint64_t v = rng_next(r);
 
@@ -80,10 +81,9 @@ static uint32_t harmless32(struct rng *r)
 static uint32_t value_f32(struct rng *r)
 {
     static const uint32_t list[] = {
-        0x00000000, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00000,
-        0x7f800001, 0xffbfffff, 0x00000001, 0x807fffff, 0x00800000, 0x80800000, 0x7f7fffff, 0xff7fffff,
-        0x3f7fffff, 0x3f800001, 0x4f000000, 0xcf000000, 0x4effffff, 0x5f000000, 0x3f000000, 0x33800000,
-        0x40490fdb, 0x4b800000,
+        0x00000000, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00000, 0x7f800001,
+        0xffbfffff, 0x00000001, 0x807fffff, 0x00800000, 0x80800000, 0x7f7fffff, 0xff7fffff, 0x3f7fffff, 0x3f800001,
+        0x4f000000, 0xcf000000, 0x4effffff, 0x5f000000, 0x3f000000, 0x33800000, 0x40490fdb, 0x4b800000,
     };
     uint64_t v = rng_next(r);
 
@@ -104,12 +104,33 @@ static uint32_t value_f32(struct rng *r)
 static uint64_t value_f64(struct rng *r)
 {
     static const uint64_t list[] = {
-        0, 1ull << 63, 0x3ff0000000000000, 0xbff0000000000000, 0x7ff0000000000000, 0xfff0000000000000,
-        0x7ff8000000000000, 0xfff8000000000001, 0x7ff0000000000001, 0xfff7ffffffffffff, 1,
-        0x800fffffffffffff, 0x0010000000000000, 0x7fefffffffffffff, 0xffefffffffffffff,
-        0x41e0000000000000, 0xc1e0000000000000, 0x41dfffffffc00000, 0x43e0000000000000,
-        0x43f0000000000000, 0x3fe0000000000000, 0x47efffffe0000000, 0x47effffff0000000,
-        0x3810000000000000, 0x36a0000000000000, 0x380fffffffffffff, 0x400921fb54442d18,
+        0,
+        1ull << 63,
+        0x3ff0000000000000,
+        0xbff0000000000000,
+        0x7ff0000000000000,
+        0xfff0000000000000,
+        0x7ff8000000000000,
+        0xfff8000000000001,
+        0x7ff0000000000001,
+        0xfff7ffffffffffff,
+        1,
+        0x800fffffffffffff,
+        0x0010000000000000,
+        0x7fefffffffffffff,
+        0xffefffffffffffff,
+        0x41e0000000000000,
+        0xc1e0000000000000,
+        0x41dfffffffc00000,
+        0x43e0000000000000,
+        0x43f0000000000000,
+        0x3fe0000000000000,
+        0x47efffffe0000000,
+        0x47effffff0000000,
+        0x3810000000000000,
+        0x36a0000000000000,
+        0x380fffffffffffff,
+        0x400921fb54442d18,
         0xc1e0000000200000,
     };
     uint64_t v = rng_next(r), w = rng_next(r);
@@ -124,8 +145,7 @@ static uint64_t value_f64(struct rng *r)
     case 4:
         return (w & 0x800f000000000000) | (0x3fd0000000000000 + ((v >> 8 & 15) << 52));
     case 5: /* the neighbourhood of single precision's limits */
-        return (w & 0x800fffffffffffff) |
-               ((uint64_t)(((v >> 8) & 1 ? 1023 - 152 : 1023 + 125) + (v >> 16) % 30) << 52);
+        return (w & 0x800fffffffffffff) | ((uint64_t)(((v >> 8) & 1 ? 1023 - 152 : 1023 + 125) + (v >> 16) % 30) << 52);
     default:
         return w;
     }
@@ -137,16 +157,38 @@ static void value_f80(struct rng *r, uint8_t *out)
         uint16_t exponent;
         uint64_t significand;
     } list[] = {
-        {0, 0}, {0x8000, 0}, {0x3fff, 1ull << 63}, {0xbfff, 1ull << 63}, {0x7fff, 1ull << 63},
-        {0xffff, 1ull << 63}, {0x7fff, 3ull << 62}, {0xffff, 3ull << 62}, {0x7fff, (1ull << 63) | 1},
-        {0x7fff, (3ull << 62) | 0x1234}, {0, 1}, {0x8000, ~0ull >> 1}, /* denormals */
-        {0, 1ull << 63}, {0x8000, ~0ull},                              /* pseudo-denormals */
-        {0x3fff, 0x4000000000000000}, {0x4005, 0},                     /* unnormals */
-        {0x7fff, 0}, {0xffff, 0x4000000000000001},                     /* pseudo-infinity, -NaN */
-        {1, 1ull << 63}, {0x7ffe, ~0ull}, {0xfffe, ~0ull}, {0x401e, 1ull << 63}, {0x403e, 1ull << 63},
-        {0x400e, 1ull << 63}, {0x403b, 0xde0b6b3a763fffff}, {0x407f, ~0ull}, {0x43ff, ~0ull},
-        {0x3f80, 1ull << 63}, {0x3c00, 1ull << 63}, {0x4000, 0xc90fdaa22168c235},
-        {0x3ffe, 0xc90fdaa22168c235}, {0x3ffe, ~0ull},
+        {0, 0},
+        {0x8000, 0},
+        {0x3fff, 1ull << 63},
+        {0xbfff, 1ull << 63},
+        {0x7fff, 1ull << 63},
+        {0xffff, 1ull << 63},
+        {0x7fff, 3ull << 62},
+        {0xffff, 3ull << 62},
+        {0x7fff, (1ull << 63) | 1},
+        {0x7fff, (3ull << 62) | 0x1234},
+        {0, 1},
+        {0x8000, ~0ull >> 1}, /* denormals */
+        {0, 1ull << 63},
+        {0x8000, ~0ull}, /* pseudo-denormals */
+        {0x3fff, 0x4000000000000000},
+        {0x4005, 0}, /* unnormals */
+        {0x7fff, 0},
+        {0xffff, 0x4000000000000001}, /* pseudo-infinity, -NaN */
+        {1, 1ull << 63},
+        {0x7ffe, ~0ull},
+        {0xfffe, ~0ull},
+        {0x401e, 1ull << 63},
+        {0x403e, 1ull << 63},
+        {0x400e, 1ull << 63},
+        {0x403b, 0xde0b6b3a763fffff},
+        {0x407f, ~0ull},
+        {0x43ff, ~0ull},
+        {0x3f80, 1ull << 63},
+        {0x3c00, 1ull << 63},
+        {0x4000, 0xc90fdaa22168c235},
+        {0x3ffe, 0xc90fdaa22168c235},
+        {0x3ffe, ~0ull},
     };
     uint64_t v = rng_next(r), significand = rng_next(r);
     uint16_t exponent;
@@ -638,8 +680,7 @@ static bool window_put(struct nt_case *c, uint32_t at, const void *bytes, unsign
     return true;
 }
 
-static void fill_operand(struct rng *r, const struct insn *insn, uint32_t at, unsigned size,
-                         struct nt_case *c)
+static void fill_operand(struct rng *r, const struct insn *insn, uint32_t at, unsigned size, struct nt_case *c)
 {
     uint8_t v[16];
     uint32_t v32;
@@ -649,8 +690,7 @@ static void fill_operand(struct rng *r, const struct insn *insn, uint32_t at, un
     case 1:
     case 2:
     case 4:
-        v32 = insn->row->class == CLASS_SSE || has_operand(insn->row, OP_Mf32) ? value_f32(r)
-                                                                               : interesting32(r);
+        v32 = insn->row->class == CLASS_SSE || has_operand(insn->row, OP_Mf32) ? value_f32(r) : interesting32(r);
         if (insn->opcode >= 0xb0 && insn->opcode <= 0xb1 && rng_percent(r, 50))
             v32 = c->in.gpr[EAX];
         window_put(c, at, &v32, size);
@@ -706,8 +746,7 @@ static void fill_operand(struct rng *r, const struct insn *insn, uint32_t at, un
 
 static bool is_mapped(uint32_t at, unsigned n)
 {
-    return (at + n > NT_RO && at < NT_DATA + NT_DATA_SIZE) ||
-           (at + n > NT_CODE && at < NT_CODE + NT_CODE_SIZE);
+    return (at + n > NT_RO && at < NT_DATA + NT_DATA_SIZE) || (at + n > NT_CODE && at < NT_CODE + NT_CODE_SIZE);
 }
 
 /* The last slot of each page has its instruction across the page's end (the very last one: into nothing).
@@ -778,8 +817,7 @@ static void place(struct gen_case *g, unsigned slot, unsigned inside)
         g->start = NT_CODE + (slot + 1) * NT_SLOT_SIZE - inside;
 }
 
-bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, bool code16, unsigned inside,
-               struct gen_case *g)
+bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, bool code16, unsigned inside, struct gen_case *g)
 {
     g->code16 = code16;
     memset(g->bytes, 0x90, sizeof(g->bytes));
@@ -790,8 +828,8 @@ bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, bool code16, u
     return g->len == len;
 }
 
-bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may_code16,
-              struct gen_case *g, struct nt_case *c)
+bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may_code16, struct gen_case *g,
+              struct nt_case *c)
 {
     bool code16 = rng_percent(r, 20) && may_code16;
     uint32_t code_base = code16 ? NT_CODE : 0; /* what IP counts from */
@@ -826,8 +864,7 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may
     if (row->id == INSN_INT_Ib && (g->insn.imm & 0xff) == 0x80)
         return false;
 
-    memory = e.len <= 15 && (insn_is_memory(&g->insn) || has_operand(row, OP_Ob) ||
-                             has_operand(row, OP_Ov));
+    memory = e.len <= 15 && (insn_is_memory(&g->insn) || has_operand(row, OP_Ob) || has_operand(row, OP_Ov));
     size = memory ? memory_size(&g->insn) : 4;
     choose_window(r, &g->insn, size, c);
     fill(r, c->memory_in, c->window_len);
@@ -861,8 +898,7 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may
     if (row->id == INSN_MASKMOVQ || row->id == INSN_MASKMOVDQU)
         c->in.eflags &= ~FL_AC; /* whether these check alignment is up to the model */
     if (row->id == INSN_XLAT)
-        c->in.gpr[EBX] = choose_address(r, c, 1, false) - (c->in.gpr[EAX] & 0xff) -
-                         segment_base(g);
+        c->in.gpr[EBX] = choose_address(r, c, 1, false) - (c->in.gpr[EAX] & 0xff) - segment_base(g);
     if (row->id == INSN_ENTER || row->id == INSN_LEAVE)
         c->in.gpr[EBP] = choose_address(r, c, 4, false);
     if (row->class == CLASS_MULDIV && rng_percent(r, 60))
@@ -895,8 +931,7 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may
             return false;
     }
     if (row->class == CLASS_STRING || row->id == INSN_XLAT) {
-        if (is_forbidden(c->in.gpr[ESI]) || is_forbidden(c->in.gpr[EDI]) ||
-            is_forbidden(c->in.gpr[EBX] + 0x100))
+        if (is_forbidden(c->in.gpr[ESI]) || is_forbidden(c->in.gpr[EDI]) || is_forbidden(c->in.gpr[EBX] + 0x100))
             return false;
     }
     if (row->id == INSN_POPF) { /* single-stepping would stop native32 outside the case */
@@ -932,8 +967,7 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may
     return true;
 }
 
-static unsigned make_jump(const struct gen_case *g, uint32_t exit, const uint32_t exit_entry[3],
-                          uint8_t *jmp)
+static unsigned make_jump(const struct gen_case *g, uint32_t exit, const uint32_t exit_entry[3], uint8_t *jmp)
 {
     const uint32_t pointer = NT_CASES + 4 * exit;
     const uint16_t cs = NT_CS;

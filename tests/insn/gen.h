@@ -35,13 +35,12 @@ bool gen_is_testable(const struct insn_row *row);
 
 /* Makes a case of row for code slot `slot`; fills c's inputs (not the code). False: the dice made
  * something that cannot be run (call again; the generator goes on). */
-bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may_code16,
-              struct gen_case *g, struct nt_case *c);
+bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may_code16, struct gen_case *g,
+              struct nt_case *c);
 
 /* From given bytes (regression cases): fills g. inside: so many bytes before the end of a page, in a slot
  * that ends there; else 0. */
-bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, bool code16, unsigned inside,
-               struct gen_case *g);
+bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, bool code16, unsigned inside, struct gen_case *g);
 
 /* Puts g's bytes and the jumps around them into code (all NT_CODE_SIZE bytes of it). Ascending slots
  * must follow each other: some reach up to NT_SLOT_INSN bytes into the next. Without exit_entry there

@@ -93,8 +93,7 @@ void guest_init(const struct engine *engine, const uint8_t *read_only, uint32_t 
         uint32_t stub = SYSTEM + STUBS_AT + STUB_SIZE * i;
 
         ram32(IDT_AT)[2 * i] = KERNEL_CS << 16 | (stub & 0xffff);
-        ram32(IDT_AT)[2 * i + 1] =
-            (stub & 0xffff0000) | 0x8e00 | (i == EXC_BP || i == EXC_OF ? 0x6000 : 0);
+        ram32(IDT_AT)[2 * i + 1] = (stub & 0xffff0000) | 0x8e00 | (i == EXC_BP || i == EXC_OF ? 0x6000 : 0);
     }
 
     model = cpu_model_parse(NULL, &error);
@@ -108,11 +107,9 @@ void guest_init(const struct engine *engine, const uint8_t *read_only, uint32_t 
     guest->cpl = 3;
     guest->seg[SEG_CS] = flat(NT_CS, 0xc0fb);
     guest->seg[SEG_SS] = guest->seg[SEG_DS] = guest->seg[SEG_ES] = flat(NT_DS, 0xc0f3);
-    guest->seg[SEG_FS] = (struct seg){
-        .sel = NT_FS, .access = 0x40f3, .base = NT_FS_BASE, .limit = NT_FS_LIMIT};
+    guest->seg[SEG_FS] = (struct seg){.sel = NT_FS, .access = 0x40f3, .base = NT_FS_BASE, .limit = NT_FS_LIMIT};
     guest->seg[SEG_GS] = guest->seg[SEG_LDTR] = (struct seg){0};
-    guest->seg[SEG_TR] =
-        (struct seg){.sel = TSS_SEL, .access = 0x008b, .base = SYSTEM + TSS_AT, .limit = 0x67};
+    guest->seg[SEG_TR] = (struct seg){.sel = TSS_SEL, .access = 0x008b, .base = SYSTEM + TSS_AT, .limit = 0x67};
     guest->gdtr = (struct dtable){SYSTEM + GDT_AT, 0xfff};
     guest->idtr = (struct dtable){SYSTEM + IDT_AT, 0x7ff};
     guest->eflags = FL_FIXED1 | FL_IF;
@@ -140,9 +137,9 @@ void guest_run(const struct nt_regs *in, const uint32_t pads[3], bool code16, st
     guest->eip = in->eip;
     guest->eflags = in->eflags;
     guest->cpl = 3;
-    guest->seg[SEG_CS] = code16 ? (struct seg){.sel = NT_CS16, .access = 0x00fb, .base = NT_CODE,
-                                            .limit = NT_CODE_SIZE - 1}
-                             : fresh.seg[SEG_CS];
+    guest->seg[SEG_CS] =
+        code16 ? (struct seg){.sel = NT_CS16, .access = 0x00fb, .base = NT_CODE, .limit = NT_CODE_SIZE - 1}
+               : fresh.seg[SEG_CS];
     guest->changed |= CHANGED_MODE;
     guest->seg[SEG_SS] = fresh.seg[SEG_SS];
     if (fx) {

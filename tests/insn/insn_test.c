@@ -89,9 +89,9 @@ static double now(void)
 
 static bool host_has_feature(unsigned feature)
 {
-    static const uint8_t ecx_bit[FEAT_COUNT] = { /* CPUID leaf 1 */
-        [FEAT_SSE3] = 0, [FEAT_SSSE3] = 9, [FEAT_SSE41] = 19, [FEAT_SSE42] = 20,
-        [FEAT_MOVBE] = 22, [FEAT_POPCNT] = 23,
+    static const uint8_t ecx_bit[FEAT_COUNT] = {
+        /* CPUID leaf 1 */
+        [FEAT_SSE3] = 0, [FEAT_SSSE3] = 9, [FEAT_SSE41] = 19, [FEAT_SSE42] = 20, [FEAT_MOVBE] = 22, [FEAT_POPCNT] = 23,
     };
     unsigned eax = 1, ebx, ecx, edx;
 
@@ -105,12 +105,11 @@ static bool host_has_feature(unsigned feature)
 static bool is_filtered_out(const struct insn_row *row)
 {
     static const char *const classes[] = {
-        "ud", "alu", "shift", "muldiv", "bcd", "bit", "mov", "stack", "string", "flow",
-        "flags", "io", "seg", "sys", "cpu", "nop", "x87", "mmx", "sse",
+        "ud",    "alu", "shift", "muldiv", "bcd", "bit", "mov", "stack", "string", "flow",
+        "flags", "io",  "seg",   "sys",    "cpu", "nop", "x87", "mmx",   "sse",
     };
 
-    return options.filter && strcmp(options.filter, row->name) != 0 &&
-           strcmp(options.filter, classes[row->class]) != 0;
+    return options.filter && strcmp(options.filter, row->name) != 0 && strcmp(options.filter, classes[row->class]) != 0;
 }
 
 static void choose_rows(void)
@@ -151,8 +150,8 @@ static void print_regs(const char *title, const struct nt_regs *r)
 {
     printf("  %-7s eax=%08x ecx=%08x edx=%08x ebx=%08x esp=%08x ebp=%08x esi=%08x edi=%08x "
            "eip=%08x eflags=%08x\n",
-           title, r->gpr[0], r->gpr[1], r->gpr[2], r->gpr[3], r->gpr[4], r->gpr[5], r->gpr[6],
-           r->gpr[7], r->eip, r->eflags);
+           title, r->gpr[0], r->gpr[1], r->gpr[2], r->gpr[3], r->gpr[4], r->gpr[5], r->gpr[6], r->gpr[7], r->eip,
+           r->eflags);
 }
 
 static void print_fault(const char *title, bool faulted, uint32_t vector, uint32_t error, uint32_t cr2)
@@ -165,8 +164,8 @@ static void print_fault(const char *title, bool faulted, uint32_t vector, uint32
 
 static void print_fx(const char *title, const struct fxstate *fx)
 {
-    printf("  %-7s fcw=%04x fsw=%04x ftw=%02x fop=%03x fip=%04x:%08x fdp=%04x:%08x mxcsr=%08x\n", title,
-           fx->fcw, fx->fsw, fx->ftw, fx->fop, fx->fcs, fx->fip, fx->fds, fx->fdp, fx->mxcsr);
+    printf("  %-7s fcw=%04x fsw=%04x ftw=%02x fop=%03x fip=%04x:%08x fdp=%04x:%08x mxcsr=%08x\n", title, fx->fcw,
+           fx->fsw, fx->ftw, fx->fop, fx->fcs, fx->fip, fx->fds, fx->fdp, fx->mxcsr);
     for (unsigned i = 0; i < 8; i++) {
         uint64_t significand, low, high;
         uint16_t exponent;
@@ -187,8 +186,7 @@ static void print_memory_diff(const struct nt_case *c, const uint8_t *expected, 
             printf("    %08x: %02x %02x %02x\n", c->window + i, c->memory_in[i], expected[i], got[i]);
 }
 
-static void report(uint64_t number, unsigned slot, const char *what, const struct nt_regs *native,
-                   bool native_faulted)
+static void report(uint64_t number, unsigned slot, const char *what, const struct nt_regs *native, bool native_faulted)
 {
     const struct gen_case *g = &gen[slot];
     const struct nt_case *c = &oracle.cases->c[slot];
@@ -218,9 +216,9 @@ static void report(uint64_t number, unsigned slot, const char *what, const struc
                options.filter ? " --filter " : "", options.filter ? options.filter : "");
     printf("  keep:   REGRESS(\"%s\", \"", g->insn.row->name);
     print_hex(g->bytes, g->len);
-    printf("\",\n    {{0x%x, 0x%x, 0x%x, 0x%x, 0x%x, 0x%x, 0x%x, 0x%x}, 0x%x}, 0x%x, 0x%x,\n    \"",
-           c->in.gpr[0], c->in.gpr[1], c->in.gpr[2], c->in.gpr[3], c->in.gpr[4], c->in.gpr[5],
-           c->in.gpr[6], c->in.gpr[7], c->in.eflags, c->window, g->flags_ignored);
+    printf("\",\n    {{0x%x, 0x%x, 0x%x, 0x%x, 0x%x, 0x%x, 0x%x, 0x%x}, 0x%x}, 0x%x, 0x%x,\n    \"", c->in.gpr[0],
+           c->in.gpr[1], c->in.gpr[2], c->in.gpr[3], c->in.gpr[4], c->in.gpr[5], c->in.gpr[6], c->in.gpr[7],
+           c->in.eflags, c->window, g->flags_ignored);
     print_hex(c->memory_in, c->window_len);
     if (c->flags & NT_FPU) {
         printf("\",\n    \"");
@@ -236,8 +234,8 @@ static void report(uint64_t number, unsigned slot, const char *what, const struc
 /* Takes out of an FXSAVE image what is not architectural or not kept by this CPU. */
 static void normalise_fx(struct fxstate *fx)
 {
-    bool pointers = !engine->loses_x87_pointers &&
-                    (host_has_pointers || (host_has_pending_pointers && (fx->fsw & 0x80)));
+    bool pointers =
+        !engine->loses_x87_pointers && (host_has_pointers || (host_has_pending_pointers && (fx->fsw & 0x80)));
 
     fx->mxcsr_mask = 0;
     fx->rsvd0 = 0;
@@ -355,9 +353,8 @@ static void check(uint64_t number, unsigned slot)
     else
         coverage[g->insn.row->id].completed++;
 
-    if (faulted != o->result.faulted ||
-        (faulted && (c->vector != o->result.vector || c->error != o->result.error ||
-                     (c->vector == EXC_PF && c->cr2 != o->result.cr2))))
+    if (faulted != o->result.faulted || (faulted && (c->vector != o->result.vector || c->error != o->result.error ||
+                                                     (c->vector == EXC_PF && c->cr2 != o->result.cr2))))
         report(number, slot, "exception", &native, faulted);
     else if (native.eip != o->result.regs.eip)
         report(number, slot, "eip", &native, faulted);
@@ -413,8 +410,7 @@ static bool run_prepared(uint64_t first_number, unsigned first, unsigned n)
     if (code_from + code_len < NT_CODE_SIZE)
         code_len += NT_SLOT_SIZE; /* the last one may reach into the next slot */
     memcpy(oracle.code + code_from, code_image + code_from, code_len);
-    guest_write_code(code_from, (engine->ends_at_hlt ? guest_image : code_image) + code_from,
-                     code_len);
+    guest_write_code(code_from, (engine->ends_at_hlt ? guest_image : code_image) + code_from, code_len);
     memcpy(guest_data(), oracle.cases->data_first, NT_DATA_SIZE);
     oracle_run(&oracle, first, n);
     for (unsigned i = first; i < first + n; i++) {
@@ -424,8 +420,7 @@ static bool run_prepared(uint64_t first_number, unsigned first, unsigned n)
         uint8_t *window = guest_data() + (c->window - NT_DATA);
         uint32_t code_base = c->flags & NT_CODE16 ? NT_CODE : 0;
         uint32_t slot = NT_CODE - code_base + i * NT_SLOT_SIZE;
-        uint32_t pads[3] = {gen[i].start - code_base + gen[i].len, slot + NT_SLOT_BACK,
-                            slot + NT_SLOT_FORTH};
+        uint32_t pads[3] = {gen[i].start - code_base + gen[i].len, slot + NT_SLOT_BACK, slot + NT_SLOT_FORTH};
 
         if (fpu)
             memcpy(&o->fx, c->fx_in, sizeof(o->fx));
@@ -456,8 +451,8 @@ static bool run_prepared(uint64_t first_number, unsigned first, unsigned n)
             for (unsigned i = 0; i < n && ok && mismatches == before; i++)
                 ok = run_prepared(first_number + i, first + i, 1);
             if (ok && mismatches == before) {
-                printf("memory differs after cases %lu to %lu, but after none of them alone\n",
-                       first_number, first_number + n - 1);
+                printf("memory differs after cases %lu to %lu, but after none of them alone\n", first_number,
+                       first_number + n - 1);
                 mismatches++;
             }
             return ok;
@@ -494,8 +489,7 @@ static bool run_generated(void)
         print_instruction(&gen[slot]);
         return run_prepared(options.only, slot, 1);
     }
-    for (uint64_t number = 0; options.have_count ? number < options.count : now() < end;
-         number += NT_BATCH) {
+    for (uint64_t number = 0; options.have_count ? number < options.count : now() < end; number += NT_BATCH) {
         for (unsigned i = 0; i < NT_BATCH; i++)
             prepare(number + i, i);
         if (!run_prepared(number, 0, NT_BATCH))
@@ -589,9 +583,8 @@ static int check_coverage(void)
         if (!coverage[id].completed && !coverage[id].faulted) {
             printf("never executed: %s (row %u)\n", rows[i]->name, id);
             missing++;
-        } else if (!coverage[id].completed && !(rows[i]->attr & (IA_PRIV | IA_IO)) &&
-                   rows[i]->class != CLASS_UD && rows[i]->id != INSN_INT_Ib &&
-                   rows[i]->id != INSN_INT3) {
+        } else if (!coverage[id].completed && !(rows[i]->attr & (IA_PRIV | IA_IO)) && rows[i]->class != CLASS_UD &&
+                   rows[i]->id != INSN_INT_Ib && rows[i]->id != INSN_INT3) {
             printf("always faulted: %s (row %u, %lu times)\n", rows[i]->name, id, coverage[id].faulted);
             missing++;
         }
@@ -602,9 +595,8 @@ static int check_coverage(void)
 static void list_coverage(void)
 {
     for (unsigned id = 1; id < INSN_COUNT; id++)
-        printf("%-12s row %3u  completed %8lu  faulted %8lu%s\n", insn_rows[id].name, id,
-               coverage[id].completed, coverage[id].faulted,
-               gen_is_testable(&insn_rows[id]) ? "" : "  (not testable in ring 3)");
+        printf("%-12s row %3u  completed %8lu  faulted %8lu%s\n", insn_rows[id].name, id, coverage[id].completed,
+               coverage[id].faulted, gen_is_testable(&insn_rows[id]) ? "" : "  (not testable in ring 3)");
 }
 
 static void usage(void)
@@ -700,8 +692,8 @@ int main(int argc, char **argv)
     if (!options.have_only && ok) {
         double seconds = now() - start;
 
-        printf("%lu cases in %.1f s (%.0f per second), %lu mismatches\n", done, seconds,
-               (double)done / seconds, mismatches);
+        printf("%lu cases in %.1f s (%.0f per second), %lu mismatches\n", done, seconds, (double)done / seconds,
+               mismatches);
         if (done >= 200ull * row_count)
             missing = check_coverage();
         else

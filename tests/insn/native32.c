@@ -9,17 +9,17 @@
  */
 #include "native_case.h"
 
-#define SYS_EXIT 1
-#define SYS_READ 3
-#define SYS_WRITE 4
-#define SYS_MUNMAP 91
-#define SYS_MODIFY_LDT 123
-#define SYS_RT_SIGACTION 174
-#define SYS_SIGALTSTACK 186
-#define SYS_MMAP2 192
+#define SYS_EXIT            1
+#define SYS_READ            3
+#define SYS_WRITE           4
+#define SYS_MUNMAP          91
+#define SYS_MODIFY_LDT      123
+#define SYS_RT_SIGACTION    174
+#define SYS_SIGALTSTACK     186
+#define SYS_MMAP2           192
 #define SYS_SET_THREAD_AREA 243
 
-#define AT_NULL 0
+#define AT_NULL         0
 #define AT_SYSINFO_EHDR 33
 
 #define CASES ((struct nt_cases *)NT_CASES)
@@ -49,86 +49,84 @@ void native_exit_forth(void);
 void native_resume(void) __attribute__((noreturn));
 void native_main(uint32_t *sp) __attribute__((noreturn, used));
 
-__asm__(
-    ".text\n"
-    ".globl _start\n"
-    "_start:\n"
-    "    movl %esp, %eax\n"
-    "    movl native_stack_top, %esp\n"
-    "    pushl $0\n"
-    "    pushl $0\n"
-    "    pushl %eax\n"
-    "    call native_main\n"
-    /* Loads the case's registers and jumps to its instruction; comes back through native_resume. */
-    "native_run:\n"
-    "    pushl %ebp\n"
-    "    pushl %ebx\n"
-    "    pushl %esi\n"
-    "    pushl %edi\n"
-    "    movl %esp, saved_esp\n"
-    "    cmpl $0, native_fpu\n"
-    "    je 1f\n"
-    "    fxrstor native_fx\n"
-    "1:  cmpl $0, native_code16\n"
-    "    jne 3f\n"
-    "    pushl native_regs+32\n"
-    "    popfl\n"
-    "    movl native_regs+0, %eax\n"
-    "    movl native_regs+4, %ecx\n"
-    "    movl native_regs+8, %edx\n"
-    "    movl native_regs+12, %ebx\n"
-    "    movl native_regs+16, %esp\n"
-    "    movl native_regs+20, %ebp\n"
-    "    movl native_regs+24, %esi\n"
-    "    movl native_regs+28, %edi\n"
-    "    jmp *native_regs+36\n"
-    "3:  pushl native_regs+32\n"
-    "    popfl\n"
-    "    movl native_regs+0, %eax\n"
-    "    movl native_regs+4, %ecx\n"
-    "    movl native_regs+8, %edx\n"
-    "    movl native_regs+12, %ebx\n"
-    "    movl native_regs+16, %esp\n"
-    "    movl native_regs+20, %ebp\n"
-    "    movl native_regs+24, %esi\n"
-    "    movl native_regs+28, %edi\n"
-    "    ljmp *native_far\n"
-    "native_exit_next:\n"
-    "    movl $0, native_exit\n" /* MOV keeps the flags */
-    "    jmp 2f\n"
-    "native_exit_back:\n"
-    "    movl $1, native_exit\n"
-    "    jmp 2f\n"
-    "native_exit_forth:\n"
-    "    movl $2, native_exit\n"
-    "2:  movl %eax, native_regs+0\n"
-    "    movl %ecx, native_regs+4\n"
-    "    movl %edx, native_regs+8\n"
-    "    movl %ebx, native_regs+12\n"
-    "    movl %esp, native_regs+16\n"
-    "    movl %ebp, native_regs+20\n"
-    "    movl %esi, native_regs+24\n"
-    "    movl %edi, native_regs+28\n"
-    "    movl saved_esp, %esp\n"
-    "    pushfl\n"
-    "    popl native_regs+32\n"
-    "    cmpl $0, native_fpu\n"
-    "    je native_resume\n"
-    "    fxsave native_fx\n"
-    "    fninit\n" /* a pending x87 exception must not reach the next FXRSTOR */
-    "native_resume:\n"
-    "    movl saved_esp, %esp\n"
-    "    pushl $0x202\n" /* DF, AC, NT off again */
-    "    popfl\n"
-    "    popl %edi\n"
-    "    popl %esi\n"
-    "    popl %ebx\n"
-    "    popl %ebp\n"
-    "    ret\n"
-    ".lcomm saved_esp, 4\n");
+__asm__(".text\n"
+        ".globl _start\n"
+        "_start:\n"
+        "    movl %esp, %eax\n"
+        "    movl native_stack_top, %esp\n"
+        "    pushl $0\n"
+        "    pushl $0\n"
+        "    pushl %eax\n"
+        "    call native_main\n"
+        /* Loads the case's registers and jumps to its instruction; comes back through native_resume. */
+        "native_run:\n"
+        "    pushl %ebp\n"
+        "    pushl %ebx\n"
+        "    pushl %esi\n"
+        "    pushl %edi\n"
+        "    movl %esp, saved_esp\n"
+        "    cmpl $0, native_fpu\n"
+        "    je 1f\n"
+        "    fxrstor native_fx\n"
+        "1:  cmpl $0, native_code16\n"
+        "    jne 3f\n"
+        "    pushl native_regs+32\n"
+        "    popfl\n"
+        "    movl native_regs+0, %eax\n"
+        "    movl native_regs+4, %ecx\n"
+        "    movl native_regs+8, %edx\n"
+        "    movl native_regs+12, %ebx\n"
+        "    movl native_regs+16, %esp\n"
+        "    movl native_regs+20, %ebp\n"
+        "    movl native_regs+24, %esi\n"
+        "    movl native_regs+28, %edi\n"
+        "    jmp *native_regs+36\n"
+        "3:  pushl native_regs+32\n"
+        "    popfl\n"
+        "    movl native_regs+0, %eax\n"
+        "    movl native_regs+4, %ecx\n"
+        "    movl native_regs+8, %edx\n"
+        "    movl native_regs+12, %ebx\n"
+        "    movl native_regs+16, %esp\n"
+        "    movl native_regs+20, %ebp\n"
+        "    movl native_regs+24, %esi\n"
+        "    movl native_regs+28, %edi\n"
+        "    ljmp *native_far\n"
+        "native_exit_next:\n"
+        "    movl $0, native_exit\n" /* MOV keeps the flags */
+        "    jmp 2f\n"
+        "native_exit_back:\n"
+        "    movl $1, native_exit\n"
+        "    jmp 2f\n"
+        "native_exit_forth:\n"
+        "    movl $2, native_exit\n"
+        "2:  movl %eax, native_regs+0\n"
+        "    movl %ecx, native_regs+4\n"
+        "    movl %edx, native_regs+8\n"
+        "    movl %ebx, native_regs+12\n"
+        "    movl %esp, native_regs+16\n"
+        "    movl %ebp, native_regs+20\n"
+        "    movl %esi, native_regs+24\n"
+        "    movl %edi, native_regs+28\n"
+        "    movl saved_esp, %esp\n"
+        "    pushfl\n"
+        "    popl native_regs+32\n"
+        "    cmpl $0, native_fpu\n"
+        "    je native_resume\n"
+        "    fxsave native_fx\n"
+        "    fninit\n" /* a pending x87 exception must not reach the next FXRSTOR */
+        "native_resume:\n"
+        "    movl saved_esp, %esp\n"
+        "    pushl $0x202\n" /* DF, AC, NT off again */
+        "    popfl\n"
+        "    popl %edi\n"
+        "    popl %esi\n"
+        "    popl %ebx\n"
+        "    popl %ebp\n"
+        "    ret\n"
+        ".lcomm saved_esp, 4\n");
 
-static int32_t call6(uint32_t number, uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t e,
-                     uint32_t f)
+static int32_t call6(uint32_t number, uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t e, uint32_t f)
 {
     int32_t result;
     uint32_t last[2] = {f, number};
@@ -195,8 +193,7 @@ static void on_signal(int number, void *info, struct ucontext *uc)
 
     (void)number;
     (void)info;
-    native_regs = (struct nt_regs){.gpr = {m->eax, m->ecx, m->edx, m->ebx, m->esp_at_signal, m->ebp,
-                                           m->esi, m->edi},
+    native_regs = (struct nt_regs){.gpr = {m->eax, m->ecx, m->edx, m->ebx, m->esp_at_signal, m->ebp, m->esi, m->edi},
                                    .eflags = m->eflags,
                                    .eip = m->eip};
     native_exit = NT_EXIT_SIGNAL;
@@ -212,8 +209,7 @@ static void catch_signal(uint32_t number)
 {
     struct {
         uint32_t handler, flags, restorer, mask[2];
-    } action = {.handler = (uint32_t)on_signal,
-                .flags = 0x4 | 0x08000000 | 0x40000000}; /* SIGINFO, ONSTACK, NODEFER */
+    } action = {.handler = (uint32_t)on_signal, .flags = 0x4 | 0x08000000 | 0x40000000}; /* SIGINFO, ONSTACK, NODEFER */
 
     if (call6(SYS_RT_SIGACTION, number, (uint32_t)&action, 0, 8, 0, 0) < 0)
         die("native32: sigaction failed\n");
@@ -222,8 +218,7 @@ static void catch_signal(uint32_t number)
 /* Populated, because a page that nobody has touched reports its first protection fault as "not present". */
 static void map(uint32_t linear, uint32_t size, uint32_t protection, uint32_t offset)
 {
-    int32_t at = call6(SYS_MMAP2, linear, size, protection, 0x8011 /* SHARED|FIXED|POPULATE */, 3,
-                       offset >> 12);
+    int32_t at = call6(SYS_MMAP2, linear, size, protection, 0x8011 /* SHARED|FIXED|POPULATE */, 3, offset >> 12);
 
     if ((uint32_t)at != linear)
         die("native32: cannot map the shared memory\n");
@@ -242,8 +237,7 @@ static void unmap_surroundings(uint32_t *sp)
             vdso = p[1];
     if (vdso)
         call3(SYS_MUNMAP, vdso - 0x10000, 0x20000, 0); /* its data pages precede it */
-    call3(SYS_MUNMAP, ((uint32_t)sp & ~0xfffffu) - 0x100000, 0u - 0x2000u -
-          (((uint32_t)sp & ~0xfffffu) - 0x100000), 0);
+    call3(SYS_MUNMAP, ((uint32_t)sp & ~0xfffffu) - 0x100000, 0u - 0x2000u - (((uint32_t)sp & ~0xfffffu) - 0x100000), 0);
 }
 
 static void run_case(struct nt_case *c)
@@ -291,7 +285,7 @@ void native_main(uint32_t *sp)
     struct {
         uint32_t entry, base, limit, flags;
     } code16 = {NT_CS16 >> 3, NT_CODE, NT_CODE_SIZE - 1, 0x2 << 1}; /* 16-bit, execute and read */
-    static const uint8_t signals[] = {4, 5, 7, 8, 11}; /* ILL TRAP BUS FPE SEGV */
+    static const uint8_t signals[] = {4, 5, 7, 8, 11};              /* ILL TRAP BUS FPE SEGV */
     struct nt_command command;
 
     map(NT_RO, 0x1000, 1, NT_DATA_AT);

@@ -14,12 +14,12 @@
 
 #include <stdint.h>
 
-#define NT_RO        0x1ffff000u
-#define NT_DATA      0x20000000u
-#define NT_DATA_SIZE 0x2000u
-#define NT_CODE      0x40000000u
-#define NT_CODE_SIZE 0x10000u
-#define NT_CASES     0x60000000u
+#define NT_RO             0x1ffff000u
+#define NT_DATA           0x20000000u
+#define NT_DATA_SIZE      0x2000u
+#define NT_CODE           0x40000000u
+#define NT_CODE_SIZE      0x10000u
+#define NT_CASES          0x60000000u
 #define NT_FORBIDDEN_LOW  0x58000000u /* generated operands keep out: native32 lives here */
 #define NT_FORBIDDEN_HIGH 0x78000000u
 
@@ -31,28 +31,28 @@
 #define NT_FS_BASE  (NT_DATA + 0x800u)
 #define NT_FS_LIMIT 0x1000u
 #define NT_FS_ENTRY 12 /* the first TLS slot of a 32-bit process on a 64-bit kernel */
-#define NT_CS 0x23u
-#define NT_DS 0x2bu
-#define NT_FS ((NT_FS_ENTRY << 3) | 3u)
+#define NT_CS       0x23u
+#define NT_DS       0x2bu
+#define NT_FS       ((NT_FS_ENTRY << 3) | 3u)
 /* 16-bit code: LDT entry 0, based at NT_CODE, so that IP is the offset in the code region. */
 #define NT_CS16 0x07u
 
-#define NT_BATCH 1024u
+#define NT_BATCH      1024u
 #define NT_WINDOW_MAX 640u
 
 /* Code of case i: NT_SLOT_SIZE bytes from NT_CODE + i * NT_SLOT_SIZE:
  *     [jmp exit1] [nops] insn [jmp exit0] [nops] [jmp exit2]
  * exit1 and exit2 are the landing pads for a taken branch, backwards and forwards. The jumps are
  * jmp dword [exit_entry + 4 n], and in 16-bit code jmp far NT_CS:exit. */
-#define NT_SLOT_SIZE  64u
+#define NT_SLOT_SIZE      64u
 #define NT_SLOTS_PER_PAGE (4096u / NT_SLOT_SIZE)
-#define NT_SLOT_INSN  24u /* where the instruction starts; up to 15 bytes, then up to 8 of jmp */
-#define NT_SLOT_BACK  0u
-#define NT_SLOT_FORTH 56u
+#define NT_SLOT_INSN      24u /* where the instruction starts; up to 15 bytes, then up to 8 of jmp */
+#define NT_SLOT_BACK      0u
+#define NT_SLOT_FORTH     56u
 
 enum nt_exit { NT_EXIT_NEXT, NT_EXIT_BACK, NT_EXIT_FORTH, NT_EXIT_SIGNAL };
 
-#define NT_FPU 1u    /* load fx before, save it afterwards */
+#define NT_FPU    1u /* load fx before, save it afterwards */
 #define NT_CODE16 2u /* in 16-bit code; eip is an offset from NT_CODE */
 
 struct nt_regs {
@@ -63,10 +63,10 @@ struct nt_regs {
 
 struct nt_case {
     struct nt_regs in;
-    struct nt_regs out; /* out.eip is set by a signal only */
-    uint32_t flags;     /* NT_FPU, NT_CODE16 */
+    struct nt_regs out;          /* out.eip is set by a signal only */
+    uint32_t flags;              /* NT_FPU, NT_CODE16 */
     uint32_t window, window_len; /* linear address and length of what memory_in fills beforehand */
-    uint32_t exit;      /* enum nt_exit */
+    uint32_t exit;               /* enum nt_exit */
     uint32_t vector, error, cr2;
     uint32_t pad[5];
     uint8_t fx_in[512] __attribute__((aligned(16)));
@@ -80,7 +80,7 @@ _Static_assert(sizeof(struct nt_case) % 16 == 0, "fx images must stay aligned");
 struct nt_cases {
     uint32_t exit_entry[3]; /* native32's landing addresses for the three jumps of a slot */
     uint32_t progress;      /* index of the case being run: the culprit when native32 dies */
-    uint32_t has_code16; /* this kernel lets native32 make a 16-bit segment */
+    uint32_t has_code16;    /* this kernel lets native32 make a 16-bit segment */
     uint32_t pad[11];
     uint8_t data_first[NT_DATA_SIZE];
     uint8_t data_last[NT_DATA_SIZE];

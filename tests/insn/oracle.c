@@ -86,6 +86,5 @@ bool oracle_wait(struct oracle *o)
     struct nt_command answer;
     struct pollfd p = {.fd = o->from, .events = POLLIN};
 
-    return poll(&p, 1, TIMEOUT_MS) == 1 &&
-           read(o->from, &answer, sizeof(answer)) == (ssize_t)sizeof(answer);
+    return poll(&p, 1, TIMEOUT_MS) == 1 && read(o->from, &answer, sizeof(answer)) == (ssize_t)sizeof(answer);
 }

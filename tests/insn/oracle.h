@@ -7,7 +7,7 @@
 
 struct oracle {
     struct nt_cases *cases;
-    uint8_t *code; /* NT_CODE_SIZE bytes, writable here */
+    uint8_t *code;      /* NT_CODE_SIZE bytes, writable here */
     uint8_t *read_only; /* the page at NT_RO */
     int to, from;
     int pid;

@@ -25,8 +25,8 @@
 enum reg { R_AX, R_BX, R_CX, R_DX, R_CS, R_SS, R_DS, R_ES, R_SP, R_BP, R_SI, R_DI, R_IP, R_FLAGS, R_COUNT };
 static const char *const reg_name[R_COUNT] = {"ax", "bx", "cx", "dx", "cs", "ss", "ds",
                                               "es", "sp", "bp", "si", "di", "ip", "flags"};
-static const uint8_t gpr_of[R_COUNT] = {[R_AX] = EAX, [R_BX] = EBX, [R_CX] = ECX, [R_DX] = EDX,
-                                        [R_SP] = ESP, [R_BP] = EBP, [R_SI] = ESI, [R_DI] = EDI};
+static const uint8_t gpr_of[R_COUNT] = {
+    [R_AX] = EAX, [R_BX] = EBX, [R_CX] = ECX, [R_DX] = EDX, [R_SP] = ESP, [R_BP] = EBP, [R_SI] = ESI, [R_DI] = EDI};
 static const uint8_t seg_of[R_COUNT] = {[R_CS] = SEG_CS, [R_SS] = SEG_SS, [R_DS] = SEG_DS, [R_ES] = SEG_ES};
 
 #define BYTES_MAX 4096
@@ -51,22 +51,22 @@ struct test {
 /* What a real-mode program of the captured CPU and the 386 see differently. */
 enum skip {
     SKIP_NONE,
-    SKIP_NEWER,    /* an opcode or prefix that means something else since the 386 */
-    SKIP_FPU,      /* escapes: depends on a coprocessor */
-    SKIP_LOCK,     /* LOCK where the 386 raises #UD */
-    SKIP_LENGTH,   /* longer than 10 bytes: the 286's limit */
-    SKIP_IO,       /* reads the bus of the test bench */
-    SKIP_ALIAS,    /* undocumented encodings of the 8086 */
-    SKIP_WRAP,     /* an operand beyond FFFFh or 1 MiB: the 8086 wraps; so does the 286 with far pointers */
-    SKIP_COUNT,    /* shift counts above 31: the 8086 does not mask */
-    SKIP_DIVIDE,   /* the 8086 pushes the next address; the 286 lets some IDIV pass */
-    SKIP_BCD,      /* decimal adjustments of what is no decimal number: the 8086 carries otherwise */
-    SKIP_PUSHF,    /* the upper flag bits differ */
-    SKIP_STACK,    /* faults of the stack: vector 12 since the 386 where it was 13 */
-    SKIP_MIDWAY,   /* faults after which the 286 has moved SP, SI, DI or CX already */
-    SKIP_REVOKED,  /* the suite's own list of bad captures, and what must be one */
-    SKIP_OVERLAP,  /* the handler's first bytes are the frame just pushed: captured before the push */
-    SKIP_HLT,      /* no place for the translator's HLT */
+    SKIP_NEWER,   /* an opcode or prefix that means something else since the 386 */
+    SKIP_FPU,     /* escapes: depends on a coprocessor */
+    SKIP_LOCK,    /* LOCK where the 386 raises #UD */
+    SKIP_LENGTH,  /* longer than 10 bytes: the 286's limit */
+    SKIP_IO,      /* reads the bus of the test bench */
+    SKIP_ALIAS,   /* undocumented encodings of the 8086 */
+    SKIP_WRAP,    /* an operand beyond FFFFh or 1 MiB: the 8086 wraps; so does the 286 with far pointers */
+    SKIP_COUNT,   /* shift counts above 31: the 8086 does not mask */
+    SKIP_DIVIDE,  /* the 8086 pushes the next address; the 286 lets some IDIV pass */
+    SKIP_BCD,     /* decimal adjustments of what is no decimal number: the 8086 carries otherwise */
+    SKIP_PUSHF,   /* the upper flag bits differ */
+    SKIP_STACK,   /* faults of the stack: vector 12 since the 386 where it was 13 */
+    SKIP_MIDWAY,  /* faults after which the 286 has moved SP, SI, DI or CX already */
+    SKIP_REVOKED, /* the suite's own list of bad captures, and what must be one */
+    SKIP_OVERLAP, /* the handler's first bytes are the frame just pushed: captured before the push */
+    SKIP_HLT,     /* no place for the translator's HLT */
     SKIP_KINDS
 };
 static const char *const skip_text[SKIP_KINDS] = {
@@ -307,13 +307,14 @@ static void load_state(const struct test *t)
 
 static uint16_t have(unsigned r)
 {
-    return r == R_IP      ? (uint16_t)cpu->eip
-           : r == R_FLAGS ? (uint16_t)cpu->eflags
+    return r == R_IP                ? (uint16_t)cpu->eip
+           : r == R_FLAGS           ? (uint16_t)cpu->eflags
            : r >= R_CS && r <= R_ES ? cpu->seg[seg_of[r]].sel
                                     : (uint16_t)cpu->gpr[gpr_of[r]];
 }
 
-static void report(const struct test *t, const char *file, const char *what, uint32_t where, uint32_t want, uint32_t got)
+static void report(const struct test *t, const char *file, const char *what, uint32_t where, uint32_t want,
+                   uint32_t got)
 {
     if (failed >= options.reports)
         return;
@@ -510,7 +511,8 @@ static void run_test(struct test *t, const char *file)
     if (!options.bt) {
         ok = compare(t, file, ignored);
     } else {
-        uint32_t hlt = cpu->seg[SEG_CS].base + cpu->eip, first = ((uint32_t)t->before.reg[R_CS] << 4) + t->before.reg[R_IP];
+        uint32_t hlt = cpu->seg[SEG_CS].base + cpu->eip,
+                 first = ((uint32_t)t->before.reg[R_CS] << 4) + t->before.reg[R_IP];
         bool in_code = hlt - first < insn.len;
         clean(t);
         load_state(t);

@@ -34,8 +34,8 @@ static inline void ram_push(struct ram_block *ram, struct ram_request request)
     ram->pending[ram->count++] = request;
 }
 
-static inline void ram_read(struct block *block, uint64_t offset, void *buffer, uint32_t len,
-                            block_done_fn *done, void *opaque)
+static inline void ram_read(struct block *block, uint64_t offset, void *buffer, uint32_t len, block_done_fn *done,
+                            void *opaque)
 {
     struct ram_block *ram = (struct ram_block *)block;
     ram->reads++;

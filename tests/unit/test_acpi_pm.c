@@ -5,7 +5,7 @@
 #include "devices/port92.h"
 
 #define BASE 0xb000
-#define PM PCI_DEVFN(1, 3)
+#define PM   PCI_DEVFN(1, 3)
 
 static struct wire sci;
 static unsigned offs;

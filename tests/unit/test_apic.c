@@ -55,8 +55,8 @@ static void setup(void)
     vclock_fake_start();
     memset(&intr, 0, sizeof intr);
     memset(&nmi, 0, sizeof nmi);
-    struct lapic_wiring wiring = {.intr = wire_irq(&intr), .nmi = wire_irq(&nmi), .eoi = eoi, .pic_ack = pic_ack,
-                                  .tsc_deadline = has_deadline};
+    struct lapic_wiring wiring = {
+        .intr = wire_irq(&intr), .nmi = wire_irq(&nmi), .eoi = eoi, .pic_ack = pic_ack, .tsc_deadline = has_deadline};
     lapic = lapic_new(&wiring);
     ioapic = ioapic_new(lapic);
     lapic_put(0xf0, 0x1ff); /* software enable, spurious vector FFh */
@@ -157,7 +157,7 @@ static void test_timer_one_shot(void)
 {
     setup();
     lapic_put(0x320, 0x50);
-    lapic_put(0x3e0, 0x3); /* divide by 16 */
+    lapic_put(0x3e0, 0x3);  /* divide by 16 */
     lapic_put(0x380, 1000); /* 16 us */
     vclock_fake_advance(8 * US);
     g_assert_cmpuint(lapic_get(0x390), ==, 500);
@@ -174,7 +174,7 @@ static void test_timer_periodic(void)
 {
     setup();
     lapic_put(0x320, 0x20050);
-    lapic_put(0x3e0, 0xb); /* divide by 1 */
+    lapic_put(0x3e0, 0xb);     /* divide by 1 */
     lapic_put(0x380, 1000000); /* 1 ms */
     for (unsigned i = 0; i < 5; i++) {
         vclock_fake_advance(MS);

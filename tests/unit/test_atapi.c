@@ -4,10 +4,10 @@
 #include "mem.h"
 #include "ram_block.h"
 
-#define BASE 0x170
-#define CTL  0x376
-#define IDE  PCI_DEVFN(1, 1)
-#define BM   0xc008
+#define BASE         0x170
+#define CTL          0x376
+#define IDE          PCI_DEVFN(1, 1)
+#define BM           0xc008
 #define DISC_SECTORS 400
 
 static struct wire irq[2];
@@ -108,8 +108,7 @@ static unsigned run(const uint8_t *bytes, unsigned len, uint16_t limit)
     g_assert_cmphex(inb(BASE + 2), ==, 0x03); /* status */
     return total;
 }
-#define RUN(limit, ...)                                                                            \
-    run((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}), limit)
+#define RUN(limit, ...) run((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}), limit)
 
 static void assert_ok(void)
 {
@@ -358,9 +357,9 @@ static void test_toc(void)
     g_assert_cmpuint(reply[9], ==, (DISC_SECTORS + 150) / 75 / 60);
     g_assert_cmpuint(reply[10], ==, (DISC_SECTORS + 150) / 75 % 60);
     g_assert_cmpuint(reply[11], ==, (DISC_SECTORS + 150) % 75);
-    g_assert_cmpuint(RUN(0xfffe, 0x43, 0, 1, 0, 0, 0, 0, 0, 100), ==, 12); /* sessions */
+    g_assert_cmpuint(RUN(0xfffe, 0x43, 0, 1, 0, 0, 0, 0, 0, 100), ==, 12);       /* sessions */
     g_assert_cmpuint(RUN(0xfffe, 0x43, 0, 0, 0, 0, 0, 0, 0, 100, 0x40), ==, 12); /* as SFF-8020i asks */
-    g_assert_cmpuint(RUN(0xfffe, 0x43, 2, 2, 0, 0, 0, 0, 0, 100), ==, 48); /* full */
+    g_assert_cmpuint(RUN(0xfffe, 0x43, 2, 2, 0, 0, 0, 0, 0, 100), ==, 48);       /* full */
     g_assert_cmphex(reply[7], ==, 0xa0);
     g_assert_cmpuint(RUN(0xfffe, 0x43, 0, 0, 0, 0, 0, 0, 0, 4), ==, 4);
     RUN(0xfffe, 0x43, 0, 0, 0, 0, 0, 2, 0, 100); /* there is no track 2 */

@@ -75,8 +75,7 @@ static void compute_set(struct results *results, const char *engine, double rati
     for (unsigned i = 0; i < figure_count; i++) {
         if (figures[i].part != FIGURE_COMPUTE)
             continue;
-        results_add(results, engine, &figures[i],
-                    1000 * (strcmp(figures[i].name, "list") == 0 ? worst : ratio));
+        results_add(results, engine, &figures[i], 1000 * (strcmp(figures[i].name, "list") == 0 ? worst : ratio));
     }
 }
 
@@ -90,8 +89,7 @@ static void test_compute_mean(void)
     compute_set(&results, "bt", 2, 2);
     compute_set(&results, "tcg", 1, 512);
     g_assert_cmpfloat_with_epsilon(results_compute_mean(&results, "bt", NULL, NULL), 2, 1e-9);
-    g_assert_cmpfloat_with_epsilon(results_compute_mean(&results, "tcg", &worst, &name), 2,
-                                   1e-9); /* 9 of them */
+    g_assert_cmpfloat_with_epsilon(results_compute_mean(&results, "tcg", &worst, &name), 2, 1e-9); /* 9 of them */
     g_assert_cmpfloat(worst, ==, 512);
     g_assert_cmpstr(name, ==, "list");
     g_assert_true(isnan(results_compute_mean(&results, "kvm", NULL, NULL)));
@@ -152,8 +150,7 @@ static void test_figures(void)
 {
     for (unsigned i = 0; i < figure_count; i++) {
         g_assert_true(figure_find(figures[i].name) == &figures[i]); /* no name twice */
-        g_assert_cmpstr(figure_unit(&figures[i]), ==,
-                        figures[i].part == FIGURE_NANO ? "cycles" : "ns");
+        g_assert_cmpstr(figure_unit(&figures[i]), ==, figures[i].part == FIGURE_NANO ? "cycles" : "ns");
     }
     g_assert_null(figure_find("nothing"));
 }

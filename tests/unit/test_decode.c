@@ -46,8 +46,8 @@ static const char *known_difference(const struct insn *ours, unsigned theirs)
         return "hint NOPs in register forms";
     if (!theirs && (row->id == INSN_MOV_EvSw || row->id == INSN_MOV_SwEw))
         return "segment register 6, 7 and MOV CS are #UD on execution";
-    if (!theirs && (row->id == INSN_CLFLUSH || row->id == INSN_LFENCE || row->id == INSN_MFENCE ||
-                    row->id == INSN_SFENCE))
+    if (!theirs &&
+        (row->id == INSN_CLFLUSH || row->id == INSN_LFENCE || row->id == INSN_MFENCE || row->id == INSN_SFENCE))
         return "fences with rm other than 0";
     if (theirs && row->id == INSN_CALL_Jz && ours->prefix66 && ours->rep)
         return "Capstone forgets 66 before a CALL that also has F2 (BND) or F3";
@@ -84,8 +84,8 @@ static void check(const uint8_t *bytes, bool code32, cs_insn *cs, struct tally *
     GString *hex = g_string_new(NULL);
     for (unsigned i = 0; i < INSN_MAX_LEN; i++)
         g_string_append_printf(hex, "%02x ", bytes[i]);
-    g_error("%s-bit %s: we say %s, %d bytes; Capstone %s, %u bytes", code32 ? "32" : "16", hex->str,
-            ours.row->name, length, theirs ? cs->mnemonic : "(none)", theirs);
+    g_error("%s-bit %s: we say %s, %d bytes; Capstone %s, %u bytes", code32 ? "32" : "16", hex->str, ours.row->name,
+            length, theirs ? cs->mnemonic : "(none)", theirs);
 }
 
 static void check_both(const uint8_t *bytes, cs_insn *cs, struct tally *tally)
@@ -154,10 +154,10 @@ static struct insn decode(const uint8_t *bytes, unsigned n, bool code32, int exp
     g_assert_cmpint(insn_decode(&insn, bytes, n, code32), ==, expected);
     return insn;
 }
-#define DECODE(code32, expected, ...)                                                              \
-    ({                                                                                             \
-        static const uint8_t bytes_[] = {__VA_ARGS__};                                             \
-        decode(bytes_, sizeof(bytes_), code32, expected);                                          \
+#define DECODE(code32, expected, ...) \
+    ({ \
+        static const uint8_t bytes_[] = {__VA_ARGS__}; \
+        decode(bytes_, sizeof(bytes_), code32, expected); \
     })
 
 static void test_too_long(void)

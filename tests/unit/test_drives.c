@@ -78,9 +78,9 @@ static void test_drive_places(void)
 
 static void test_drive_keys(void)
 {
-    struct drive_options d = SETTLED("drive", "file=a,,b.img,format=raw,cache=unsafe,snapshot=on,id=disk0,serial=X1",
-                                     "drive", "media=cdrom,index=1", "drive",
-                                     "file=q,readonly=on,cache=writethrough,index=3,aio=threads");
+    struct drive_options d =
+        SETTLED("drive", "file=a,,b.img,format=raw,cache=unsafe,snapshot=on,id=disk0,serial=X1", "drive",
+                "media=cdrom,index=1", "drive", "file=q,readonly=on,cache=writethrough,index=3,aio=threads");
     g_assert_cmpstr(d.ide[0].image.path, ==, "a,b.img");
     g_assert_cmpstr(d.ide[0].image.format, ==, "raw");
     g_assert_cmpint(d.ide[0].image.cache, ==, IMAGE_UNSAFE);

@@ -365,12 +365,12 @@ static void test_sector_that_is_not_there(void)
     COMMAND(0x46, 0x00, 0, 0, 19, 2, 19, 27, 255);
     settle();
     read_result();
-    g_assert_cmphex(result[1], ==, 0x04); /* no data */
+    g_assert_cmphex(result[1], ==, 0x04);         /* no data */
     COMMAND(0x46, 0x00, 7, 0, 1, 2, 18, 27, 255); /* the head is at 0 */
     settle();
     read_result();
     g_assert_cmphex(result[1], ==, 0x04);
-    g_assert_cmphex(result[2], ==, 0x10); /* wrong cylinder */
+    g_assert_cmphex(result[2], ==, 0x10);         /* wrong cylinder */
     COMMAND(0x46, 0x00, 0, 0, 1, 3, 18, 27, 255); /* 1024-byte sectors */
     settle();
     read_result();
@@ -609,9 +609,9 @@ static void test_sizes(void)
     static const struct {
         unsigned kib, sectors;
         enum fdc_drive_type type;
-    } sizes[] = {{160, 8, FDC_360K},   {180, 9, FDC_360K},    {320, 8, FDC_360K},   {360, 9, FDC_360K},
-                 {720, 9, FDC_1440K},  {1200, 15, FDC_1200K}, {1440, 18, FDC_1440K}, {2880, 36, FDC_2880K},
-                 {1680, 21, FDC_1440K}};
+    } sizes[] = {{160, 8, FDC_360K},    {180, 9, FDC_360K},    {320, 8, FDC_360K},
+                 {360, 9, FDC_360K},    {720, 9, FDC_1440K},   {1200, 15, FDC_1200K},
+                 {1440, 18, FDC_1440K}, {2880, 36, FDC_2880K}, {1680, 21, FDC_1440K}};
     for (unsigned i = 0; i < G_N_ELEMENTS(sizes); i++) {
         setup_size(sizes[i].kib * 1024ull);
         g_assert_cmpint(fdc_type_of(&disk.block), ==, sizes[i].type);

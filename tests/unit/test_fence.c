@@ -139,7 +139,10 @@ static long call_int80_open(void)
     if (low == MAP_FAILED)
         return 0;
     memcpy(low, path, sizeof(path));
-    __asm__ volatile("int $0x80" : "=a"(rc) : "a"(5), "b"(low), "c"(O_RDONLY), "d"(0) : "memory", "r8", "r9", "r10", "r11");
+    __asm__ volatile("int $0x80"
+                     : "=a"(rc)
+                     : "a"(5), "b"(low), "c"(O_RDONLY), "d"(0)
+                     : "memory", "r8", "r9", "r10", "r11");
     errno = rc < 0 ? (int)-rc : 0;
     return rc;
 }
@@ -150,8 +153,8 @@ static long call_x32_open(void)
 
 static void test_hostile(void)
 {
-    long (*const calls[])(void) = {call_execve, call_execveat, call_fork, call_ptrace_attach, call_process_vm_readv,
-                                   call_mount, call_setuid, call_int80_open};
+    long (*const calls[])(void) = {call_execve,           call_execveat, call_fork,   call_ptrace_attach,
+                                   call_process_vm_readv, call_mount,    call_setuid, call_int80_open};
     for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++)
         g_assert_cmpint(behind_fence(&nothing, calls[i]), ==, DIED_BY_SIGSYS);
     /* With all of the extras on: what cells need is no more than that. */
@@ -165,9 +168,10 @@ static void test_hostile(void)
 
 static void test_refused(void)
 {
-    long (*const calls[])(void) = {call_socket,        call_socket_unix, call_open,          call_create, call_unlink,
-                                   call_exec_memory,   call_exec_protect, call_clone_process, call_chmod,
-                                   call_kill_parent,   call_signal_parent, call_ioctl,         call_kvm_ioctl};
+    long (*const calls[])(void) = {call_socket,   call_socket_unix, call_open,          call_create,
+                                   call_unlink,   call_exec_memory, call_exec_protect,  call_clone_process,
+                                   call_chmod,    call_kill_parent, call_signal_parent, call_ioctl,
+                                   call_kvm_ioctl};
     for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++)
         g_assert_cmpint(behind_fence(&nothing, calls[i]), ==, EPERM);
     g_assert_cmpint(behind_fence(&all, call_socket), ==, EPERM);

@@ -59,7 +59,7 @@ static void test_dma_reads(void)
     mem_write(0x1000, descriptor, sizeof descriptor);
     mem_write(0x2000, "xxxxxxxxxxxxyy", 14);
     g_assert_cmphex(ioport_read(0x514, 4), ==, 0x554d4551); /* "QEMU" */
-    ioport_write(0x518, 4, 0x00100000); /* 1000h, big endian */
+    ioport_write(0x518, 4, 0x00100000);                     /* 1000h, big endian */
     uint8_t got[14], control[4];
     mem_read(0x2000, got, sizeof got);
     g_assert_cmpmem(got, 14, "0123456789\0\0yy", 14); /* zeroes behind the end */

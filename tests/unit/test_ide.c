@@ -4,10 +4,10 @@
 #include "mem.h"
 #include "ram_block.h"
 
-#define BASE 0x1f0
-#define CTL  0x3f6
-#define IDE  PCI_DEVFN(1, 1)
-#define BM   0xc000
+#define BASE         0x1f0
+#define CTL          0x3f6
+#define IDE          PCI_DEVFN(1, 1)
+#define BM           0xc000
 #define DISK_SECTORS (20 * 16 * 63)
 
 #define BSY  0x80
@@ -343,7 +343,7 @@ static void test_read_many_sectors_interrupts_each(void)
     g_assert_cmpuint(irq[0].rises, ==, 256);
     g_assert_cmphex(inb(BASE + 2), ==, 0);
     g_assert_cmphex(inb(BASE + 3) | inb(BASE + 4) << 8, ==, 355); /* the last sector */
-    g_assert_cmpuint(disk.reads, ==, 1); /* one request to the medium, not 256 */
+    g_assert_cmpuint(disk.reads, ==, 1);                          /* one request to the medium, not 256 */
 }
 
 static void test_read_multiple(void)

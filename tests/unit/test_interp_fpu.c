@@ -185,8 +185,7 @@ static void test_fldenv_round_trip(void)
     g_assert_cmphex(cpu.fpu.fop, ==, 0);
     g_assert_cmphex(cpu.fpu.fip, ==, 0);
     g_assert_cmpint(STEP(0xd9, 0x23), ==, -1); /* fldenv [ebx] */
-    g_assert_cmpmem(&before, offsetof(struct fxstate, mxcsr), &cpu.fpu,
-                    offsetof(struct fxstate, mxcsr));
+    g_assert_cmpmem(&before, offsetof(struct fxstate, mxcsr), &cpu.fpu, offsetof(struct fxstate, mxcsr));
 }
 
 static void test_fnsave_frstor(void)
@@ -205,8 +204,7 @@ static void test_fnsave_frstor(void)
     /* ST(0) comes first in memory: pi. */
     g_assert_cmphex(word(data(28), 1), ==, 0xc90fdaa2);
     g_assert_cmpint(STEP(0xdd, 0x23), ==, -1); /* frstor [ebx] */
-    g_assert_cmpmem(&before, offsetof(struct fxstate, mxcsr), &cpu.fpu,
-                    offsetof(struct fxstate, mxcsr));
+    g_assert_cmpmem(&before, offsetof(struct fxstate, mxcsr), &cpu.fpu, offsetof(struct fxstate, mxcsr));
     g_assert_cmpmem(before.st[0], 10, cpu.fpu.st[0], 10);
     g_assert_cmpmem(before.st[1], 10, cpu.fpu.st[1], 10);
 }
@@ -332,8 +330,8 @@ static void test_fld_fst_values(void)
     start();
     put_double(0, 1.5);
     put_double(8, -0.25);
-    STEP(0xdd, 0x03);                               /* fld qword [ebx] */
-    STEP(0xdc, 0x43, 0x08);                         /* fadd qword [ebx + 8] */
+    STEP(0xdd, 0x03);                                /* fld qword [ebx] */
+    STEP(0xdc, 0x43, 0x08);                          /* fadd qword [ebx + 8] */
     g_assert_cmpint(STEP(0xdd, 0x5b, 0x10), ==, -1); /* fstp qword [ebx + 10h] */
     memcpy(&v, data(0x10), 8);
     g_assert_true(v == 1.25);
@@ -444,8 +442,15 @@ static void test_fx_alignment(void)
 
 static void test_fxrstor(void)
 {
-    struct fxstate image = {.fcw = 0x37f, .fsw = 0x3800, .ftw = 0x80, .fop = 0x123, .fip = 0x1234,
-                            .fcs = 8, .fdp = 0x5678, .fds = 0x10, .mxcsr = 0x3f80};
+    struct fxstate image = {.fcw = 0x37f,
+                            .fsw = 0x3800,
+                            .ftw = 0x80,
+                            .fop = 0x123,
+                            .fip = 0x1234,
+                            .fcs = 8,
+                            .fdp = 0x5678,
+                            .fds = 0x10,
+                            .mxcsr = 0x3f80};
 
     start();
     memset(image.xmm[7], 0x77, 16);
@@ -518,9 +523,9 @@ static void test_simd_masked_sets_flag(void)
 static void test_unmasked_exact_denormal(void)
 {
     start();
-    cpu.fpu.mxcsr = 0x1780; /* UM clear */
-    memcpy(cpu.fpu.xmm[0], "\0\0\x80\0", 4);    /* smallest normal */
-    memcpy(cpu.fpu.xmm[1], "\0\0\0\x3f", 4);    /* 0.5 */
+    cpu.fpu.mxcsr = 0x1780;                                    /* UM clear */
+    memcpy(cpu.fpu.xmm[0], "\0\0\x80\0", 4);                   /* smallest normal */
+    memcpy(cpu.fpu.xmm[1], "\0\0\0\x3f", 4);                   /* 0.5 */
     g_assert_cmpint(STEP(0xf3, 0x0f, 0x59, 0xc1), ==, EXC_XM); /* mulss: tiny but exact */
     g_assert_cmphex(cpu.fpu.mxcsr & 0x10, ==, 0x10);
     g_assert_cmphex(word(cpu.fpu.xmm[0], 0), ==, 0x00800000);
@@ -529,9 +534,9 @@ static void test_unmasked_exact_denormal(void)
 static void test_unmasked_exact_overflow(void)
 {
     start();
-    cpu.fpu.mxcsr = 0x1b80;                      /* OM clear */
-    memcpy(cpu.fpu.xmm[0], "\xff\xff\x7f\x7f", 4); /* the largest number */
-    memcpy(cpu.fpu.xmm[1], "\0\0\0\x40", 4);     /* 2.0 */
+    cpu.fpu.mxcsr = 0x1b80;                                    /* OM clear */
+    memcpy(cpu.fpu.xmm[0], "\xff\xff\x7f\x7f", 4);             /* the largest number */
+    memcpy(cpu.fpu.xmm[1], "\0\0\0\x40", 4);                   /* 2.0 */
     g_assert_cmpint(STEP(0xf3, 0x0f, 0x59, 0xc1), ==, EXC_XM); /* mulss: no bit is lost, so no PE */
     g_assert_cmphex(cpu.fpu.mxcsr & 0x3f, ==, 0x08);
 }
@@ -607,7 +612,7 @@ static void test_mmx_enters(void)
     g_assert_cmphex(word(cpu.fpu.st[1], 0), ==, 0xcafebabe);
     g_assert_cmphex(word(cpu.fpu.st[1], 2) & 0xffff, ==, 0xffff);
     g_assert_cmphex(word(cpu.fpu.st[7], 1), ==, 0x80000000); /* R7 still holds 1.0 */
-    g_assert_cmpint(STEP(0x0f, 0x77), ==, -1); /* emms */
+    g_assert_cmpint(STEP(0x0f, 0x77), ==, -1);               /* emms */
     g_assert_cmphex(cpu.fpu.ftw, ==, 0);
 }
 

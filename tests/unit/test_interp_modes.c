@@ -95,8 +95,7 @@ static void test_real_idt_limit(void)
 
 static void test_real_protected_only_is_undefined(void)
 {
-    static const uint8_t code[][3] = {
-        {0x0f, 0x00, 0xc0}, {0x0f, 0x00, 0xd8}, {0x0f, 0x02, 0xc0}, {0x63, 0xc0}};
+    static const uint8_t code[][3] = {{0x0f, 0x00, 0xc0}, {0x0f, 0x00, 0xd8}, {0x0f, 0x02, 0xc0}, {0x63, 0xc0}};
 
     for (unsigned i = 0; i < G_N_ELEMENTS(code); i++) {
         tiny_start_real();
@@ -113,8 +112,7 @@ static void test_into_protected_mode_and_back(void)
     cpu.seg[SEG_CS] = (struct seg){CODE_AT >> 4, 0x93, CODE_AT, 0xffff};
     cpu.eip = 0;
     /* mov eax,cr0; or al,1; mov cr0,eax; jmp far dword 8:10100h */
-    tiny_code(0x0f, 0x20, 0xc0, 0x0c, 0x01, 0x0f, 0x22, 0xc0, 0x66, 0xea, 0x00, 0x01, 0x01, 0x00,
-              0x08, 0x00);
+    tiny_code(0x0f, 0x20, 0xc0, 0x0c, 0x01, 0x0f, 0x22, 0xc0, 0x66, 0xea, 0x00, 0x01, 0x01, 0x00, 0x08, 0x00);
     for (unsigned i = 0; i < 4; i++)
         interp_step(&cpu);
     g_assert_cmphex(cpu.eip, ==, 0x10100);
@@ -122,8 +120,7 @@ static void test_into_protected_mode_and_back(void)
     /* and back through a 16-bit segment: jmp 38h:0200h there: mov eax,cr0; and al,FEh; mov cr0,eax;
      * jmp far 1000h:0 */
     static const uint8_t jump[] = {0xea, 0x00, 0x02, 0x00, 0x00, CS16, 0x00};
-    static const uint8_t leave[] = {0x0f, 0x20, 0xc0, 0x24, 0xfe, 0x0f, 0x22, 0xc0,
-                                    0xea, 0x00, 0x00, 0x00, 0x10};
+    static const uint8_t leave[] = {0x0f, 0x20, 0xc0, 0x24, 0xfe, 0x0f, 0x22, 0xc0, 0xea, 0x00, 0x00, 0x00, 0x10};
     tiny_code_at(0x10100, jump, sizeof(jump));
     tiny_code_at(0x200, leave, sizeof(leave));
     for (unsigned i = 0; i < 5; i++)
@@ -254,7 +251,7 @@ static void test_vme_interrupt_redirection(void)
     assert_fault(EXC_GP, 0); /* bit set, IOPL below 3: the monitor's */
     start_vme(FL_VIF);
     tiny_code(0xcd, 0x21);
-    guest_mem.ram[TSS_AT + 0x68 + 0x21 / 8] &= (uint8_t)~(1u << (0x21 & 7));
+    guest_mem.ram[TSS_AT + 0x68 + 0x21 / 8] &= (uint8_t) ~(1u << (0x21 & 7));
     put16(0x21 * 4, 0x0010);
     put16(0x21 * 4 + 2, 0x0456);
     uint16_t cs = cpu.seg[SEG_CS].sel, ip = (uint16_t)(cpu.eip + 2);
@@ -324,10 +321,10 @@ static void test_divide_overflow_edges(void)
 
 static void test_lock_legality(void)
 {
-    static const uint8_t legal[][4] = {{0xf0, 0x01, 0x03}, {0xf0, 0xff, 0x03}, {0xf0, 0x87, 0x03},
-                                       {0xf0, 0x0f, 0xb1, 0x03}};
-    static const uint8_t illegal[][4] = {{0xf0, 0x01, 0xc3}, {0xf0, 0x8b, 0x03}, {0xf0, 0x39, 0x03},
-                                         {0xf0, 0x90}, {0xf0, 0x0f, 0xa3, 0x03}};
+    static const uint8_t legal[][4] = {
+        {0xf0, 0x01, 0x03}, {0xf0, 0xff, 0x03}, {0xf0, 0x87, 0x03}, {0xf0, 0x0f, 0xb1, 0x03}};
+    static const uint8_t illegal[][4] = {
+        {0xf0, 0x01, 0xc3}, {0xf0, 0x8b, 0x03}, {0xf0, 0x39, 0x03}, {0xf0, 0x90}, {0xf0, 0x0f, 0xa3, 0x03}};
 
     for (unsigned i = 0; i < G_N_ELEMENTS(legal); i++) {
         tiny_start();
@@ -636,7 +633,7 @@ static void test_default_model_does_not_speculate(void)
     cpu_model_cpuid(cpu.model, 1, 0, out);
     g_assert_cmphex(out[0], ==, 0x106ca);
     g_assert_false(out[2] & (1u << 31)); /* no hypervisor */
-    g_assert_true(out[3] & (1u << 9)); /* a local APIC */
+    g_assert_true(out[3] & (1u << 9));   /* a local APIC */
 }
 
 #define ADD(name) g_test_add_func("/modes/" #name, test_##name)

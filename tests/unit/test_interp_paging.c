@@ -3,9 +3,9 @@
 #include "cpu/paging.h"
 #include "tiny.h"
 
-#define PD_AT PAGES_AT
-#define PT_AT (PAGES_AT + 0x1000u)
-#define TESTED 0x00400000u /* linear address whose mapping is varied: directory entry 1 */
+#define PD_AT     PAGES_AT
+#define PT_AT     (PAGES_AT + 0x1000u)
+#define TESTED    0x00400000u /* linear address whose mapping is varied: directory entry 1 */
 #define TESTED_PT (PAGES_AT + 0x2000u)
 
 /* Identity for the low 4 MiB (supervisor and user), CR0.PG on. */
@@ -64,15 +64,13 @@ static void test_permissions(void)
             if (allowed) {
                 g_assert_cmpint(vector, ==, -1);
                 g_assert_true(get32(PD_AT + 4) & PTE_A);
-                g_assert_cmphex(get32(TESTED_PT) & (PTE_A | PTE_D), ==,
-                                kind == WRITE ? PTE_A | PTE_D : PTE_A);
+                g_assert_cmphex(get32(TESTED_PT) & (PTE_A | PTE_D), ==, kind == WRITE ? PTE_A | PTE_D : PTE_A);
                 continue;
             }
             g_assert_cmpint(vector, ==, EXC_PF);
             g_assert_cmphex(cpu.cr2, ==, TESTED);
-            g_assert_cmphex(tiny_top(0), ==, (present ? PFERR_P : 0) |
-                                                 (kind == WRITE ? PFERR_W : 0) |
-                                                 (user ? PFERR_U : 0));
+            g_assert_cmphex(tiny_top(0), ==,
+                            (present ? PFERR_P : 0) | (kind == WRITE ? PFERR_W : 0) | (user ? PFERR_U : 0));
             g_assert_false(get32(TESTED_PT) & (PTE_A | PTE_D));
         }
     }
@@ -203,7 +201,7 @@ static void test_large_page_reserved_bits(void)
 
 /* --- PAE --- */
 
-#define PDPT_AT (PAGES_AT + 0x4000u)
+#define PDPT_AT   (PAGES_AT + 0x4000u)
 #define PAE_PD_AT (PAGES_AT + 0x5000u)
 #define PAE_PT_AT (PAGES_AT + 0x6000u)
 

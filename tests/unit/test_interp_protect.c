@@ -110,10 +110,9 @@ static void check_ds_load(const struct load_case *c)
 static void test_ds_load(void)
 {
     static const struct load_case cases[] = {
-        {0x92, 0, 0, -1},      {0x90, 0, 0, -1},     {0x92, 3, 0, EXC_GP}, {0xf2, 3, 0, -1},
-        {0xf2, 3, 3, -1},      {0x92, 3, 3, EXC_GP}, {0x92, 0, 3, EXC_GP}, {0x98, 0, 0, EXC_GP},
-        {0x9a, 0, 0, -1},      {0x9e, 3, 3, -1},     {0x9c, 0, 0, EXC_GP}, {0x12, 0, 0, EXC_NP},
-        {0x82, 0, 0, EXC_GP},  {0x89, 0, 0, EXC_GP},
+        {0x92, 0, 0, -1},     {0x90, 0, 0, -1},     {0x92, 3, 0, EXC_GP}, {0xf2, 3, 0, -1},     {0xf2, 3, 3, -1},
+        {0x92, 3, 3, EXC_GP}, {0x92, 0, 3, EXC_GP}, {0x98, 0, 0, EXC_GP}, {0x9a, 0, 0, -1},     {0x9e, 3, 3, -1},
+        {0x9c, 0, 0, EXC_GP}, {0x12, 0, 0, EXC_NP}, {0x82, 0, 0, EXC_GP}, {0x89, 0, 0, EXC_GP},
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++)
         check_ds_load(&cases[i]);
@@ -294,20 +293,20 @@ static void test_iret_to_inner_ring(void)
 static void test_privileged(void)
 {
     static const uint8_t code[][4] = {
-        {0xf4},                   /* hlt */
-        {0x0f, 0x20, 0xc0},       /* mov eax,cr0 */
-        {0x0f, 0x22, 0xd8},       /* mov cr3,eax */
-        {0x0f, 0x06},             /* clts */
-        {0x0f, 0x01, 0x10},       /* lgdt [eax] */
-        {0x0f, 0x00, 0xd0},       /* lldt ax */
-        {0x0f, 0x00, 0xd8},       /* ltr ax */
-        {0x0f, 0x32},             /* rdmsr */
-        {0x0f, 0x09},             /* wbinvd */
-        {0x0f, 0x01, 0x38},       /* invlpg [eax] */
-        {0xfa},                   /* cli */
-        {0xfb},                   /* sti */
-        {0xec},                   /* in al,dx: no bitmap bit */
-        {0x0f, 0x23, 0xc0},       /* mov dr0,eax */
+        {0xf4},             /* hlt */
+        {0x0f, 0x20, 0xc0}, /* mov eax,cr0 */
+        {0x0f, 0x22, 0xd8}, /* mov cr3,eax */
+        {0x0f, 0x06},       /* clts */
+        {0x0f, 0x01, 0x10}, /* lgdt [eax] */
+        {0x0f, 0x00, 0xd0}, /* lldt ax */
+        {0x0f, 0x00, 0xd8}, /* ltr ax */
+        {0x0f, 0x32},       /* rdmsr */
+        {0x0f, 0x09},       /* wbinvd */
+        {0x0f, 0x01, 0x38}, /* invlpg [eax] */
+        {0xfa},             /* cli */
+        {0xfb},             /* sti */
+        {0xec},             /* in al,dx: no bitmap bit */
+        {0x0f, 0x23, 0xc0}, /* mov dr0,eax */
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(code); i++) {
         tiny_start();
@@ -324,7 +323,7 @@ static void test_io_bitmap(void)
     tiny_ring(3);
     memset(guest_mem.ram + TSS_AT + 0x68, 0xff, 0x200);
     guest_mem.ram[TSS_AT + 0x68 + 0x60 / 8] = (uint8_t)~0x01; /* port 60h only */
-    tiny_code(0xe4, 0x60, 0xe5, 0x60); /* in al,60h; in eax,60h */
+    tiny_code(0xe4, 0x60, 0xe5, 0x60);                        /* in al,60h; in eax,60h */
     g_assert_cmpint(tiny_step_vector(), ==, -1);
     g_assert_cmphex(cpu.gpr[EAX] & 0xff, ==, 0xff); /* open bus */
     assert_fault(EXC_GP, 0);

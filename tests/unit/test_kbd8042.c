@@ -12,8 +12,7 @@ static void create(void)
     memset(&irq12, 0, sizeof(irq12));
     memset(&a20, 0, sizeof(a20));
     resets = 0;
-    struct kbd8042_wiring wiring = {wire_irq(&irq1), wire_irq(&irq12), wire_irq(&a20),
-                                    {pulse_count, &resets, 0}};
+    struct kbd8042_wiring wiring = {wire_irq(&irq1), wire_irq(&irq12), wire_irq(&a20), {pulse_count, &resets, 0}};
     kbd = kbd8042_new(&wiring);
 }
 
@@ -375,8 +374,7 @@ int main(int argc, char **argv)
     g_test_add_func("/kbd8042/disabled_keyboard_is_silent", test_disabled_keyboard_is_silent);
     g_test_add_func("/kbd8042/overrun", test_overrun);
     g_test_add_func("/kbd8042/aux_loop_has_aux_bit", test_aux_loop_has_aux_bit);
-    g_test_add_func("/kbd8042/aux_disable_shows_in_command_byte",
-                    test_aux_disable_shows_in_command_byte);
+    g_test_add_func("/kbd8042/aux_disable_shows_in_command_byte", test_aux_disable_shows_in_command_byte);
     g_test_add_func("/kbd8042/mouse_interrupt", test_mouse_interrupt);
     g_test_add_func("/kbd8042/mouse_reset_and_identify", test_mouse_reset_and_identify);
     g_test_add_func("/kbd8042/mouse_report", test_mouse_report);

@@ -37,8 +37,15 @@ static void cpu_fill(struct cpu *cpu)
     cpu->dr[7] = 0x403;
     cpu->nmi_blocked = true;
     cpu->msr_apicbase = 0xfee00900;
-    cpu->fpu = (struct fxstate){.fcw = 0x37f, .fsw = 0x3800, .ftw = 0x81, .fop = 0x123, .fip = 0x8000aaaa, .fcs = 0x73,
-                                .fdp = 0x9000bbbb, .fds = 0x7b, .mxcsr = 0x1f80};
+    cpu->fpu = (struct fxstate){.fcw = 0x37f,
+                                .fsw = 0x3800,
+                                .ftw = 0x81,
+                                .fop = 0x123,
+                                .fip = 0x8000aaaa,
+                                .fcs = 0x73,
+                                .fdp = 0x9000bbbb,
+                                .fds = 0x7b,
+                                .mxcsr = 0x1f80};
     for (unsigned i = 0; i < 8; i++) {
         memset(cpu->fpu.st[i], (int)(0x10 + i), 10);
         memset(cpu->fpu.xmm[i], (int)(0x50 + i), 16);
@@ -211,8 +218,8 @@ static void check_slots(const struct kvm_slot *slot, unsigned count, bool a20_ma
         uint64_t real = a20_masked && gpa >= MiB && gpa < 2 * MiB ? gpa - MiB : gpa;
         const struct kvm_slot *in = slot_of(slot, count, gpa);
         uint8_t *host = mem_ptr(real);
-        if (!host != !in || (in && (in->host + (gpa - in->gpa) != host ||
-                                    in->rom != !!(mem_page_flags(real) & MEM_PAGE_ROM))))
+        if (!host != !in ||
+            (in && (in->host + (gpa - in->gpa) != host || in->rom != !!(mem_page_flags(real) & MEM_PAGE_ROM))))
             g_error("page %llx: slot %d, memory %p", (unsigned long long)gpa, in ? (int)(in - slot) : -1, (void *)host);
     }
 }

@@ -8,7 +8,7 @@
 #include "firmware/loader.h"
 #include "mem.h"
 
-#define RAM (32 * MiB)
+#define RAM   (32 * MiB)
 #define SETUP 1024 /* one setup sector */
 
 static char *dir, *kernel_path, *initrd_path;
@@ -130,7 +130,8 @@ static void test_header_is_copied(void)
     g_assert_cmphex(param32(0x1fa) & 0xffff, ==, 0xffff);
 }
 
-/* Where our own tables are, the kernel is told; after a BIOS it searches, and nothing may be named that is not there. */
+/* Where our own tables are, the kernel is told; after a BIOS it searches, and nothing may be named that is not there.
+ */
 static void test_rsdp_is_named(void)
 {
     static const char signature[8] = "RSD PTR ", none[8] = "";
@@ -173,8 +174,7 @@ static void test_memory_map(void)
 /* What the BIOS says about memory is what the kernel is handed. */
 static void test_memory_map_of_the_bios(void)
 {
-    static const struct e820_map bios = {
-        2, {{0, 0x90000, E820_RAM}, {0xfec00000, 0x1000, E820_RESERVED}}};
+    static const struct e820_map bios = {2, {{0, 0x90000, E820_RAM}, {0xfec00000, 0x1000, E820_RESERVED}}};
     struct e820_entry map[2];
     struct cpu cpu = {0};
     GError *error = NULL;
@@ -365,8 +365,7 @@ int main(int argc, char **argv)
     g_test_add_func("/loader_linux/refuses_empty_directory_missing", test_refuses_empty_directory_missing);
     g_test_add_func("/loader_linux/refuses_what_is_no_kernel", test_refuses_what_is_no_kernel);
     g_test_add_func("/loader_linux/refuses_too_large_for_ram", test_refuses_too_large_for_ram);
-    g_test_add_func("/loader_linux/refuses_initrd_missing_or_too_large",
-                    test_refuses_initrd_missing_or_too_large);
+    g_test_add_func("/loader_linux/refuses_initrd_missing_or_too_large", test_refuses_initrd_missing_or_too_large);
     g_test_add_func("/loader_linux/refuses_long_command_line", test_refuses_long_command_line);
     g_test_add_func("/loader_linux/survives_any_header", test_survives_any_header);
     int rc = g_test_run();

@@ -23,11 +23,16 @@ static void put_header(unsigned at, uint32_t flags)
 /* ELF32: 256 bytes of code at 1 MiB from file offset 4096, 512 in memory; header inside the code. */
 static void make_elf(void)
 {
-    Elf32_Ehdr ehdr = {.e_type = ET_EXEC, .e_machine = EM_386, .e_version = 1, .e_entry = 0x100020,
-                       .e_phoff = sizeof(Elf32_Ehdr), .e_ehsize = sizeof(Elf32_Ehdr),
-                       .e_phentsize = sizeof(Elf32_Phdr), .e_phnum = 1};
-    Elf32_Phdr phdr = {.p_type = PT_LOAD, .p_offset = 4096, .p_vaddr = 0x100000, .p_paddr = 0x100000,
-                       .p_filesz = 256, .p_memsz = 512};
+    Elf32_Ehdr ehdr = {.e_type = ET_EXEC,
+                       .e_machine = EM_386,
+                       .e_version = 1,
+                       .e_entry = 0x100020,
+                       .e_phoff = sizeof(Elf32_Ehdr),
+                       .e_ehsize = sizeof(Elf32_Ehdr),
+                       .e_phentsize = sizeof(Elf32_Phdr),
+                       .e_phnum = 1};
+    Elf32_Phdr phdr = {
+        .p_type = PT_LOAD, .p_offset = 4096, .p_vaddr = 0x100000, .p_paddr = 0x100000, .p_filesz = 256, .p_memsz = 512};
     memcpy(ehdr.e_ident, "\177ELF\1\1\1", 7);
     memset(file, 0, sizeof(file));
     memcpy(file, &ehdr, sizeof(ehdr));
@@ -321,8 +326,7 @@ int main(int argc, char **argv)
     g_test_add_func("/loader_multiboot/memory_sizes_and_map", test_memory_sizes_and_map);
     g_test_add_func("/loader_multiboot/command_line_and_name", test_command_line_and_name);
     g_test_add_func("/loader_multiboot/modules", test_modules);
-    g_test_add_func("/loader_multiboot/header_is_searched_in_8_kib_only",
-                    test_header_is_searched_in_8_kib_only);
+    g_test_add_func("/loader_multiboot/header_is_searched_in_8_kib_only", test_header_is_searched_in_8_kib_only);
     g_test_add_func("/loader_multiboot/bad_checksum_is_no_header", test_bad_checksum_is_no_header);
     g_test_add_func("/loader_multiboot/refuses_unknown_demands", test_refuses_unknown_demands);
     g_test_add_func("/loader_multiboot/refuses_64_bit_elf", test_refuses_64_bit_elf);
@@ -330,8 +334,7 @@ int main(int argc, char **argv)
     g_test_add_func("/loader_multiboot/refuses_too_large", test_refuses_too_large);
     g_test_add_func("/loader_multiboot/refuses_to_overwrite_boot_information",
                     test_refuses_to_overwrite_boot_information);
-    g_test_add_func("/loader_multiboot/refuses_missing_or_large_module",
-                    test_refuses_missing_or_large_module);
+    g_test_add_func("/loader_multiboot/refuses_missing_or_large_module", test_refuses_missing_or_large_module);
     g_test_add_func("/loader_multiboot/refuses_long_strings", test_refuses_long_strings);
     g_test_add_func("/loader_multiboot/survives_any_header", test_survives_any_header);
     int rc = g_test_run();

@@ -238,7 +238,7 @@ static void test_special_mask_mode(void)
     g_assert_false(intr.level);
     outb(0x21, 0x08); /* mask the one in service */
     g_assert_false(intr.level);
-    outb(0x20, 0x68); /* ESMM | SMM */
+    outb(0x20, 0x68);          /* ESMM | SMM */
     g_assert_true(intr.level); /* lower ones get through */
     g_assert_cmphex(pic_ack(pic), ==, 0x26);
 }

@@ -87,7 +87,7 @@ static void test_mode2_new_count_waits_for_period(void)
     outb(0x40, 100);
     outb(0x40, 0);
     run_to(900);
-    g_assert_cmpuint(latch(0), ==, 101); /* still the old one: 1000 - 899 */
+    g_assert_cmpuint(latch(0), ==, 101);         /* still the old one: 1000 - 899 */
     g_assert_cmphex(status(0) & 0x40, ==, 0x40); /* null count */
     run_to(1001 + 100 + 1);
     g_assert_cmpuint(irq0.rises, ==, 2); /* at 1001 and 1101 */
@@ -360,7 +360,7 @@ static void test_save_load_in_mid_count(void)
     g_assert_cmpuint(inb(0x40), ==, 700 >> 8);
     run_to(1001);
     g_assert_cmpuint(irq0.rises, ==, 1); /* the timer was armed again */
-    outb(0x40, 0x01); /* the other half: 0x111 from the next period on */
+    outb(0x40, 0x01);                    /* the other half: 0x111 from the next period on */
     run_to(2001 + 0x111);
     g_assert_cmpuint(irq0.rises, ==, 3);
 }

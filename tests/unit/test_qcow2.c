@@ -254,7 +254,8 @@ static uint64_t check(const char *path)
     for (uint32_t i = 0; i < snapshots; i++) {
         count_l1(&c, get64(c.bytes + at), get32(c.bytes + at + 8), false);
         at += (40 + get32(c.bytes + at + 36) + (uint32_t)(c.bytes[at + 12] << 8 | c.bytes[at + 13]) +
-               (uint32_t)(c.bytes[at + 14] << 8 | c.bytes[at + 15]) + 7) & ~7u;
+               (uint32_t)(c.bytes[at + 14] << 8 | c.bytes[at + 15]) + 7) &
+              ~7u;
     }
     if (snapshots)
         ref(&c, snapshots_at, at - snapshots_at);
@@ -332,7 +333,7 @@ static void test_zero_clusters(void)
     make(&m, 3, 12, 4, 1 * MiB);
     unsigned at = add_data(&m, 3, 0x77);
     put64(AT(&m, L2) + 8 * 3, (uint64_t)at << 12 | COPIED | 1); /* zero, with a place of its own */
-    put64(AT(&m, L2) + 8 * 4, 1);                              /* zero, without */
+    put64(AT(&m, L2) + 8 * 4, 1);                               /* zero, without */
     char *path = save(&m, "zero");
     struct image *image = open_as(path, false);
     assert_fill(image, 3 * 4096, 0, 8192);
@@ -361,8 +362,8 @@ static void compressed_image(struct maker *m, bool zstd)
         g_assert_false(ZSTD_isError(rc));
         len = (uint32_t)rc;
     } else {
-        z_stream stream = {.next_in = plain, .avail_in = sizeof(plain), .next_out = packed,
-                           .avail_out = sizeof(packed)};
+        z_stream stream = {
+            .next_in = plain, .avail_in = sizeof(plain), .next_out = packed, .avail_out = sizeof(packed)};
         g_assert_cmpint(deflateInit2(&stream, 9, Z_DEFLATED, -12, 9, Z_DEFAULT_STRATEGY), ==, Z_OK);
         g_assert_cmpint(deflate(&stream, Z_FINISH), ==, Z_STREAM_END);
         len = (uint32_t)stream.total_out;
@@ -455,7 +456,7 @@ static void test_backing_chain(void)
     assert_fill(image, 0, 0x10, 4096);
     assert_fill(image, 4096, 0x20, 4096);
     assert_fill(image, 2 * 4096, 0x30, 4096);
-    assert_fill(image, 3 * 4096, 0x00, 4096); /* behind the end of the bottom */
+    assert_fill(image, 3 * 4096, 0x00, 4096);       /* behind the end of the bottom */
     assert_fill(image, 1 * MiB - 4096, 0x00, 4096); /* behind the end of the middle */
     write_fill(image, 512, 0x40, 512);
     write_fill(image, 4096 + 512, 0x41, 512);

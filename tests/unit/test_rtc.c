@@ -342,8 +342,7 @@ int main(int argc, char **argv)
     g_test_add_func("/rtc/set_bit_stops_the_clock", test_set_bit_stops_the_clock);
     g_test_add_func("/rtc/date_rolls_over", test_date_rolls_over);
     g_test_add_func("/rtc/update_in_progress", test_update_in_progress);
-    g_test_add_func("/rtc/divider_reset_starts_half_a_second_off",
-                    test_divider_reset_starts_half_a_second_off);
+    g_test_add_func("/rtc/divider_reset_starts_half_a_second_off", test_divider_reset_starts_half_a_second_off);
     g_test_add_func("/rtc/update_ended_interrupt", test_update_ended_interrupt);
     g_test_add_func("/rtc/update_flag_without_interrupt", test_update_flag_without_interrupt);
     g_test_add_func("/rtc/alarm", test_alarm);

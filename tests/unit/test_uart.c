@@ -248,7 +248,7 @@ static void test_modem_deltas(void)
 {
     setup();
     inb(BASE + MSR);
-    outb(BASE + MCR, 0x14); /* loopback: from CTS, DSR, DCD to RI */
+    outb(BASE + MCR, 0x14);                     /* loopback: from CTS, DSR, DCD to RI */
     g_assert_cmphex(inb(BASE + MSR), ==, 0x4b); /* RI up is no event, the others changed */
     outb(BASE + MCR, 0x10);
     g_assert_cmphex(inb(BASE + MSR), ==, 0x04); /* RI down is */
@@ -346,8 +346,7 @@ int main(int argc, char **argv)
     g_test_add_func("/uart/character_timeout", test_character_timeout);
     g_test_add_func("/uart/thre_on_enable", test_thre_on_enable);
     g_test_add_func("/uart/thre_after_each_byte", test_thre_after_each_byte);
-    g_test_add_func("/uart/reading_iir_keeps_thre_if_another_shows",
-                    test_reading_iir_keeps_thre_if_another_shows);
+    g_test_add_func("/uart/reading_iir_keeps_thre_if_another_shows", test_reading_iir_keeps_thre_if_another_shows);
     g_test_add_func("/uart/priorities", test_priorities);
     g_test_add_func("/uart/out2_gates_the_pin", test_out2_gates_the_pin);
     g_test_add_func("/uart/loopback_data", test_loopback_data);

@@ -1,4 +1,5 @@
-/* VGA registers: one test per behaviour of the manual. Memory is in test_vga_memory.c, pictures in test_vga_render.c. */
+/* VGA registers: one test per behaviour of the manual. Memory is in test_vga_memory.c, pictures in test_vga_render.c.
+ */
 #include "board.h"
 #include "mem.h"
 #include "devices/pci.h"
@@ -265,8 +266,8 @@ static void test_dac_of_eight_bits(void)
 /* 80x25 text: 31.5 kHz lines, 70 frames a second. */
 static void program_text(void)
 {
-    static const uint8_t crtc[25] = {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0, 0x4f, 0x0d, 0x0e, 0, 0, 0, 0,
-                                     0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff};
+    static const uint8_t crtc[25] = {0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0,    0x4f, 0x0d, 0x0e, 0,
+                                     0,    0,    0,    0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff};
     set(0x3d4, 0x11, 0);
     for (uint8_t i = 0; i < 25; i++)
         set(0x3d4, i, crtc[i]);

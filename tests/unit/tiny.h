@@ -21,8 +21,15 @@
 #define PAGES_AT 0x100000u
 
 enum {
-    CS0 = 0x08, DS0 = 0x10, CS3 = 0x1b, DS3 = 0x23, TSS_SEL = 0x28, TSS2_SEL = 0x30,
-    CS16 = 0x38, DS16 = 0x40, FREE_SEL = 0x48, /* from here on the test's own */
+    CS0 = 0x08,
+    DS0 = 0x10,
+    CS3 = 0x1b,
+    DS3 = 0x23,
+    TSS_SEL = 0x28,
+    TSS2_SEL = 0x30,
+    CS16 = 0x38,
+    DS16 = 0x40,
+    FREE_SEL = 0x48, /* from here on the test's own */
     GDT_ENTRIES = 32
 };
 
@@ -53,13 +60,12 @@ static inline uint16_t get16(uint32_t gpa)
 static inline void put_desc(uint16_t sel, uint32_t base, uint32_t limit, uint16_t access)
 {
     put32(GDT_AT + (sel & ~7u), (base & 0xffff) << 16 | (limit & 0xffff));
-    put32(GDT_AT + (sel & ~7u) + 4, (base & 0xff000000u) | (base >> 16 & 0xff) | (limit & 0xf0000) |
-                                        (uint32_t)access << 8);
+    put32(GDT_AT + (sel & ~7u) + 4,
+          (base & 0xff000000u) | (base >> 16 & 0xff) | (limit & 0xf0000) | (uint32_t)access << 8);
 }
 
 /* A gate of any kind: access is type, DPL, P. */
-static inline void put_gate(uint32_t at, uint16_t sel, uint32_t offset, uint8_t access,
-                            uint8_t params)
+static inline void put_gate(uint32_t at, uint16_t sel, uint32_t offset, uint8_t access, uint8_t params)
 {
     put32(at, (uint32_t)sel << 16 | (offset & 0xffff));
     put32(at + 4, (offset & 0xffff0000u) | (uint32_t)access << 8 | params);
@@ -159,10 +165,10 @@ static inline void tiny_code_at(uint32_t gpa, const void *bytes, size_t len)
 {
     mem_write(gpa, bytes, (uint32_t)len);
 }
-#define tiny_code(...)                                                                             \
-    do {                                                                                           \
-        static const uint8_t code_[] = {__VA_ARGS__};                                              \
-        tiny_code_at(CODE_AT, code_, sizeof(code_));                                               \
+#define tiny_code(...) \
+    do { \
+        static const uint8_t code_[] = {__VA_ARGS__}; \
+        tiny_code_at(CODE_AT, code_, sizeof(code_)); \
     } while (0)
 
 /* Runs until HLT, shutdown or 100000 instructions. */
@@ -189,8 +195,8 @@ static inline uint32_t tiny_top(unsigned index)
     return get32(cpu.seg[SEG_SS].base + cpu.gpr[ESP] + index * 4);
 }
 
-#define assert_fault(vector, error)                                                                \
-    do {                                                                                           \
-        g_assert_cmpint(tiny_step_vector(), ==, vector);                                           \
-        g_assert_cmphex(tiny_top(0), ==, error);                                                   \
+#define assert_fault(vector, error) \
+    do { \
+        g_assert_cmpint(tiny_step_vector(), ==, vector); \
+        g_assert_cmphex(tiny_top(0), ==, error); \
     } while (0)

@@ -242,7 +242,9 @@ static void test_text(void)
     end();
     call(0x0500, 0, 0, 0);
 
-    static const char string[] = "A\x1f" "B\x2e" "C\x3d";
+    static const char string[] = "A\x1f"
+                                 "B\x2e"
+                                 "C\x3d";
     for (uint8_t al = 0; al < 4; al++) {
         struct regs r = {.eax = 0x1300 | al, .ebx = 0x004f, .ecx = 3, .edx = 0x0510 + al * 0x100, .es = 0x1000};
         r.ebp = (uint32_t)string;
@@ -515,8 +517,8 @@ static uint16_t get16(const uint8_t *at)
 static void test_vbe(void)
 {
     static uint8_t info[512];
-    static const uint16_t wanted[] = {0x100, 0x101, 0x103, 0x105, 0x107, 0x110, 0x111, 0x112, 0x114, 0x115, 0x117, 0x118, 0x11b,
-                                      0x142, 0x143, 0x144};
+    static const uint16_t wanted[] = {0x100, 0x101, 0x103, 0x105, 0x107, 0x110, 0x111, 0x112,
+                                      0x114, 0x115, 0x117, 0x118, 0x11b, 0x142, 0x143, 0x144};
     struct regs regs = {.eax = 0x4f00, .edi = (uint32_t)info, .es = 0x1000};
 
     info[0] = 'V', info[1] = 'B', info[2] = 'E', info[3] = '2';

@@ -22,12 +22,12 @@
 #define SAMPLE_TICKS     1000000u   /* a sample takes at least so long */
 #define RUN_TICKS        150000000u /* and a run for the host's clock */
 #define RUN_TICKS_QUICK  30000000u
-#define SAMPLE_TICKS_ROM 50000u     /* from ROM: an emulator's counter may count instructions */
+#define SAMPLE_TICKS_ROM 50000u /* from ROM: an emulator's counter may count instructions */
 #define RUN_COUNT_ROM    200000u
-#define TEST_PAGES       256u       /* touched by one sample of the page-fault figures */
-#define TEST_FRAMES      0x400000u  /* their memory */
-#define TIMER_COUNT      2386u      /* 2 ms */
-#define PTE_PRESENT      0x067u     /* P, RW, U, A, D */
+#define TEST_PAGES       256u      /* touched by one sample of the page-fault figures */
+#define TEST_FRAMES      0x400000u /* their memory */
+#define TIMER_COUNT      2386u     /* 2 ms */
+#define PTE_PRESENT      0x067u    /* P, RW, U, A, D */
 #define PTE_KERNEL       0x063u
 
 struct op {
@@ -41,12 +41,12 @@ struct op {
 void gdt_load(const void *gdtr);
 uint64_t user_run(const void *entry, uint32_t count);
 extern char on_user_end[], on_syscall_int[], on_sysenter[], on_divide_error[], on_page_fault_skip[],
-    on_page_fault_map[], on_timer[], on_other[], other_thread[], user_syscall_int[],
-    user_sysenter[], user_touch[], user_begin[], user_end[];
+    on_page_fault_map[], on_timer[], on_other[], other_thread[], user_syscall_int[], user_sysenter[], user_touch[],
+    user_begin[], user_end[];
 uint64_t loop_in(uint32_t), loop_out(uint32_t), loop_cr3_write(uint32_t), loop_call_ret(uint32_t),
-    loop_call_indirect(uint32_t), loop_page_fault(uint32_t), loop_touch(uint32_t),
-    loop_divide_error(uint32_t), loop_pte_modify(uint32_t), loop_invlpg(uint32_t),
-    loop_page_remap(uint32_t), loop_rdtsc(uint32_t), loop_context_switch(uint32_t);
+    loop_call_indirect(uint32_t), loop_page_fault(uint32_t), loop_touch(uint32_t), loop_divide_error(uint32_t),
+    loop_pte_modify(uint32_t), loop_invlpg(uint32_t), loop_page_remap(uint32_t), loop_rdtsc(uint32_t),
+    loop_context_switch(uint32_t);
 extern uint32_t main_esp, other_esp, main_cr3, other_cr3;
 
 void nano_main(uint32_t magic, const uint32_t *info);
@@ -141,8 +141,7 @@ void nano_trap(const uint32_t *frame)
 static void gate_set(unsigned vector, const void *handler, unsigned dpl)
 {
     uint32_t at = (uint32_t)handler;
-    idt[vector] =
-        (uint64_t)((at & 0xffff0000) | 0x8e00 | dpl << 13) << 32 | KCODE << 16 | (at & 0xffff);
+    idt[vector] = (uint64_t)((at & 0xffff0000) | 0x8e00 | dpl << 13) << 32 | KCODE << 16 | (at & 0xffff);
 }
 
 struct table_register {
@@ -160,8 +159,8 @@ static void tables_load(void)
     gdt[2] = 0x00cf93000000ffff;
     gdt[3] = 0x00cffb000000ffff;
     gdt[4] = 0x00cff3000000ffff;
-    gdt[5] = (uint64_t)(at & 0xff000000) << 32 | 0x0000890000000000 |
-             (uint64_t)(at & 0xffffff) << 16 | (sizeof tss - 1);
+    gdt[5] =
+        (uint64_t)(at & 0xff000000) << 32 | 0x0000890000000000 | (uint64_t)(at & 0xffffff) << 16 | (sizeof tss - 1);
     tss[1] = (uint32_t)trap_stack + sizeof trap_stack; /* ESP0, SS0 */
     tss[2] = 0x10;
     tss[25] = sizeof tss << 16; /* no I/O bitmap */
@@ -309,10 +308,7 @@ static void measure_timer(const char *name, int halt)
         uint64_t begin = rdtsc();
         while (!timer_seen) {
             if (halt)
-                __asm__ volatile("cli; cmpl $0, timer_seen; jne 1f; sti; hlt; 1: sti"
-                                 :
-                                 :
-                                 : "memory");
+                __asm__ volatile("cli; cmpl $0, timer_seen; jne 1f; sti; hlt; 1: sti" : : : "memory");
             else
                 __asm__ volatile("sti; nop" : : : "memory");
         }

@@ -227,8 +227,7 @@ static void guest_run(const uint32_t *envp)
     const char *ms = environment(envp, "bench_ms"), *names = environment(envp, "bench_names");
     put_text("@booted");
     put_end();
-    sys3(SYS_syslog, SYSLOG_CONSOLE_LEVEL, 0,
-         1); /* the kernel's messages must not run into our lines */
+    sys3(SYS_syslog, SYSLOG_CONSOLE_LEVEL, 0, 1); /* the kernel's messages must not run into our lines */
     sys2(SYS_mkdir, "/tmp", 0777);
     long rc = sys5(SYS_mount, "tmpfs", "/tmp", "tmpfs", 0, 0);
     if (rc < 0)

@@ -36,14 +36,13 @@ enum {
 
 /* Returns what the kernel returned: -errno on failure. */
 long sys_call(long number, long a, long b, long c, long d, long e, long f);
-#define sys6(n, a, b, c, d, e, f)                                                                  \
-    sys_call(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
-#define sys0(n)                sys6(n, 0, 0, 0, 0, 0, 0)
-#define sys1(n, a)             sys6(n, a, 0, 0, 0, 0, 0)
-#define sys2(n, a, b)          sys6(n, a, b, 0, 0, 0, 0)
-#define sys3(n, a, b, c)       sys6(n, a, b, c, 0, 0, 0)
-#define sys4(n, a, b, c, d)    sys6(n, a, b, c, d, 0, 0)
-#define sys5(n, a, b, c, d, e) sys6(n, a, b, c, d, e, 0)
+#define sys6(n, a, b, c, d, e, f) sys_call(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+#define sys0(n)                   sys6(n, 0, 0, 0, 0, 0, 0)
+#define sys1(n, a)                sys6(n, a, 0, 0, 0, 0, 0)
+#define sys2(n, a, b)             sys6(n, a, b, 0, 0, 0, 0)
+#define sys3(n, a, b, c)          sys6(n, a, b, c, 0, 0, 0)
+#define sys4(n, a, b, c, d)       sys6(n, a, b, c, d, 0, 0)
+#define sys5(n, a, b, c, d, e)    sys6(n, a, b, c, d, e, 0)
 extern char sys_int80[];
 extern void *sys_entry;
 

@@ -85,8 +85,7 @@ static uint32_t unit_integer(void)
     for (unsigned i = 0; i < sizeof table; i++)
         crc = crc_table[(crc ^ bytes[i]) & 255] ^ crc >> 8;
     for (uint32_t i = 0; i < 40000; i++) {
-        uint32_t t =
-            d + (ROR(a, 6) ^ ROR(a, 11) ^ ROR(a, 25)) + ((a & b) ^ (~a & c)) + table[i & 4095];
+        uint32_t t = d + (ROR(a, 6) ^ ROR(a, 11) ^ ROR(a, 25)) + ((a & b) ^ (~a & c)) + table[i & 4095];
         d = c, c = b, b = a, a = t + (ROR(t, 2) ^ ROR(t, 13));
     }
     return found ^ crc ^ a ^ b ^ c ^ d;
@@ -220,11 +219,11 @@ struct shape {
 struct shape_ops {
     uint32_t (*area)(const struct shape *);
 };
-#define SHAPE(n)                                                                                   \
-    static NOINLINE uint32_t area##n(const struct shape *s)                                        \
-    {                                                                                              \
-        return s->x * n + (s->x >> n);                                                             \
-    }                                                                                              \
+#define SHAPE(n) \
+    static NOINLINE uint32_t area##n(const struct shape *s) \
+    { \
+        return s->x * n + (s->x >> n); \
+    } \
     static const struct shape_ops ops##n = {area##n};
 SHAPE(1) SHAPE(2) SHAPE(3) SHAPE(4) static uint32_t unit_virtual(void)
 {
@@ -251,15 +250,15 @@ static uint32_t unit_trig(void)
     return (uint32_t)(int32_t)s >> 4;
 }
 
-#define WORKLOAD(name)                                                                             \
-    static uint32_t run_##name(uint32_t count)                                                     \
-    {                                                                                              \
-        uint32_t sum = 0;                                                                          \
-        for (uint32_t i = 0; i < count; i++) {                                                     \
-            seed = 1;                                                                              \
-            sum = unit_##name();                                                                   \
-        }                                                                                          \
-        return sum;                                                                                \
+#define WORKLOAD(name) \
+    static uint32_t run_##name(uint32_t count) \
+    { \
+        uint32_t sum = 0; \
+        for (uint32_t i = 0; i < count; i++) { \
+            seed = 1; \
+            sum = unit_##name(); \
+        } \
+        return sum; \
     }
 WORKLOAD(fib)
 WORKLOAD(qsort)

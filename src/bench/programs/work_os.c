@@ -107,9 +107,8 @@ static uint32_t run_fault(uint32_t count)
     span_pause();
     while (count) {
         uint32_t pages = count < FAULT_PAGES ? count : FAULT_PAGES;
-        volatile uint8_t *at =
-            (volatile uint8_t *)check("mmap2", sys6(SYS_mmap2, 0, FAULT_PAGES * PAGE,
-                                                    PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
+        volatile uint8_t *at = (volatile uint8_t *)check(
+            "mmap2", sys6(SYS_mmap2, 0, FAULT_PAGES * PAGE, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0));
         sys3(SYS_madvise, at, FAULT_PAGES * PAGE, MADV_NOHUGEPAGE); /* a kernel may know none */
         span_resume();
         for (uint32_t i = 0; i < pages; i++)
@@ -164,8 +163,7 @@ static uint32_t run_file(uint32_t count)
     span_resume();
     for (uint32_t i = 0; i < count; i++) {
         out[i % PAGE]++;
-        if (sys5(SYS_pwrite64, fd, out, PAGE, 0, 0) != PAGE ||
-            sys5(SYS_pread64, fd, in, PAGE, 0, 0) != PAGE)
+        if (sys5(SYS_pwrite64, fd, out, PAGE, 0, 0) != PAGE || sys5(SYS_pread64, fd, in, PAGE, 0, 0) != PAGE)
             program_fail("a file's read or write", 0);
     }
     span_pause();

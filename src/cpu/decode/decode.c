@@ -5,28 +5,28 @@
 #include <string.h>
 
 /* The letters of insn.def's flag columns. */
-#define IF_NONE 0u
-#define IF_A FL_AF
-#define IF_AC (FL_AF | FL_CF)
-#define IF_C FL_CF
-#define IF_D FL_DF
-#define IF_O FL_OF
-#define IF_OA (FL_OF | FL_AF)
-#define IF_OAC (FL_OF | FL_AF | FL_CF)
-#define IF_OC (FL_OF | FL_CF)
-#define IF_OSAP (FL_OF | FL_SF | FL_AF | FL_PF)
-#define IF_OSAPC (IF_OSAP | FL_CF)
-#define IF_OSZAP (IF_OSAP | FL_ZF)
+#define IF_NONE   0u
+#define IF_A      FL_AF
+#define IF_AC     (FL_AF | FL_CF)
+#define IF_C      FL_CF
+#define IF_D      FL_DF
+#define IF_O      FL_OF
+#define IF_OA     (FL_OF | FL_AF)
+#define IF_OAC    (FL_OF | FL_AF | FL_CF)
+#define IF_OC     (FL_OF | FL_CF)
+#define IF_OSAP   (FL_OF | FL_SF | FL_AF | FL_PF)
+#define IF_OSAPC  (IF_OSAP | FL_CF)
+#define IF_OSZAP  (IF_OSAP | FL_ZF)
 #define IF_OSZAPC FL_ARITH
-#define IF_OSZP (FL_OF | FL_SF | FL_ZF | FL_PF)
-#define IF_OSZPC (IF_OSZP | FL_CF)
-#define IF_SZP (FL_SF | FL_ZF | FL_PF)
-#define IF_SZAP (IF_SZP | FL_AF)
-#define IF_SZAPC (IF_SZAP | FL_CF)
-#define IF_SZPC (IF_SZP | FL_CF)
-#define IF_Z FL_ZF
-#define IF_ZPC (FL_ZF | FL_PF | FL_CF)
-#define IF_ALL (FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_ID)
+#define IF_OSZP   (FL_OF | FL_SF | FL_ZF | FL_PF)
+#define IF_OSZPC  (IF_OSZP | FL_CF)
+#define IF_SZP    (FL_SF | FL_ZF | FL_PF)
+#define IF_SZAP   (IF_SZP | FL_AF)
+#define IF_SZAPC  (IF_SZAP | FL_CF)
+#define IF_SZPC   (IF_SZP | FL_CF)
+#define IF_Z      FL_ZF
+#define IF_ZPC    (FL_ZF | FL_PF | FL_CF)
+#define IF_ALL    (FL_ARITH | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_ID)
 
 enum { EXT_X = INSN_EXT_ANY };
 /* A numeric ext needs no name; X does. */
@@ -35,18 +35,26 @@ enum { EXT_X = INSN_EXT_ANY };
 #define IS_MODRM(op) (OP_##op <= OP_MODRM_LAST)
 
 const struct insn_row insn_rows[INSN_COUNT] = {
-    [INSN_UD] = {.name = "(bad)", .id = INSN_UD, .count = 1, .ext = X,
-                 .op = {OP_NONE, OP_NONE, OP_NONE}, .class = CLASS_UD},
-#define INSN(id_, name_, map_, opcode_, count_, ext_, prefix_, mod_, a_, b_, c_, class_, read_,     \
-             written_, undefined_, feature_, attr_)                                                \
-    [INSN_##id_] = {                                                                               \
-        .name = name_, .id = INSN_##id_, .map = map_, .opcode = opcode_, .count = count_,          \
-        .ext = ext_, .prefix = PFX_##prefix_, .mod = MOD_##mod_,                                   \
-        .op = {OP_##a_, OP_##b_, OP_##c_}, .class = CLASS_##class_, .feature = FEAT_##feature_,    \
-        .has_modrm = (ext_) != X || MOD_##mod_ != MOD_ANY || IS_MODRM(a_) || IS_MODRM(b_) ||       \
-                     IS_MODRM(c_),                                                                 \
-        .attr = attr_, .flags_read = IF_##read_, .flags_written = IF_##written_,                   \
-        .flags_undefined = IF_##undefined_},
+    [INSN_UD] =
+        {.name = "(bad)", .id = INSN_UD, .count = 1, .ext = X, .op = {OP_NONE, OP_NONE, OP_NONE}, .class = CLASS_UD},
+#define INSN(id_, name_, map_, opcode_, count_, ext_, prefix_, mod_, a_, b_, c_, class_, read_, written_, undefined_, \
+             feature_, attr_) \
+    [INSN_##id_] = {.name = name_, \
+                    .id = INSN_##id_, \
+                    .map = map_, \
+                    .opcode = opcode_, \
+                    .count = count_, \
+                    .ext = ext_, \
+                    .prefix = PFX_##prefix_, \
+                    .mod = MOD_##mod_, \
+                    .op = {OP_##a_, OP_##b_, OP_##c_}, \
+                    .class = CLASS_##class_, \
+                    .feature = FEAT_##feature_, \
+                    .has_modrm = (ext_) != X || MOD_##mod_ != MOD_ANY || IS_MODRM(a_) || IS_MODRM(b_) || IS_MODRM(c_), \
+                    .attr = attr_, \
+                    .flags_read = IF_##read_, \
+                    .flags_written = IF_##written_, \
+                    .flags_undefined = IF_##undefined_},
 #include "insn.def"
 #undef INSN
 };
@@ -59,8 +67,7 @@ const struct insn_row insn_rows[INSN_COUNT] = {
 #pragma GCC diagnostic ignored "-Woverride-init"
 #endif
 static const uint16_t last_row[4 * 256] = {
-#define INSN(id, name, map, opcode, count, ...)                                                    \
-    [(map)*256 + (opcode)...(map)*256 + (opcode) + (count)-1] = INSN_##id,
+#define INSN(id, name, map, opcode, count, ...) [(map)*256 + (opcode)...(map) * 256 + (opcode) + (count)-1] = INSN_##id,
 #include "insn.def"
 #undef INSN
 };

@@ -34,9 +34,9 @@ struct kvm {
     uint32_t mem_generation;
     bool mem_known, a20_masked;
     uint64_t apic_base;
-    bool half_done; /* the last exit was for an access that KVM finishes at the next entry */
+    bool half_done;                /* the last exit was for an access that KVM finishes at the next entry */
     struct kvm_vcpu_events events; /* of the last fetch */
-    bool warned; /* about instructions KVM could not do */
+    bool warned;                   /* about instructions KVM could not do */
 };
 
 #define FAIL(...) (g_set_error(error, g_quark_from_static_string("ringer"), 0, __VA_ARGS__), false)
@@ -83,7 +83,8 @@ struct kvm *kvm_new(struct cpu *cpu, GError **error)
         kvm->run = mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, kvm->vcpu, 0);
     }
     if (kvm->run == MAP_FAILED) {
-        (void)FAIL("KVM cannot be used: it makes no processor (%s); use -accel bt, which needs none", g_strerror(errno));
+        (void)FAIL("KVM cannot be used: it makes no processor (%s); use -accel bt, which needs none",
+                   g_strerror(errno));
         goto fail;
     }
     if (!set_cpuid(kvm)) {
@@ -198,8 +199,7 @@ static bool msr_access(const struct kvm *kvm, unsigned long request, uint32_t in
 static void tsc_set(const struct kvm *kvm)
 {
     uint64_t value = kvm->cpu->tsc_offset;
-    struct kvm_device_attr attr = {
-        .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)&value};
+    struct kvm_device_attr attr = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)&value};
     if (ioctl(kvm->vcpu, KVM_SET_DEVICE_ATTR, &attr) == 0)
         return;
     value = cpu_tsc(kvm->cpu);
@@ -209,8 +209,7 @@ static void tsc_set(const struct kvm *kvm)
 static void tsc_get(const struct kvm *kvm)
 {
     uint64_t value = 0;
-    struct kvm_device_attr attr = {
-        .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)&value};
+    struct kvm_device_attr attr = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uintptr_t)&value};
     if (ioctl(kvm->vcpu, KVM_GET_DEVICE_ATTR, &attr) == 0)
         kvm->cpu->tsc_offset = value;
     else if (msr_access(kvm, KVM_GET_MSRS, MSR_TSC, &value))

@@ -13,8 +13,8 @@
 #include "x86.h"
 
 /* Every sentence that refuses KVM begins and ends alike. */
-#define REFUSE(reason, ...)                                                                        \
-    (g_set_error(error, g_quark_from_static_string("ringer"), 0,                                   \
+#define REFUSE(reason, ...) \
+    (g_set_error(error, g_quark_from_static_string("ringer"), 0, \
                  "KVM cannot be used: " reason "; use -accel bt, which needs none", ##__VA_ARGS__), \
      false)
 
@@ -95,19 +95,23 @@ static uint64_t trial_run(int vcpu, const struct kvm_run *run)
         rc = ioctl(vcpu, KVM_RUN, 0);
     while (rc != 0 && errno == EINTR);
     uint64_t ticks = __rdtsc() - begin;
-    bool right = rc == 0 && run->exit_reason == KVM_EXIT_HLT && ioctl(vcpu, KVM_GET_REGS, &regs) == 0 &&
-                 (uint32_t)regs.rcx == 0;
+    bool right =
+        rc == 0 && run->exit_reason == KVM_EXIT_HLT && ioctl(vcpu, KVM_GET_REGS, &regs) == 0 && (uint32_t)regs.rcx == 0;
     return right ? ticks : 0;
 }
 
 static bool trial(const struct kvm_host *host, int vcpu, uint8_t *ram, const struct kvm_run *run, GError **error)
 {
-    static const uint8_t code[] = {0xb9, TRIAL_LOOPS & 0xff, TRIAL_LOOPS >> 8 & 0xff, TRIAL_LOOPS >> 16 & 0xff, 0,
-                                   0x49,       /* 1: dec ecx */
-                                   0x75, 0xfd, /* jnz 1b */
-                                   0xf4};      /* hlt */
-    struct kvm_userspace_memory_region region = {
-        .memory_size = TRIAL_SIZE, .userspace_addr = (uintptr_t)ram};
+    static const uint8_t code[] = {0xb9,
+                                   TRIAL_LOOPS & 0xff,
+                                   TRIAL_LOOPS >> 8 & 0xff,
+                                   TRIAL_LOOPS >> 16 & 0xff,
+                                   0,
+                                   0x49, /* 1: dec ecx */
+                                   0x75,
+                                   0xfd,  /* jnz 1b */
+                                   0xf4}; /* hlt */
+    struct kvm_userspace_memory_region region = {.memory_size = TRIAL_SIZE, .userspace_addr = (uintptr_t)ram};
     memcpy(ram + TRIAL_CODE, code, sizeof(code));
     if (ioctl(host->vm, KVM_SET_USER_MEMORY_REGION, &region) != 0)
         return REFUSE("it takes no memory (%s)", g_strerror(errno));

@@ -41,9 +41,10 @@ static struct kvm_segment segment_from(const struct seg *seg)
 static struct seg segment_to(const struct kvm_segment *seg)
 {
     unsigned access = seg->type | (seg->s ? ACC_S : 0) | (unsigned)seg->dpl << ACC_DPL_SHIFT |
-                      (seg->present && !seg->unusable ? ACC_P : 0) | (seg->avl ? ACC_AVL : 0) |
-                      (seg->db ? ACC_DB : 0) | (seg->g ? ACC_G : 0);
-    return (struct seg){.sel = seg->selector, .access = (uint16_t)access, .base = (uint32_t)seg->base, .limit = seg->limit};
+                      (seg->present && !seg->unusable ? ACC_P : 0) | (seg->avl ? ACC_AVL : 0) | (seg->db ? ACC_DB : 0) |
+                      (seg->g ? ACC_G : 0);
+    return (struct seg){
+        .sel = seg->selector, .access = (uint16_t)access, .base = (uint32_t)seg->base, .limit = seg->limit};
 }
 
 void kvm_state_from_cpu(struct kvm_state *state, const struct cpu *cpu)
@@ -137,8 +138,8 @@ void kvm_state_to_cpu(const struct kvm_state *state, struct cpu *cpu)
 
 /* --- MSRs --- */
 
-static const uint32_t msr_plain[] = {MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_PAT, MSR_MISC_ENABLE,
-                                     MSR_MTRR_DEF_TYPE};
+static const uint32_t msr_plain[] = {MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
+                                     MSR_PAT,         MSR_MISC_ENABLE,  MSR_MTRR_DEF_TYPE};
 #define MSR_PLAIN (sizeof(msr_plain) / sizeof(msr_plain[0]))
 /* The fixed-range MTRRs behind the sixteen variable ones, in the order of cpu->msr_mtrr. */
 static const uint32_t msr_fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
@@ -208,8 +209,8 @@ unsigned kvm_state_cpuid(const struct cpu *cpu, struct kvm_cpuid_entry2 *entry, 
                 out[2] &= ~CPUID_TSC_DEADLINE_C; /* KVM has that timer only in an APIC of its own */
             if (leaf == 0x80000008)
                 out[0] &= ~0xff00u; /* linear address bits: KVM wants those of a 64-bit CPU, or none */
-            entry[count++] = (struct kvm_cpuid_entry2){
-                .function = leaf, .eax = out[0], .ebx = out[1], .ecx = out[2], .edx = out[3]};
+            entry[count++] =
+                (struct kvm_cpuid_entry2){.function = leaf, .eax = out[0], .ebx = out[1], .ecx = out[2], .edx = out[3]};
         }
     }
     return count;
@@ -217,7 +218,8 @@ unsigned kvm_state_cpuid(const struct cpu *cpu, struct kvm_cpuid_entry2 *entry, 
 
 /* --- memory --- */
 
-static unsigned slots_add(struct kvm_slot *slot, unsigned count, unsigned max, uint64_t from, uint64_t to, uint64_t shift)
+static unsigned slots_add(struct kvm_slot *slot, unsigned count, unsigned max, uint64_t from, uint64_t to,
+                          uint64_t shift)
 {
     while (from < to) {
         struct mem_piece piece = mem_piece_at(from);

@@ -1,5 +1,5 @@
-/* Between struct cpu and KVM's views of a processor; memory slots. Pure: no system calls. Linux, Documentation/virt/kvm/
- * api.rst; Intel SDM vol. 3A, 3.4.5 (descriptors).
+/* Between struct cpu and KVM's views of a processor; memory slots. Pure: no system calls. Linux,
+ * Documentation/virt/kvm/ api.rst; Intel SDM vol. 3A, 3.4.5 (descriptors).
  */
 #pragma once
 

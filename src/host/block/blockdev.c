@@ -22,8 +22,8 @@ struct request {
 };
 
 struct blockdev {
-    struct block block; /* first */
-    struct image *image; /* the thread's; others look at block */
+    struct block block;           /* first */
+    struct image *image;          /* the thread's; others look at block */
     struct image_options options; /* as the drive was given, for the next medium */
     char *label;
     void (*changed)(void *opaque); /* NULL: the medium is fixed */
@@ -54,9 +54,8 @@ static void tell_error(struct blockdev *dev, const struct request *request, int 
     char more[48] = "";
     if (dev->untold)
         g_snprintf(more, sizeof(more), ", and %u more errors before", dev->untold);
-    log_user("%s: %s '%s' at byte %llu failed: %s%s; the guest sees a drive error", dev->label,
-             verb[request->kind], dev->image->file.path, (unsigned long long)request->offset,
-             g_strerror(code), more);
+    log_user("%s: %s '%s' at byte %llu failed: %s%s; the guest sees a drive error", dev->label, verb[request->kind],
+             dev->image->file.path, (unsigned long long)request->offset, g_strerror(code), more);
     dev->told_at = now;
     dev->untold = 0;
 }
@@ -70,9 +69,7 @@ static int request_run(struct blockdev *dev, const struct request *request)
     case REQUEST_READ:
         return image_read(dev->image, request->offset, request->buffer, request->len);
     case REQUEST_WRITE:
-        return dev->block.read_only
-                   ? EROFS
-                   : image_write(dev->image, request->offset, request->buffer, request->len);
+        return dev->block.read_only ? EROFS : image_write(dev->image, request->offset, request->buffer, request->len);
     default:
         return image_flush(dev->image);
     }
@@ -111,8 +108,7 @@ static void medium_change(struct blockdev *dev, struct change *change)
         options.format = change->format;
         image = image_open(&options, &change->error);
         if (image && image->size > dev->max_size) {
-            g_set_error(&change->error, image_error(), 0, "disk image '%s' is too large for this drive",
-                        change->path);
+            g_set_error(&change->error, image_error(), 0, "disk image '%s' is too large for this drive", change->path);
             image_close(image);
             image = NULL;
         }
@@ -154,22 +150,21 @@ static gpointer worker(gpointer opaque)
 static void submit(struct block *block, struct request what)
 {
     struct blockdev *dev = (struct blockdev *)block;
-    assert_always(what.kind == REQUEST_FLUSH ||
-                  (what.offset <= block->size && what.len <= block->size - what.offset));
+    assert_always(what.kind == REQUEST_FLUSH || (what.offset <= block->size && what.len <= block->size - what.offset));
     g_mutex_lock(&dev->mutex);
     g_queue_push_tail(&dev->queue, g_memdup2(&what, sizeof(what)));
     g_cond_broadcast(&dev->cond);
     g_mutex_unlock(&dev->mutex);
 }
 
-static void blockdev_read(struct block *block, uint64_t offset, void *buffer, uint32_t len,
-                          block_done_fn *done, void *opaque)
+static void blockdev_read(struct block *block, uint64_t offset, void *buffer, uint32_t len, block_done_fn *done,
+                          void *opaque)
 {
     submit(block, (struct request){REQUEST_READ, offset, buffer, len, done, opaque});
 }
 
-static void blockdev_write(struct block *block, uint64_t offset, const void *buffer, uint32_t len,
-                           block_done_fn *done, void *opaque)
+static void blockdev_write(struct block *block, uint64_t offset, const void *buffer, uint32_t len, block_done_fn *done,
+                           void *opaque)
 {
     submit(block, (struct request){REQUEST_WRITE, offset, (uint8_t *)buffer, len, done, opaque});
 }

@@ -214,8 +214,8 @@ fail:
     return false;
 }
 
-static struct image *format_open(struct image_file *file, const char *format,
-                                 const struct image_file *const *chain, unsigned depth, GError **error)
+static struct image *format_open(struct image_file *file, const char *format, const struct image_file *const *chain,
+                                 unsigned depth, GError **error)
 {
     uint8_t head[512];
     size_t head_len = MIN(sizeof(head), file->size);
@@ -263,8 +263,7 @@ struct image *image_open(const struct image_options *options, GError **error)
 static bool is_same_file(const struct image_file *a, const struct image_file *b)
 {
     struct stat sa, sb;
-    return fstat(a->fd, &sa) == 0 && fstat(b->fd, &sb) == 0 && sa.st_dev == sb.st_dev &&
-           sa.st_ino == sb.st_ino;
+    return fstat(a->fd, &sa) == 0 && fstat(b->fd, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 
 struct image *image_open_backing(const struct image *top, const char *name, const char *format,
@@ -275,8 +274,7 @@ struct image *image_open_backing(const struct image *top, const char *name, cons
     else if (strchr(name, ':') && strcspn(name, ":") < strcspn(name, "/"))
         return IMAGE_FAIL(error, &top->file, "has the backing file '%s', which is not a plain file name", name);
     if (!is_known_format(format))
-        return IMAGE_FAIL(error, &top->file, "has a backing file of format '%s'; known are raw and qcow2",
-                          format);
+        return IMAGE_FAIL(error, &top->file, "has a backing file of format '%s'; known are raw and qcow2", format);
     if (depth >= IMAGE_DEPTH_MAX)
         return IMAGE_FAIL(error, &top->file, "stands on more than %d backing files", IMAGE_DEPTH_MAX);
 

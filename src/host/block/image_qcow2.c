@@ -148,8 +148,7 @@ static int backing_read(struct qcow2 *q, uint64_t offset, uint8_t *buffer, uint3
 
 static bool inflate_zlib(const uint8_t *in, size_t in_len, uint8_t *out, size_t out_len)
 {
-    z_stream stream = {.next_in = (uint8_t *)in, .avail_in = (uInt)in_len, .next_out = out,
-                       .avail_out = (uInt)out_len};
+    z_stream stream = {.next_in = (uint8_t *)in, .avail_in = (uInt)in_len, .next_out = out, .avail_out = (uInt)out_len};
     if (inflateInit2(&stream, -15) != Z_OK)
         return false;
     inflate(&stream, Z_FINISH); /* what is behind the stream's end is padding */

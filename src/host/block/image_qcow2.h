@@ -14,13 +14,13 @@
 /* Metadata tables are kept in memory by their place in the file, and written back when it is time. */
 struct qcow2_table {
     uint64_t offset;
-    uint8_t *bytes; /* one cluster, as in the file (big endian) */
+    uint8_t *bytes;                /* one cluster, as in the file (big endian) */
     uint32_t dirty_from, dirty_to; /* bytes that differ from the file; equal: none */
-    uint64_t used;  /* a counter, for the choice of what goes */
+    uint64_t used;                 /* a counter, for the choice of what goes */
 };
 
 struct qcow2_cache {
-    GHashTable *tables; /* cluster number -> struct qcow2_table */
+    GHashTable *tables;    /* cluster number -> struct qcow2_table */
     unsigned limit, dirty; /* tables that may be here, that must be written first */
     uint64_t clock;
 };
@@ -35,7 +35,7 @@ struct qcow2 {
     uint64_t l1_offset;
     uint32_t l1_size;
     struct qcow2_cache l2;
-    uint8_t *inflated; /* the compressed cluster that was read last */
+    uint8_t *inflated;       /* the compressed cluster that was read last */
     uint64_t inflated_entry; /* its L2 entry, 0: none */
     bool told_corrupt;
 
@@ -43,12 +43,12 @@ struct qcow2 {
     uint64_t *reftable;
     uint64_t reftable_offset, reftable_entries;
     struct qcow2_cache refblocks;
-    GHashTable *metadata; /* numbers of clusters that hold metadata: no data may go there */
+    GHashTable *metadata;              /* numbers of clusters that hold metadata: no data may go there */
     GArray *reftable_dirty, *l1_dirty; /* indices that differ from the file */
-    GArray *to_free; /* cluster numbers that lose a reference once nothing in the file points there */
-    uint64_t next_free; /* no cluster below is free */
-    uint8_t *scratch;   /* one cluster */
-    int broken; /* an error that left memory and file apart: no more writes */
+    GArray *to_free;                   /* cluster numbers that lose a reference once nothing in the file points there */
+    uint64_t next_free;                /* no cluster below is free */
+    uint8_t *scratch;                  /* one cluster */
+    int broken;                        /* an error that left memory and file apart: no more writes */
 };
 
 static inline uint64_t qcow2_clusters(const struct qcow2 *q, uint64_t bytes)

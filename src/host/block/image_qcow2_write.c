@@ -107,8 +107,8 @@ static int cache_write(struct qcow2 *q, struct qcow2_cache *cache, bool *any)
         struct qcow2_table *table = value;
         if (table->dirty_from == table->dirty_to)
             continue;
-        int code = image_file_write(&q->image.file, table->offset + table->dirty_from,
-                                    table->bytes + table->dirty_from, table->dirty_to - table->dirty_from);
+        int code = image_file_write(&q->image.file, table->offset + table->dirty_from, table->bytes + table->dirty_from,
+                                    table->dirty_to - table->dirty_from);
         if (code)
             return code;
         table->dirty_from = table->dirty_to = 0;

@@ -58,8 +58,7 @@ static int snapshot_write(struct image *image, uint64_t offset, const uint8_t *b
                 code = image_file_write(&image->file, snap->next * CLUSTER, snap->scratch, whole);
             }
             if (!code)
-                g_hash_table_insert(snap->slots, (gpointer)(uintptr_t)cluster,
-                                    (gpointer)(uintptr_t)++snap->next);
+                g_hash_table_insert(snap->slots, (gpointer)(uintptr_t)cluster, (gpointer)(uintptr_t)++snap->next);
         }
         if (code)
             return code;

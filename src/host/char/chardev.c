@@ -28,9 +28,9 @@ struct host_chardev {
     bool escapes;      /* Ctrl-A commands */
     bool drops_output; /* nobody may be reading: forget the oldest bytes rather than wait */
     bool in_escape, out_blocked, out_dead;
-    GByteArray *out;   /* waiting to be written */
+    GByteArray *out; /* waiting to be written */
     bool flush_scheduled;
-    GByteArray *in;    /* typed, not yet taken by the device */
+    GByteArray *in; /* typed, not yet taken by the device */
     guint in_source, out_source;
 };
 
@@ -307,8 +307,8 @@ struct chardev *chardev_open(const char *spec, const char *label, GError **error
     } else if (g_str_has_prefix(spec, "file:")) {
         dev->out_fd = open(spec + 5, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
         if (dev->out_fd < 0) {
-            g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno),
-                        "%s: cannot write '%s': %s", label, spec + 5, g_strerror(errno));
+            g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno), "%s: cannot write '%s': %s", label,
+                        spec + 5, g_strerror(errno));
             ok = false;
         }
     } else if (strcmp(spec, "pty") == 0) {

@@ -19,7 +19,7 @@
 #include "stats.h"
 #include "vclock.h"
 
-#define PROMPT   "(ringer) "
+#define PROMPT         "(ringer) "
 #define LINE_MAX_BYTES 4096u
 
 struct monitor {
@@ -185,9 +185,8 @@ static void info_stats(struct monitor *monitor, GString *out)
 static const struct {
     const char *name;
     void (*run)(struct monitor *monitor, GString *out);
-} infos[] = {
-    {"version", info_version}, {"status", info_status}, {"registers", info_registers},
-    {"screen", info_screen}, {"block", info_block}, {"stats", info_stats}};
+} infos[] = {{"version", info_version}, {"status", info_status}, {"registers", info_registers},
+             {"screen", info_screen},   {"block", info_block},   {"stats", info_stats}};
 
 static void command_info(struct monitor *monitor, char **arg, GString *out)
 {
@@ -411,8 +410,7 @@ static bool socket_listen(struct monitor *monitor, const char *spec, GError **er
         monitor->path = g_strdup(item[0]);
         unlink(monitor->path);
         monitor->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        ok = monitor->listen_fd >= 0 &&
-             bind(monitor->listen_fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+        ok = monitor->listen_fd >= 0 && bind(monitor->listen_fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
              listen(monitor->listen_fd, 1) == 0;
         if (!ok)
             g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno),

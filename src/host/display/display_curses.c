@@ -1,5 +1,5 @@
-/* The guest's text screen on the terminal, 30 times a second where it changed; the terminal's keys as a PS/2 keyboard's.
- * See display_curses.h.
+/* The guest's text screen on the terminal, 30 times a second where it changed; the terminal's keys as a PS/2
+ * keyboard's. See display_curses.h.
  */
 #define NCURSES_WIDECHAR 1
 #include "display_curses.h"
@@ -129,11 +129,11 @@ static const struct {
     int key;
     uint16_t code;
 } special[] = {
-    {KEY_UP, 0xe048},    {KEY_DOWN, 0xe050}, {KEY_LEFT, 0xe04b}, {KEY_RIGHT, 0xe04d}, {KEY_HOME, 0xe047},
-    {KEY_END, 0xe04f},   {KEY_PPAGE, 0xe049}, {KEY_NPAGE, 0xe051}, {KEY_IC, 0xe052},  {KEY_DC, 0xe053},
-    {KEY_BACKSPACE, 0x0e}, {KEY_ENTER, 0x1c}, {KEY_F(1), 0x3b},  {KEY_F(2), 0x3c},    {KEY_F(3), 0x3d},
-    {KEY_F(4), 0x3e},    {KEY_F(5), 0x3f},   {KEY_F(6), 0x40},   {KEY_F(7), 0x41},    {KEY_F(8), 0x42},
-    {KEY_F(9), 0x43},    {KEY_F(10), 0x44},  {KEY_F(11), 0x57},  {KEY_F(12), 0x58},
+    {KEY_UP, 0xe048},      {KEY_DOWN, 0xe050},  {KEY_LEFT, 0xe04b},  {KEY_RIGHT, 0xe04d}, {KEY_HOME, 0xe047},
+    {KEY_END, 0xe04f},     {KEY_PPAGE, 0xe049}, {KEY_NPAGE, 0xe051}, {KEY_IC, 0xe052},    {KEY_DC, 0xe053},
+    {KEY_BACKSPACE, 0x0e}, {KEY_ENTER, 0x1c},   {KEY_F(1), 0x3b},    {KEY_F(2), 0x3c},    {KEY_F(3), 0x3d},
+    {KEY_F(4), 0x3e},      {KEY_F(5), 0x3f},    {KEY_F(6), 0x40},    {KEY_F(7), 0x41},    {KEY_F(8), 0x42},
+    {KEY_F(9), 0x43},      {KEY_F(10), 0x44},   {KEY_F(11), 0x57},   {KEY_F(12), 0x58},
 };
 
 static unsigned key_codes(int key, uint16_t code[KEYS_COMBO_MAX])

@@ -126,11 +126,10 @@ void guest_end(void)
 
 static void trap_panic(const struct trap *t)
 {
-    print("PANIC vector %u error %x cr2 %08x at %04x:%08x eflags %08x\n", (unsigned)t->vector,
-          (unsigned)t->error, (unsigned)read_cr2(), (unsigned)t->cs, (unsigned)t->eip, (unsigned)t->eflags);
-    print("eax %08x ebx %08x ecx %08x edx %08x esi %08x edi %08x ebp %08x\n", (unsigned)t->eax,
-          (unsigned)t->ebx, (unsigned)t->ecx, (unsigned)t->edx, (unsigned)t->esi, (unsigned)t->edi,
-          (unsigned)t->ebp);
+    print("PANIC vector %u error %x cr2 %08x at %04x:%08x eflags %08x\n", (unsigned)t->vector, (unsigned)t->error,
+          (unsigned)read_cr2(), (unsigned)t->cs, (unsigned)t->eip, (unsigned)t->eflags);
+    print("eax %08x ebx %08x ecx %08x edx %08x esi %08x edi %08x ebp %08x\n", (unsigned)t->eax, (unsigned)t->ebx,
+          (unsigned)t->ecx, (unsigned)t->edx, (unsigned)t->esi, (unsigned)t->edi, (unsigned)t->ebp);
     guest_exit(2);
 }
 
@@ -145,13 +144,26 @@ void trap_enter(struct trap *t)
     if (!s)
         trap_panic(t);
     bool v86 = t->eflags & FL_VM, same = !v86 && !(t->cs & 3);
-    *s = (struct state){
-        .edi = t->edi, .esi = t->esi, .ebp = t->ebp, .ebx = t->ebx, .edx = t->edx, .ecx = t->ecx,
-        .eax = t->eax, .esp = same ? (uint32_t)&t->esp : t->esp, .ss = same ? KDATA : t->ss & 0xffff,
-        .ds = v86 ? t->v86_ds : t->ds & 0xffff, .es = v86 ? t->v86_es : t->es & 0xffff,
-        .fs = v86 ? t->v86_fs : t->fs & 0xffff, .gs = v86 ? t->v86_gs : t->gs & 0xffff, .eip = t->eip,
-        .cs = t->cs & 0xffff, .eflags = t->eflags, .vector = t->vector, .error = t->error,
-        .cr2 = read_cr2(), .handler_eflags = flags};
+    *s = (struct state){.edi = t->edi,
+                        .esi = t->esi,
+                        .ebp = t->ebp,
+                        .ebx = t->ebx,
+                        .edx = t->edx,
+                        .ecx = t->ecx,
+                        .eax = t->eax,
+                        .esp = same ? (uint32_t)&t->esp : t->esp,
+                        .ss = same ? KDATA : t->ss & 0xffff,
+                        .ds = v86 ? t->v86_ds : t->ds & 0xffff,
+                        .es = v86 ? t->v86_es : t->es & 0xffff,
+                        .fs = v86 ? t->v86_fs : t->fs & 0xffff,
+                        .gs = v86 ? t->v86_gs : t->gs & 0xffff,
+                        .eip = t->eip,
+                        .cs = t->cs & 0xffff,
+                        .eflags = t->eflags,
+                        .vector = t->vector,
+                        .error = t->error,
+                        .cr2 = read_cr2(),
+                        .handler_eflags = flags};
     running = NULL;
     run_leave();
 }
@@ -167,8 +179,14 @@ void state_init(struct state *s, unsigned ring, const void *eip)
     static const uint16_t code[4] = {KCODE, R1CODE, R2CODE, UCODE};
     static const uint16_t data[4] = {KDATA, R1DATA, R2DATA, UDATA};
 
-    *s = (struct state){.eip = (uint32_t)eip, .cs = code[ring], .ss = data[ring], .ds = data[ring],
-                        .es = data[ring], .fs = data[ring], .gs = data[ring], .eflags = 2,
+    *s = (struct state){.eip = (uint32_t)eip,
+                        .cs = code[ring],
+                        .ss = data[ring],
+                        .ds = data[ring],
+                        .es = data[ring],
+                        .fs = data[ring],
+                        .gs = data[ring],
+                        .eflags = 2,
                         .esp = (uint32_t)ring_stacks[ring] + sizeof ring_stacks[ring] - 64};
 }
 

@@ -14,51 +14,66 @@
 #define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /* Selectors. The first four stand as SYSENTER and SYSEXIT want them. */
-#define KCODE   0x08
-#define KDATA   0x10
-#define UCODE   0x1b
-#define UDATA   0x23
-#define R1CODE  0x29
-#define R1DATA  0x31
-#define R2CODE  0x3a
-#define R2DATA  0x42
-#define TSS_SEL 0x48
-#define GDT_FREE 0x50 /* from here on the kernel's own */
+#define KCODE     0x08
+#define KDATA     0x10
+#define UCODE     0x1b
+#define UDATA     0x23
+#define R1CODE    0x29
+#define R1DATA    0x31
+#define R2CODE    0x3a
+#define R2DATA    0x42
+#define TSS_SEL   0x48
+#define GDT_FREE  0x50 /* from here on the kernel's own */
 #define GDT_COUNT 256
 
 /* Access byte and flags of a descriptor: bits 8-15 and 20-23 of the high word, shifted down by 8. */
-#define D_CODE    0x009b
-#define D_DATA    0x0093
-#define D_LDT     0x0082
+#define D_CODE      0x009b
+#define D_DATA      0x0093
+#define D_LDT       0x0082
 #define D_TASK_GATE 0x0085
-#define D_TSS16   0x0081
-#define D_TSS32   0x0089
-#define D_CALL16  0x0084
-#define D_INT16   0x0086
-#define D_TRAP16  0x0087
-#define D_CALL32  0x008c
-#define D_INT32   0x008e
-#define D_TRAP32  0x008f
-#define D_DPL(n)  ((n) << 5)
-#define D_32      0x4000
-#define D_PAGES   0x8000
-#define D_FLAT    (D_32 | D_PAGES)
+#define D_TSS16     0x0081
+#define D_TSS32     0x0089
+#define D_CALL16    0x0084
+#define D_INT16     0x0086
+#define D_TRAP16    0x0087
+#define D_CALL32    0x008c
+#define D_INT32     0x008e
+#define D_TRAP32    0x008f
+#define D_DPL(n)    ((n) << 5)
+#define D_32        0x4000
+#define D_PAGES     0x8000
+#define D_FLAT      (D_32 | D_PAGES)
 
-#define FL_CF 0x1u
-#define FL_ZF 0x40u
-#define FL_TF 0x100u
-#define FL_IF 0x200u
-#define FL_DF 0x400u
-#define FL_OF 0x800u
+#define FL_CF    0x1u
+#define FL_ZF    0x40u
+#define FL_TF    0x100u
+#define FL_IF    0x200u
+#define FL_DF    0x400u
+#define FL_OF    0x800u
 #define FL_IOPL3 0x3000u
-#define FL_NT 0x4000u
-#define FL_RF 0x10000u
-#define FL_VM 0x20000u
-#define FL_AC 0x40000u
+#define FL_NT    0x4000u
+#define FL_RF    0x10000u
+#define FL_VM    0x20000u
+#define FL_AC    0x40000u
 
 enum {
-    EXC_DE, EXC_DB, EXC_NMI, EXC_BP, EXC_OF, EXC_BR, EXC_UD, EXC_NM, EXC_DF, EXC_TS = 10, EXC_NP, EXC_SS,
-    EXC_GP, EXC_PF, EXC_MF = 16, EXC_AC, EXC_XM = 19
+    EXC_DE,
+    EXC_DB,
+    EXC_NMI,
+    EXC_BP,
+    EXC_OF,
+    EXC_BR,
+    EXC_UD,
+    EXC_NM,
+    EXC_DF,
+    EXC_TS = 10,
+    EXC_NP,
+    EXC_SS,
+    EXC_GP,
+    EXC_PF,
+    EXC_MF = 16,
+    EXC_AC,
+    EXC_XM = 19
 };
 #define VEC_DONE 0x80 /* how code started by run() says that it is done; trap and gate DPL 3 */
 #define VEC_IRQ0 0x20
@@ -83,15 +98,15 @@ struct state {
 };
 
 struct tss {
-    uint32_t link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi,
-        edi, es, cs, ss, ds, fs, gs, ldt;
+    uint32_t link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi, es, cs,
+        ss, ds, fs, gs, ldt;
     uint16_t trap, iomap;
     uint8_t bitmap[8192 + 1];
 } __attribute__((packed));
 
 /* Assembler text under a name, ending in INT 80h. */
-#define SNIPPET(name, text)                                                                        \
-    extern char name[];                                                                            \
+#define SNIPPET(name, text) \
+    extern char name[]; \
     __asm__(".pushsection .text.snippet,\"ax\"\n.balign 4\n" #name ":\n" text "\nint $0x80\n1: jmp 1b\n.popsection\n")
 
 void guest_main(void);
@@ -158,36 +173,36 @@ static inline uint8_t inb(uint16_t port)
     __asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
     return v;
 }
-#define READ_CR(n)                                                                                 \
-    static inline uint32_t read_cr##n(void)                                                        \
-    {                                                                                              \
-        uint32_t v;                                                                                \
-        __asm__ volatile("movl %%cr" #n ", %0" : "=r"(v) : : "memory");                            \
-        return v;                                                                                  \
-    }                                                                                              \
-    static inline void write_cr##n(uint32_t v)                                                     \
-    {                                                                                              \
-        __asm__ volatile("movl %0, %%cr" #n : : "r"(v) : "memory");                                \
+#define READ_CR(n) \
+    static inline uint32_t read_cr##n(void) \
+    { \
+        uint32_t v; \
+        __asm__ volatile("movl %%cr" #n ", %0" : "=r"(v) : : "memory"); \
+        return v; \
+    } \
+    static inline void write_cr##n(uint32_t v) \
+    { \
+        __asm__ volatile("movl %0, %%cr" #n : : "r"(v) : "memory"); \
     }
 READ_CR(0)
 READ_CR(2)
 READ_CR(3)
 READ_CR(4)
-#define CR0_PE 0x1u
-#define CR0_MP 0x2u
-#define CR0_EM 0x4u
-#define CR0_TS 0x8u
-#define CR0_NE 0x20u
-#define CR0_WP 0x10000u
-#define CR0_AM 0x40000u
-#define CR0_PG 0x80000000u
-#define CR4_TSD 0x4u
-#define CR4_DE 0x8u
-#define CR4_PSE 0x10u
-#define CR4_PAE 0x20u
-#define CR4_PGE 0x80u
+#define CR0_PE     0x1u
+#define CR0_MP     0x2u
+#define CR0_EM     0x4u
+#define CR0_TS     0x8u
+#define CR0_NE     0x20u
+#define CR0_WP     0x10000u
+#define CR0_AM     0x40000u
+#define CR0_PG     0x80000000u
+#define CR4_TSD    0x4u
+#define CR4_DE     0x8u
+#define CR4_PSE    0x10u
+#define CR4_PAE    0x20u
+#define CR4_PGE    0x80u
 #define CR4_OSFXSR 0x200u
-#define CR4_OSXMM 0x400u
+#define CR4_OSXMM  0x400u
 static inline uint64_t rdtsc(void)
 {
     uint64_t v;
