@@ -1,26 +1,60 @@
 #!/usr/bin/env python3
 """Checks that includes point downward only, and that dangerous things have one owner file.
 
-    layers.py [TOP]      exit status 1 and a line for each breach
+    layers.py [TOP [FILE...]]      exit status 1 and a line for each breach; FILE: only these, relative to TOP
+
+An include is resolved as the compiler does it: the includer's own folder (for quotes), then the search path of
+meson.build. So it does not matter how a file is spelled, only which one is read.
 """
 import os
 import re
 import sys
 
-TOP = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+TOP = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), "..", ".."))
+SEARCH = ["include", "src", "."]
 
-# A file in a layer may include headers of its own layer, of those listed, and of include/.
+# Which folders a folder may look into, besides itself and include/. Whoever is missing here may be included by nobody.
+HOST = ["src/host/block", "src/host/char", "src/host/display"]
+ENGINE = ["src/engine", "src/engine/kvm", "src/native", "src/native/cell", "translator", "src/cpu"]
 LAYERS = {
-    "devices": [],
+    "include": ["src/cpu/decode"],
+    "src/base": [],
+    "src/cpu/decode": [],
+    "src/cpu": ["src/cpu/decode"],
     "translator": [],
-    "src/cpu": [],
-    "src/native": [],
-    "src/host": ["src"],
+    "src/native": ["src/native/cell"],
+    "src/native/cell": [],
+    "devices": [],
+    "src/engine": ENGINE,
+    "src/engine/kvm": ENGINE,
+    "src/firmware": ["devices"],
+    "src/host/block": [],
+    "src/host/char": [],
+    "src/host/display": HOST,
+    "src/host/control": HOST,
+    "src/host": ["src/native"],  # fence.c: SIGSYS
     "src/bench": ["src/bench/programs"],
-    "src": ["src/cpu", "src/native", "src/host", "src/bench", "translator", "devices"],
+    "src/bench/programs": [],
+    "src/bench/nano": [],
+    "src/board": HOST + ENGINE + ["src/host", "src/host/control", "src/firmware", "devices"],
+    "src/cli": ["src/board", "src/bench", "src/engine", "src/host/block"],
 }
-# src/ files that sit below the composition root and must not look up at it.
-LOW = {"src/base/mem.c", "src/base/log.c", "src/base/ioport.c", "src/base/vclock.c"}
+# Exceptions, each with its reason.
+EXCEPTIONS = {
+    ("src/board", "src/cli/options.h"): "what the user wants is built here",
+}
+
+# include/ has an order of its own: a header may include those of earlier rows and its own row. insn.def is a table.
+CONTRACTS = [
+    ["types.h", "x86.h"],
+    ["log.h", "stats.def", "stats.h"],
+    ["insn.h", "cpu.h"],
+    ["translator.h"],
+    ["mem.h", "ioport.h", "irq.h", "vclock.h"],
+    ["device.h"],
+    ["backend.h", "block.h", "display.h"],
+]
+RANK = {name: rank for rank, row in enumerate(CONTRACTS) for name in row}
 
 # What only one file may do. Patterns are looked for outside comments.
 OWNERS = {
@@ -30,17 +64,9 @@ OWNERS = {
     r"\bclock_gettime\s*\(": {"src/base/vclock.c", "src/base/log.c", "src/engine/vcpu.c"},
     r"\bwrgsbase\b": {"src/native/world.c"},
     r"\bfxrstor\b": {"src/native/world.c", "src/cpu/fpu_thunk.c", "src/cpu/interp_fpu.c", "src/cpu/interp_x87.c"},
-    r"\b(SDL|slirp)_\w+\s*\(": {"src/host/net.c", "src/host/ui.c"},
+    r"\b(SDL|slirp)_\w+\s*\(": {"src/host/net/slirp.c", "src/host/display/sdl.c"},
     r"\bguest_mem\.ram\b": {"src/base/mem.c", "include/mem.h"},
 }
-
-
-def layer_of(path):
-    best = None
-    for layer in LAYERS:
-        if path.startswith(layer + "/") and (best is None or len(layer) > len(best)):
-            best = layer
-    return best
 
 
 def strip_comments(text):
@@ -48,40 +74,58 @@ def strip_comments(text):
     return re.sub(r"//[^\n]*", "", text)
 
 
+def resolve(path, name, quoted):
+    """The project's file that the compiler reads, or None: a system header or a generated one."""
+    for folder in ([os.path.dirname(path)] if quoted else []) + SEARCH:
+        target = os.path.normpath(os.path.join(folder, name))
+        if not target.startswith("..") and os.path.isfile(os.path.join(TOP, target)):
+            return target
+    return None
+
+
+def breaches(path, text):
+    own = os.path.dirname(path)
+    code = strip_comments(text)
+    if own not in LAYERS:
+        yield "its folder has no place in layers.py"
+        return
+    if own == "include" and path.endswith(".h") and os.path.basename(path) not in RANK:
+        yield "has no place in the order of include/"
+    for mark, name in re.findall(r'^\s*#\s*include\s*(["<])([^">]+)[">]', code, re.M):
+        target = resolve(path, name, mark == '"')
+        if target is None:
+            if mark == '"':
+                yield "includes \"%s\", which is nowhere" % name
+            continue
+        folder = os.path.dirname(target)
+        if (own, target) in EXCEPTIONS:
+            continue
+        if own == "include" and folder == "include":
+            mine, other = (RANK.get(os.path.basename(p)) for p in (path, target))
+            if mine is not None and (other is None or other > mine):
+                yield "includes %s, which is not below it in the order of include/" % target
+        elif folder not in (own, "include") and folder not in LAYERS[own]:
+            yield "includes %s, which its layer may not see" % target
+    for pattern, owners in OWNERS.items():
+        if path not in owners and re.search(pattern, code):
+            yield "%s belongs to %s" % (pattern, ", ".join(sorted(owners)))
+
+
 def main():
     bad = 0
-    for root in LAYERS:
+    files = sys.argv[2:]
+    for root in [] if files else sorted({layer.split("/")[0] for layer in LAYERS}):
         for directory, _, names in os.walk(os.path.join(TOP, root)):
-            for name in names:
-                if not name.endswith((".c", ".h")):
-                    continue
-                path = os.path.relpath(os.path.join(directory, name), TOP)
-                if layer_of(path) != root:
-                    continue
-                with open(os.path.join(TOP, path)) as f:
-                    text = f.read()
-                for include in re.findall(r'^#include "([^"]+)"', text, re.M):
-                    if os.path.exists(os.path.join(TOP, "include", include)):
-                        continue
-                    for candidate in [root] + LAYERS[root]:
-                        target = os.path.normpath(os.path.join(candidate, include))
-                        if os.path.exists(os.path.join(TOP, target)):
-                            break
-                    else:
-                        if include.endswith(".def") or "/" not in include and root == "src/cpu":
-                            continue
-                        print("%s: includes %s, which its layer may not see" % (path, include))
-                        bad += 1
-                    if path in LOW:
-                        print("%s: a low file includes %s" % (path, include))
-                        bad += 1
-                code = strip_comments(text)
-                for pattern, owners in OWNERS.items():
-                    if path not in owners and re.search(pattern, code):
-                        print("%s: %s belongs to %s" % (path, pattern, ", ".join(sorted(owners))))
-                        bad += 1
+            files += [os.path.relpath(os.path.join(directory, name), TOP) for name in sorted(names)]
+    for path in files:
+        if path.endswith((".c", ".h")):
+            with open(os.path.join(TOP, path)) as f:
+                for what in breaches(path, f.read()):
+                    print("%s: %s" % (path, what))
+                    bad += 1
     print("layers: %d breaches" % bad)
     return 1 if bad else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
