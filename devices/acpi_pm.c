@@ -244,20 +244,12 @@ static const struct state_field acpi_pm_fields[] = {
     STATE_FIELD(acpi_pm_regs, gpe_sts), STATE_FIELD(acpi_pm_regs, gpe_en),  STATE_FIELD(acpi_pm_regs, apmc),
     STATE_FIELD(acpi_pm_regs, apms),    STATE_FIELD(acpi_pm_regs, scratch), STATE_FIELD(acpi_pm_regs, seen_toggle),
 };
-static const struct state_layout acpi_pm_layout = {1, G_N_ELEMENTS(acpi_pm_fields), acpi_pm_fields};
-
-static void acpi_pm_save(void *dev, GByteArray *out)
-{
-    struct acpi_pm *pm = dev;
-    state_save(&acpi_pm_layout, &pm->regs, out);
-}
+static const struct state_layout acpi_pm_layout = STATE_LAYOUT(1, acpi_pm_regs, acpi_pm_fields);
 
 /* Its config space is loaded with the bus. */
-static bool acpi_pm_load(void *dev, const uint8_t *bytes, size_t len)
+static bool acpi_pm_after_load(void *dev)
 {
     struct acpi_pm *pm = dev;
-    if (!state_load(&acpi_pm_layout, &pm->regs, sizeof(pm->regs), bytes, len))
-        return false;
     acpi_pm_update_irq(pm);
     return true;
 }
@@ -269,8 +261,6 @@ static void acpi_pm_dump(void *dev, GString *out)
                            pm->mapped ? pm->base : 0, pm->regs.pm1_sts, pm->regs.pm1_en, pm->regs.pm1_cnt,
                            pm->regs.gpe_sts, pm->regs.gpe_en, (unsigned)(pm_timer_count() & 0xffffff));
 }
-
-const struct device_ops acpi_pm_ops = {"acpi_pm", acpi_pm_reset, acpi_pm_save, acpi_pm_load, acpi_pm_dump};
 
 struct acpi_pm *acpi_pm_new(struct pci_bus *bus, const struct irq *sci, const struct irq *soft_off)
 {
@@ -308,3 +298,33 @@ void acpi_pm_free(struct acpi_pm *pm)
     vtimer_free(pm->timer);
     g_free(pm);
 }
+
+static void *acpi_pm_create(const struct device_site *site, const void *config, GError **error)
+{
+    struct irq sci = board_isa_irq(site->board, 9), soft_off = board_wire(site->board, "soft-off");
+    struct acpi_pm *pm = acpi_pm_new(board_service(site->board, "pci"), &sci, &soft_off);
+    board_provide(site->board, "acpi_pm", pm);
+    return pm;
+}
+
+static void acpi_pm_destroy(void *dev)
+{
+    acpi_pm_free(dev);
+}
+
+const struct device_class acpi_pm_class = {
+    .name = "PIIX4_PM",
+    .info = "acpi_pm",
+    .help = "PIIX4 power management: ACPI registers, PM timer, soft-off",
+    .bus = BUS_PCI,
+    .internal = true,
+    .devfn = PCI_DEVFN(1, 3),
+    .create = acpi_pm_create,
+    .destroy = acpi_pm_destroy,
+    .reset = acpi_pm_reset,
+    .layout = &acpi_pm_layout,
+    .regs_offset = offsetof(struct acpi_pm, regs),
+    .after_load = acpi_pm_after_load,
+    .dump = acpi_pm_dump,
+};
+DEVICE_CLASS(acpi_pm_class);

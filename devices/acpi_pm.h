@@ -28,4 +28,4 @@ void acpi_pm_free(struct acpi_pm *pm);
 /* The user pressed the power button. */
 void acpi_pm_press_power_button(struct acpi_pm *pm);
 
-extern const struct device_ops acpi_pm_ops;
+extern const struct device_class acpi_pm_class;

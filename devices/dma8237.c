@@ -266,19 +266,7 @@ static const struct state_field dma8237_fields[] = {F(base_address), F(base_coun
                                                     F(mode),         F(command),    F(status),  F(mask),
                                                     F(request),      F(flip_flop),  F(page),    F(dreq)};
 #undef F
-static const struct state_layout dma8237_layout = {1, G_N_ELEMENTS(dma8237_fields), dma8237_fields};
-
-static void dma8237_save(void *dev, GByteArray *out)
-{
-    struct dma8237 *dma = dev;
-    state_save(&dma8237_layout, &dma->regs, out);
-}
-
-static bool dma8237_load(void *dev, const uint8_t *bytes, size_t len)
-{
-    struct dma8237 *dma = dev;
-    return state_load(&dma8237_layout, &dma->regs, sizeof(dma->regs), bytes, len);
-}
+static const struct state_layout dma8237_layout = STATE_LAYOUT(1, dma8237_regs, dma8237_fields);
 
 static void dma8237_dump(void *dev, GString *out)
 {
@@ -288,8 +276,6 @@ static void dma8237_dump(void *dev, GString *out)
                                dma->regs.mode[channel], (unsigned long long)address_now(&dma->regs, channel),
                                dma->regs.count[channel], may_move(&dma->regs, channel), dma->regs.dreq >> channel & 1);
 }
-
-const struct device_ops dma8237_ops = {"dma8237", dma8237_reset, dma8237_save, dma8237_load, dma8237_dump};
 
 struct dma8237 *dma8237_new(void)
 {
@@ -308,3 +294,30 @@ void dma8237_free(struct dma8237 *dma)
     ioport_unregister(0x80, 16);
     g_free(dma);
 }
+
+static void *dma8237_create(const struct device_site *site, const void *config, GError **error)
+{
+    struct dma8237 *dma = dma8237_new();
+    board_provide(site->board, "dma8237", dma);
+    return dma;
+}
+
+static void dma8237_destroy(void *dev)
+{
+    dma8237_free(dev);
+}
+
+const struct device_class dma8237_class = {
+    .name = "i8257",
+    .info = "dma8237",
+    .help = "the AT's two DMA controllers",
+    .bus = BUS_ISA,
+    .internal = true,
+    .create = dma8237_create,
+    .destroy = dma8237_destroy,
+    .reset = dma8237_reset,
+    .layout = &dma8237_layout,
+    .regs_offset = offsetof(struct dma8237, regs),
+    .dump = dma8237_dump,
+};
+DEVICE_CLASS(dma8237_class);

@@ -18,4 +18,4 @@ void dma8237_set_dreq(struct dma8237 *dma, unsigned channel, bool level);
 /* Pulsed when the guest has programmed something while channel's DREQ stands: moving may succeed now. */
 void dma8237_set_hook(struct dma8237 *dma, unsigned channel, const struct irq *ready);
 
-extern const struct device_ops dma8237_ops;
+extern const struct device_class dma8237_class;

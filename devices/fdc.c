@@ -1043,44 +1043,42 @@ static const struct state_field fdc_fields[] = {F(dor),         F(tdr),
                                                 F(pos),         F(len),
                                                 F(drives)};
 #undef F
-static const struct state_layout fdc_layout = {1, G_N_ELEMENTS(fdc_fields), fdc_fields};
+static const struct state_layout fdc_layout = {1, G_N_ELEMENTS(fdc_fields), fdc_fields, sizeof(struct fdc_regs)};
 
-/* The fields and, behind them, the buffer. */
-static void fdc_save(void *dev, GByteArray *out)
+static void fdc_pieces(void *dev, struct state_pieces *pieces)
 {
     struct fdc *fdc = dev;
-    state_save(&fdc_layout, &fdc->regs, out);
-    g_byte_array_append(out, fdc->io->buffer, BUFFER);
+    state_add_bytes(pieces, "buffer", 0, fdc->io->buffer, BUFFER);
 }
 
-static bool fdc_load(void *dev, const uint8_t *bytes, size_t len)
+static void fdc_before_load(void *dev)
+{
+    io_renew(dev);
+}
+
+static bool fdc_after_load(void *dev)
 {
     struct fdc *fdc = dev;
-    struct fdc_regs regs = fdc->regs;
+    const struct fdc_regs *regs = &fdc->regs;
 
-    if (len < BUFFER || !state_load(&fdc_layout, &regs, sizeof(regs), bytes, len - BUFFER))
+    if (regs->phase > PHASE_RESULT || regs->kind > KIND_READ_ID || regs->fifo_pos > regs->fifo_len ||
+        regs->fifo_len > sizeof(regs->fifo) || regs->pos > regs->len || regs->len > BUFFER || regs->drive > 3 ||
+        regs->rate > 3)
         return false;
-    if (regs.phase > PHASE_RESULT || regs.kind > KIND_READ_ID || regs.fifo_pos > regs.fifo_len ||
-        regs.fifo_len > sizeof(regs.fifo) || regs.pos > regs.len || regs.len > BUFFER || regs.drive > 3 ||
-        regs.rate > 3)
+    if (regs->phase >= PHASE_WAIT && regs->phase <= PHASE_PIO && !regs->start_at && !medium(fdc, regs->drive))
         return false;
-    if (regs.phase >= PHASE_WAIT && regs.phase <= PHASE_PIO && !regs.start_at && !medium(fdc, regs.drive))
-        return false;
-    io_renew(fdc);
-    fdc->regs = regs;
-    memcpy(fdc->io->buffer, bytes + len - BUFFER, BUFFER);
     fdc_update_irq(fdc);
     fdc_arm(fdc);
-    if (regs.phase == PHASE_DMA)
+    if (regs->phase == PHASE_DMA)
         request_bus(fdc);
     /* What was being read or written is asked for again. */
-    if (regs.phase == PHASE_WAIT && !regs.start_at) {
-        if (regs.kind == KIND_WRITE)
+    if (regs->phase == PHASE_WAIT && !regs->start_at) {
+        if (regs->kind == KIND_WRITE)
             write_out(fdc);
-        else if (regs.kind == KIND_FORMAT)
-            io_start(fdc, true, sector_offset(fdc), fdc->format[regs.drive]->track_sectors * SECTOR);
+        else if (regs->kind == KIND_FORMAT)
+            io_start(fdc, true, sector_offset(fdc), fdc->format[regs->drive]->track_sectors * SECTOR);
         else
-            io_start(fdc, false, sector_offset(fdc), regs.len);
+            io_start(fdc, false, sector_offset(fdc), regs->len);
     }
     return true;
 }
@@ -1098,8 +1096,6 @@ static void fdc_dump(void *dev, GString *out)
                                    regs->drives[n].changed, fdc->format[n] ? fdc->format[n]->sectors : 0);
     }
 }
-
-const struct device_ops fdc_ops = {"fdc", fdc_reset, fdc_save, fdc_load, fdc_dump};
 
 void fdc_medium_changed(struct fdc *fdc, unsigned n)
 {
@@ -1135,3 +1131,107 @@ void fdc_free(struct fdc *fdc)
         g_free(fdc->io);
     g_free(fdc);
 }
+
+/* --- As a device, and its drives --- */
+
+#define FDC_MEDIUM_MAX (2880 * KiB)
+
+static void fdc_changed_0(void *opaque)
+{
+    fdc_medium_changed(opaque, 0);
+}
+
+static void fdc_changed_1(void *opaque)
+{
+    fdc_medium_changed(opaque, 1);
+}
+
+void fdc_attach(struct fdc *fdc, unsigned n, struct block *block)
+{
+    fdc->block[n] = block;
+    fdc_medium_changed(fdc, n);
+    if (block->ops->set_removable)
+        block->ops->set_removable(block, n ? fdc_changed_1 : fdc_changed_0, fdc, FDC_MEDIUM_MAX);
+}
+
+static void fdc_bus_hook(void *opaque)
+{
+    fdc_bus_granted(opaque);
+}
+
+static void *fdc_create(const struct device_site *site, const void *config, GError **error)
+{
+    struct fdc_wiring wiring = {board_isa_irq(site->board, 6), board_wire(site->board, "bus-request"),
+                                board_service(site->board, "dma8237")};
+    struct block *none[2] = {NULL, NULL};
+    struct fdc *fdc = fdc_new(&wiring, none);
+    board_add_bus_hook(site->board, fdc_bus_hook, fdc);
+    return fdc;
+}
+
+static void fdc_destroy(void *dev)
+{
+    fdc_free(dev);
+}
+
+const struct device_class fdc_class = {
+    .name = "isa-fdc",
+    .info = "fdc",
+    .help = "82077AA floppy controller with two drives",
+    .bus = BUS_ISA,
+    .internal = true,
+    .provides_bus = BUS_FLOPPY,
+    .provides_count = 1,
+    .create = fdc_create,
+    .destroy = fdc_destroy,
+    .reset = fdc_reset,
+    .layout = &fdc_layout,
+    .regs_offset = offsetof(struct fdc, regs),
+    .pieces = fdc_pieces,
+    .before_load = fdc_before_load,
+    .after_load = fdc_after_load,
+    .dump = fdc_dump,
+};
+DEVICE_CLASS(fdc_class);
+
+struct floppy_config {
+    const struct device_drive *drive;
+};
+
+static const struct property floppy_properties[] = {
+    PROPERTY(floppy_config, drive, "drive", PROPERTY_DRIVE, 0, NULL, "the medium in it"),
+    PROPERTY_END,
+};
+
+static void *floppy_create(const struct device_site *site, const void *config, GError **error)
+{
+    const struct floppy_config *wanted = config;
+    struct block *block = wanted->drive ? wanted->drive->block : NULL;
+    if (!block) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: it needs drive=, the id of a -drive", site->id);
+        return NULL;
+    }
+    if (block->has_medium && !fdc_fits(block->size)) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                    "%s: the image of drive '%s' is larger than any floppy (%llu KiB, 2880 at most)", site->id,
+                    wanted->drive->id, (unsigned long long)(block->size / KiB));
+        return NULL;
+    }
+    fdc_attach(site->controller, site->unit, block);
+    return site->controller;
+}
+
+static void floppy_destroy(void *dev)
+{
+}
+
+static const struct device_class floppy_class = {
+    .name = "floppy",
+    .help = "floppy drive, of the kind that takes its medium",
+    .bus = BUS_FLOPPY,
+    .properties = floppy_properties,
+    .config_size = sizeof(struct floppy_config),
+    .create = floppy_create,
+    .destroy = floppy_destroy,
+};
+DEVICE_CLASS(floppy_class);

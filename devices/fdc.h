@@ -31,8 +31,10 @@ bool fdc_fits(uint64_t bytes);
 
 /* block[n] NULL: there is no drive n. */
 struct fdc *fdc_new(const struct fdc_wiring *wiring, struct block *const block[2]);
+/* Drive n is there, with this medium or none. Before the first reset. */
+void fdc_attach(struct fdc *fdc, unsigned n, struct block *block);
 void fdc_free(struct fdc *fdc); /* all requests have ended */
 void fdc_bus_granted(struct fdc *fdc);
 void fdc_medium_changed(struct fdc *fdc, unsigned n);
 
-extern const struct device_ops fdc_ops;
+extern const struct device_class fdc_class;

@@ -229,19 +229,7 @@ static const struct state_field fw_cfg_fields[] = {
     STATE_FIELD(fw_cfg_regs, offset),
     STATE_FIELD(fw_cfg_regs, dma_high),
 };
-static const struct state_layout fw_cfg_layout = {1, G_N_ELEMENTS(fw_cfg_fields), fw_cfg_fields};
-
-static void fw_cfg_save(void *dev, GByteArray *out)
-{
-    struct fw_cfg *fw = dev;
-    state_save(&fw_cfg_layout, &fw->regs, out);
-}
-
-static bool fw_cfg_load(void *dev, const uint8_t *bytes, size_t len)
-{
-    struct fw_cfg *fw = dev;
-    return state_load(&fw_cfg_layout, &fw->regs, sizeof fw->regs, bytes, len);
-}
+static const struct state_layout fw_cfg_layout = STATE_LAYOUT(1, fw_cfg_regs, fw_cfg_fields);
 
 static void fw_cfg_dump(void *dev, GString *out)
 {
@@ -250,4 +238,28 @@ static void fw_cfg_dump(void *dev, GString *out)
                            fw->file_count);
 }
 
-const struct device_ops fw_cfg_ops = {"fw_cfg", fw_cfg_reset, fw_cfg_save, fw_cfg_load, fw_cfg_dump};
+static void *fw_cfg_create(const struct device_site *site, const void *config, GError **error)
+{
+    struct fw_cfg *fw = fw_cfg_new();
+    board_provide(site->board, "fw_cfg", fw);
+    return fw;
+}
+
+static void fw_cfg_destroy(void *dev)
+{
+    fw_cfg_free(dev);
+}
+
+const struct device_class fw_cfg_class = {
+    .name = "fw_cfg",
+    .help = "QEMU's firmware configuration device",
+    .bus = BUS_ISA,
+    .internal = true,
+    .create = fw_cfg_create,
+    .destroy = fw_cfg_destroy,
+    .reset = fw_cfg_reset,
+    .layout = &fw_cfg_layout,
+    .regs_offset = offsetof(struct fw_cfg, regs),
+    .dump = fw_cfg_dump,
+};
+DEVICE_CLASS(fw_cfg_class);

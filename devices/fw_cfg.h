@@ -26,4 +26,4 @@ void fw_cfg_add_u64(struct fw_cfg *fw, uint16_t selector, uint64_t value);
 /* A named file (at most 55 characters); the directory is kept sorted by name. */
 void fw_cfg_add_file(struct fw_cfg *fw, const char *name, const void *bytes, size_t len);
 
-extern const struct device_ops fw_cfg_ops;
+extern const struct device_class fw_cfg_class;

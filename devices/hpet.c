@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "ioapic.h"
 #include "mem.h"
 #include "state.h"
 #include "vclock.h"
@@ -241,20 +242,11 @@ static const struct state_field hpet_fields[] = {
     STATE_FIELD(hpet_regs, config), STATE_FIELD(hpet_regs, status), STATE_FIELD(hpet_regs, counter),
     STATE_FIELD(hpet_regs, since),  STATE_FIELD(hpet_regs, timer),
 };
-static const struct state_layout hpet_layout = {1, G_N_ELEMENTS(hpet_fields), hpet_fields};
+static const struct state_layout hpet_layout = STATE_LAYOUT(1, hpet_regs, hpet_fields);
 
-static void hpet_save(void *dev, GByteArray *out)
+static bool hpet_after_load(void *dev)
 {
     struct hpet *hpet = dev;
-    state_save(&hpet_layout, &hpet->regs, out);
-}
-
-static bool hpet_load(void *dev, const uint8_t *bytes, size_t len)
-{
-    struct hpet *hpet = dev;
-    if (!state_load(&hpet_layout, &hpet->regs, sizeof hpet->regs, bytes, len))
-        return false;
-    irq_set(&hpet->wiring.replaces, hpet->regs.config & CONFIG_LEGACY);
     for (unsigned n = 0; n < HPET_TIMERS; n++)
         timer_arm(hpet, n);
     return true;
@@ -266,8 +258,6 @@ static void hpet_dump(void *dev, GString *out)
     g_string_append_printf(out, "hpet: config %x counter %" G_GINT64_MODIFIER "x\n", (unsigned)hpet->regs.config,
                            (guint64)counter_now(hpet));
 }
-
-const struct device_ops hpet_ops = {"hpet", hpet_reset, hpet_save, hpet_load, hpet_dump};
 
 struct hpet *hpet_new(const struct hpet_wiring *wiring)
 {
@@ -289,3 +279,51 @@ void hpet_free(struct hpet *hpet)
         vtimer_free(hpet->due[n]);
     g_free(hpet);
 }
+
+/* In legacy replacement mode the PIT's and the RTC's own interrupts are off: they come through these wires. */
+static void hpet_legacy_timer(void *opaque, int line, bool level)
+{
+    struct hpet *hpet = opaque;
+    if (!(hpet->regs.config & CONFIG_LEGACY))
+        irq_set(&hpet->wiring.legacy[line == 8], level);
+}
+
+static void hpet_changes_legacy(void *opaque, int line, bool level)
+{
+    struct hpet *hpet = opaque;
+    irq_set(&hpet->wiring.legacy[0], false);
+    irq_set(&hpet->wiring.legacy[1], false);
+}
+
+static void *hpet_create(const struct device_site *site, const void *config, GError **error)
+{
+    struct hpet_wiring wiring = {.legacy = {board_isa_irq(site->board, 0), board_isa_irq(site->board, 8)}};
+    struct ioapic *ioapic = board_service(site->board, "ioapic");
+    for (int pin = 0; ioapic && pin < IOAPIC_PINS; pin++)
+        wiring.pin[pin] = (struct irq){ioapic_set_line, ioapic, pin};
+    struct hpet *hpet = hpet_new(&wiring);
+    hpet->wiring.replaces = (struct irq){hpet_changes_legacy, hpet, 0};
+    board_provide_wire(site->board, "timer-irq0", (struct irq){hpet_legacy_timer, hpet, 0});
+    board_provide_wire(site->board, "timer-irq8", (struct irq){hpet_legacy_timer, hpet, 8});
+    return hpet;
+}
+
+static void hpet_destroy(void *dev)
+{
+    hpet_free(dev);
+}
+
+const struct device_class hpet_class = {
+    .name = "hpet",
+    .help = "high precision event timer",
+    .bus = BUS_SYSTEM,
+    .internal = true,
+    .create = hpet_create,
+    .destroy = hpet_destroy,
+    .reset = hpet_reset,
+    .layout = &hpet_layout,
+    .regs_offset = offsetof(struct hpet, regs),
+    .after_load = hpet_after_load,
+    .dump = hpet_dump,
+};
+DEVICE_CLASS(hpet_class);

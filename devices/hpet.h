@@ -19,4 +19,4 @@ struct hpet_wiring {
 struct hpet *hpet_new(const struct hpet_wiring *wiring);
 void hpet_free(struct hpet *hpet);
 
-extern const struct device_ops hpet_ops;
+extern const struct device_class hpet_class;

@@ -705,63 +705,41 @@ static const struct state_field drive_fields[] = {
     F(cd_bytes),
 };
 #undef F
-static const struct state_layout drive_layout = {1, G_N_ELEMENTS(drive_fields), drive_fields};
+static const struct state_layout drive_layout = {1, G_N_ELEMENTS(drive_fields), drive_fields,
+                                                 sizeof(struct ide_drive_regs)};
 static const struct state_field channel_fields[] = {STATE_FIELD(ide_channel_regs, control),
                                                     STATE_FIELD(ide_channel_regs, unit),
                                                     STATE_FIELD(ide_channel_regs, irq_level)};
-static const struct state_layout channel_layout = {1, G_N_ELEMENTS(channel_fields), channel_fields};
+static const struct state_layout channel_layout = {1, G_N_ELEMENTS(channel_fields), channel_fields,
+                                                   sizeof(struct ide_channel_regs)};
 #define F(member) STATE_FIELD(ide_dma_regs, member)
 static const struct state_field dma_fields[] = {F(command), F(status), F(table), F(next),
                                                 F(address), F(left),   F(last),  F(exhausted)};
 #undef F
-static const struct state_layout dma_layout = {1, G_N_ELEMENTS(dma_fields), dma_fields};
+static const struct state_layout dma_layout = {1, G_N_ELEMENTS(dma_fields), dma_fields, sizeof(struct ide_dma_regs)};
 
-/* A row of pieces, each with its length before it: per channel its own, the bus master's, and per drive the
- * registers and the whole buffer. */
-static void piece_save(GByteArray *out, const struct state_layout *layout, const void *regs)
-{
-    guint at = out->len;
-    uint32_t len = 0;
-    g_byte_array_append(out, (const uint8_t *)&len, 4);
-    state_save(layout, regs, out);
-    len = out->len - at - 4;
-    memcpy(out->data + at, &len, 4);
-}
-
-static void ide_save(void *dev, GByteArray *out)
+static void ide_pieces(void *dev, struct state_pieces *pieces)
 {
     struct ide *ide = dev;
     for (unsigned i = 0; i < 2; i++) {
         struct ide_channel *channel = &ide->channel[i];
-        piece_save(out, &channel_layout, &channel->regs);
-        piece_save(out, &dma_layout, &channel->dma);
+        state_add(pieces, "channel", i, &channel_layout, &channel->regs);
+        state_add(pieces, "dma", i, &dma_layout, &channel->dma);
         for (unsigned unit = 0; unit < 2; unit++) {
             struct ide_drive *drive = &channel->drive[unit];
-            piece_save(out, &drive_layout, &drive->regs);
-            /* A read under way is asked for again, so that only the other phases need the buffer. */
-            bool wants_buffer = drive->regs.phase != PHASE_IDLE && drive->regs.request != REQUEST_READ;
-            uint32_t len = wants_buffer ? IDE_BUFFER : 0;
-            g_byte_array_append(out, (const uint8_t *)&len, 4);
-            g_byte_array_append(out, drive->buffer, len);
+            if (!is_present(drive))
+                continue;
+            state_add(pieces, "drive", drive->number, &drive_layout, &drive->regs);
+            state_add_bytes(pieces, "buffer", drive->number, drive->buffer, IDE_BUFFER);
         }
     }
 }
 
-struct reader {
-    const uint8_t *at, *end;
-};
-
-static bool piece_next(struct reader *reader, const uint8_t **piece, uint32_t *len)
+static void ide_before_load(void *dev)
 {
-    if (reader->end - reader->at < 4)
-        return false;
-    memcpy(len, reader->at, 4);
-    reader->at += 4;
-    if ((size_t)(reader->end - reader->at) < *len)
-        return false;
-    *piece = reader->at;
-    reader->at += *len;
-    return true;
+    struct ide *ide = dev;
+    for (unsigned n = 0; n < 4; n++)
+        drive_stop(&ide->channel[n / 2].drive[n % 2]);
 }
 
 /* What a request and a transfer need to stay within the buffer and the medium. */
@@ -778,46 +756,13 @@ static bool drive_regs_fit(const struct ide_drive *drive, const struct ide_drive
            regs->request_len <= drive->block->size - regs->request_offset;
 }
 
-static bool ide_load(void *dev, const uint8_t *bytes, size_t len)
+static bool ide_after_load(void *dev)
 {
     struct ide *ide = dev;
-    struct reader reader = {bytes, bytes + len};
-    struct ide_channel_regs channel_regs[2];
-    struct ide_dma_regs dma[2];
-    struct ide_drive_regs drive_regs[4];
-    const uint8_t *piece, *buffer[4];
-    uint32_t piece_len, buffer_len[4];
-
     for (unsigned n = 0; n < 4; n++) {
-        unsigned i = n / 2;
-        if (n % 2 == 0) {
-            channel_regs[i] = ide->channel[i].regs;
-            dma[i] = ide->channel[i].dma;
-            if (!piece_next(&reader, &piece, &piece_len) ||
-                !state_load(&channel_layout, &channel_regs[i], sizeof(channel_regs[i]), piece, piece_len) ||
-                !piece_next(&reader, &piece, &piece_len) ||
-                !state_load(&dma_layout, &dma[i], sizeof(dma[i]), piece, piece_len) || channel_regs[i].unit > 1)
-                return false;
-        }
-        const struct ide_drive *drive = &ide->channel[i].drive[n % 2];
-        drive_regs[n] = drive->regs;
-        if (!piece_next(&reader, &piece, &piece_len) ||
-            !state_load(&drive_layout, &drive_regs[n], sizeof(drive_regs[n]), piece, piece_len) ||
-            !drive_regs_fit(drive, &drive_regs[n]) || !piece_next(&reader, &buffer[n], &buffer_len[n]) ||
-            (buffer_len[n] && (buffer_len[n] != IDE_BUFFER || drive->kind == IDE_NONE)))
+        const struct ide_drive *drive = &ide->channel[n / 2].drive[n % 2];
+        if (!drive_regs_fit(drive, &drive->regs) || drive->channel->regs.unit > 1)
             return false;
-    }
-    if (reader.at != reader.end)
-        return false;
-    for (unsigned n = 0; n < 4; n++) {
-        struct ide_channel *channel = &ide->channel[n / 2];
-        struct ide_drive *drive = &channel->drive[n % 2];
-        channel->regs = channel_regs[n / 2];
-        channel->dma = dma[n / 2];
-        drive_stop(drive);
-        drive->regs = drive_regs[n];
-        if (buffer_len[n])
-            memcpy(drive->buffer, buffer[n], buffer_len[n]);
     }
     for (unsigned i = 0; i < 2; i++) {
         struct ide_channel *channel = &ide->channel[i];
@@ -847,8 +792,6 @@ static void ide_dump(void *dev, GString *out)
     }
 }
 
-const struct device_ops ide_ops = {"ide", ide_reset, ide_save, ide_load, ide_dump};
-
 void ide_default_geometry(uint64_t sectors, uint16_t *cylinders, uint16_t *heads, uint16_t *track_sectors)
 {
     uint64_t count = sectors / (16 * 63);
@@ -871,25 +814,30 @@ void ide_medium_changed(struct ide *ide, unsigned n)
         atapi_medium_changed(drive);
 }
 
+static void drive_configure(struct ide_drive *drive, const struct ide_drive_config *config)
+{
+    drive->kind = config->kind;
+    drive->block = config->block;
+    drive->cylinders = config->cylinders;
+    drive->heads = config->heads;
+    drive->track_sectors = config->sectors;
+    if (config->serial)
+        g_strlcpy(drive->serial, config->serial, sizeof(drive->serial));
+    else
+        snprintf(drive->serial, sizeof(drive->serial), "RG%05u", drive->number + 1);
+}
+
 struct ide *ide_new(struct pci_bus *bus, const struct ide_wiring *wiring, const struct ide_drive_config drive[4])
 {
     static const uint16_t base[2] = {0x1f0, 0x170};
     struct ide *ide = g_new0(struct ide, 1);
 
     for (unsigned n = 0; n < 4; n++) {
-        struct ide_channel *channel = &ide->channel[n / 2];
-        struct ide_drive *d = &channel->drive[n % 2];
-        d->kind = drive[n].kind;
+        struct ide_drive *d = &ide->channel[n / 2].drive[n % 2];
         d->number = n;
-        d->channel = channel;
-        d->block = drive[n].block;
-        d->cylinders = drive[n].cylinders;
-        d->heads = drive[n].heads;
-        d->track_sectors = drive[n].sectors;
-        if (drive[n].serial)
-            g_strlcpy(d->serial, drive[n].serial, sizeof(d->serial));
-        else
-            snprintf(d->serial, sizeof(d->serial), "RG%05u", n + 1);
+        d->channel = &ide->channel[n / 2];
+        if (drive)
+            drive_configure(d, &drive[n]);
     }
     for (unsigned i = 0; i < 2; i++) {
         struct ide_channel *channel = &ide->channel[i];
@@ -930,3 +878,151 @@ void ide_free(struct ide *ide)
     }
     g_free(ide);
 }
+
+/* --- As a device, and its drives --- */
+
+#define CD_CHANGED(n) \
+    static void cd_changed_##n(void *opaque) \
+    { \
+        ide_medium_changed(opaque, n); \
+    }
+CD_CHANGED(0)
+CD_CHANGED(1)
+CD_CHANGED(2)
+CD_CHANGED(3)
+
+void ide_attach(struct ide *ide, unsigned n, const struct ide_drive_config *config)
+{
+    static void (*const cd_changed[4])(void *opaque) = {cd_changed_0, cd_changed_1, cd_changed_2, cd_changed_3};
+    struct ide_drive *drive = &ide->channel[n / 2].drive[n % 2];
+    drive_configure(drive, config);
+    if (config->kind == IDE_CD && config->block->ops->set_removable)
+        config->block->ops->set_removable(config->block, cd_changed[n], ide, UINT64_MAX);
+    drive_hard_reset(drive);
+}
+
+static void ide_bus_hook(void *opaque)
+{
+    ide_bus_granted(opaque);
+}
+
+static void *ide_create(const struct device_site *site, const void *config, GError **error)
+{
+    struct ide_wiring wiring = {{board_isa_irq(site->board, 14), board_isa_irq(site->board, 15)},
+                                board_wire(site->board, "bus-request")};
+    struct ide *ide = ide_new(board_service(site->board, "pci"), &wiring, NULL);
+    board_add_bus_hook(site->board, ide_bus_hook, ide);
+    return ide;
+}
+
+static void ide_destroy(void *dev)
+{
+    ide_free(dev);
+}
+
+const struct device_class ide_class = {
+    .name = "piix3-ide",
+    .info = "ide",
+    .help = "PIIX3 IDE controller: two channels of two drives, bus-master DMA",
+    .bus = BUS_PCI,
+    .internal = true,
+    .provides_bus = BUS_IDE,
+    .provides_count = 2,
+    .devfn = PCI_DEVFN(1, 1),
+    .create = ide_create,
+    .destroy = ide_destroy,
+    .reset = ide_reset,
+    .pieces = ide_pieces,
+    .before_load = ide_before_load,
+    .after_load = ide_after_load,
+    .dump = ide_dump,
+};
+DEVICE_CLASS(ide_class);
+
+struct ide_drive_properties {
+    const struct device_drive *drive;
+    const char *serial;
+    uint32_t cylinders, heads, sectors;
+};
+
+static const struct property hd_properties[] = {
+    PROPERTY(ide_drive_properties, drive, "drive", PROPERTY_DRIVE, 0, NULL, "the disk"),
+    PROPERTY(ide_drive_properties, serial, "serial", PROPERTY_STRING, 20, NULL, "serial number"),
+    PROPERTY(ide_drive_properties, cylinders, "cyls", PROPERTY_NUMBER, 65535, "0", "geometry; 0: guessed"),
+    PROPERTY(ide_drive_properties, heads, "heads", PROPERTY_NUMBER, 16, "0", NULL),
+    PROPERTY(ide_drive_properties, sectors, "secs", PROPERTY_NUMBER, 255, "0", NULL),
+    PROPERTY_END,
+};
+
+static const struct property cd_properties[] = {
+    PROPERTY(ide_drive_properties, drive, "drive", PROPERTY_DRIVE, 0, NULL, "the CD in it"),
+    PROPERTY(ide_drive_properties, serial, "serial", PROPERTY_STRING, 20, NULL, "serial number"),
+    PROPERTY_END,
+};
+
+static void *drive_create(const struct device_site *site, const struct ide_drive_properties *wanted, enum ide_kind kind,
+                          GError **error)
+{
+    const struct device_drive *drive = wanted->drive;
+    bool has_geometry = wanted->cylinders && wanted->heads && wanted->sectors;
+    if (!drive) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: it needs drive=, the id of a -drive", site->id);
+        return NULL;
+    }
+    if (kind == IDE_DISK && !drive->block->has_medium) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: drive '%s' has no file=", site->id, drive->id);
+        return NULL;
+    }
+    if (!has_geometry && (wanted->cylinders || wanted->heads || wanted->sectors)) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: a geometry is cyls=, heads= and secs= together",
+                    site->id);
+        return NULL;
+    }
+    ide_attach(site->controller, 2 * site->bus + site->unit,
+               &(struct ide_drive_config){
+                   .kind = kind,
+                   .block = drive->block,
+                   .cylinders = has_geometry ? (uint16_t)wanted->cylinders : drive->cylinders,
+                   .heads = has_geometry ? (uint16_t)wanted->heads : drive->heads,
+                   .sectors = has_geometry ? (uint16_t)wanted->sectors : drive->sectors,
+                   .serial = wanted->serial ? wanted->serial : drive->serial,
+               });
+    return site->controller;
+}
+
+static void *hd_create(const struct device_site *site, const void *config, GError **error)
+{
+    return drive_create(site, config, IDE_DISK, error);
+}
+
+static void *cd_create(const struct device_site *site, const void *config, GError **error)
+{
+    return drive_create(site, config, IDE_CD, error);
+}
+
+/* The controller has all of it. */
+static void drive_destroy(void *dev)
+{
+}
+
+static const struct device_class hd_class = {
+    .name = "ide-hd",
+    .help = "IDE disk",
+    .bus = BUS_IDE,
+    .properties = hd_properties,
+    .config_size = sizeof(struct ide_drive_properties),
+    .create = hd_create,
+    .destroy = drive_destroy,
+};
+DEVICE_CLASS(hd_class);
+
+static const struct device_class cd_class = {
+    .name = "ide-cd",
+    .help = "IDE CD-ROM drive",
+    .bus = BUS_IDE,
+    .properties = cd_properties,
+    .config_size = sizeof(struct ide_drive_properties),
+    .create = cd_create,
+    .destroy = drive_destroy,
+};
+DEVICE_CLASS(cd_class);

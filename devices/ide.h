@@ -23,8 +23,11 @@ struct ide_wiring {
 
 struct ide;
 
-/* drive: primary master, primary slave, secondary master, secondary slave. Plugs PCI function 00:01.1. */
+/* drive: primary master, primary slave, secondary master, secondary slave; NULL: ide_attach() follows. Plugs PCI
+ * function 00:01.1. */
 struct ide *ide_new(struct pci_bus *bus, const struct ide_wiring *wiring, const struct ide_drive_config drive[4]);
+/* Drive n is there. Before the first reset. */
+void ide_attach(struct ide *ide, unsigned n, const struct ide_drive_config *config);
 /* All requests to its blocks have ended. */
 void ide_free(struct ide *ide);
 
@@ -35,4 +38,4 @@ void ide_medium_changed(struct ide *ide, unsigned n);
 /* What a drive of this size says of itself: 16 heads, 63 sectors, at most 16383 cylinders. */
 void ide_default_geometry(uint64_t sectors, uint16_t *cylinders, uint16_t *heads, uint16_t *track_sectors);
 
-extern const struct device_ops ide_ops;
+extern const struct device_class ide_class;

@@ -151,19 +151,7 @@ static const struct state_field ioapic_fields[] = {
     STATE_FIELD(ioapic_regs, index), STATE_FIELD(ioapic_regs, id),  STATE_FIELD(ioapic_regs, rte),
     STATE_FIELD(ioapic_regs, wires), STATE_FIELD(ioapic_regs, irr),
 };
-static const struct state_layout ioapic_layout = {1, G_N_ELEMENTS(ioapic_fields), ioapic_fields};
-
-static void ioapic_save(void *dev, GByteArray *out)
-{
-    struct ioapic *ioapic = dev;
-    state_save(&ioapic_layout, &ioapic->regs, out);
-}
-
-static bool ioapic_load(void *dev, const uint8_t *bytes, size_t len)
-{
-    struct ioapic *ioapic = dev;
-    return state_load(&ioapic_layout, &ioapic->regs, sizeof ioapic->regs, bytes, len);
-}
+static const struct state_layout ioapic_layout = STATE_LAYOUT(1, ioapic_regs, ioapic_fields);
 
 static void ioapic_dump(void *dev, GString *out)
 {
@@ -174,12 +162,11 @@ static void ioapic_dump(void *dev, GString *out)
                                    (guint64)ioapic->regs.rte[pin], pin_level(ioapic, pin));
 }
 
-const struct device_ops ioapic_ops = {"ioapic", ioapic_reset, ioapic_save, ioapic_load, ioapic_dump};
-
 struct ioapic *ioapic_new(struct lapic *lapic)
 {
     struct ioapic *ioapic = g_new0(struct ioapic, 1);
     ioapic->lapic = lapic;
+    lapic_set_eoi_hook(lapic, ioapic_eoi, ioapic);
     mem_add_mmio(IOAPIC_BASE, PAGE_SIZE, &ioapic_io, ioapic, "ioapic");
     ioapic_reset(ioapic);
     return ioapic;
@@ -190,3 +177,37 @@ void ioapic_free(struct ioapic *ioapic)
     mem_remove_mmio(IOAPIC_BASE);
     g_free(ioapic);
 }
+
+/* The board's interrupt lines: the timer's is pin 2. */
+static void ioapic_board_line(void *opaque, int line, bool level)
+{
+    int pin = line % 16;
+    ioapic_set_line(opaque, (pin ? pin : 2) + (line >= BOARD_LINE_PCI ? IOAPIC_LINE_PCI : 0), level);
+}
+
+static void *ioapic_create(const struct device_site *site, const void *config, GError **error)
+{
+    struct ioapic *ioapic = ioapic_new(board_service(site->board, "apic"));
+    board_add_irq_sink(site->board, ioapic_board_line, ioapic);
+    board_provide(site->board, "ioapic", ioapic);
+    return ioapic;
+}
+
+static void ioapic_destroy(void *dev)
+{
+    ioapic_free(dev);
+}
+
+const struct device_class ioapic_class = {
+    .name = "ioapic",
+    .help = "I/O APIC with 24 inputs",
+    .bus = BUS_SYSTEM,
+    .internal = true,
+    .create = ioapic_create,
+    .destroy = ioapic_destroy,
+    .reset = ioapic_reset,
+    .layout = &ioapic_layout,
+    .regs_offset = offsetof(struct ioapic, regs),
+    .dump = ioapic_dump,
+};
+DEVICE_CLASS(ioapic_class);

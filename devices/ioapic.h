@@ -19,4 +19,4 @@ void ioapic_set_line(void *opaque, int line, bool level);
 /* A level-triggered vector left service at a local APIC. */
 void ioapic_eoi(void *opaque, uint8_t vector);
 
-extern const struct device_ops ioapic_ops;
+extern const struct device_class ioapic_class;

@@ -71,6 +71,7 @@ struct kbd8042_regs {
 struct kbd8042 {
     struct kbd8042_regs regs;
     struct kbd8042_wiring wiring;
+    struct input_sink input;
 };
 
 /* Scan code set 2 for each set 1 make code: what the 8042's translation table inverts. */
@@ -692,28 +693,19 @@ static const struct state_field kbd8042_fields[] = {
     STATE_FIELD(kbd8042_regs, mouse_dy),
     STATE_FIELD(kbd8042_regs, mouse_dz),
 };
-static const struct state_layout kbd8042_layout = {1, G_N_ELEMENTS(kbd8042_fields), kbd8042_fields};
-
-static void kbd8042_save(void *dev, GByteArray *out)
-{
-    struct kbd8042 *kbd = dev;
-    state_save(&kbd8042_layout, &kbd->regs, out);
-}
+static const struct state_layout kbd8042_layout = STATE_LAYOUT(1, kbd8042_regs, kbd8042_fields);
 
 static bool queue_is_sane(const struct byte_queue *queue)
 {
     return queue->head < sizeof(queue->byte) && queue->count <= sizeof(queue->byte);
 }
 
-static bool kbd8042_load(void *dev, const uint8_t *bytes, size_t len)
+static bool kbd8042_after_load(void *dev)
 {
     struct kbd8042 *kbd = dev;
-    struct kbd8042_regs *regs = &kbd->regs, was = kbd->regs;
-    if (!state_load(&kbd8042_layout, regs, sizeof(*regs), bytes, len))
-        return false;
+    struct kbd8042_regs *regs = &kbd->regs;
     if (!queue_is_sane(&regs->reply) || !queue_is_sane(&regs->reply_aux) || !queue_is_sane(&regs->kbd) ||
         !queue_is_sane(&regs->mouse) || regs->reply.count != regs->reply_aux.count) {
-        *regs = was;
         return false;
     }
     irq_set(&kbd->wiring.a20, regs->outport & OUT_A20);
@@ -729,8 +721,6 @@ static void kbd8042_dump(void *dev, GString *out)
                            regs->outport, regs->obuf_full, regs->obuf_aux, regs->kbd.count, regs->mouse.count,
                            regs->kbd_leds);
 }
-
-const struct device_ops kbd8042_ops = {"kbd8042", kbd8042_reset, kbd8042_save, kbd8042_load, kbd8042_dump};
 
 struct kbd8042 *kbd8042_new(const struct kbd8042_wiring *wiring)
 {
@@ -748,3 +738,44 @@ void kbd8042_free(struct kbd8042 *kbd)
     ioport_unregister(0x64, 1);
     g_free(kbd);
 }
+
+static void kbd8042_input_key(void *opaque, uint16_t code, bool down)
+{
+    kbd8042_key(opaque, code, down);
+}
+
+static void kbd8042_input_mouse(void *opaque, int dx, int dy, int dz, unsigned buttons)
+{
+    kbd8042_mouse(opaque, dx, dy, dz, buttons);
+}
+
+static void *kbd8042_create(const struct device_site *site, const void *config, GError **error)
+{
+    struct kbd8042_wiring wiring = {board_isa_irq(site->board, 1), board_isa_irq(site->board, 12),
+                                    board_wire(site->board, "a20"), board_wire(site->board, "reset")};
+    struct kbd8042 *kbd = kbd8042_new(&wiring);
+    kbd->input = (struct input_sink){kbd8042_input_key, kbd8042_input_mouse, kbd};
+    board_provide(site->board, "input", &kbd->input);
+    return kbd;
+}
+
+static void kbd8042_destroy(void *dev)
+{
+    kbd8042_free(dev);
+}
+
+const struct device_class kbd8042_class = {
+    .name = "i8042",
+    .info = "kbd8042",
+    .help = "keyboard controller with a PS/2 keyboard and mouse",
+    .bus = BUS_ISA,
+    .internal = true,
+    .create = kbd8042_create,
+    .destroy = kbd8042_destroy,
+    .reset = kbd8042_reset,
+    .layout = &kbd8042_layout,
+    .regs_offset = offsetof(struct kbd8042, regs),
+    .after_load = kbd8042_after_load,
+    .dump = kbd8042_dump,
+};
+DEVICE_CLASS(kbd8042_class);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "device.h"
+#include "input.h"
 #include "irq.h"
 
 struct kbd8042;
@@ -24,4 +25,4 @@ void kbd8042_mouse(struct kbd8042 *kbd, int dx, int dy, int dz, unsigned buttons
 /* Num lock 2, caps lock 4, scroll lock 1: as the guest last set them. */
 unsigned kbd8042_leds(const struct kbd8042 *kbd);
 
-extern const struct device_ops kbd8042_ops;
+extern const struct device_class kbd8042_class;

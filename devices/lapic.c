@@ -41,6 +41,8 @@ struct lapic_regs {
 struct lapic {
     struct lapic_regs regs;
     struct lapic_wiring wiring;
+    struct board_cpu_apic cpu_side;
+    struct board_int_ack int_ack;
     struct vtimer *timer;
     bool intr;
 };
@@ -216,6 +218,15 @@ void lapic_message(struct lapic *lapic, uint8_t dest, bool logical, enum apic_mo
 {
     if (lapic->regs.enabled && is_addressed(lapic, dest, logical))
         take(lapic, mode, vector, level);
+}
+
+void lapic_msi(void *opaque, uint64_t address, uint32_t data)
+{
+    if ((address & ~0xfffffull) != LAPIC_BASE) {
+        log_guest("msi: nobody is at %llx\n", (unsigned long long)address);
+        return;
+    }
+    lapic_message(opaque, (uint8_t)(address >> 12), address & 4, data >> 8 & 7, (uint8_t)data, false);
 }
 
 static void send_command(struct lapic *lapic)
@@ -536,19 +547,11 @@ static const struct state_field lapic_fields[] = {
     STATE_FIELD(lapic_regs, lint0),
     STATE_FIELD(lapic_regs, lint1),
 };
-static const struct state_layout lapic_layout = {1, G_N_ELEMENTS(lapic_fields), lapic_fields};
+static const struct state_layout lapic_layout = STATE_LAYOUT(1, lapic_regs, lapic_fields);
 
-static void lapic_save(void *dev, GByteArray *out)
+static bool lapic_after_load(void *dev)
 {
     struct lapic *lapic = dev;
-    state_save(&lapic_layout, &lapic->regs, out);
-}
-
-static bool lapic_load(void *dev, const uint8_t *bytes, size_t len)
-{
-    struct lapic *lapic = dev;
-    if (!state_load(&lapic_layout, &lapic->regs, sizeof lapic->regs, bytes, len))
-        return false;
     timer_arm(lapic);
     lapic_update(lapic);
     return true;
@@ -564,7 +567,17 @@ static void lapic_dump(void *dev, GString *out)
     g_string_append(out, "\n");
 }
 
-const struct device_ops lapic_ops = {"lapic", lapic_reset, lapic_save, lapic_load, lapic_dump};
+void lapic_set_eoi_hook(struct lapic *lapic, void (*eoi)(void *opaque, uint8_t vector), void *opaque)
+{
+    lapic->wiring.eoi = eoi;
+    lapic->wiring.eoi_opaque = opaque;
+}
+
+void lapic_set_pic_ack(struct lapic *lapic, uint8_t (*ack)(void *opaque), void *opaque)
+{
+    lapic->wiring.pic_ack = ack;
+    lapic->wiring.pic_opaque = opaque;
+}
 
 struct lapic *lapic_new(const struct lapic_wiring *wiring)
 {
@@ -582,3 +595,72 @@ void lapic_free(struct lapic *lapic)
     vtimer_free(lapic->timer);
     g_free(lapic);
 }
+
+struct lapic_config {
+    bool tsc_deadline;
+};
+
+static void lapic_cpu_set_enabled(void *opaque, bool enabled)
+{
+    lapic_set_enabled(opaque, enabled);
+}
+
+static uint64_t lapic_cpu_deadline(void *opaque)
+{
+    return lapic_deadline(opaque);
+}
+
+static void lapic_cpu_set_deadline(void *opaque, uint64_t value, int64_t when)
+{
+    lapic_set_deadline(opaque, value, when);
+}
+
+static uint8_t lapic_int_ack(void *opaque)
+{
+    return lapic_ack(opaque);
+}
+
+static void *lapic_create(const struct device_site *site, const void *config, GError **error)
+{
+    const struct lapic_config *wanted = config;
+    struct lapic_wiring wiring = {.intr = board_wire(site->board, "intr"),
+                                  .nmi = board_wire(site->board, "nmi"),
+                                  .tsc_deadline = wanted->tsc_deadline};
+    struct lapic *lapic = lapic_new(&wiring);
+    lapic->cpu_side = (struct board_cpu_apic){lapic_cpu_set_enabled, lapic_cpu_deadline, lapic_cpu_set_deadline, lapic};
+    lapic->int_ack = (struct board_int_ack){lapic_int_ack, lapic};
+    board_provide(site->board, "apic", lapic);
+    board_provide(site->board, "cpu-apic", &lapic->cpu_side);
+    board_provide(site->board, "int-ack", &lapic->int_ack);
+    board_provide_wire(site->board, "pic-intr", (struct irq){lapic_set_lint0, lapic, 0});
+    return lapic;
+}
+
+static void lapic_destroy(void *dev)
+{
+    lapic_free(dev);
+}
+
+static const struct property lapic_properties[] = {
+    PROPERTY(lapic_config, tsc_deadline, "tsc-deadline", PROPERTY_BOOL, 0, "off",
+             "the timer can wait for a value of the TSC"),
+    PROPERTY_END,
+};
+
+const struct device_class lapic_class = {
+    .name = "apic",
+    .info = "lapic",
+    .help = "local APIC of the processor",
+    .bus = BUS_SYSTEM,
+    .internal = true,
+    .properties = lapic_properties,
+    .config_size = sizeof(struct lapic_config),
+    .create = lapic_create,
+    .destroy = lapic_destroy,
+    .reset = lapic_reset,
+    .layout = &lapic_layout,
+    .regs_offset = offsetof(struct lapic, regs),
+    .after_load = lapic_after_load,
+    .dump = lapic_dump,
+};
+DEVICE_CLASS(lapic_class);

@@ -77,27 +77,13 @@ static void lpt_reset(void *dev)
 }
 
 static const struct state_field lpt_fields[] = {STATE_FIELD(lpt_regs, data), STATE_FIELD(lpt_regs, control)};
-static const struct state_layout lpt_layout = {1, G_N_ELEMENTS(lpt_fields), lpt_fields};
-
-static void lpt_save(void *dev, GByteArray *out)
-{
-    struct lpt *lpt = dev;
-    state_save(&lpt_layout, &lpt->regs, out);
-}
-
-static bool lpt_load(void *dev, const uint8_t *bytes, size_t len)
-{
-    struct lpt *lpt = dev;
-    return state_load(&lpt_layout, &lpt->regs, sizeof lpt->regs, bytes, len);
-}
+static const struct state_layout lpt_layout = STATE_LAYOUT(1, lpt_regs, lpt_fields);
 
 static void lpt_dump(void *dev, GString *out)
 {
     struct lpt *lpt = dev;
     g_string_append_printf(out, "lpt: data %02x control %02x\n", lpt->regs.data, lpt->regs.control);
 }
-
-const struct device_ops lpt_ops = {"lpt", lpt_reset, lpt_save, lpt_load, lpt_dump};
 
 struct lpt *lpt_new(uint16_t base, const struct irq *irq, struct chardev *backend)
 {
@@ -115,3 +101,45 @@ void lpt_free(struct lpt *lpt)
     ioport_unregister(lpt->base, 3);
     g_free(lpt);
 }
+
+struct lpt_config {
+    struct chardev *chardev;
+    uint32_t iobase, irq;
+};
+
+static void *lpt_create(const struct device_site *site, const void *config, GError **error)
+{
+    const struct lpt_config *wanted = config;
+    struct irq irq = board_isa_irq(site->board, wanted->irq);
+    if (!isa_ports_claim(site, wanted->iobase, 3, error))
+        return NULL;
+    return lpt_new((uint16_t)wanted->iobase, &irq, wanted->chardev);
+}
+
+static void lpt_destroy(void *dev)
+{
+    lpt_free(dev);
+}
+
+static const struct property lpt_properties[] = {
+    PROPERTY(lpt_config, chardev, "chardev", PROPERTY_CHARDEV, 0, NULL, "where the printed bytes go"),
+    PROPERTY(lpt_config, iobase, "iobase", PROPERTY_NUMBER, 0xfff8, "0x378", "first port"),
+    PROPERTY(lpt_config, irq, "irq", PROPERTY_NUMBER, 15, "7", "interrupt line"),
+    PROPERTY_END,
+};
+
+const struct device_class lpt_class = {
+    .name = "isa-parallel",
+    .info = "lpt",
+    .help = "parallel port with a printer that takes everything",
+    .bus = BUS_ISA,
+    .properties = lpt_properties,
+    .config_size = sizeof(struct lpt_config),
+    .create = lpt_create,
+    .destroy = lpt_destroy,
+    .reset = lpt_reset,
+    .layout = &lpt_layout,
+    .regs_offset = offsetof(struct lpt, regs),
+    .dump = lpt_dump,
+};
+DEVICE_CLASS(lpt_class);

@@ -11,4 +11,4 @@ struct lpt;
 struct lpt *lpt_new(uint16_t base, const struct irq *irq, struct chardev *backend);
 void lpt_free(struct lpt *lpt);
 
-extern const struct device_ops lpt_ops;
+extern const struct device_class lpt_class;

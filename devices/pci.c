@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "lapic.h"
 #include "log.h"
 #include "state.h"
 
@@ -28,6 +29,7 @@ struct pci_bus {
     struct pci_wiring wiring;
     struct pci_device *device[256];
     struct pci_device host, isa;
+    struct pci_saved *saved[256];
     uint16_t irq_level; /* what the interrupt controller was last told */
 };
 
@@ -54,7 +56,7 @@ static void pci_update_irq(struct pci_bus *bus)
     unsigned pirq_level = 0;
     for (unsigned i = 0; i < 256; i++) {
         const struct pci_device *dev = bus->device[i];
-        if (dev && dev->intx && dev->config[PCI_INTERRUPT_PIN] &&
+        if (dev && dev->intx && dev->config[PCI_INTERRUPT_PIN] && !pci_msi_is_on(dev) &&
             !(dev->config[PCI_COMMAND + 1] & PCI_COMMAND_INTX_DISABLE >> 8))
             pirq_level |= 1u << pirq_of(dev);
     }
@@ -224,6 +226,46 @@ void pci_add_ram_bar(struct pci_device *dev, unsigned bar, uint32_t size,
     dev->config[PCI_BAR0 + 4 * bar] |= 8; /* prefetchable */
 }
 
+/* --- Message-signalled interrupts (PCI 2.2, 6.8.1) --- */
+
+#define MSI_CAPABILITY 0x05
+#define MSI_CONTROL    2
+#define MSI_ADDRESS    4
+#define MSI_DATA       12
+#define MSI_ENABLE     0x01u
+#define MSI_64BIT      0x80u
+
+void pci_add_msi(struct pci_device *dev, uint8_t offset)
+{
+    static const uint32_t address_bits = ~3u;
+    assert_always(!dev->bus && offset >= 0x40 && offset % 4 == 0 && offset <= 256 - 16);
+    dev->msi = offset;
+    dev->config[offset] = MSI_CAPABILITY;
+    dev->config[offset + 1] = dev->config[PCI_CAPABILITIES];
+    dev->config[PCI_CAPABILITIES] = offset;
+    dev->config[PCI_STATUS] |= 0x10; /* there is a list of capabilities */
+    dev->config[offset + MSI_CONTROL] = MSI_64BIT;
+    dev->writable[offset + MSI_CONTROL] = MSI_ENABLE;
+    memcpy(&dev->writable[offset + MSI_ADDRESS], &address_bits, 4);
+    memset(&dev->writable[offset + MSI_ADDRESS + 4], 0xff, 4);
+    memset(&dev->writable[offset + MSI_DATA], 0xff, 2);
+}
+
+bool pci_msi_is_on(const struct pci_device *dev)
+{
+    return dev->msi && (dev->config[dev->msi + MSI_CONTROL] & MSI_ENABLE);
+}
+
+void pci_msi_notify(struct pci_device *dev)
+{
+    const struct pci_wiring *wiring = dev->bus ? &dev->bus->wiring : NULL;
+    if (!wiring || !wiring->msi || !pci_msi_is_on(dev) || !(dev->config[PCI_COMMAND] & PCI_COMMAND_MASTER))
+        return;
+    uint64_t address;
+    memcpy(&address, &dev->config[dev->msi + MSI_ADDRESS], 8);
+    wiring->msi(wiring->msi_opaque, address, get32(&dev->config[dev->msi + MSI_DATA]) & 0xffff);
+}
+
 void pci_plug(struct pci_bus *bus, struct pci_device *dev, uint8_t devfn)
 {
     assert_always(!bus->device[devfn] && !dev->bus);
@@ -383,52 +425,48 @@ static const struct state_field pci_fields[] = {
     STATE_FIELD(pci_regs, address),
     STATE_FIELD(pci_regs, reset_ctrl),
 };
-static const struct state_layout pci_layout = {1, G_N_ELEMENTS(pci_fields), pci_fields};
+static const struct state_layout pci_layout = STATE_LAYOUT(1, pci_regs, pci_fields);
 
-/* u32 length of the bus's own fields, the fields, then per device: devfn, intx, 256 bytes of config. */
-#define DEVICE_BYTES (2 + 256)
+/* What of a device on the bus can change, on its way out or in. */
+struct pci_saved {
+    uint8_t config[256], intx;
+};
 
-static void pci_save(void *dev, GByteArray *out)
+static void pci_before_save(void *dev)
 {
     struct pci_bus *bus = dev;
-    GByteArray *own = g_byte_array_new();
-    state_save(&pci_layout, &bus->regs, own);
-    uint32_t own_len = own->len;
-    g_byte_array_append(out, (const uint8_t *)&own_len, 4);
-    g_byte_array_append(out, own->data, own->len);
-    g_byte_array_unref(own);
     for (unsigned i = 0; i < 256; i++) {
         const struct pci_device *d = bus->device[i];
         if (!d)
             continue;
-        uint8_t head[2] = {d->devfn, d->intx};
-        g_byte_array_append(out, head, 2);
-        g_byte_array_append(out, d->config, 256);
+        if (!bus->saved[i])
+            bus->saved[i] = g_new0(struct pci_saved, 1);
+        memcpy(bus->saved[i]->config, d->config, sizeof(d->config));
+        bus->saved[i]->intx = d->intx;
     }
 }
 
-static bool pci_load(void *dev, const uint8_t *bytes, size_t len)
+static void pci_pieces(void *dev, struct state_pieces *pieces)
 {
     struct pci_bus *bus = dev;
-    if (len < 4)
-        return false;
-    size_t own_len = get32(bytes);
-    if (own_len > len - 4 || (len - 4 - own_len) % DEVICE_BYTES)
-        return false;
-    const uint8_t *end = bytes + len;
-    for (const uint8_t *at = bytes + 4 + own_len; at < end; at += DEVICE_BYTES) {
-        if (!bus->device[at[0]])
-            return false; /* saved on a machine with other devices */
+    for (unsigned i = 0; i < 256; i++) {
+        if (bus->device[i])
+            state_add_bytes(pieces, "config", i, bus->saved[i], sizeof(*bus->saved[i]));
     }
-    if (!state_load(&pci_layout, &bus->regs, sizeof(bus->regs), bytes + 4, own_len))
-        return false;
-    for (const uint8_t *at = bytes + 4 + own_len; at < end; at += DEVICE_BYTES) {
-        struct pci_device *d = bus->device[at[0]];
-        d->intx = at[1];
+}
+
+static bool pci_after_load(void *dev)
+{
+    struct pci_bus *bus = dev;
+    for (unsigned n = 0; n < 256; n++) {
+        struct pci_device *d = bus->device[n];
+        if (!d)
+            continue;
+        d->intx = bus->saved[n]->intx;
         /* Only what a guest can change: identity and BAR sizes stay this machine's. */
         for (unsigned i = 0; i < 256; i++) {
             uint8_t mask = d->writable[i] | d->clearable[i];
-            d->config[i] = (d->config[i] & ~mask) | (at[2 + i] & mask);
+            d->config[i] = (d->config[i] & ~mask) | (bus->saved[n]->config[i] & mask);
         }
         if (d->config_written)
             d->config_written(d, 0x40, 0xc0);
@@ -457,8 +495,6 @@ static void pci_dump(void *dev, GString *out)
     }
 }
 
-const struct device_ops pci_ops = {"pci", pci_reset, pci_save, pci_load, pci_dump};
-
 struct pci_bus *pci_new(const struct pci_wiring *wiring)
 {
     struct pci_bus *bus = g_new0(struct pci_bus, 1);
@@ -477,6 +513,50 @@ void pci_free(struct pci_bus *bus)
     for (unsigned i = 0; i < 256; i++) {
         if (bus->device[i])
             pci_unplug(bus->device[i]);
+        g_free(bus->saved[i]);
     }
     g_free(bus);
 }
+
+static void pci_pam_changed(void *opaque, gpa_t base, uint32_t size, bool readable, bool writable)
+{
+    mem_set_pam(base, size, readable, writable);
+}
+
+static void *pci_create(const struct device_site *site, const void *config, GError **error)
+{
+    struct pci_wiring wiring = {.reset = board_wire(site->board, "reset"), .pam_changed = pci_pam_changed};
+    if ((wiring.msi_opaque = board_service(site->board, "apic")))
+        wiring.msi = lapic_msi;
+    for (unsigned i = 0; i < 16; i++)
+        wiring.irq[i] = board_pci_irq(site->board, i);
+    struct pci_bus *bus = pci_new(&wiring);
+    board_provide(site->board, "pci", bus);
+    return bus;
+}
+
+static void pci_destroy(void *dev)
+{
+    pci_free(dev);
+}
+
+const struct device_class pci_class = {
+    .name = "i440FX-pcihost",
+    .info = "pci",
+    .help = "i440FX host bridge and PIIX3 ISA bridge",
+    .bus = BUS_SYSTEM,
+    .internal = true,
+    .provides_bus = BUS_PCI,
+    .provides_count = 1,
+    .create = pci_create,
+    .destroy = pci_destroy,
+    .reset = pci_reset,
+    .layout = &pci_layout,
+    .regs_offset = offsetof(struct pci_bus, regs),
+    .pieces = pci_pieces,
+    .before_save = pci_before_save,
+    .before_load = pci_before_save, /* what the bytes lack stays */
+    .after_load = pci_after_load,
+    .dump = pci_dump,
+};
+DEVICE_CLASS(pci_class);

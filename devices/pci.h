@@ -18,6 +18,7 @@
 #define PCI_BAR0           0x10
 #define PCI_SUBSYSTEM      0x2c
 #define PCI_ROM_BAR        0x30
+#define PCI_CAPABILITIES   0x34
 #define PCI_INTERRUPT_LINE 0x3c
 #define PCI_INTERRUPT_PIN  0x3d
 
@@ -51,7 +52,8 @@ struct pci_device {
     uint8_t clearable[256];    /* bits cleared by writing a one */
     uint8_t reset_config[256]; /* as after pci_plug: what RESET# brings back */
     struct pci_bar bar[6];
-    bool intx; /* level of its interrupt pin */
+    bool intx;   /* level of its interrupt pin */
+    uint8_t msi; /* where its MSI capability is; 0: it has none */
     /* After the guest wrote config[offset .. offset + size); may be NULL. */
     void (*config_written)(struct pci_device *dev, uint8_t offset, unsigned size);
     void *opaque;
@@ -63,6 +65,9 @@ struct pci_wiring {
     /* Programmable attribute map: the guest changed what [base, base + size) is; may be NULL. */
     void (*pam_changed)(void *opaque, gpa_t base, uint32_t size, bool readable, bool writable);
     void *pam_opaque;
+    /* A message-signalled interrupt, as a write to memory; NULL: nobody hears of it. */
+    void (*msi)(void *opaque, uint64_t address, uint32_t data);
+    void *msi_opaque;
 };
 
 /* The bus with its two bridges at 00:00.0 and 00:01.0. */
@@ -83,12 +88,18 @@ void pci_unplug(struct pci_device *dev);
 /* The level of the interrupt pin that PCI_INTERRUPT_PIN names. */
 void pci_set_intx(struct pci_device *dev, bool level);
 
+/* A capability for one message-signalled interrupt, at offset of config space (16 bytes), before pci_plug(). While the
+ * guest has it on, the interrupt pin is not driven, and the device sends messages instead. */
+void pci_add_msi(struct pci_device *dev, uint8_t offset);
+bool pci_msi_is_on(const struct pci_device *dev);
+void pci_msi_notify(struct pci_device *dev); /* nothing happens unless it is on */
+
 /* Config space as the guest's accesses see it; for firmware that runs on our side. */
 uint32_t pci_config_read(struct pci_bus *bus, uint8_t devfn, uint8_t offset, unsigned size);
 void pci_config_write(struct pci_bus *bus, uint8_t devfn, uint8_t offset, unsigned size, uint32_t value);
 struct pci_device *pci_find(struct pci_bus *bus, uint8_t devfn);
 
 /* Save and load cover config space, routing and the pins of all devices on the bus. */
-extern const struct device_ops pci_ops;
+extern const struct device_class pci_class;
 /* A device's own reset calls this for its config space (BARs unmapped, commands off). */
 void pci_device_reset(struct pci_device *dev);

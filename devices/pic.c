@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ioport.h"
+#include "lapic.h"
 #include "log.h"
 #include "state.h"
 
@@ -30,6 +31,7 @@ struct pic_regs {
 struct pic {
     struct pic_regs regs;
     struct irq intr;
+    struct board_int_ack int_ack;
     struct irq eoi_hook[16];
     uint16_t eoi_pending; /* hooks to call once the chip is consistent again */
     bool level;
@@ -370,19 +372,11 @@ static const struct state_field pic_fields[] = {
     CHIP_FIELDS(1),
     STATE_FIELD(pic_regs, wires),
 };
-static const struct state_layout pic_layout = {1, G_N_ELEMENTS(pic_fields), pic_fields};
+static const struct state_layout pic_layout = STATE_LAYOUT(1, pic_regs, pic_fields);
 
-static void pic_save(void *dev, GByteArray *out)
+static bool pic_after_load(void *dev)
 {
     struct pic *pic = dev;
-    state_save(&pic_layout, &pic->regs, out);
-}
-
-static bool pic_load(void *dev, const uint8_t *bytes, size_t len)
-{
-    struct pic *pic = dev;
-    if (!state_load(&pic_layout, &pic->regs, sizeof(pic->regs), bytes, len))
-        return false;
     for (int i = 0; i < 2; i++)
         pic->regs.chip[i].lowest &= 7;
     pic_update_irq(pic);
@@ -399,8 +393,6 @@ static void pic_dump(void *dev, GString *out)
                                chip->isr, chip->imr, chip->pins, chip->elcr, chip->icw2);
     }
 }
-
-const struct device_ops pic_ops = {"pic", pic_reset, pic_save, pic_load, pic_dump};
 
 struct pic *pic_new(const struct irq *intr)
 {
@@ -420,3 +412,49 @@ void pic_free(struct pic *pic)
     ioport_unregister(0x4d0, 2);
     g_free(pic);
 }
+
+static void pic_board_line(void *opaque, int line, bool level)
+{
+    pic_set_line(opaque, line, level);
+}
+
+static uint8_t pic_int_ack(void *opaque)
+{
+    return pic_ack(opaque);
+}
+
+static void *pic_create(const struct device_site *site, const void *config, GError **error)
+{
+    struct lapic *lapic = board_service(site->board, "apic");
+    struct irq intr = board_wire(site->board, lapic ? "pic-intr" : "intr");
+    struct pic *pic = pic_new(&intr);
+    pic->int_ack = (struct board_int_ack){pic_int_ack, pic};
+    if (lapic)
+        lapic_set_pic_ack(lapic, pic_int_ack, pic);
+    else
+        board_provide(site->board, "int-ack", &pic->int_ack);
+    board_add_irq_sink(site->board, pic_board_line, pic);
+    board_provide(site->board, "pic", pic);
+    return pic;
+}
+
+static void pic_destroy(void *dev)
+{
+    pic_free(dev);
+}
+
+const struct device_class pic_class = {
+    .name = "isa-i8259",
+    .info = "pic",
+    .help = "the AT's two interrupt controllers",
+    .bus = BUS_ISA,
+    .internal = true,
+    .create = pic_create,
+    .destroy = pic_destroy,
+    .reset = pic_reset,
+    .layout = &pic_layout,
+    .regs_offset = offsetof(struct pic, regs),
+    .after_load = pic_after_load,
+    .dump = pic_dump,
+};
+DEVICE_CLASS(pic_class);

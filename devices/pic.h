@@ -27,4 +27,4 @@ bool pic_is_masked(const struct pic *pic, int irq);
  * its tick and can be given one it missed. */
 void pic_set_eoi_hook(struct pic *pic, int irq, const struct irq *hook);
 
-extern const struct device_ops pic_ops;
+extern const struct device_class pic_class;

@@ -12,6 +12,7 @@
 
 #include "ioport.h"
 #include "log.h"
+#include "pic.h"
 #include "state.h"
 #include "vclock.h"
 
@@ -540,26 +541,16 @@ static const struct state_field pit_fields[] = {
     STATE_FIELD(pit_regs, missed),
     STATE_FIELD(pit_regs, port61),
 };
-static const struct state_layout pit_layout = {1, G_N_ELEMENTS(pit_fields), pit_fields};
+static const struct state_layout pit_layout = STATE_LAYOUT(1, pit_regs, pit_fields);
 
-static void pit_save(void *dev, GByteArray *out)
+static bool pit_after_load(void *dev)
 {
     struct pit *pit = dev;
-    state_save(&pit_layout, &pit->regs, out);
-}
-
-static bool pit_load(void *dev, const uint8_t *bytes, size_t len)
-{
-    struct pit *pit = dev;
-    struct pit_regs was = pit->regs;
-    if (!state_load(&pit_layout, &pit->regs, sizeof(pit->regs), bytes, len))
-        return false;
     for (int i = 0; i < 3; i++) {
         const struct pit_channel *ch = &pit->regs.channel[i];
         /* What the arithmetic above relies on. */
         if (ch->count < 1 || ch->count > 65536 || ch->next_count > 65536 || ch->mode > 5 ||
             (ch->count < 2 && (ch->mode == 2 || ch->mode == 3))) {
-            pit->regs = was;
             return false;
         }
     }
@@ -581,8 +572,6 @@ static void pit_dump(void *dev, GString *out)
     g_string_append_printf(out, "pit: missed=%u port61=%02x\n", pit->regs.missed, pit->regs.port61);
 }
 
-const struct device_ops pit_ops = {"pit", pit_reset, pit_save, pit_load, pit_dump};
-
 struct pit *pit_new(const struct irq *irq0)
 {
     struct pit *pit = g_new0(struct pit, 1);
@@ -603,3 +592,44 @@ void pit_free(struct pit *pit)
     vtimer_free(pit->catchup);
     g_free(pit);
 }
+
+/* A tick that the 8259A masks is nobody's: the I/O APIC may have had it. */
+static bool pit_tick_is_requested(void *opaque)
+{
+    return pic_is_requested(opaque, 0) && !pic_is_masked(opaque, 0);
+}
+
+static void *pit_create(const struct device_site *site, const void *config, GError **error)
+{
+    struct irq irq0 = board_wire(site->board, "timer-irq0");
+    struct pic *pic = board_service(site->board, "pic");
+    if (!irq0.set)
+        irq0 = board_isa_irq(site->board, 0);
+    struct pit *pit = pit_new(&irq0);
+    if (pic) {
+        pit_set_requested_hook(pit, pit_tick_is_requested, pic);
+        pic_set_eoi_hook(pic, 0, &(struct irq){pit_tick_taken, pit, 0});
+    }
+    return pit;
+}
+
+static void pit_destroy(void *dev)
+{
+    pit_free(dev);
+}
+
+const struct device_class pit_class = {
+    .name = "isa-pit",
+    .info = "pit",
+    .help = "8254 timer and port 61h",
+    .bus = BUS_ISA,
+    .internal = true,
+    .create = pit_create,
+    .destroy = pit_destroy,
+    .reset = pit_reset,
+    .layout = &pit_layout,
+    .regs_offset = offsetof(struct pit, regs),
+    .after_load = pit_after_load,
+    .dump = pit_dump,
+};
+DEVICE_CLASS(pit_class);

@@ -19,4 +19,4 @@ void pit_set_requested_hook(struct pit *pit, bool (*requested)(void *opaque), vo
 /* The guest ended the service of IRQ 0: an irq.h function for pic_set_eoi_hook(). */
 void pit_tick_taken(void *opaque, int line, bool level);
 
-extern const struct device_ops pit_ops;
+extern const struct device_class pit_class;

@@ -42,19 +42,11 @@ static void port92_reset(void *dev)
 }
 
 static const struct state_field port92_fields[] = {STATE_FIELD(port92_regs, value)};
-static const struct state_layout port92_layout = {1, G_N_ELEMENTS(port92_fields), port92_fields};
+static const struct state_layout port92_layout = STATE_LAYOUT(1, port92_regs, port92_fields);
 
-static void port92_save(void *dev, GByteArray *out)
+static bool port92_after_load(void *dev)
 {
     struct port92 *port92 = dev;
-    state_save(&port92_layout, &port92->regs, out);
-}
-
-static bool port92_load(void *dev, const uint8_t *bytes, size_t len)
-{
-    struct port92 *port92 = dev;
-    if (!state_load(&port92_layout, &port92->regs, sizeof(port92->regs), bytes, len))
-        return false;
     irq_set(&port92->a20, port92->regs.value & 2);
     return true;
 }
@@ -64,8 +56,6 @@ static void port92_dump(void *dev, GString *out)
     struct port92 *port92 = dev;
     g_string_append_printf(out, "port92: %02x\n", port92->regs.value);
 }
-
-const struct device_ops port92_ops = {"port92", port92_reset, port92_save, port92_load, port92_dump};
 
 struct port92 *port92_new(const struct irq *a20, const struct irq *reset)
 {
@@ -82,3 +72,29 @@ void port92_free(struct port92 *port92)
     ioport_unregister(0x92, 1);
     g_free(port92);
 }
+
+static void *port92_create(const struct device_site *site, const void *config, GError **error)
+{
+    struct irq a20 = board_wire(site->board, "a20"), reset = board_wire(site->board, "reset");
+    return port92_new(&a20, &reset);
+}
+
+static void port92_destroy(void *dev)
+{
+    port92_free(dev);
+}
+
+const struct device_class port92_class = {
+    .name = "port92",
+    .help = "PS/2 system control port A",
+    .bus = BUS_ISA,
+    .internal = true,
+    .create = port92_create,
+    .destroy = port92_destroy,
+    .reset = port92_reset,
+    .layout = &port92_layout,
+    .regs_offset = offsetof(struct port92, regs),
+    .after_load = port92_after_load,
+    .dump = port92_dump,
+};
+DEVICE_CLASS(port92_class);

@@ -10,4 +10,4 @@ struct port92;
 struct port92 *port92_new(const struct irq *a20, const struct irq *reset);
 void port92_free(struct port92 *port92);
 
-extern const struct device_ops port92_ops;
+extern const struct device_class port92_class;

@@ -10,6 +10,7 @@
 
 #include "ioport.h"
 #include "log.h"
+#include "pic.h"
 #include "state.h"
 #include "vclock.h"
 
@@ -466,19 +467,11 @@ static const struct state_field rtc_fields[] = {
     STATE_FIELD(rtc_regs, base_seconds), STATE_FIELD(rtc_regs, base_ns), STATE_FIELD(rtc_regs, seen_seconds),
     STATE_FIELD(rtc_regs, seen_period),  STATE_FIELD(rtc_regs, missed),
 };
-static const struct state_layout rtc_layout = {1, G_N_ELEMENTS(rtc_fields), rtc_fields};
+static const struct state_layout rtc_layout = STATE_LAYOUT(1, rtc_regs, rtc_fields);
 
-static void rtc_save(void *dev, GByteArray *out)
+static bool rtc_after_load(void *dev)
 {
     struct rtc *rtc = dev;
-    state_save(&rtc_layout, &rtc->regs, out);
-}
-
-static bool rtc_load(void *dev, const uint8_t *bytes, size_t len)
-{
-    struct rtc *rtc = dev;
-    if (!state_load(&rtc_layout, &rtc->regs, sizeof(rtc->regs), bytes, len))
-        return false;
     rtc->regs.index &= 0x7f;
     rtc_update_irq(rtc);
     if (rtc->regs.missed)
@@ -493,8 +486,6 @@ static void rtc_dump(void *dev, GString *out)
     g_string_append_printf(out, "rtc: time=%lld a=%02x b=%02x c=%02x missed=%u\n", (long long)rtc_seconds(rtc),
                            cmos[RTC_A], cmos[RTC_B], cmos[RTC_C], rtc->regs.missed);
 }
-
-const struct device_ops rtc_ops = {"rtc", rtc_reset, rtc_save, rtc_load, rtc_dump};
 
 struct rtc *rtc_new(const struct irq *irq8)
 {
@@ -521,3 +512,37 @@ void rtc_free(struct rtc *rtc)
     vtimer_free(rtc->catchup);
     g_free(rtc);
 }
+
+static void *rtc_create(const struct device_site *site, const void *config, GError **error)
+{
+    struct irq irq8 = board_wire(site->board, "timer-irq8");
+    struct pic *pic = board_service(site->board, "pic");
+    if (!irq8.set)
+        irq8 = board_isa_irq(site->board, 8);
+    struct rtc *rtc = rtc_new(&irq8);
+    if (pic)
+        pic_set_eoi_hook(pic, 8, &(struct irq){rtc_tick_taken, rtc, 8});
+    board_provide(site->board, "rtc", rtc);
+    return rtc;
+}
+
+static void rtc_destroy(void *dev)
+{
+    rtc_free(dev);
+}
+
+const struct device_class rtc_class = {
+    .name = "mc146818rtc",
+    .info = "rtc",
+    .help = "real-time clock and CMOS RAM",
+    .bus = BUS_ISA,
+    .internal = true,
+    .create = rtc_create,
+    .destroy = rtc_destroy,
+    .reset = rtc_reset,
+    .layout = &rtc_layout,
+    .regs_offset = offsetof(struct rtc, regs),
+    .after_load = rtc_after_load,
+    .dump = rtc_dump,
+};
+DEVICE_CLASS(rtc_class);

@@ -19,4 +19,4 @@ void rtc_set_memory_size(struct rtc *rtc, uint64_t ram_size);
 /* The guest ended the service of IRQ 8 (a periodic tick it missed may follow): for pic_set_eoi_hook(). */
 void rtc_tick_taken(void *opaque, int line, bool level);
 
-extern const struct device_ops rtc_ops;
+extern const struct device_class rtc_class;

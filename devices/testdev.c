@@ -6,12 +6,12 @@
  *   2000h + n      interrupt line n takes the level written
  *   FF000000h      64 KiB of memory behind a device's interface: each access traps
  *
- * Stateless but for what a test writes: nothing to reset or save.
+ * A reset leaves what a test has written.
  */
-#include "testdev.h"
-
 #include <string.h>
 
+#include "device.h"
+#include "ioapic.h"
 #include "ioport.h"
 #include "mem.h"
 
@@ -77,10 +77,25 @@ static const struct io_ops flush_io = {.widths = 1 | 2 | 4, .read = nothing_read
 static const struct io_ops irq_io = {.widths = 1 | 2 | 4, .read = nothing_read, .write = irq_write};
 static const struct mmio_ops memory_io = {memory_read, memory_write};
 
-struct testdev *testdev_new(const struct irq irq[IRQ_COUNT])
+static void *testdev_create(const struct device_site *site, const void *config, GError **error)
 {
+    static const struct {
+        uint16_t first, count;
+    } ranges[] = {{0xe0, 12}, {IRQ_PORT, IRQ_COUNT}};
+    for (unsigned i = 0; i < G_N_ELEMENTS(ranges); i++) {
+        if (!isa_ports_claim(site, ranges[i].first, ranges[i].count, error))
+            return NULL;
+    }
+    if (!mem_is_free(MEMORY_BASE, MEMORY_SIZE)) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: its memory at %x is taken; give it once only",
+                    site->id, MEMORY_BASE);
+        return NULL;
+    }
     struct testdev *testdev = g_new0(struct testdev, 1);
-    memcpy(testdev->irq, irq, sizeof testdev->irq);
+    struct ioapic *ioapic = board_service(site->board, "ioapic");
+    for (int n = 0; n < IRQ_COUNT; n++)
+        testdev->irq[n] =
+            n < 16 || !ioapic ? board_isa_irq(site->board, n & 15) : (struct irq){ioapic_set_line, ioapic, n};
     ioport_register(0xe0, 4, &word_io, testdev, "pc-testdev");
     ioport_register(0xe4, 4, &flush_io, testdev, "pc-testdev-flush");
     ioport_register(0xe8, 4, &byte_io, testdev, "pc-testdev-byte");
@@ -89,12 +104,29 @@ struct testdev *testdev_new(const struct irq irq[IRQ_COUNT])
     return testdev;
 }
 
-void testdev_free(struct testdev *testdev)
+static void testdev_destroy(void *dev)
 {
     ioport_unregister(0xe0, 4);
     ioport_unregister(0xe4, 4);
     ioport_unregister(0xe8, 4);
     ioport_unregister(IRQ_PORT, IRQ_COUNT);
     mem_remove_mmio(MEMORY_BASE);
-    g_free(testdev);
+    g_free(dev);
 }
+
+static void testdev_pieces(void *dev, struct state_pieces *pieces)
+{
+    struct testdev *testdev = dev;
+    state_add_bytes(pieces, "port", 0, testdev->port, sizeof(testdev->port));
+    state_add_bytes(pieces, "memory", 0, testdev->memory, sizeof(testdev->memory));
+}
+
+const struct device_class testdev_class = {
+    .name = "pc-testdev",
+    .help = "what kvm-unit-tests use to try accesses and interrupt lines",
+    .bus = BUS_ISA,
+    .create = testdev_create,
+    .destroy = testdev_destroy,
+    .pieces = testdev_pieces,
+};
+DEVICE_CLASS(testdev_class);

@@ -459,23 +459,13 @@ static const struct state_field uart_fields[] = {
     STATE_FIELD(uart_regs, thre_pending),
     STATE_FIELD(uart_regs, timeout_pending),
 };
-static const struct state_layout uart_layout = {1, G_N_ELEMENTS(uart_fields), uart_fields};
+static const struct state_layout uart_layout = STATE_LAYOUT(1, uart_regs, uart_fields);
 
-static void uart_save(void *dev, GByteArray *out)
+static bool uart_after_load(void *dev)
 {
     struct uart *uart = dev;
-    state_save(&uart_layout, &uart->regs, out);
-}
-
-static bool uart_load(void *dev, const uint8_t *bytes, size_t len)
-{
-    struct uart *uart = dev;
-    struct uart_regs was = uart->regs;
-    if (!state_load(&uart_layout, &uart->regs, sizeof(uart->regs), bytes, len))
-        return false;
     if (uart->regs.rx_head >= FIFO_SIZE || uart->regs.tx_head >= FIFO_SIZE || uart->regs.rx_count > FIFO_SIZE ||
         uart->regs.tx_count > FIFO_SIZE) {
-        uart->regs = was;
         return false;
     }
     if (uart->regs.rx_count && fifo_is_on(uart) && !uart->regs.timeout_pending)
@@ -494,8 +484,6 @@ static void uart_dump(void *dev, GString *out)
                            uart->base, regs->ier, uart_iir(uart), regs->lcr, regs->mcr, regs->lsr, regs->msr,
                            regs->rx_count, regs->tx_count);
 }
-
-const struct device_ops uart_ops = {"uart", uart_reset, uart_save, uart_load, uart_dump};
 
 struct uart *uart_new(uint16_t base, const struct irq *irq, struct chardev *backend, const char *name)
 {
@@ -519,3 +507,60 @@ void uart_free(struct uart *uart)
         chardev_attach(uart->backend, NULL, NULL);
     g_free(uart);
 }
+
+struct uart_config {
+    struct chardev *chardev;
+    uint32_t iobase, irq, index;
+};
+
+#define INDEX_AUTO UINT32_MAX
+
+static void *uart_create(const struct device_site *site, const void *config, GError **error)
+{
+    static const struct {
+        uint16_t base;
+        uint8_t irq;
+    } com[4] = {{0x3f8, 4}, {0x2f8, 3}, {0x3e8, 4}, {0x2e8, 3}};
+    const struct uart_config *wanted = config;
+    unsigned index = wanted->index;
+    if (index == INDEX_AUTO) {
+        for (index = 0; index < 3 && !ioport_is_free(com[index].base, 8); index++)
+            continue;
+    }
+    uint16_t base = (uint16_t)(wanted->iobase ? wanted->iobase : com[index].base);
+    /* COM3 and COM4 share the wires of COM1 and COM2: an ISA wire has one driver at a time. */
+    struct irq irq = board_isa_irq(site->board, wanted->irq ? wanted->irq : com[index].irq);
+    if (!isa_ports_claim(site, base, 8, error))
+        return NULL;
+    return uart_new(base, &irq, wanted->chardev, site->id);
+}
+
+static void uart_destroy(void *dev)
+{
+    uart_free(dev);
+}
+
+static const struct property uart_properties[] = {
+    PROPERTY(uart_config, chardev, "chardev", PROPERTY_CHARDEV, 0, NULL, "who is at the other end of the cable"),
+    PROPERTY(uart_config, index, "index", PROPERTY_NUMBER, 3, "0xffffffff", "0 is COM1; by default the next one"),
+    PROPERTY(uart_config, iobase, "iobase", PROPERTY_NUMBER, 0xfff8, "0", "first port; 0: as index says"),
+    PROPERTY(uart_config, irq, "irq", PROPERTY_NUMBER, 15, "0", "interrupt line; 0: as index says"),
+    PROPERTY_END,
+};
+
+const struct device_class uart_class = {
+    .name = "isa-serial",
+    .info = "uart",
+    .help = "16550A serial port",
+    .bus = BUS_ISA,
+    .properties = uart_properties,
+    .config_size = sizeof(struct uart_config),
+    .create = uart_create,
+    .destroy = uart_destroy,
+    .reset = uart_reset,
+    .layout = &uart_layout,
+    .regs_offset = offsetof(struct uart, regs),
+    .after_load = uart_after_load,
+    .dump = uart_dump,
+};
+DEVICE_CLASS(uart_class);

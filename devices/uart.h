@@ -12,4 +12,4 @@ struct uart;
 struct uart *uart_new(uint16_t base, const struct irq *irq, struct chardev *backend, const char *name);
 void uart_free(struct uart *uart);
 
-extern const struct device_ops uart_ops;
+extern const struct device_class uart_class;

@@ -517,7 +517,7 @@ static void vga_config_written(struct pci_device *dev, uint8_t offset, unsigned 
         rom_update(vga);
 }
 
-static bool vga_plug(struct vga *vga, const uint8_t *rom, uint32_t rom_size, GError **error)
+static bool vga_plug(struct vga *vga, uint8_t devfn, const uint8_t *rom, uint32_t rom_size, GError **error)
 {
     struct pci_device *dev = &vga->dev;
     static const uint8_t subsystem[4] = {0xf4, 0x1a, 0x00, 0x11}; /* 1AF4:1100, as QEMU's cards */
@@ -540,7 +540,7 @@ static bool vga_plug(struct vga *vga, const uint8_t *rom, uint32_t rom_size, GEr
         uint32_t writable = ~(size - 1) | 1;
         memcpy(&dev->writable[PCI_ROM_BAR], &writable, 4);
     }
-    pci_plug(vga->pci, dev, VGA_DEVFN);
+    pci_plug(vga->pci, dev, devfn);
     return true;
 }
 
@@ -574,20 +574,24 @@ static const struct state_field vga_fields[] = {
     STATE_FIELD(vga_regs, latch),         STATE_FIELD(vga_regs, dispi_index), STATE_FIELD(vga_regs, dispi),
     STATE_FIELD(vga_regs, vsync_cleared),
 };
-static const struct state_layout vga_layout = {1, G_N_ELEMENTS(vga_fields), vga_fields};
+static const struct state_layout vga_layout = {1, G_N_ELEMENTS(vga_fields), vga_fields, sizeof(struct vga_regs)};
 
-/* The fields, then video memory up to its last byte that is not zero, then how much that was. */
-static void vga_save(void *opaque, GByteArray *out)
+static void vga_before_save(void *opaque)
+{
+    vga_sync(opaque);
+}
+
+static void vga_pieces(void *opaque, struct state_pieces *pieces)
 {
     struct vga *vga = opaque;
-    uint32_t used = VGA_MEMORY;
+    state_add_memory(pieces, "vram", vga->memory, VGA_MEMORY);
+}
 
+static void vga_before_load(void *opaque)
+{
+    struct vga *vga = opaque;
     vga_sync(vga);
-    state_save(&vga_layout, &vga->regs, out);
-    while (used && !vga->vram[used - 1])
-        used--;
-    g_byte_array_append(out, vga->vram, used);
-    g_byte_array_append(out, (const uint8_t *)&used, 4);
+    vga_window_remove(vga);
 }
 
 /* What a guest cannot have written must not come from a file either. */
@@ -597,26 +601,14 @@ static bool vga_regs_are_sane(const struct vga_regs *r)
            r->gc[GC_READ_MAP] < 4 && r->dispi[DISPI_BANK] < VGA_MEMORY / (64 * KiB);
 }
 
-static bool vga_load(void *opaque, const uint8_t *bytes, size_t len)
+static bool vga_after_load(void *opaque)
 {
     struct vga *vga = opaque;
-    struct vga_regs fresh = vga->regs;
-    uint32_t used;
 
-    if (len < 4)
+    if (!vga_regs_are_sane(&vga->regs))
         return false;
-    memcpy(&used, bytes + len - 4, 4);
-    if (used > VGA_MEMORY || used > len - 4)
-        return false;
-    if (!state_load(&vga_layout, &fresh, sizeof(fresh), bytes, len - 4 - used) || !vga_regs_are_sane(&fresh))
-        return false;
-    vga_sync(vga);
-    vga->regs = fresh;
     if (vga_dispi_on(vga))
         dispi_settle(vga);
-    vga_window_remove(vga);
-    mem_block_clear(vga->memory, VGA_MEMORY);
-    memcpy(vga->vram, bytes + len - 4 - used, used);
     vga_window_update(vga);
     return true;
 }
@@ -648,13 +640,11 @@ static void vga_dump(void *opaque, GString *out)
                                r->dispi[DISPI_Y_OFFSET]);
 }
 
-const struct device_ops vga_ops = {"vga", vga_reset, vga_save, vga_load, vga_dump};
-
 static const struct {
     uint16_t first, count;
 } port_ranges[] = {{0x3b4, 2}, {0x3ba, 1}, {0x3c0, 16}, {0x3d4, 2}, {0x3da, 1}};
 
-struct vga *vga_new(struct pci_bus *pci, const uint8_t *rom, uint32_t rom_size, GError **error)
+struct vga *vga_new(struct pci_bus *pci, uint8_t devfn, const uint8_t *rom, uint32_t rom_size, GError **error)
 {
     struct vga *vga = g_new0(struct vga, 1);
 
@@ -667,7 +657,7 @@ struct vga *vga_new(struct pci_bus *pci, const uint8_t *rom, uint32_t rom_size, 
     vga->text = vga->vram + VGA_MEMORY;
     vga->display = (struct display){vga_render_text, vga_render_pixels, vga};
     vga->pci = pci;
-    if (pci && !vga_plug(vga, rom, rom_size, error)) {
+    if (pci && !vga_plug(vga, devfn, rom, rom_size, error)) {
         g_free(vga);
         return NULL;
     }
@@ -696,3 +686,72 @@ const struct display *vga_display(struct vga *vga)
 {
     return &vga->display;
 }
+
+/* --- As a device --- */
+
+#define ROM_MAX (256 * KiB)
+
+struct vga_config {
+    const char *romfile;
+};
+
+static const struct property vga_properties[] = {
+    PROPERTY(vga_config, romfile, "romfile", PROPERTY_STRING, 0, NULL, "video BIOS in a file instead of ours"),
+    PROPERTY_END,
+};
+
+static void *vga_create(const struct device_site *site, const void *config, GError **error)
+{
+    const struct vga_config *wanted = config;
+    const struct board_rom *own = board_service(site->board, "vga-rom");
+    char *file = NULL;
+    gsize size = 0;
+
+    if (board_service(site->board, "display")) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: there is a VGA already; -vga none leaves it out",
+                    site->id);
+        return NULL;
+    }
+    if (wanted->romfile && !g_file_get_contents(wanted->romfile, &file, &size, error))
+        return NULL;
+    if (file && (size < 512 || size > ROM_MAX)) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "VGA.romfile: '%s' is not a video BIOS (%zu bytes)",
+                    wanted->romfile, (size_t)size);
+        g_free(file);
+        return NULL;
+    }
+    struct vga *vga =
+        file ? vga_new(board_service(site->board, "pci"), (uint8_t)site->unit, (uint8_t *)file, (uint32_t)size, error)
+             : vga_new(board_service(site->board, "pci"), (uint8_t)site->unit, own ? own->bytes : NULL,
+                       own ? own->size : 0, error);
+    g_free(file);
+    if (vga)
+        board_provide(site->board, "display", (void *)vga_display(vga));
+    return vga;
+}
+
+static void vga_destroy(void *dev)
+{
+    vga_free(dev);
+}
+
+const struct device_class vga_class = {
+    .name = "VGA",
+    .info = "vga",
+    .help = "VGA with the Bochs VBE interface and 16 MiB",
+    .bus = BUS_PCI,
+    .devfn = -1,
+    .properties = vga_properties,
+    .config_size = sizeof(struct vga_config),
+    .create = vga_create,
+    .destroy = vga_destroy,
+    .reset = vga_reset,
+    .layout = &vga_layout,
+    .regs_offset = offsetof(struct vga, regs),
+    .pieces = vga_pieces,
+    .before_save = vga_before_save,
+    .before_load = vga_before_load,
+    .after_load = vga_after_load,
+    .dump = vga_dump,
+};
+DEVICE_CLASS(vga_class);

@@ -15,9 +15,9 @@ struct vga;
 
 /* rom: the video BIOS behind the expansion ROM BAR; may be NULL. pci may be NULL: an ISA card without the
  * linear frame buffer. NULL with *error set when the host has no memory. */
-struct vga *vga_new(struct pci_bus *pci, const uint8_t *rom, uint32_t rom_size, GError **error);
+struct vga *vga_new(struct pci_bus *pci, uint8_t devfn, const uint8_t *rom, uint32_t rom_size, GError **error);
 void vga_free(struct vga *vga);
 /* For the host side; valid as long as the card. */
 const struct display *vga_display(struct vga *vga);
 
-extern const struct device_ops vga_ops;
+extern const struct device_class vga_class;

@@ -20,6 +20,9 @@ struct block_ops {
     void (*write)(struct block *block, uint64_t offset, const void *buffer, uint32_t len, block_done_fn *done,
                   void *opaque);
     void (*flush)(struct block *block, block_done_fn *done, void *opaque);
+    /* The drive is one whose medium can be changed, NULL where that is not possible: changed is called when it has
+     * been, with the machine lock held. A medium of more than max_size bytes does not fit. */
+    void (*set_removable)(struct block *block, void (*changed)(void *opaque), void *opaque, uint64_t max_size);
 };
 
 /* Embedded as the first member of each back. */

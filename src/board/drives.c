@@ -59,7 +59,7 @@ static char **items_split(const char *list)
 
 struct drive_keys {
     struct drive_option drive;
-    bool is_floppy, has_media;
+    bool is_floppy, is_other, has_media;
     int index, bus, unit;
 };
 
@@ -92,7 +92,8 @@ static bool drive_key_set(struct drive_keys *keys, const char *key, const char *
     }
     if (strcmp(key, "if") == 0) {
         keys->is_floppy = strcmp(value, "floppy") == 0;
-        return keys->is_floppy || strcmp(value, "ide") == 0;
+        keys->is_other = strcmp(value, "none") == 0;
+        return keys->is_floppy || keys->is_other || strcmp(value, "ide") == 0;
     }
     if (strcmp(key, "index") == 0)
         return place_parse(value, &keys->index);
@@ -127,8 +128,10 @@ static bool drive_key_set(struct drive_keys *keys, const char *key, const char *
         drive->serial = g_intern_string(value);
         return strlen(value) <= 20;
     }
-    if (strcmp(key, "id") == 0)
-        return *value != 0;
+    if (strcmp(key, "id") == 0) {
+        drive->id = g_intern_string(value);
+        return g_ascii_isalpha(*value);
+    }
     if (strcmp(key, "aio") == 0)
         return strcmp(value, "threads") == 0 || strcmp(value, "native") == 0 || strcmp(value, "io_uring") == 0;
     if (strcmp(key, "discard") == 0) /* these drives have no TRIM */
@@ -163,6 +166,14 @@ bool drives_set_drive(struct drive_options *drives, const char *arg, GError **er
     g_strfreev(items);
     if (!ok)
         return false;
+    if (keys.is_other) {
+        if (!keys.drive.id)
+            return FAIL("-drive: if=none is for a -device, which needs an id= to name it");
+        if (drives->other_count == DRIVES_OTHER)
+            return FAIL("-drive: there are %u drives with if=none at most", DRIVES_OTHER);
+        drives->other[drives->other_count++] = keys.drive;
+        return true;
+    }
     if (!keys.drive.image.path && !keys.drive.is_cd && !keys.is_floppy)
         return FAIL("-drive: a disk needs file=");
     if (keys.is_floppy) {
@@ -229,23 +240,35 @@ bool drives_set_boot(struct drive_options *drives, const char *arg, GError **err
     return ok;
 }
 
+/* Number n of all drives, NULL behind the last. */
+static struct drive_option *drive_at(struct drive_options *drives, unsigned n)
+{
+    if (n < DRIVES_IDE)
+        return &drives->ide[n];
+    n -= DRIVES_IDE;
+    if (n < DRIVES_FLOPPY)
+        return &drives->floppy[n];
+    n -= DRIVES_FLOPPY;
+    return n < drives->other_count ? &drives->other[n] : NULL;
+}
+
 bool drives_settle(struct drive_options *drives, GError **error)
 {
     if (!drives->no_defaults) {
-        if (!drives->ide[2].present)
+        if (!drives->ide[2].present && !drives->no_default_cd)
             drives->ide[2] = (struct drive_option){.present = true, .is_cd = true};
-        if (!drives->floppy[0].present)
+        if (!drives->floppy[0].present && !drives->no_default_floppy)
             drives->floppy[0].present = true;
     }
-    for (unsigned n = 0; n < DRIVES_IDE + DRIVES_FLOPPY; n++) {
-        struct drive_option *drive = n < DRIVES_IDE ? &drives->ide[n] : &drives->floppy[n - DRIVES_IDE];
+    struct drive_option *drive;
+    for (unsigned n = 0; (drive = drive_at(drives, n)); n++) {
         if (drives->snapshot)
             drive->image.snapshot = true;
         if (drive->is_cd)
             drive->image.read_only = true;
         /* The same file twice is two drivers of one file system, if one of them writes. */
         for (unsigned m = 0; m < n && drive->image.path; m++) {
-            const struct drive_option *other = m < DRIVES_IDE ? &drives->ide[m] : &drives->floppy[m - DRIVES_IDE];
+            const struct drive_option *other = drive_at(drives, m);
             bool writes = !(drive->image.read_only || drive->image.snapshot) ||
                           !(other->image.read_only || other->image.snapshot);
             if (other->image.path && strcmp(other->image.path, drive->image.path) == 0 && writes)

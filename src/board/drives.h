@@ -8,18 +8,23 @@
 
 #define DRIVES_IDE    4 /* primary master, primary slave, secondary master, secondary slave */
 #define DRIVES_FLOPPY 2
+#define DRIVES_OTHER  32
 
 struct drive_option {
     bool present; /* there is such a drive */
     bool is_cd;
+    const char *id;             /* NULL: by its place */
     struct image_options image; /* path NULL: no medium */
     const char *serial;
 };
 
 struct drive_options {
     struct drive_option ide[DRIVES_IDE], floppy[DRIVES_FLOPPY];
-    bool snapshot;                    /* for all of them */
-    bool no_defaults;                 /* no empty CD and floppy drives */
+    struct drive_option other[DRIVES_OTHER]; /* if=none: for a -device, by id */
+    unsigned other_count;
+    bool snapshot;    /* for all of them */
+    bool no_defaults; /* no empty CD and floppy drives */
+    bool no_default_cd, no_default_floppy;
     char boot_order[8], boot_once[8]; /* letters of -boot, "" = not given */
     bool boot_menu;
 };

@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+#include "devices/fdc.h"
+#include "devices/ide.h"
+#include "devices/rtc.h"
 #include "host/block/blockdev.h"
 
 #define CMOS_FLOPPY_TYPES  0x10
@@ -93,119 +96,161 @@ static void cmos_boot_order(struct rtc *rtc, const char *order)
     rtc_set_cmos(rtc, CMOS_BOOT_THIRD, (uint8_t)(code[2] << 4)); /* bit 0 clear: check the floppy's signature */
 }
 
-/* --- The user changes a medium --- */
+/* --- Media --- */
 
-#define CD_CHANGED(n) \
-    static void cd_changed_##n(void *opaque) \
-    { \
-        ide_medium_changed(((struct storage *)opaque)->ide, n); \
+struct storage_drive {
+    struct device_drive base; /* first */
+    enum translation translation;
+};
+
+static const struct device_drive *drive_open(struct storage *storage, const struct drive_option *option,
+                                             const char *label, GError **error)
+{
+    if (storage_find(storage, label)) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "-drive: two drives have the id '%s'", label);
+        return NULL;
     }
-CD_CHANGED(0)
-CD_CHANGED(1)
-CD_CHANGED(2)
-CD_CHANGED(3)
-static void (*const cd_changed[DRIVES_IDE])(void *opaque) = {cd_changed_0, cd_changed_1, cd_changed_2, cd_changed_3};
-
-static void floppy_changed_0(void *opaque)
-{
-    fdc_medium_changed(((struct storage *)opaque)->fdc, 0);
-}
-
-static void floppy_changed_1(void *opaque)
-{
-    fdc_medium_changed(((struct storage *)opaque)->fdc, 1);
-}
-
-static void (*const floppy_changed[DRIVES_FLOPPY])(void *opaque) = {floppy_changed_0, floppy_changed_1};
-
-static bool ide_build(struct storage *storage, const struct drive_options *drives, struct pci_bus *pci,
-                      const struct storage_wiring *wiring, GError **error)
-{
-    static const char *const label[DRIVES_IDE] = {"ide0-hd0", "ide0-hd1", "ide1-hd0", "ide1-hd1"};
-    static const char *const cd_label[DRIVES_IDE] = {"ide0-cd0", "ide0-cd1", "ide1-cd0", "ide1-cd1"};
-    struct ide_drive_config config[DRIVES_IDE] = {0};
-    struct ide_wiring ide_wiring = {{wiring->ide_irq[0], wiring->ide_irq[1]}, wiring->bus_request};
-    uint8_t translation = 0;
-
-    rtc_set_cmos(storage->rtc, CMOS_DISK_TYPES, 0);
-    for (unsigned n = 0; n < DRIVES_IDE; n++) {
-        const struct drive_option *drive = &drives->ide[n];
-        if (!drive->present)
-            continue;
-        struct block *block = blockdev_open(&drive->image, drive->is_cd ? cd_label[n] : label[n], error);
-        if (!block)
-            return false;
-        if (drive->is_cd)
-            blockdev_set_removable(block, cd_changed[n], storage, UINT64_MAX);
-        config[n] = (struct ide_drive_config){
-            .kind = drive->is_cd ? IDE_CD : IDE_DISK, .block = block, .serial = drive->serial};
-        if (drive->is_cd)
-            continue;
+    struct block *block = blockdev_open(&option->image, label, error);
+    if (!block)
+        return NULL;
+    struct storage_drive *drive = g_new0(struct storage_drive, 1);
+    drive->base = (struct device_drive){
+        .id = g_intern_string(label), .block = block, .is_cd = option->is_cd, .serial = option->serial};
+    if (block->has_medium && !option->is_cd) {
         struct geometry geometry = geometry_guess(block);
-        config[n].cylinders = geometry.cylinders;
-        config[n].heads = geometry.heads;
-        config[n].sectors = geometry.sectors;
+        drive->base.cylinders = geometry.cylinders;
+        drive->base.heads = geometry.heads;
+        drive->base.sectors = geometry.sectors;
+        drive->translation = geometry.translation;
+    }
+    g_ptr_array_add(storage->drives, drive);
+    return &drive->base;
+}
+
+bool storage_open(struct storage *storage, const struct drive_options *drives, GError **error)
+{
+    char label[16];
+
+    storage->options = drives;
+    storage->drives = g_ptr_array_new_with_free_func(g_free);
+    for (unsigned n = 0; n < DRIVES_IDE; n++) {
+        const struct drive_option *option = &drives->ide[n];
+        g_snprintf(label, sizeof(label), "ide%u-%s%u", n / 2, option->is_cd ? "cd" : "hd", n % 2);
+        if (option->present && !(storage->ide[n] = drive_open(storage, option, option->id ? option->id : label, error)))
+            return false;
+    }
+    for (unsigned n = 0; n < DRIVES_FLOPPY; n++) {
+        const struct drive_option *option = &drives->floppy[n];
+        g_snprintf(label, sizeof(label), "floppy%u", n);
+        if (option->present &&
+            !(storage->floppy[n] = drive_open(storage, option, option->id ? option->id : label, error)))
+            return false;
+    }
+    for (unsigned n = 0; n < drives->other_count; n++) {
+        if (!drive_open(storage, &drives->other[n], drives->other[n].id, error))
+            return false;
+    }
+    return true;
+}
+
+bool storage_add_devices(struct storage *storage, struct registry *registry, GError **error)
+{
+    for (unsigned n = 0; n < DRIVES_IDE; n++) {
+        const struct device_drive *drive = storage->ide[n];
+        const char *bus = n < 2 ? "ide.0" : "ide.1", *unit = n % 2 ? "1" : "0";
+        if (drive && !registry_add_pairs(registry, error, drive->is_cd ? "ide-cd" : "ide-hd", "drive", drive->id, "bus",
+                                         bus, "unit", unit, NULL))
+            return false;
+    }
+    for (unsigned n = 0; n < DRIVES_FLOPPY; n++) {
+        const struct device_drive *drive = storage->floppy[n];
+        if (drive && !registry_add_pairs(registry, error, "floppy", "drive", drive->id, "unit", n ? "1" : "0", NULL))
+            return false;
+    }
+    return true;
+}
+
+const struct device_drive *storage_find(void *opaque, const char *id)
+{
+    const struct storage *storage = opaque;
+    for (unsigned i = 0; storage->drives && i < storage->drives->len; i++) {
+        const struct storage_drive *drive = g_ptr_array_index(storage->drives, i);
+        if (strcmp(drive->base.id, id) == 0)
+            return &drive->base;
+    }
+    return NULL;
+}
+
+/* --- What the BIOS is told --- */
+
+/* bootindex= of devices goes before -boot: the kinds of drives in the order of their lowest one. */
+static void order_by_index(struct storage *storage, const struct registry *registry)
+{
+    static const struct {
+        const char *class;
+        char letter;
+    } kinds[] = {{"floppy", 'a'}, {"ide-hd", 'c'}, {"ide-cd", 'd'}};
+    const struct instance *instance;
+    GString *order = g_string_new(NULL);
+    int last = -1;
+
+    for (;;) {
+        const struct instance *next = NULL;
+        for (unsigned i = 0; (instance = registry_instance(registry, i)); i++) {
+            if (instance->bootindex > last && (!next || instance->bootindex < next->bootindex))
+                next = instance;
+        }
+        if (!next)
+            break;
+        last = next->bootindex;
+        for (unsigned k = 0; k < G_N_ELEMENTS(kinds); k++) {
+            if (strcmp(next->class->name, kinds[k].class) == 0 && !strchr(order->str, kinds[k].letter))
+                g_string_append_c(order, kinds[k].letter);
+        }
+    }
+    for (const char *at = storage->boot_order; *at && order->len; at++) {
+        if (!strchr(order->str, *at))
+            g_string_append_c(order, *at);
+    }
+    if (order->len)
+        g_strlcpy(storage->boot_order, order->str, sizeof(storage->boot_order));
+    g_string_free(order, TRUE);
+}
+
+bool storage_settle(struct storage *storage, const struct registry *registry, struct rtc *rtc, GError **error)
+{
+    const struct instance *instance;
+    uint8_t translation = 0, types = 0;
+    unsigned floppies = 0;
+
+    storage->rtc = rtc;
+    rtc_set_cmos(rtc, CMOS_DISK_TYPES, 0);
+    for (unsigned i = 0; (instance = registry_instance(registry, i)); i++) {
+        const char *id = keyvalues_get(instance->request, "drive");
+        const struct storage_drive *drive = id ? (const struct storage_drive *)storage_find(storage, id) : NULL;
+        unsigned n = 2 * instance->site.bus + instance->site.unit;
+        if (drive && instance->class->bus == BUS_FLOPPY) {
+            types |= (uint8_t)((unsigned)fdc_type_of(drive->base.block) << (instance->site.unit ? 0 : 4));
+            floppies++;
+        }
+        if (!drive || instance->class->bus != BUS_IDE || strcmp(instance->class->name, "ide-hd") != 0)
+            continue;
+        struct geometry geometry = {drive->base.cylinders, drive->base.heads, drive->base.sectors, drive->translation};
         translation |= (uint8_t)(geometry.translation << (2 * n));
         if (n < 2)
-            cmos_disk(storage->rtc, n, &geometry);
+            cmos_disk(rtc, n, &geometry);
     }
-    rtc_set_cmos(storage->rtc, CMOS_TRANSLATION, translation);
-    storage->ide = ide_new(pci, &ide_wiring, config);
+    rtc_set_cmos(rtc, CMOS_TRANSLATION, translation);
+    rtc_set_cmos(rtc, CMOS_FLOPPY_TYPES, types);
+    uint8_t equipment = rtc_get_cmos(rtc, CMOS_EQUIPMENT) & 0x3e;
+    if (floppies)
+        equipment |= (uint8_t)(0x01 | (floppies - 1) << 6);
+    rtc_set_cmos(rtc, CMOS_EQUIPMENT, equipment);
+
+    g_strlcpy(storage->boot_order, storage->options->boot_order, sizeof(storage->boot_order));
+    order_by_index(storage, registry);
+    cmos_boot_order(rtc, storage->options->boot_once[0] ? storage->options->boot_once : storage->boot_order);
     return true;
-}
-
-static bool floppy_build(struct storage *storage, const struct drive_options *drives,
-                         const struct storage_wiring *wiring, GError **error)
-{
-    static const char *const label[DRIVES_FLOPPY] = {"floppy0", "floppy1"};
-    struct block *block[DRIVES_FLOPPY] = {NULL, NULL};
-    uint8_t types = 0;
-    unsigned count = 0;
-
-    for (unsigned n = 0; n < DRIVES_FLOPPY; n++) {
-        const struct drive_option *drive = &drives->floppy[n];
-        if (!drive->present)
-            continue;
-        block[n] = blockdev_open(&drive->image, label[n], error);
-        if (!block[n])
-            return false;
-        blockdev_set_removable(block[n], floppy_changed[n], storage, 2880 * KiB);
-        if (block[n]->has_medium && !fdc_fits(block[n]->size)) {
-            g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                        "disk image '%s' is larger than any floppy (%llu KiB, 2880 at most)", drive->image.path,
-                        (unsigned long long)(block[n]->size / KiB));
-            return false;
-        }
-        types |= (uint8_t)((unsigned)fdc_type_of(block[n]) << (n ? 0 : 4));
-        count++;
-    }
-    rtc_set_cmos(storage->rtc, CMOS_FLOPPY_TYPES, types);
-    uint8_t equipment = rtc_get_cmos(storage->rtc, CMOS_EQUIPMENT) & 0x3e;
-    if (count)
-        equipment |= (uint8_t)(0x01 | (count - 1) << 6);
-    rtc_set_cmos(storage->rtc, CMOS_EQUIPMENT, equipment);
-    storage->dma = dma8237_new();
-    const struct fdc_wiring fdc_wiring = {wiring->fdc_irq, wiring->bus_request, storage->dma};
-    storage->fdc = fdc_new(&fdc_wiring, block);
-    return true;
-}
-
-bool storage_build(struct storage *storage, const struct drive_options *drives, struct pci_bus *pci, struct rtc *rtc,
-                   const struct storage_wiring *wiring, GError **error)
-{
-    memset(storage, 0, sizeof(*storage));
-    storage->rtc = rtc;
-    g_strlcpy(storage->boot_order, drives->boot_order, sizeof(storage->boot_order));
-    if (!ide_build(storage, drives, pci, wiring, error) || !floppy_build(storage, drives, wiring, error))
-        return false;
-    cmos_boot_order(rtc, drives->boot_once[0] ? drives->boot_once : drives->boot_order);
-    return true;
-}
-
-void storage_bus_granted(struct storage *storage)
-{
-    ide_bus_granted(storage->ide);
-    fdc_bus_granted(storage->fdc);
 }
 
 void storage_end_boot_once(struct storage *storage)
@@ -220,10 +265,6 @@ void storage_close(struct storage *storage)
 
 void storage_free(struct storage *storage)
 {
-    if (storage->ide)
-        ide_free(storage->ide);
-    if (storage->fdc) {
-        fdc_free(storage->fdc);
-        dma8237_free(storage->dma);
-    }
+    if (storage->drives)
+        g_ptr_array_unref(storage->drives);
 }

@@ -1,32 +1,30 @@
-/* Drives, controllers and what CMOS RAM says of them, put together from the command line. */
+/* The media of drives, opened, and what CMOS RAM says of the drives they are in. */
 #pragma once
 
-#include "devices/fdc.h"
-#include "devices/ide.h"
-#include "devices/pci.h"
-#include "devices/rtc.h"
 #include "drives.h"
+#include "registry.h"
 
-struct storage_wiring {
-    struct irq ide_irq[2], fdc_irq;
-    struct irq bus_request; /* storage_bus_granted() is to be called between two guest instructions */
-};
+struct rtc;
 
 struct storage {
-    struct ide *ide;
-    struct dma8237 *dma;
-    struct fdc *fdc;
+    GPtrArray *drives; /* struct storage_drive */
+    const struct device_drive *ide[DRIVES_IDE], *floppy[DRIVES_FLOPPY];
     struct rtc *rtc;
     char boot_order[8];
+    const struct drive_options *options;
 };
 
-bool storage_build(struct storage *storage, const struct drive_options *drives, struct pci_bus *pci, struct rtc *rtc,
-                   const struct storage_wiring *wiring, GError **error);
-/* vCPU thread, machine lock held. */
-void storage_bus_granted(struct storage *storage);
+/* Opens all images. */
+bool storage_open(struct storage *storage, const struct drive_options *drives, GError **error);
+/* The drives of -hda, -fda, -drive if=ide and so on, as devices. */
+bool storage_add_devices(struct storage *storage, struct registry *registry, GError **error);
+/* By id; for registry_backends. */
+const struct device_drive *storage_find(void *storage, const char *id);
+/* All devices are there: tells CMOS RAM of their drives and the boot order. */
+bool storage_settle(struct storage *storage, const struct registry *registry, struct rtc *rtc, GError **error);
 /* What -boot once= said counts until the first reset after power-on. */
 void storage_end_boot_once(struct storage *storage);
 /* Carries out what the guest has asked for, and closes all images. The machine stands still; the lock is not
- * held. Also after a storage_build() that failed. */
+ * held. Also after a storage_open() that failed. */
 void storage_close(struct storage *storage);
-void storage_free(struct storage *storage); /* after storage_close() */
+void storage_free(struct storage *storage); /* no device uses them any more */

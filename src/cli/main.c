@@ -6,6 +6,7 @@
 #include "bench/bench.h"
 #include "log.h"
 #include "board/machine.h"
+#include "board/registry.h"
 #include "options.h"
 
 #define EXIT_USER_ERROR 1
@@ -23,6 +24,22 @@ static bool log_setup(const struct options *options)
         return false;
     }
     return true;
+}
+
+static int device_help(const char *about)
+{
+    GString *out = g_string_new(NULL);
+    bool ok = true;
+    if (about)
+        ok = device_class_print(about, out);
+    else
+        device_classes_print(out);
+    if (ok)
+        fputs(out->str, stdout);
+    else
+        log_user("-device: there is no '%s'; -device help lists what there is", about);
+    g_string_free(out, TRUE);
+    return ok ? 0 : EXIT_USER_ERROR;
 }
 
 int main(int argc, char **argv)
@@ -45,6 +62,8 @@ int main(int argc, char **argv)
         printf("ringer %s\n", RINGER_VERSION);
         return 0;
     }
+    if (options.action == OPTIONS_DEVICE_HELP)
+        return device_help(options.help_about);
     if (!log_setup(&options))
         return EXIT_USER_ERROR;
 

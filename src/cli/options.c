@@ -1,6 +1,8 @@
 /* The command line. Flags are rows of one table that also prints the help. See options.h. */
 #include "options.h"
 
+#include "keyvalue.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +23,7 @@ static GQuark options_error(void)
 struct parse {
     struct options *options;
     unsigned serial_count;
-    const char *device; /* that -device is about */
+    bool vga_given;
     bool no_display;
     enum accel_kind engine[ENGINES_MAX]; /* that the user wants, first choice first */
     unsigned engine_count;
@@ -215,7 +217,8 @@ static bool set_vga(struct parse *parse, const char *arg, GError **error)
 {
     if (strcmp(arg, "std") != 0 && strcmp(arg, "none") != 0)
         return FAIL("-vga: there is no '%s' card; choose std or none", arg);
-    parse->options->no_vga = strcmp(arg, "none") == 0;
+    parse->options->vga = strcmp(arg, "none") == 0 ? NULL : "VGA";
+    parse->vga_given = true;
     return true;
 }
 
@@ -433,36 +436,63 @@ static bool set_log_file(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
-static bool device_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
+static void list_append(GPtrArray **list, struct keyvalues *values)
 {
-    struct options *options = parse->options;
-    uint64_t number;
-    if (first) {
-        parse->device = key;
-        if (strcmp(key, "isa-debug-exit") == 0 && !value)
-            options->debug_exit = true;
-        else if (strcmp(key, "pc-testdev") == 0 && !value)
-            options->testdev = true;
-        else
-            return FAIL("-device: there is no '%s' yet; known are isa-debug-exit and pc-testdev", key);
-        return true;
-    }
-    if (strcmp(parse->device, "isa-debug-exit") != 0)
-        return FAIL("-device %s: there is nothing to set", parse->device);
-    if (strcmp(key, "iobase") == 0 && value && number_parse(value, 0xffff, &number)) {
-        options->debug_exit_base = (uint16_t)number;
-        return true;
-    }
-    if (strcmp(key, "iosize") == 0 && value && number_parse(value, 0x100, &number) && number) {
-        options->debug_exit_count = (uint16_t)number;
-        return true;
-    }
-    return FAIL("-device isa-debug-exit: '%s%s%s' is not understood", key, value ? "=" : "", value ? value : "");
+    if (!*list)
+        *list = g_ptr_array_new_with_free_func((GDestroyNotify)keyvalues_free);
+    g_ptr_array_add(*list, values);
 }
 
 static bool set_device(struct parse *parse, const char *arg, GError **error)
 {
-    return list_parse(arg, device_item, parse, error);
+    struct options *options = parse->options;
+    struct keyvalues *request = keyvalues_parse(arg, "-device", "driver", error);
+    if (!request)
+        return false;
+    const char *driver = keyvalues_get(request, "driver"), *help = keyvalues_get(request, "help");
+    if ((driver && (strcmp(driver, "help") == 0 || strcmp(driver, "?") == 0)) || help) {
+        options->action = OPTIONS_DEVICE_HELP;
+        options->help_about = help ? g_intern_string(driver) : NULL;
+    }
+    list_append(&options->devices, request);
+    return true;
+}
+
+/* -chardev BACKEND,id=ID,...: as far as -serial knows back ends. */
+static bool set_chardev(struct parse *parse, const char *arg, GError **error)
+{
+    struct keyvalues *given = keyvalues_parse(arg, "-chardev", "backend", error);
+    if (!given)
+        return false;
+    const char *backend = keyvalues_get(given, "backend"), *id = keyvalues_get(given, "id");
+    const char *path = keyvalues_get(given, "path"), *mux = keyvalues_get(given, "mux");
+    const char *unknown = keyvalues_unused(given);
+    bool ok = true, muxed = false;
+    char *spec = NULL;
+
+    if (!backend || !id)
+        ok = FAIL("-chardev: it takes a back end and an id, as in -chardev file,id=c0,path=log.txt");
+    else if (mux && !value_is_switch(mux, &muxed))
+        ok = FAIL("-chardev: mux is on or off, not '%s'", mux);
+    else if (unknown && strcmp(unknown, "signal") != 0)
+        ok = FAIL("-chardev %s: option '%s' is not known", backend, unknown);
+    else if (strcmp(backend, "file") == 0)
+        ok = path ? (spec = g_strdup_printf("file:%s", path), true) : FAIL("-chardev file: it needs path=");
+    else if (strcmp(backend, "stdio") == 0)
+        spec = g_strdup(muxed ? "mon:stdio" : "stdio");
+    else if (strcmp(backend, "null") == 0 || strcmp(backend, "pty") == 0)
+        spec = g_strdup(backend);
+    else
+        ok = FAIL("-chardev: there is no back end '%s' yet; known are file, null, pty, stdio", backend);
+    if (ok) {
+        struct keyvalues *chardev = keyvalues_new();
+        keyvalues_add(chardev, "id", id);
+        keyvalues_add(chardev, "spec", spec);
+        list_append(&parse->options->chardevs, chardev);
+    }
+    g_free(spec);
+    keyvalues_free(given);
+    return ok;
 }
 
 static bool set_bios(struct parse *parse, const char *arg, GError **error)
@@ -471,22 +501,31 @@ static bool set_bios(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
-static bool global_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
-{
-    uint64_t number;
-    if (strcmp(key, "isa-debugcon.iobase") != 0 || !value || !number_parse(value, 0xffff, &number))
-        return FAIL("-global: '%s' is not understood; known are isa-debugcon.iobase=PORT, VGA.romfile=FILE", key);
-    parse->options->debugcon_port = (uint16_t)number;
-    return true;
-}
-
 static bool set_global(struct parse *parse, const char *arg, GError **error)
 {
-    if (g_str_has_prefix(arg, "VGA.romfile=")) {
-        parse->options->vga_rom = strchr(arg, '=') + 1;
-        return true;
+    const char *equals = strchr(arg, '='), *dot = strrchr(arg, '.');
+    struct keyvalues *global;
+    if (strchr(arg, ',') && g_str_has_prefix(arg, "driver=")) {
+        global = keyvalues_parse(arg, "-global", NULL, error);
+    } else {
+        for (dot = equals; dot && dot > arg && *dot != '.'; dot--)
+            continue;
+        if (!equals || dot == arg || *dot != '.')
+            return FAIL("-global: '%s' is not understood; write DRIVER.PROPERTY=VALUE", arg);
+        char *driver = g_strndup(arg, (gsize)(dot - arg)), *property = g_strndup(dot + 1, (gsize)(equals - dot - 1));
+        global = keyvalues_new();
+        keyvalues_add(global, "driver", driver);
+        keyvalues_add(global, "property", property);
+        keyvalues_add(global, "value", equals + 1);
+        g_free(driver);
+        g_free(property);
     }
-    return list_parse(arg, global_item, parse, error);
+    if (!global)
+        return false;
+    list_append(&parse->options->globals, global);
+    if (!keyvalues_get(global, "driver") || !keyvalues_get(global, "property") || !keyvalues_get(global, "value"))
+        return FAIL("-global: '%s' is not understood; write DRIVER.PROPERTY=VALUE", arg);
+    return true;
 }
 
 static bool set_snapshot(struct parse *parse, const char *arg, GError **error)
@@ -498,6 +537,8 @@ static bool set_snapshot(struct parse *parse, const char *arg, GError **error)
 static bool set_nodefaults(struct parse *parse, const char *arg, GError **error)
 {
     parse->options->drives.no_defaults = true;
+    if (!parse->vga_given)
+        parse->options->vga = NULL;
     return true;
 }
 
@@ -565,8 +606,9 @@ static bool set_name(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
-static bool set_nothing(struct parse *parse, const char *arg, GError **error)
+static bool set_no_hpet(struct parse *parse, const char *arg, GError **error)
 {
+    parse->options->no_hpet = true;
     return true;
 }
 
@@ -617,15 +659,17 @@ static const struct flag flags[] = {
     {"net", "none", set_none_only, "no network card"},
     {"nic", "none", set_none_only, "no network card"},
     {"parallel", "DEV", set_parallel, "what LPT1 prints goes to file:PATH, stdio, null; none: no port (the default)"},
-    {"device", "NAME", set_device, "isa-debug-exit,iobase=0xf4,iosize=0x04"},
-    {"global", "NAME=VALUE", set_global, "isa-debugcon.iobase=PORT: -debugcon's port; VGA.romfile=FILE: video BIOS"},
+    {"device", "NAME,PROPERTY=VALUE", set_device,
+     "one more device; -device help lists them, -device NAME,help what they take"},
+    {"chardev", "BACKEND,id=ID", set_chardev, "back end for a device: file,path=, null, pty, stdio"},
+    {"global", "NAME.PROPERTY=VALUE", set_global, "for all devices of that name"},
     {"rtc", "base=WHEN", set_rtc, "utc, localtime, or a date as in 2006-06-17T16:01:21"},
     {"no-reboot", NULL, set_no_reboot, "end instead of rebooting"},
     {"no-shutdown", NULL, set_no_shutdown, "stop instead of ending when the guest powers off"},
     {"S", NULL, set_start_stopped, "do not start the processor"},
     {"name", "STRING", set_name, "a name for this machine"},
     {"nodefaults", NULL, set_nodefaults, "no empty CD and floppy drive"},
-    {"no-hpet", NULL, set_nothing, NULL},
+    {"no-hpet", NULL, set_no_hpet, NULL},
     {"sandbox", "on|off", set_sandbox, "the seccomp fence around this program (default: on where the host allows it)"},
     {"stats", "WHERE", set_stats,
      "where time goes: on (monitor: info stats, signal USR1), or file:PATH (JSON at the end)"},
@@ -689,12 +733,30 @@ static const struct flag *flag_find(const char *given)
 }
 
 /* What follows from flags together. */
+/* A device of the user's stands in for what the board would have had by default, as in QEMU. */
+static void defaults_settle(struct parse *parse)
+{
+    struct options *options = parse->options;
+    for (unsigned i = 0; options->devices && i < options->devices->len; i++) {
+        const char *driver = keyvalues_get(g_ptr_array_index(options->devices, i), "driver");
+        if (!driver)
+            continue;
+        if (strcmp(driver, "ide-cd") == 0 || strcmp(driver, "ide-hd") == 0)
+            options->drives.no_default_cd = true;
+        if (strcmp(driver, "floppy") == 0)
+            options->drives.no_default_floppy = true;
+        if (strcmp(driver, "VGA") == 0 && !parse->vga_given)
+            options->vga = NULL;
+    }
+}
+
 static bool options_settle(struct parse *parse, GError **error)
 {
     struct options *options = parse->options;
     if (options->action != OPTIONS_RUN)
         return true;
     engine_settle(parse);
+    defaults_settle(parse);
     if (!drives_settle(&options->drives, error))
         return false;
     if (!options->kernel && (options->initrd || options->append))
@@ -717,8 +779,7 @@ bool options_parse(int argc, char **argv, struct options *options, GError **erro
 {
     struct parse parse = {.options = options, .engine_why = "the default"};
 
-    *options = (struct options){
-        .ram_size = RAM_DEFAULT, .debugcon_port = 0xe9, .debug_exit_base = 0x501, .debug_exit_count = 2};
+    *options = (struct options){.ram_size = RAM_DEFAULT, .vga = "VGA"};
     for (int i = 1; i < argc; i++) {
         const char *given = argv[i];
         if (given[0] != '-') { /* as QEMU: the first disk */

@@ -9,20 +9,20 @@
 
 #define OPTIONS_SERIAL_MAX 4
 
-enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION };
+enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_DEVICE_HELP };
 
 /* The monitor's own fence (host/fence.h). */
 enum sandbox { SANDBOX_DEFAULT, SANDBOX_ON, SANDBOX_OFF }; /* default: on where the host allows it */
 
 struct options {
     enum options_action action;
+    const char *help_about; /* OPTIONS_DEVICE_HELP: a device, NULL: all */
     uint64_t ram_size;
     const char *kernel, *initrd, *append;
     const char *serial[OPTIONS_SERIAL_MAX]; /* COM1 to COM4; NULL = none */
     const char *bios;                       /* ROM image, NULL: our own */
     const char *parallel;                   /* LPT1's printer, or NULL: no port */
     const char *debugcon;                   /* back of a debug console port, or NULL */
-    uint16_t debugcon_port;
     const char *name, *cpu;
     const char *log_items, *log_file;
     enum accel_kind accel;
@@ -30,18 +30,19 @@ struct options {
     unsigned tb_size;    /* MiB of translated code, 0 = default */
     char accel_why[256]; /* why this engine, for the line that is always printed */
     struct drive_options drives;
-    bool no_vga;         /* no graphics card */
+    const char *vga; /* row of the graphics card, NULL: none */
+    bool no_hpet;
     bool curses;         /* the screen on the terminal */
-    const char *vga_rom; /* video BIOS in a file, NULL: our own */
     const char *monitor; /* stdio or unix:..., NULL: none */
     enum sandbox sandbox;
     bool stats;             /* take times from the start */
     const char *stats_file; /* and write them there at the end, or NULL */
     bool nographic, no_reboot, no_shutdown, start_stopped;
     bool rtc_base_set, rtc_localtime;
-    int64_t rtc_base; /* seconds since 1970, where a date was given */
-    bool debug_exit, testdev;
-    uint16_t debug_exit_base, debug_exit_count;
+    int64_t rtc_base;    /* seconds since 1970, where a date was given */
+    GPtrArray *devices;  /* -device: struct keyvalues as registry_add() takes them; NULL: none */
+    GPtrArray *globals;  /* -global: "driver", "property", "value" */
+    GPtrArray *chardevs; /* -chardev: "id", "spec" as chardev_open() takes it */
 };
 
 /* Fills *options from the command line; its strings point into argv. False with a sentence in *error. */

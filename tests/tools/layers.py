@@ -51,8 +51,9 @@ CONTRACTS = [
     ["insn.h", "cpu.h"],
     ["translator.h"],
     ["mem.h", "ioport.h", "irq.h", "vclock.h"],
+    ["keyvalue.h", "state.h"],
     ["device.h"],
-    ["backend.h", "block.h", "display.h"],
+    ["backend.h", "block.h", "display.h", "input.h"],
 ]
 RANK = {name: rank for rank, row in enumerate(CONTRACTS) for name in row}
 

@@ -46,21 +46,21 @@ static inline uint8_t inb(uint16_t port)
     return (uint8_t)ioport_read(port, 1);
 }
 
-static inline GByteArray *device_save(const struct device_ops *ops, void *dev)
+static inline GByteArray *device_saved(const struct device_class *class, void *dev)
 {
     GByteArray *bytes = g_byte_array_new();
-    ops->save(dev, bytes);
+    device_save(class, dev, bytes);
     return bytes;
 }
 
 /* Loads what was saved into another instance and checks that it saves the same. Frees bytes. */
-static inline void device_load_checked(const struct device_ops *ops, void *dev, GByteArray *bytes)
+static inline void device_load_checked(const struct device_class *class, void *dev, GByteArray *bytes)
 {
     /* Damaged blobs are refused, first of all: they must leave the device usable. */
-    g_assert_false(ops->load(dev, bytes->data, bytes->len - 1));
-    g_assert_false(ops->load(dev, bytes->data, 3));
-    g_assert_true(ops->load(dev, bytes->data, bytes->len));
-    GByteArray *again = device_save(ops, dev);
+    g_assert_false(device_load(class, dev, bytes->data, bytes->len - 1));
+    g_assert_false(device_load(class, dev, bytes->data, 3));
+    g_assert_true(device_load(class, dev, bytes->data, bytes->len));
+    GByteArray *again = device_saved(class, dev);
     g_assert_cmpmem(bytes->data, bytes->len, again->data, again->len);
     g_byte_array_unref(again);
     g_byte_array_unref(bytes);

@@ -1,7 +1,6 @@
 /* PIIX4 power management: PM1 block, timer, soft-off; and the two reset and A20 ports around it. */
 #include "devices/acpi_pm.h"
 #include "board.h"
-#include "devices/debugexit.h"
 #include "devices/port92.h"
 
 #define BASE 0xb000
@@ -183,8 +182,8 @@ static void test_reset_closes_the_block(void)
 {
     setup();
     outb(ACPI_SMI_CMD, ACPI_SMI_ENABLE);
-    pci_ops.reset(pci);
-    acpi_pm_ops.reset(pm);
+    pci_class.reset(pci);
+    acpi_pm_class.reset(pm);
     g_assert_cmphex(ioport_read(BASE, 2), ==, 0xffff);
     pci_config_write(pci, PM, 0x40, 4, BASE | 1);
     pci_config_write(pci, PM, 0x80, 1, 1);
@@ -197,13 +196,13 @@ static void test_save_load_before_overflow(void)
     outb(ACPI_SMI_CMD, ACPI_SMI_ENABLE);
     ioport_write(BASE + 2, 2, 0x101);
     vclock_fake_advance(2000 * MS);
-    GByteArray *bytes = device_save(&acpi_pm_ops, pm);
-    GByteArray *bus = device_save(&pci_ops, pci);
+    GByteArray *bytes = device_saved(&acpi_pm_class, pm);
+    GByteArray *bus = device_saved(&pci_class, pci);
     acpi_pm_free(pm);
     pci_free(pci);
     create();
-    device_load_checked(&pci_ops, pci, bus);
-    device_load_checked(&acpi_pm_ops, pm, bytes);
+    device_load_checked(&pci_class, pci, bus);
+    device_load_checked(&acpi_pm_class, pm, bytes);
     g_assert_false(sci.level);
     vclock_fake_advance(344 * MS);
     g_assert_true(sci.level);
@@ -227,29 +226,12 @@ static void test_port92_a20_and_reset(void)
     outb(0x92, 0x03);
     outb(0x92, 0x03);
     g_assert_cmpuint(resets, ==, 1);
-    GByteArray *bytes = device_save(&port92_ops, port92);
+    GByteArray *bytes = device_saved(&port92_class, port92);
     port92_free(port92);
     port92 = port92_new(&a20_irq, &reset);
-    device_load_checked(&port92_ops, port92, bytes);
+    device_load_checked(&port92_class, port92, bytes);
     g_assert_cmphex(inb(0x92), ==, 0x03);
     port92_free(port92);
-}
-
-static void note_status(void *opaque, int status)
-{
-    *(int *)opaque = status;
-}
-
-static void test_debug_exit_status(void)
-{
-    int status = -1;
-    setup();
-    struct debugexit *debugexit = debugexit_new(0xf4, 4, note_status, &status);
-    ioport_write(0xf4, 4, 0x10);
-    g_assert_cmpint(status, ==, 0x21);
-    ioport_write(0xf5, 1, 0);
-    g_assert_cmpint(status, ==, 1);
-    debugexit_free(debugexit);
 }
 
 int main(int argc, char **argv)
@@ -272,6 +254,5 @@ int main(int argc, char **argv)
     g_test_add_func("/acpi_pm/reset_closes_the_block", test_reset_closes_the_block);
     g_test_add_func("/acpi_pm/save_load_before_overflow", test_save_load_before_overflow);
     g_test_add_func("/port92/a20_and_reset", test_port92_a20_and_reset);
-    g_test_add_func("/debugexit/status", test_debug_exit_status);
     return g_test_run();
 }

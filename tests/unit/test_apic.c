@@ -70,7 +70,7 @@ static void send_self(uint8_t vector)
 static void test_reset_passes_the_8259(void)
 {
     setup();
-    lapic_ops.reset(lapic);
+    lapic_class.reset(lapic);
     g_assert_cmphex(lapic_get(0x30), ==, 0x00050014);
     g_assert_cmphex(lapic_get(0xf0), ==, 0xff);
     pic_vector = 0x31;
@@ -234,10 +234,10 @@ static void test_timer_deadline_saved(void)
     GByteArray *saved = g_byte_array_new();
     lapic_put(0x320, 0x40050);
     lapic_set_deadline(lapic, 77, vclock_now() + MS);
-    lapic_ops.save(lapic, saved);
-    lapic_ops.reset(lapic);
+    device_save(&lapic_class, lapic, saved);
+    lapic_class.reset(lapic);
     vclock_fake_advance(MS / 2);
-    g_assert_true(lapic_ops.load(lapic, saved->data, saved->len));
+    g_assert_true(device_load(&lapic_class, lapic, saved->data, saved->len));
     g_assert_cmpuint(lapic_deadline(lapic), ==, 77);
     vclock_fake_advance(MS / 2);
     g_assert_cmphex(lapic_ack(lapic), ==, 0x50);
@@ -333,14 +333,14 @@ static void test_save_and_load(void)
     send_self(0x61);
     ioapic_put(0x10 + 2 * 10, 0x8052);
     GByteArray *local = g_byte_array_new(), *io = g_byte_array_new();
-    lapic_ops.save(lapic, local);
-    ioapic_ops.save(ioapic, io);
+    device_save(&lapic_class, lapic, local);
+    device_save(&ioapic_class, ioapic, io);
     setup();
-    g_assert_true(lapic_ops.load(lapic, local->data, local->len));
-    g_assert_true(ioapic_ops.load(ioapic, io->data, io->len));
+    g_assert_true(device_load(&lapic_class, lapic, local->data, local->len));
+    g_assert_true(device_load(&ioapic_class, ioapic, io->data, io->len));
     g_assert_cmphex(lapic_ack(lapic), ==, 0x61);
     g_assert_cmphex(ioapic_get(0x10 + 2 * 10), ==, 0x8052);
-    g_assert_false(lapic_ops.load(lapic, local->data, local->len - 1));
+    g_assert_false(device_load(&lapic_class, lapic, local->data, local->len - 1));
     g_byte_array_unref(local);
     g_byte_array_unref(io);
 }

@@ -451,11 +451,11 @@ static void test_save_load_in_reply(void)
     packet_send(packet);
     for (unsigned i = 0; i < 100; i += 2)
         ioport_read(BASE, 2);
-    GByteArray *saved = device_save(&ide_ops, ide);
+    GByteArray *saved = device_saved(&ide_class, ide);
     ide_free(ide);
     pci_free(pci);
     create();
-    device_load_checked(&ide_ops, ide, saved);
+    device_load_checked(&ide_class, ide, saved);
     for (unsigned at = 33 * 2048 + 100; at < 35 * 2048; at += 2)
         g_assert_cmphex(ioport_read(BASE, 2), ==, disc.bytes[at] | disc.bytes[at + 1] << 8);
     assert_ok();

@@ -367,7 +367,7 @@ static void test_medium_is_changed(void)
     g_clear_error(&error);
     g_assert_false(blockdev_change("nodrive", two, NULL, &error));
     g_clear_error(&error);
-    blockdev_set_removable(block, count_change, NULL, 8192);
+    block->ops->set_removable(block, count_change, NULL, 8192);
     changes = 0;
     memset(want, 0x3c, sizeof(want));
     machine_lock();

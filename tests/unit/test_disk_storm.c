@@ -108,8 +108,8 @@ static void step(void)
 static void reset_works(void)
 {
     disk.error = disc.error = floppy.error = 0;
-    ide_ops.reset(ide);
-    fdc_ops.reset(fdc); /* a LOCKed configuration without polling would survive the software reset */
+    ide_class.reset(ide);
+    fdc_class.reset(fdc); /* a LOCKed configuration without polling would survive the software reset */
     settle(100);
     outb(0x3f6, 0);
     outb(0x1f6, 0xe0);
@@ -169,11 +169,11 @@ static void test_storm(void)
         for (unsigned i = 0; i < 2000; i++)
             step();
         /* A save in the middle of it all loads, and the machine goes on. */
-        GByteArray *ide_bytes = device_save(&ide_ops, ide), *fdc_bytes = device_save(&fdc_ops, fdc);
+        GByteArray *ide_bytes = device_saved(&ide_class, ide), *fdc_bytes = device_saved(&fdc_class, fdc);
         settle(50);
         if (disc.block.has_medium && floppy.block.has_medium) {
-            g_assert_true(ide_ops.load(ide, ide_bytes->data, ide_bytes->len));
-            g_assert_true(fdc_ops.load(fdc, fdc_bytes->data, fdc_bytes->len));
+            g_assert_true(device_load(&ide_class, ide, ide_bytes->data, ide_bytes->len));
+            g_assert_true(device_load(&fdc_class, fdc, fdc_bytes->data, fdc_bytes->len));
         }
         g_byte_array_unref(ide_bytes);
         g_byte_array_unref(fdc_bytes);

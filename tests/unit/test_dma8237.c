@@ -240,10 +240,10 @@ static void test_save_load(void)
     setup();
     program(4, 0x21000, 7);
     move(2, bytes, 3, true, &tc);
-    GByteArray *saved = device_save(&dma8237_ops, dma);
+    GByteArray *saved = device_saved(&dma8237_class, dma);
     dma8237_free(dma);
     dma = dma8237_new();
-    device_load_checked(&dma8237_ops, dma, saved);
+    device_load_checked(&dma8237_class, dma, saved);
     g_assert_cmpuint(move(2, bytes + 3, 5, true, &tc), ==, 5);
     g_assert_true(tc);
     mem_read(0x21000, got, 8);

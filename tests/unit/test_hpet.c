@@ -122,7 +122,7 @@ static void test_reset(void)
     put(0x100, 20 << 9 | 0x04);
     put(0x108, 100);
     put(0x10, 3);
-    hpet_ops.reset(hpet);
+    hpet_class.reset(hpet);
     g_assert_false(replaces.level);
     vclock_fake_advance(MS);
     g_assert_cmpuint(pin[20].rises, ==, 0);
@@ -137,9 +137,9 @@ static void test_save_and_load(void)
     put(0x10, 1);
     vclock_fake_advance(2 * US);
     GByteArray *state = g_byte_array_new();
-    hpet_ops.save(hpet, state);
-    hpet_ops.reset(hpet);
-    g_assert_true(hpet_ops.load(hpet, state->data, state->len));
+    device_save(&hpet_class, hpet, state);
+    hpet_class.reset(hpet);
+    g_assert_true(device_load(&hpet_class, hpet, state->data, state->len));
     vclock_fake_advance(4 * US);
     g_assert_cmpuint(pin[20].rises, ==, 1);
     g_byte_array_unref(state);

@@ -789,10 +789,10 @@ static void test_save_load_in_read(void)
     address_lba(30, 3);
     command(0x20);
     read_data(bytes, 100);
-    GByteArray *saved = device_save(&ide_ops, ide);
+    GByteArray *saved = device_saved(&ide_class, ide);
     destroy();
     create(IDE_NONE);
-    device_load_checked(&ide_ops, ide, saved);
+    device_load_checked(&ide_class, ide, saved);
     read_data(bytes + 100, 412);
     g_assert_cmpmem(bytes, 512, disk.bytes + 30 * 512, 512);
     read_data(bytes, 512);
@@ -807,11 +807,11 @@ static void test_save_load_with_request_under_way(void)
     setup();
     address_lba(33, 1);
     outb(BASE + 7, 0x20);
-    GByteArray *saved = device_save(&ide_ops, ide);
+    GByteArray *saved = device_saved(&ide_class, ide);
     destroy();
     ram_block_complete(&disk); /* the old machine's */
     create(IDE_NONE);
-    device_load_checked(&ide_ops, ide, saved);
+    device_load_checked(&ide_class, ide, saved);
     settle();
     g_assert_cmphex(status(), ==, 0x58);
     read_data(bytes, 512);

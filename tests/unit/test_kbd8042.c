@@ -344,10 +344,10 @@ static void test_save_load_in_mid_sequence(void)
     command_with(0x60, 0x47);
     outb(0x60, 0xed); /* waits for its parameter */
     mouse_send(0xf2); /* its answer is not read yet */
-    GByteArray *bytes = device_save(&kbd8042_ops, kbd);
+    GByteArray *bytes = device_saved(&kbd8042_class, kbd);
     kbd8042_free(kbd);
     create();
-    device_load_checked(&kbd8042_ops, kbd, bytes);
+    device_load_checked(&kbd8042_class, kbd, bytes);
     g_assert_true(irq1.level);
     g_assert_cmpstr(drain(), ==, "fa fa 00 ");
     outb(0x60, 0x04);

@@ -77,9 +77,9 @@ static void test_save_and_load(void)
     setup();
     outb(0x378, 0x77);
     outb(0x37a, 0x1c);
-    GByteArray *bytes = device_save(&lpt_ops, lpt);
+    GByteArray *bytes = device_saved(&lpt_class, lpt);
     setup();
-    device_load_checked(&lpt_ops, lpt, bytes);
+    device_load_checked(&lpt_class, lpt, bytes);
     g_assert_cmphex(inb(0x378), ==, 0x77);
     g_assert_cmphex(inb(0x37a), ==, 0xfc);
 }

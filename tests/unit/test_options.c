@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/options.h"
+#include "keyvalue.h"
 
 static bool parse(const char *line, struct options *options, GError **error)
 {
@@ -43,7 +44,7 @@ static void test_defaults(void)
     g_assert_cmpstr(options.kernel, ==, "k");
     g_assert_null(options.serial[0]);
     g_assert_false(options.no_reboot);
-    g_assert_cmpuint(options.debug_exit_base, ==, 0x501);
+    g_assert_cmpstr(options.vga, ==, "VGA");
 }
 
 static void test_memory_forms(void)
@@ -92,22 +93,23 @@ static void test_missing_devices_are_refused(void)
     bad("-display sdl,gl=on", "no sdl window yet");
     bad("-display none2", "not known");
     bad("-monitor pty", "none of stdio, unix:PATH");
-    bad("-device e1000", "there is no 'e1000' yet");
     good("-kernel k -net none -nic none -vga none -monitor none -display none -nodefaults");
 }
 
 static void test_display_and_monitor(void)
 {
-    g_assert_false(good("").no_vga);
-    g_assert_true(good("-vga none").no_vga);
-    g_assert_false(good("-vga std").no_vga);
+    g_assert_cmpstr(good("").vga, ==, "VGA");
+    g_assert_null(good("-vga none").vga);
+    g_assert_cmpstr(good("-vga std").vga, ==, "VGA");
+    g_assert_null(good("-nodefaults").vga);
+    g_assert_cmpstr(good("-vga std -nodefaults").vga, ==, "VGA");
+    g_assert_null(good("-device VGA").vga);
     g_assert_true(good("-display curses").curses);
     g_assert_true(good("-curses").curses);
     g_assert_false(good("-display none").curses);
     g_assert_cmpstr(good("-monitor stdio").monitor, ==, "stdio");
     g_assert_cmpstr(good("-monitor unix:m,server=on,wait=off").monitor, ==, "unix:m,server=on,wait=off");
     g_assert_null(good("-monitor none").monitor);
-    g_assert_cmpstr(good("-global VGA.romfile=x.rom").vga_rom, ==, "x.rom");
     bad("-display curses -serial stdio", "stdio is given twice");
     bad("-monitor stdio -serial mon:stdio", "stdio is given twice");
 }
@@ -169,15 +171,48 @@ static void test_serial(void)
     bad("-kernel k -nographic -debugcon stdio", "given twice");
 }
 
-static void test_debug_exit(void)
+static const char *item(GPtrArray *list, unsigned i, const char *key)
 {
-    struct options options = good("-kernel k -device isa-debug-exit,iobase=0xf4,iosize=0x04");
-    g_assert_true(options.debug_exit);
-    g_assert_cmphex(options.debug_exit_base, ==, 0xf4);
-    g_assert_cmpuint(options.debug_exit_count, ==, 4);
-    bad("-kernel k -device isa-debug-exit,iobase=x", "'iobase=x'");
-    bad("-kernel k -device isa-debug-exit,iosize=0", "'iosize=0'");
-    bad("-kernel k -device isa-debug-exit,foo=1", "'foo=1'");
+    g_assert_nonnull(list);
+    g_assert_cmpuint(i, <, list->len);
+    return keyvalues_get(g_ptr_array_index(list, i), key);
+}
+
+static void test_devices(void)
+{
+    struct options options =
+        good("-kernel k -device isa-debug-exit,iobase=0xf4,iosize=0x04 -device '{\"driver\":\"x\"}'");
+    g_assert_cmpstr(item(options.devices, 0, "driver"), ==, "isa-debug-exit");
+    g_assert_cmpstr(item(options.devices, 0, "iobase"), ==, "0xf4");
+    g_assert_cmpstr(item(options.devices, 1, "driver"), ==, "x");
+    bad("-device '{\"driver\":'", "this JSON is not understood");
+    g_assert_cmpint(good("-device help").action, ==, OPTIONS_DEVICE_HELP);
+    g_assert_null(good("-device help").help_about);
+    g_assert_cmpstr(good("-device VGA,help").help_about, ==, "VGA");
+}
+
+static void test_globals(void)
+{
+    struct options options = good("-global VGA.romfile=a.b=c -global driver=isa-debugcon,property=iobase,value=1");
+    g_assert_cmpstr(item(options.globals, 0, "driver"), ==, "VGA");
+    g_assert_cmpstr(item(options.globals, 0, "property"), ==, "romfile");
+    g_assert_cmpstr(item(options.globals, 0, "value"), ==, "a.b=c");
+    g_assert_cmpstr(item(options.globals, 1, "value"), ==, "1");
+    bad("-global VGA", "DRIVER.PROPERTY=VALUE");
+    bad("-global VGA=1", "DRIVER.PROPERTY=VALUE");
+    bad("-global driver=VGA,value=1", "DRIVER.PROPERTY=VALUE");
+}
+
+static void test_chardevs(void)
+{
+    struct options options = good("-chardev file,id=a,path=x,,y -chardev stdio,id=b,mux=on -chardev null,id=c");
+    g_assert_cmpstr(item(options.chardevs, 0, "spec"), ==, "file:x,y");
+    g_assert_cmpstr(item(options.chardevs, 1, "spec"), ==, "mon:stdio");
+    g_assert_cmpstr(item(options.chardevs, 2, "id"), ==, "c");
+    bad("-chardev null", "an id");
+    bad("-chardev file,id=a", "path=");
+    bad("-chardev pigeon,id=a", "pigeon");
+    bad("-chardev null,id=a,colour=red", "'colour'");
 }
 
 static void test_clock(void)
@@ -225,7 +260,9 @@ int main(int argc, char **argv)
     g_test_add_func("/options/machines", test_machines);
     g_test_add_func("/options/one_processor", test_one_processor);
     g_test_add_func("/options/serial", test_serial);
-    g_test_add_func("/options/debug_exit", test_debug_exit);
+    g_test_add_func("/options/devices", test_devices);
+    g_test_add_func("/options/globals", test_globals);
+    g_test_add_func("/options/chardevs", test_chardevs);
     g_test_add_func("/options/clock", test_clock);
     g_test_add_func("/options/switches", test_switches);
     g_test_add_func("/options/help_and_version_win", test_help_and_version_win);

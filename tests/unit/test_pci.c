@@ -275,7 +275,7 @@ static void test_reset_unmaps(void)
     config_set(CARD, PCI_BAR0, 0xc001);
     config_set(CARD, PCI_COMMAND, PCI_COMMAND_IO);
     pci_set_intx(&card, true);
-    pci_ops.reset(pci);
+    pci_class.reset(pci);
     g_assert_cmphex(ioport_read(0xc000, 2), ==, 0xffff);
     g_assert_cmphex(config(CARD, PCI_BAR0), ==, 1);
     g_assert_cmphex(config(ISA, 0x60), ==, 0x80808080u);
@@ -289,11 +289,11 @@ static void test_save_load_mapped_and_interrupting(void)
     route(2, 11);
     pci_set_intx(&card, true);
     outl(0xcf8, 0x80000000u | CARD << 8 | PCI_BAR0);
-    GByteArray *bytes = device_save(&pci_ops, pci);
+    GByteArray *bytes = device_saved(&pci_class, pci);
     pci_free(pci);
     create();
     g_assert_false(irq[11].level);
-    device_load_checked(&pci_ops, pci, bytes);
+    device_load_checked(&pci_class, pci, bytes);
     g_assert_true(irq[11].level);
     g_assert_cmphex(ioport_read(0xcfc, 4), ==, 0xc001);
     g_assert_cmphex(ioport_read(0xc000, 2), ==, 0x1234);

@@ -291,12 +291,12 @@ static void test_save_load_in_service(void)
     line(1, true);
     outb(0xa0, 0x11); /* and the slave in the middle of its initialisation */
     outb(0xa1, 0x70);
-    GByteArray *bytes = device_save(&pic_ops, pic);
+    GByteArray *bytes = device_saved(&pic_class, pic);
     pic_free(pic);
     memset(&intr, 0, sizeof(intr));
     struct irq out = wire_irq(&intr);
     pic = pic_new(&out);
-    device_load_checked(&pic_ops, pic, bytes);
+    device_load_checked(&pic_class, pic, bytes);
     g_assert_true(intr.level);
     g_assert_cmphex(pic_ack(pic), ==, 0x21);
     outb(0xa1, 0x02);

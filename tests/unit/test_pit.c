@@ -352,10 +352,10 @@ static void test_save_load_in_mid_count(void)
     run_to(301);
     outb(0x40, 0x11); /* half a count written */
     outb(0x43, 0x00);
-    GByteArray *bytes = device_save(&pit_ops, pit);
+    GByteArray *bytes = device_saved(&pit_class, pit);
     pit_free(pit);
     create();
-    device_load_checked(&pit_ops, pit, bytes);
+    device_load_checked(&pit_class, pit, bytes);
     g_assert_cmpuint(inb(0x40), ==, 700 & 0xff);
     g_assert_cmpuint(inb(0x40), ==, 700 >> 8);
     run_to(1001);

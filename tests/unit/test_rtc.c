@@ -305,7 +305,7 @@ static void test_reset_keeps_time_and_ram(void)
     set(0x40, 0x5a);
     set(0x0b, 0x72);
     vclock_fake_advance(NS_PER_SECOND);
-    rtc_ops.reset(rtc);
+    rtc_class.reset(rtc);
     g_assert_false(irq8.level);
     g_assert_cmphex(get(0x0b), ==, 0x02);
     g_assert_cmphex(get(0x40), ==, 0x5a);
@@ -321,10 +321,10 @@ static void test_save_load_with_alarm_pending(void)
     set(0x0b, 0x22);
     vclock_fake_advance(2 * NS_PER_SECOND);
     outb(0x70, 0x04); /* in the middle of a read */
-    GByteArray *bytes = device_save(&rtc_ops, rtc);
+    GByteArray *bytes = device_saved(&rtc_class, rtc);
     rtc_free(rtc);
     create();
-    device_load_checked(&rtc_ops, rtc, bytes);
+    device_load_checked(&rtc_class, rtc, bytes);
     g_assert_cmphex(inb(0x71), ==, 0x12);
     g_assert_false(irq8.level);
     vclock_fake_advance(2 * NS_PER_SECOND);

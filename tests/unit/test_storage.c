@@ -4,10 +4,13 @@
 #include <unistd.h>
 
 #include "board.h"
+#include "board/registry.h"
 #include "board/storage.h"
+#include "devices/rtc.h"
+#include "mem.h"
 
 static char *folder;
-static struct pci_bus *pci;
+static struct registry *registry;
 static struct rtc *rtc;
 static struct storage storage;
 
@@ -19,29 +22,43 @@ static char *file_make(const char *name, uint64_t size, const void *head, size_t
     return path;
 }
 
-static void build(struct drive_options *drives)
+static const struct device_drive *find_drive(void *opaque, const char *id)
 {
-    GError *error = NULL;
-    struct pci_wiring pci_wiring = {0};
-    struct storage_wiring wiring = {0};
-    const struct irq none = {0};
+    return storage_find(&storage, id);
+}
+
+static bool try_build(struct drive_options *drives, GError **error)
+{
+    static const char *const rows[] = {"i440FX-pcihost", "mc146818rtc", "piix3-ide", "i8257", "isa-fdc"};
+    const struct registry_backends backends = {.drive = find_drive};
 
     ioport_clear();
     vclock_fake_start();
-    g_assert_true(drives_settle(drives, &error));
-    pci = pci_new(&pci_wiring);
-    rtc = rtc_new(&none);
+    g_assert_true(drives_settle(drives, NULL));
+    memset(&storage, 0, sizeof(storage));
+    g_assert_true(mem_init(4 * MiB, NULL));
+    registry = registry_new(&backends);
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
+        g_assert_true(registry_add_row(registry, rows[i], NULL));
+    rtc = board_service(registry_board(registry), "rtc");
     rtc_set_cmos(rtc, 0x14, 0x06);
-    g_assert_true(storage_build(&storage, drives, pci, rtc, &wiring, &error));
+    return storage_open(&storage, drives, error) && storage_add_devices(&storage, registry, error) &&
+           storage_settle(&storage, registry, rtc, error);
+}
+
+static void build(struct drive_options *drives)
+{
+    GError *error = NULL;
+    try_build(drives, &error);
     g_assert_no_error(error);
 }
 
 static void destroy(void)
 {
     storage_close(&storage);
+    registry_free(registry);
     storage_free(&storage);
-    rtc_free(rtc);
-    pci_free(pci);
+    mem_destroy();
 }
 
 static uint16_t cmos16(uint8_t index)
@@ -159,16 +176,9 @@ static void test_too_large_for_a_floppy(void)
 {
     char *a = file_make("big", 3 << 20, NULL, 0);
     struct drive_options drives = {0};
-    struct pci_wiring pci_wiring = {0};
-    struct storage_wiring wiring = {0};
-    const struct irq none = {0};
     GError *error = NULL;
     drives_set_file(&drives, "fda", a, NULL);
-    ioport_clear();
-    g_assert_true(drives_settle(&drives, NULL));
-    pci = pci_new(&pci_wiring);
-    rtc = rtc_new(&none);
-    g_assert_false(storage_build(&storage, &drives, pci, rtc, &wiring, &error));
+    g_assert_false(try_build(&drives, &error));
     g_assert_nonnull(strstr(error->message, "larger than any floppy"));
     g_error_free(error);
     destroy();

@@ -296,7 +296,7 @@ static void test_scratch_survives_reset(void)
 {
     setup();
     outb(BASE + SCR, 0xa5);
-    uart_ops.reset(uart);
+    uart_class.reset(uart);
     g_assert_cmphex(inb(BASE + SCR), ==, 0xa5);
     g_assert_cmphex(inb(BASE + IER), ==, 0);
     g_assert_cmphex(inb(BASE + LSR), ==, 0x60);
@@ -321,10 +321,10 @@ static void test_save_load_with_full_fifos(void)
     back.takes = 0;
     outb(BASE + DATA, 'o');
     receive("in");
-    GByteArray *bytes = device_save(&uart_ops, uart);
+    GByteArray *bytes = device_saved(&uart_class, uart);
     uart_free(uart);
     create();
-    device_load_checked(&uart_ops, uart, bytes);
+    device_load_checked(&uart_class, uart, bytes);
     vclock_fake_advance(1 * MS);
     g_assert_true(irq4.level); /* the timeout runs again */
     g_assert_cmpuint(inb(BASE + DATA), ==, 'i');

@@ -21,7 +21,7 @@ static void setup(void)
     g_assert_true(mem_init(4 * MiB, &error));
     static const uint8_t rom[1024] = {0x55, 0xaa, 2};
     pci = pci_new(&(struct pci_wiring){0});
-    vga = vga_new(pci, rom, sizeof(rom), &error);
+    vga = vga_new(pci, VGA_DEVFN, rom, sizeof(rom), &error);
     g_assert_no_error(error);
     outb(0x3c2, 0x67); /* colour ports, memory on */
 }
@@ -489,7 +489,7 @@ static void test_reset(void)
     setup();
     mode(640, 480, 32, 0);
     set(0x3c4, 2, 0x0f);
-    vga_ops.reset(vga);
+    vga_class.reset(vga);
     g_assert_cmpuint(dispi_get(4), ==, 0);
     g_assert_cmphex(get(0x3c4, 2), ==, 0);
     g_assert_cmphex(inb(0x3cc), ==, 0);
@@ -508,11 +508,11 @@ static void test_save_and_load(void)
     mem_write(0xa1234, &byte, 1);
     outb(0x3c8, 9);
     outb(0x3c9, 1); /* in the middle of a colour */
-    GByteArray *saved = device_save(&vga_ops, vga);
+    GByteArray *saved = device_saved(&vga_class, vga);
     byte = 0;
     mem_write(0xa1234, &byte, 1);
     set(0x3d4, 0x0f, 0x99);
-    device_load_checked(&vga_ops, vga, saved);
+    device_load_checked(&vga_class, vga, saved);
     mem_read(0xa1234, &byte, 1);
     g_assert_cmphex(byte, ==, 0x42);
     g_assert_cmphex(get(0x3d4, 0x0f), ==, 0x00);
@@ -572,9 +572,9 @@ static void test_register_storm(void)
     }
     display_pixels_clear(&picture);
     display_text_clear(&screen);
-    GByteArray *saved = device_save(&vga_ops, vga);
-    device_load_checked(&vga_ops, vga, saved);
-    vga_ops.reset(vga);
+    GByteArray *saved = device_saved(&vga_class, vga);
+    device_load_checked(&vga_class, vga, saved);
+    vga_class.reset(vga);
     g_assert_cmphex(dispi_get(0), ==, 0xb0c5);
 }
 

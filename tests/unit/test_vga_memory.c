@@ -43,7 +43,7 @@ static void setup(void)
     ioport_clear();
     vclock_fake_start();
     g_assert_true(mem_init(4 * MiB, &error));
-    vga = vga_new(NULL, NULL, 0, &error);
+    vga = vga_new(NULL, 0, NULL, 0, &error);
     g_assert_no_error(error);
     outb(0x3c2, 0x67);
     memset(&model, 0, sizeof(model));

@@ -174,7 +174,15 @@ static void blockdev_flush(struct block *block, block_done_fn *done, void *opaqu
     submit(block, (struct request){REQUEST_FLUSH, 0, NULL, 0, done, opaque});
 }
 
-static const struct block_ops blockdev_ops = {blockdev_read, blockdev_write, blockdev_flush};
+static void blockdev_set_removable(struct block *block, void (*changed)(void *opaque), void *opaque, uint64_t max_size)
+{
+    struct blockdev *dev = (struct blockdev *)block;
+    dev->changed = changed;
+    dev->changed_opaque = opaque;
+    dev->max_size = max_size;
+}
+
+static const struct block_ops blockdev_ops = {blockdev_read, blockdev_write, blockdev_flush, blockdev_set_removable};
 
 struct block *blockdev_open(const struct image_options *options, const char *label, GError **error)
 {
@@ -209,14 +217,6 @@ struct block *blockdev_open(const struct image_options *options, const char *lab
         all = g_ptr_array_new();
     g_ptr_array_add(all, dev);
     return &dev->block;
-}
-
-void blockdev_set_removable(struct block *block, void (*changed)(void *opaque), void *opaque, uint64_t max_size)
-{
-    struct blockdev *dev = (struct blockdev *)block;
-    dev->changed = changed;
-    dev->changed_opaque = opaque;
-    dev->max_size = max_size;
 }
 
 static struct blockdev *blockdev_find(const char *label)

@@ -10,9 +10,6 @@
 struct block *blockdev_open(const struct image_options *options, const char *label, GError **error);
 /* Reads now, on this thread; before the machine runs. False when it cannot be read. */
 bool blockdev_peek(struct block *block, uint64_t offset, void *buffer, uint32_t len);
-/* Makes the drive one whose medium can be changed: changed is called when it has been, with the machine lock held.
- * A medium of more than max_size bytes does not fit. */
-void blockdev_set_removable(struct block *block, void (*changed)(void *opaque), void *opaque, uint64_t max_size);
 /* Takes the medium out of the drive of this label and puts another in (path NULL: none; format NULL: by its first
  * bytes). Waits for what the guest has asked of the old one. When the new one cannot be opened the drive is left
  * empty. Main thread, without the machine lock, while the machine runs. */

@@ -336,6 +336,16 @@ struct chardev *chardev_open(const char *spec, const char *label, GError **error
     return &dev->base;
 }
 
+struct chardev *chardev_find(const char *label)
+{
+    for (unsigned i = 0; all && i < all->len; i++) {
+        struct host_chardev *dev = g_ptr_array_index(all, i);
+        if (strcmp(dev->label, label) == 0)
+            return &dev->base;
+    }
+    return NULL;
+}
+
 void chardev_set_quit(void (*quit)(void *opaque), void *opaque)
 {
     quit_fn = quit;

@@ -9,6 +9,9 @@
  * loop, so the default GLib main context must run. */
 struct chardev *chardev_open(const char *spec, const char *label, GError **error);
 
+/* The one that was opened under this label, or NULL. */
+struct chardev *chardev_find(const char *label);
+
 /* Called on the main thread when the user types Ctrl-A x. */
 void chardev_set_quit(void (*quit)(void *opaque), void *opaque);
 

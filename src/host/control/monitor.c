@@ -182,11 +182,16 @@ static void info_stats(struct monitor *monitor, GString *out)
     monitor->hooks.stats(monitor->hooks.opaque, false, out);
 }
 
+static void info_qtree(struct monitor *monitor, GString *out)
+{
+    monitor->hooks.tree(monitor->hooks.opaque, out);
+}
+
 static const struct {
     const char *name;
     void (*run)(struct monitor *monitor, GString *out);
-} infos[] = {{"version", info_version}, {"status", info_status}, {"registers", info_registers},
-             {"screen", info_screen},   {"block", info_block},   {"stats", info_stats}};
+} infos[] = {{"version", info_version}, {"status", info_status}, {"registers", info_registers}, {"screen", info_screen},
+             {"block", info_block},     {"stats", info_stats},   {"qtree", info_qtree}};
 
 static void command_info(struct monitor *monitor, char **arg, GString *out)
 {
@@ -270,7 +275,7 @@ static const struct {
     {"stop", "stop the processor and the clock", command_stop},
     {"cont", "go on", command_cont},
     {"c", NULL, command_cont},
-    {"info", "WHAT: version, status, registers, screen, block, stats [json], or a device", command_info},
+    {"info", "WHAT: version, status, registers, screen, block, qtree, stats [json], or a device", command_info},
     {"stats", "on or off: take times, see info stats", command_stats},
     {"change", "DRIVE FILE [raw|qcow2]: put another medium in", command_change},
     {"eject", "DRIVE: take its medium out", command_eject},

@@ -15,6 +15,7 @@ struct monitor_hooks {
     void (*registers)(void *opaque, GString *out);
     /* A device's own report; false: there is none of that name. NULL name: the list of names. */
     bool (*device)(void *opaque, const char *name, GString *out);
+    void (*tree)(void *opaque, GString *out); /* all devices on their buses */
     void (*stats)(void *opaque, bool json, GString *out);
     const struct display *display; /* NULL: no graphics card */
     void *opaque;

@@ -1,0 +1,163 @@
+/* What the user sees of the machine and does to it: monitor, text screen, keys, statistics. */
+#include "machine_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "host/char/chardev.h"
+#include "host/control/monitor.h"
+#include "host/display/display_curses.h"
+#include "host/display/keys.h"
+#include "display.h"
+#include "log.h"
+#include "vclock.h"
+
+static void monitor_quit(void *opaque)
+{
+    machine_quit(opaque, 0);
+}
+
+static void monitor_reset(void *opaque)
+{
+    struct machine *machine = opaque;
+    vcpu_request_reset(machine->vcpu);
+}
+
+static void monitor_stop(void *opaque)
+{
+    struct machine *machine = opaque;
+    vcpu_pause(machine->vcpu);
+    vclock_stop();
+    machine->running = false;
+}
+
+static void monitor_cont(void *opaque)
+{
+    struct machine *machine = opaque;
+    vclock_start();
+    vcpu_resume(machine->vcpu);
+    machine->running = true;
+}
+
+static bool monitor_is_running(void *opaque)
+{
+    struct machine *machine = opaque;
+    return machine->running;
+}
+
+/* Registers are in memory only while the CPU stands still. */
+static void monitor_registers(void *opaque, GString *out)
+{
+    static const char *const gpr[8] = {"EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"};
+    static const char *const seg[SEG_COUNT] = {"ES", "CS", "SS", "DS", "FS", "GS"};
+    struct machine *machine = opaque;
+    const struct cpu *cpu = vcpu_cpu(machine->vcpu);
+
+    vcpu_pause(machine->vcpu);
+    g_usleep(20000);
+    for (unsigned i = 0; i < 8; i++)
+        g_string_append_printf(out, "%s=%08x%c", gpr[i], cpu->gpr[i], i % 4 == 3 ? '\n' : ' ');
+    g_string_append_printf(out, "EIP=%08x EFL=%08x CPL=%u HLT=%d A20=%d\n", cpu->eip, cpu->eflags, cpu->cpl,
+                           cpu->halted, !cpu->a20_masked);
+    for (unsigned i = 0; i < 6; i++)
+        g_string_append_printf(out, "%s =%04x %08x %08x\n", seg[i], cpu->seg[i].sel, cpu->seg[i].base,
+                               cpu->seg[i].limit);
+    g_string_append_printf(out, "GDT=     %08x %08x\nIDT=     %08x %08x\n", cpu->gdtr.base, cpu->gdtr.limit,
+                           cpu->idtr.base, cpu->idtr.limit);
+    g_string_append_printf(out, "CR0=%08x CR2=%08x CR3=%08x CR4=%08x\n", cpu->cr0, cpu->cr2, cpu->cr3, cpu->cr4);
+    if (machine->running)
+        vcpu_resume(machine->vcpu);
+}
+
+/* info NAME: a device by its class or its id. */
+static bool monitor_device(void *opaque, const char *name, GString *out)
+{
+    struct machine *machine = opaque;
+    const struct instance *instance;
+    bool found = false;
+    for (unsigned i = 0; (instance = registry_instance(machine->registry, i)); i++) {
+        if (!instance->class->dump)
+            continue;
+        const char *word = instance->class->info ? instance->class->info : instance->class->name;
+        if (!name) {
+            g_string_append_printf(out, " %s", word);
+        } else if (strcmp(name, word) == 0 || strcmp(name, instance->class->name) == 0 ||
+                   strcmp(name, instance->id) == 0) {
+            machine_lock();
+            instance->class->dump(instance->dev, out);
+            machine_unlock();
+            found = true;
+        }
+    }
+    return found;
+}
+
+static void monitor_tree(void *opaque, GString *out)
+{
+    struct machine *machine = opaque;
+    registry_print_tree(machine->registry, out);
+}
+
+static void monitor_stats(void *opaque, bool json, GString *out)
+{
+    console_stats(opaque, json, out);
+}
+
+void console_stats(struct machine *machine, bool json, GString *out)
+{
+    vcpu_print_stats(machine->vcpu, json, out);
+}
+
+bool console_build(struct machine *machine, GError **error)
+{
+    struct board *board = registry_board(machine->registry);
+    const struct input_sink *input = board_service(board, "input");
+    const struct options *options = &machine->options;
+    const struct monitor_hooks hooks = {monitor_quit,
+                                        monitor_reset,
+                                        monitor_stop,
+                                        monitor_cont,
+                                        monitor_is_running,
+                                        monitor_registers,
+                                        monitor_device,
+                                        monitor_tree,
+                                        monitor_stats,
+                                        board_service(board, "display"),
+                                        machine};
+
+    if (input)
+        keys_set_sink(input->key, input->opaque);
+    if (options->curses && !hooks.display) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "-display curses needs a graphics card, not -vga none");
+        return false;
+    }
+    if (options->curses && !curses_open(hooks.display, monitor_quit, machine, error))
+        return false;
+    if (options->monitor && !(machine->monitor = monitor_new(options->monitor, &hooks, error)))
+        return false;
+    chardev_set_quit(monitor_quit, machine);
+    return true;
+}
+
+/* -stats file:PATH: at the end, as JSON. */
+void console_save_stats(struct machine *machine)
+{
+    if (!machine->stats_file)
+        return;
+    GString *out = g_string_new(NULL);
+    console_stats(machine, true, out);
+    bool ok = fputs(out->str, machine->stats_file) >= 0;
+    if (fclose(machine->stats_file) != 0 || !ok)
+        log_user("-stats: cannot write '%s': %s", machine->options.stats_file, g_strerror(errno));
+    machine->stats_file = NULL;
+    g_string_free(out, TRUE);
+}
+
+void console_close(struct machine *machine)
+{
+    if (machine->stats_file)
+        fclose(machine->stats_file);
+    curses_close();
+    if (machine->monitor)
+        monitor_free(machine->monitor);
+}

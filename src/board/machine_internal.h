@@ -1,0 +1,69 @@
+/* What the files that put the machine together share: machine.c (its life), pins.c (the processor's pins), pc.c (the
+ * rows of the board), kernel.c (-kernel), console.c (what the user sees of it). */
+#pragma once
+
+#include "board/machine.h"
+#include "engine/vcpu.h"
+#include "firmware/loader.h"
+#include "firmware/rom.h"
+#include "input.h"
+#include "registry.h"
+#include "storage.h"
+
+struct monitor;
+
+struct machine {
+    struct options options;
+    struct cpu_model *model;
+    struct vcpu *vcpu;
+    struct registry *registry;
+    struct storage storage;
+    GMainLoop *loop;
+    _Atomic int exit_status; /* -1 while running */
+    bool was_reset;          /* since power-on */
+    bool running;            /* not stopped by -S or the monitor; main thread */
+
+    /* kernel.c */
+    struct boot_image *boot; /* NULL: no -kernel */
+    struct bios bios;
+    bool kernel_by_bios; /* our BIOS runs first and asks for the kernel */
+    uint32_t boot_now;   /* it did: guest address of the memory map it hands over, else 0 */
+
+    /* console.c */
+    struct monitor *monitor;
+    FILE *stats_file; /* -stats file: opened while files may be opened */
+
+    /* pins.c: services of the board that the machine uses; NULL: the board has no such thing */
+    const struct board_int_ack *int_ack;
+    const struct board_cpu_apic *apic;
+    struct irq ferr;
+    struct board_exit exit;
+    struct board_rom vga_rom;
+};
+
+/* --- pins.c --- */
+/* What the board offers to devices before there are any; and what the machine takes from it when all are there. */
+void pins_provide(struct machine *machine);
+void pins_connect(struct machine *machine);
+void pins_disconnect(struct machine *machine);
+struct vcpu_hooks pins_hooks(struct machine *machine);
+
+/* --- pc.c --- */
+/* The rows of the board that -machine names, and the user's devices. */
+bool pc_build(struct machine *machine, GError **error);
+
+/* --- kernel.c --- */
+bool kernel_open(struct machine *machine, GError **error);
+/* Puts the ROMs in. */
+void kernel_build(struct machine *machine);
+/* The guest was reset: a kernel without our BIOS is put into memory. */
+void kernel_reset(struct machine *machine);
+/* Between two instructions: our BIOS has asked for the kernel. */
+void kernel_granted(struct machine *machine);
+void kernel_close(struct machine *machine);
+
+/* --- console.c --- */
+bool console_build(struct machine *machine, GError **error);
+void console_close(struct machine *machine);
+void console_save_stats(struct machine *machine); /* -stats file:PATH */
+void console_stats(struct machine *machine, bool json, GString *out);

@@ -1,0 +1,144 @@
+/* The boards: which rows a -machine has, in the order in which they are reset, and what their firmware is told. */
+#include "machine_internal.h"
+
+#include <string.h>
+
+#include "cpu/cpuid.h"
+#include "devices/fw_cfg.h"
+#include "devices/rtc.h"
+#include "host/char/chardev.h"
+#include "log.h"
+
+#define CMOS_EQUIPMENT 0x14
+
+/* When a row is there. */
+static bool always(const struct machine *machine)
+{
+    return true;
+}
+
+static bool has_apic(const struct machine *machine)
+{
+    return machine->model->edx & CPUID_APIC;
+}
+
+static bool has_deadline(const struct machine *machine)
+{
+    return has_apic(machine) && (machine->model->ecx & CPUID_TSC_DEADLINE_C);
+}
+
+static bool has_plain_apic(const struct machine *machine)
+{
+    return has_apic(machine) && !has_deadline(machine);
+}
+
+static bool has_hpet(const struct machine *machine)
+{
+    return has_apic(machine) && !machine->options.no_hpet;
+}
+
+static const struct row {
+    bool (*is_there)(const struct machine *machine);
+    const char *row;
+} pc_rows[] = {
+    {has_deadline, "apic,tsc-deadline=on"},
+    {has_plain_apic, "apic"},
+    {has_apic, "ioapic"},
+    {always, "isa-i8259"},
+    {always, "i440FX-pcihost"},
+    {has_hpet, "hpet"}, /* before the timers whose interrupts it can replace */
+    {always, "isa-pit"},
+    {always, "mc146818rtc"},
+    {always, "i8042"},
+    {always, "port92"},
+    {always, "PIIX4_PM"},
+    {always, "fw_cfg"},
+    {always, "ferr"},
+    {always, "piix3-ide"},
+    {always, "i8257"},
+    {always, "isa-fdc"},
+};
+
+static void fw_cfg_fill(struct machine *machine)
+{
+    struct fw_cfg *fw = board_service(registry_board(machine->registry), "fw_cfg");
+    fw_cfg_add_u64(fw, FW_CFG_RAM_SIZE, machine->options.ram_size);
+    fw_cfg_add_u16(fw, FW_CFG_NOGRAPHIC, machine->options.nographic);
+    fw_cfg_add_u16(fw, FW_CFG_NB_CPUS, 1);
+    fw_cfg_add_u16(fw, FW_CFG_MAX_CPUS, 1);
+    fw_cfg_add_u16(fw, FW_CFG_BOOT_MENU, machine->options.drives.boot_menu);
+    /* Address, length, type as E820 has them. */
+    struct {
+        uint64_t base, len;
+        uint32_t type;
+    } __attribute__((packed)) e820[] = {{0, machine->options.ram_size, 1}};
+    fw_cfg_add_file(fw, "etc/e820", e820, sizeof e820);
+}
+
+/* A port with a back end of its own, whose id is label. */
+static bool port_add(struct machine *machine, const char *driver, const char *spec, const char *label,
+                     const char *index, GError **error)
+{
+    if (!spec)
+        return true;
+    if (g_str_has_prefix(spec, "chardev:"))
+        label = spec + strlen("chardev:");
+    else if (!chardev_open(spec, label, error))
+        return false;
+    return index ? registry_add_pairs(machine->registry, error, driver, "chardev", label, "index", index, NULL)
+                 : registry_add_pairs(machine->registry, error, driver, "chardev", label, NULL);
+}
+
+static bool ports_add(struct machine *machine, GError **error)
+{
+    const struct options *options = &machine->options;
+    for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++) {
+        char label[16], index[4];
+        g_snprintf(label, sizeof(label), "serial%u", i);
+        g_snprintf(index, sizeof(index), "%u", i);
+        if (!port_add(machine, "isa-serial", options->serial[i], label, index, error))
+            return false;
+    }
+    return port_add(machine, "isa-parallel", options->parallel, "parallel0", NULL, error) &&
+           port_add(machine, "isa-debugcon", options->debugcon, "debugcon", NULL, error);
+}
+
+static bool user_devices_add(struct machine *machine, GError **error)
+{
+    GPtrArray *devices = machine->options.devices;
+    for (unsigned i = 0; devices && i < devices->len; i++) {
+        struct keyvalues *request = g_ptr_array_index(devices, i);
+        g_ptr_array_index(devices, i) = NULL;
+        if (!registry_add(machine->registry, request, true, error))
+            return false;
+    }
+    return true;
+}
+
+bool pc_build(struct machine *machine, GError **error)
+{
+    struct board *board = registry_board(machine->registry);
+    struct rtc *rtc;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(pc_rows); i++) {
+        if (pc_rows[i].is_there(machine) && !registry_add_row(machine->registry, pc_rows[i].row, error))
+            return false;
+    }
+    fw_cfg_fill(machine);
+    rtc = board_service(board, "rtc");
+    rtc_set_cmos(rtc, CMOS_EQUIPMENT, 0x06); /* coprocessor, mouse; no drive, no display */
+    if (!storage_open(&machine->storage, &machine->options.drives, error) ||
+        !storage_add_devices(&machine->storage, machine->registry, error))
+        return false;
+    if (machine->options.vga && !registry_add_row(machine->registry, machine->options.vga, error))
+        return false;
+    if (!ports_add(machine, error) || !user_devices_add(machine, error))
+        return false;
+    if (!storage_settle(&machine->storage, machine->registry, rtc, error))
+        return false;
+    rtc_set_memory_size(rtc, machine->options.ram_size); /* last: the checksum */
+    const char *unused = registry_unused_global(machine->registry);
+    if (unused)
+        log_user("-global: no '%s' of this machine takes it", unused);
+    return true;
+}
