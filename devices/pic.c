@@ -24,12 +24,12 @@ struct pic_chip {
 };
 
 struct pic_regs {
-    struct pic_chip chip[2];
     uint32_t wires; /* PIC_LINE_PCI + n: bit 16 + n */
 };
 
 struct pic {
     struct pic_regs regs;
+    struct pic_chip chip[2];
     struct irq intr;
     struct board_int_ack int_ack;
     struct irq eoi_hook[16];
@@ -63,7 +63,7 @@ static int chip_rank(const struct pic_chip *chip, int ir)
 /* The request that would be acknowledged now, or -1. */
 static int chip_request(const struct pic *pic, int which)
 {
-    const struct pic_chip *chip = &pic->regs.chip[which];
+    const struct pic_chip *chip = &pic->chip[which];
     int ir = chip_highest(chip, chip->irr & ~chip->imr);
     if (ir < 0)
         return -1;
@@ -98,7 +98,7 @@ static void chip_set_pin(struct pic_chip *chip, int ir, bool level, bool latched
 /* Must be called every time a request, a mask or the service state may have changed. */
 static void pic_update_irq(struct pic *pic)
 {
-    chip_set_pin(&pic->regs.chip[MASTER], CASCADE_IR, chip_request(pic, SLAVE) >= 0, false);
+    chip_set_pin(&pic->chip[MASTER], CASCADE_IR, chip_request(pic, SLAVE) >= 0, false);
     bool level = chip_request(pic, MASTER) >= 0;
     if (level != pic->level) {
         pic->level = level;
@@ -124,13 +124,13 @@ void pic_set_line(void *opaque, int line, bool level)
     if (irq == CASCADE_IR)
         return; /* not a pin on a PC */
     bool pin = (pic->regs.wires >> irq | pic->regs.wires >> (irq + PIC_LINE_PCI)) & 1;
-    chip_set_pin(&pic->regs.chip[irq >> 3], irq & 7, pin, true);
+    chip_set_pin(&pic->chip[irq >> 3], irq & 7, pin, true);
     pic_update_irq(pic);
 }
 
 static void chip_end_service(struct pic *pic, int which, int ir)
 {
-    struct pic_chip *chip = &pic->regs.chip[which];
+    struct pic_chip *chip = &pic->chip[which];
     if (!(chip->isr & (1u << ir)))
         return;
     chip->isr &= ~(1u << ir);
@@ -140,7 +140,7 @@ static void chip_end_service(struct pic *pic, int which, int ir)
 /* The chip's side of an INTA sequence (or of a poll). ir -1: spurious, nothing changes. */
 static void chip_ack(struct pic *pic, int which, int ir)
 {
-    struct pic_chip *chip = &pic->regs.chip[which];
+    struct pic_chip *chip = &pic->chip[which];
     if (ir < 0)
         return;
     if (!(chip->elcr & (1u << ir)))
@@ -155,8 +155,8 @@ static void chip_ack(struct pic *pic, int which, int ir)
 
 uint8_t pic_ack(struct pic *pic)
 {
-    struct pic_chip *master = &pic->regs.chip[MASTER];
-    struct pic_chip *slave = &pic->regs.chip[SLAVE];
+    struct pic_chip *master = &pic->chip[MASTER];
+    struct pic_chip *slave = &pic->chip[SLAVE];
     uint8_t vector;
 
     int ir = chip_request(pic, MASTER);
@@ -182,12 +182,12 @@ bool pic_intr(const struct pic *pic)
 
 bool pic_is_requested(const struct pic *pic, int irq)
 {
-    return pic->regs.chip[irq >> 3].irr & (1u << (irq & 7));
+    return pic->chip[irq >> 3].irr & (1u << (irq & 7));
 }
 
 bool pic_is_masked(const struct pic *pic, int irq)
 {
-    return pic->regs.chip[irq >> 3].imr & (1u << (irq & 7));
+    return pic->chip[irq >> 3].imr & (1u << (irq & 7));
 }
 
 void pic_set_eoi_hook(struct pic *pic, int irq, const struct irq *hook)
@@ -197,7 +197,7 @@ void pic_set_eoi_hook(struct pic *pic, int irq, const struct irq *hook)
 
 static void chip_write_icw1(struct pic *pic, int which, uint8_t value)
 {
-    struct pic_chip *chip = &pic->regs.chip[which];
+    struct pic_chip *chip = &pic->chip[which];
     chip->init_step = 2;
     chip->single = value & 0x02;
     chip->need_icw4 = value & 0x01;
@@ -216,7 +216,7 @@ static void chip_write_icw1(struct pic *pic, int which, uint8_t value)
 
 static void chip_write_ocw2(struct pic *pic, int which, uint8_t value)
 {
-    struct pic_chip *chip = &pic->regs.chip[which];
+    struct pic_chip *chip = &pic->chip[which];
     int level = value & 7;
     uint8_t candidates = chip->isr;
     if (chip->special_mask)
@@ -267,7 +267,7 @@ static void pic_write(void *opaque, uint16_t port, unsigned size, uint32_t value
 {
     struct pic *pic = opaque;
     int which = port >= 0xa0;
-    struct pic_chip *chip = &pic->regs.chip[which];
+    struct pic_chip *chip = &pic->chip[which];
 
     if (!(port & 1)) {
         if (value & 0x10)
@@ -306,7 +306,7 @@ static uint32_t pic_read(void *opaque, uint16_t port, unsigned size)
 {
     struct pic *pic = opaque;
     int which = port >= 0xa0;
-    struct pic_chip *chip = &pic->regs.chip[which];
+    struct pic_chip *chip = &pic->chip[which];
 
     if (chip->poll) {
         /* The read is the INTA of a poll: bit 7 says whether there was a request. */
@@ -329,13 +329,13 @@ static const uint8_t elcr_writable[2] = {0xf8, 0xde};
 static uint32_t elcr_read(void *opaque, uint16_t port, unsigned size)
 {
     struct pic *pic = opaque;
-    return pic->regs.chip[port & 1].elcr;
+    return pic->chip[port & 1].elcr;
 }
 
 static void elcr_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
 {
     struct pic *pic = opaque;
-    struct pic_chip *chip = &pic->regs.chip[port & 1];
+    struct pic_chip *chip = &pic->chip[port & 1];
     uint8_t was = chip->elcr;
     chip->elcr = value & elcr_writable[port & 1];
     chip->irr |= chip->pins & chip->elcr & ~was;
@@ -348,37 +348,41 @@ static void pic_reset(void *dev)
 {
     struct pic *pic = dev;
     for (int i = 0; i < 2; i++) {
-        uint8_t pins = pic->regs.chip[i].pins;
-        memset(&pic->regs.chip[i], 0, sizeof(pic->regs.chip[i]));
-        pic->regs.chip[i].pins = pins; /* the wires belong to others */
-        pic->regs.chip[i].lowest = 7;
-        pic->regs.chip[i].imr = 0xff; /* undefined in the data sheet; quiet until ICW1 is the safe choice */
+        uint8_t pins = pic->chip[i].pins;
+        memset(&pic->chip[i], 0, sizeof(pic->chip[i]));
+        pic->chip[i].pins = pins; /* the wires belong to others */
+        pic->chip[i].lowest = 7;
+        pic->chip[i].imr = 0xff; /* undefined in the data sheet; quiet until ICW1 is the safe choice */
     }
     pic->eoi_pending = 0;
     pic_update_irq(pic);
 }
 
-#define CHIP_FIELDS(n) \
-    STATE_FIELD(pic_regs, chip[n].irr), STATE_FIELD(pic_regs, chip[n].isr), STATE_FIELD(pic_regs, chip[n].imr), \
-        STATE_FIELD(pic_regs, chip[n].pins), STATE_FIELD(pic_regs, chip[n].elcr), STATE_FIELD(pic_regs, chip[n].icw2), \
-        STATE_FIELD(pic_regs, chip[n].icw3), STATE_FIELD(pic_regs, chip[n].icw4), \
-        STATE_FIELD(pic_regs, chip[n].lowest), STATE_FIELD(pic_regs, chip[n].init_step), \
-        STATE_FIELD(pic_regs, chip[n].need_icw4), STATE_FIELD(pic_regs, chip[n].single), \
-        STATE_FIELD(pic_regs, chip[n].read_isr), STATE_FIELD(pic_regs, chip[n].poll), \
-        STATE_FIELD(pic_regs, chip[n].special_mask), STATE_FIELD(pic_regs, chip[n].rotate_aeoi)
+#define F(member) STATE_FIELD(pic_chip, member)
+static const struct state_field chip_fields[] = {
+    F(irr),    F(isr),       F(imr),       F(pins),   F(elcr),     F(icw2), F(icw3),         F(icw4),
+    F(lowest), F(init_step), F(need_icw4), F(single), F(read_isr), F(poll), F(special_mask), F(rotate_aeoi)};
+#undef F
+static const struct state_layout chip_layout = STATE_LAYOUT(1, pic_chip, chip_fields);
 
 static const struct state_field pic_fields[] = {
-    CHIP_FIELDS(0),
-    CHIP_FIELDS(1),
     STATE_FIELD(pic_regs, wires),
 };
 static const struct state_layout pic_layout = STATE_LAYOUT(1, pic_regs, pic_fields);
+
+static void pic_pieces(void *dev, struct state_pieces *pieces)
+{
+    struct pic *pic = dev;
+    state_add(pieces, "regs", 0, &pic_layout, &pic->regs);
+    for (unsigned i = 0; i < 2; i++)
+        state_add(pieces, "chip", i, &chip_layout, &pic->chip[i]);
+}
 
 static bool pic_after_load(void *dev)
 {
     struct pic *pic = dev;
     for (int i = 0; i < 2; i++)
-        pic->regs.chip[i].lowest &= 7;
+        pic->chip[i].lowest &= 7;
     pic_update_irq(pic);
     irq_set(&pic->intr, pic->level);
     return true;
@@ -388,7 +392,7 @@ static void pic_dump(void *dev, GString *out)
 {
     struct pic *pic = dev;
     for (int i = 0; i < 2; i++) {
-        const struct pic_chip *chip = &pic->regs.chip[i];
+        const struct pic_chip *chip = &pic->chip[i];
         g_string_append_printf(out, "pic%d: irr=%02x isr=%02x imr=%02x pins=%02x elcr=%02x base=%02x\n", i, chip->irr,
                                chip->isr, chip->imr, chip->pins, chip->elcr, chip->icw2);
     }
@@ -452,8 +456,7 @@ const struct device_class pic_class = {
     .create = pic_create,
     .destroy = pic_destroy,
     .reset = pic_reset,
-    .layout = &pic_layout,
-    .regs_offset = offsetof(struct pic, regs),
+    .pieces = pic_pieces,
     .after_load = pic_after_load,
     .dump = pic_dump,
 };

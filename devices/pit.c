@@ -36,7 +36,6 @@ struct pit_channel {
 };
 
 struct pit_regs {
-    struct pit_channel channel[3];
     int64_t last_edge; /* channel 0: last rising edge of OUT that was delivered (CLK number) */
     uint32_t missed;   /* ticks kept for later */
     uint8_t port61;    /* bits 0 to 3 as written */
@@ -44,6 +43,7 @@ struct pit_regs {
 
 struct pit {
     struct pit_regs regs;
+    struct pit_channel channel[3];
     struct irq irq0;
     struct vtimer *timer;   /* the next rising edge of OUT0 */
     struct vtimer *catchup; /* the next kept tick */
@@ -182,7 +182,7 @@ static void pit_pulse(struct pit *pit)
 
 static void pit_keep(struct pit *pit, uint64_t ticks)
 {
-    uint64_t limit = PIT_HZ / pit->regs.channel[0].count + 1;
+    uint64_t limit = PIT_HZ / pit->channel[0].count + 1;
     uint64_t total = pit->regs.missed + ticks;
     pit->regs.missed = (uint32_t)(total < limit ? total : limit);
 }
@@ -191,7 +191,7 @@ static void pit_keep(struct pit *pit, uint64_t ticks)
  * the timer for what comes next. */
 static void pit_update_irq(struct pit *pit)
 {
-    struct pit_channel *ch = &pit->regs.channel[0];
+    struct pit_channel *ch = &pit->channel[0];
     int64_t now = tick_now(), next;
 
     /* Edges of the old period up to the moment a new count takes over come first. */
@@ -248,7 +248,7 @@ void pit_tick_taken(void *opaque, int line, bool level)
     if (!pit->regs.missed)
         return;
     /* A quarter of a period between the ticks given late leaves the guest time for its own work. */
-    int64_t gap = ns_of(pit->regs.channel[0].count) / 4;
+    int64_t gap = ns_of(pit->channel[0].count) / 4;
     vtimer_arm(pit->catchup, vclock_now() + gap);
 }
 
@@ -375,7 +375,7 @@ static void pit_write_control(struct pit *pit, uint8_t value)
 
     if (select == 3) { /* read-back: bit 5 clear latches counts, bit 4 clear latches status */
         for (unsigned i = 0; i < 3; i++) {
-            struct pit_channel *ch = &pit->regs.channel[i];
+            struct pit_channel *ch = &pit->channel[i];
             if (!(value & (2u << i)))
                 continue;
             channel_sync(ch, now);
@@ -387,7 +387,7 @@ static void pit_write_control(struct pit *pit, uint8_t value)
         return;
     }
 
-    struct pit_channel *ch = &pit->regs.channel[select];
+    struct pit_channel *ch = &pit->channel[select];
     channel_sync(ch, now);
     unsigned access = value >> 4 & 3;
     if (access == ACCESS_LATCH) {
@@ -416,7 +416,7 @@ static void pit_write_control(struct pit *pit, uint8_t value)
 
 static void pit_write_count(struct pit *pit, unsigned select, uint8_t value)
 {
-    struct pit_channel *ch = &pit->regs.channel[select];
+    struct pit_channel *ch = &pit->channel[select];
     int64_t now = tick_now();
 
     if (select == 0)
@@ -465,7 +465,7 @@ static uint32_t pit_read(void *opaque, uint16_t port, unsigned size)
     if ((port & 3) == 3)
         return 0xff; /* the control word register cannot be read */
 
-    struct pit_channel *ch = &pit->regs.channel[port & 3];
+    struct pit_channel *ch = &pit->channel[port & 3];
     int64_t now = tick_now();
     channel_sync(ch, now);
     if (ch->status_latched) {
@@ -491,7 +491,7 @@ static const struct io_ops pit_io = {.widths = 1, .read = pit_read, .write = pit
 static uint32_t port61_read(void *opaque, uint16_t port, unsigned size)
 {
     struct pit *pit = opaque;
-    struct pit_channel *ch = &pit->regs.channel[2];
+    struct pit_channel *ch = &pit->channel[2];
     int64_t now = tick_now();
     channel_sync(ch, now);
     return pit->regs.port61 | (vclock_now() / REFRESH_NS & 1) << 4 | channel_out(ch, now) << 5;
@@ -501,7 +501,7 @@ static void port61_write(void *opaque, uint16_t port, unsigned size, uint32_t va
 {
     struct pit *pit = opaque;
     pit->regs.port61 = value & 0x0f;
-    channel_set_gate(&pit->regs.channel[2], value & 1, tick_now());
+    channel_set_gate(&pit->channel[2], value & 1, tick_now());
 }
 
 static const struct io_ops port61_io = {.widths = 1, .read = port61_read, .write = port61_write};
@@ -510,8 +510,9 @@ static void pit_reset(void *dev)
 {
     struct pit *pit = dev;
     memset(&pit->regs, 0, sizeof(pit->regs));
+    memset(pit->channel, 0, sizeof(pit->channel));
     for (int i = 0; i < 3; i++) {
-        struct pit_channel *ch = &pit->regs.channel[i];
+        struct pit_channel *ch = &pit->channel[i];
         ch->access = ACCESS_BOTH;
         ch->mode = 3;
         ch->count = 65536;
@@ -521,33 +522,35 @@ static void pit_reset(void *dev)
     pit_update_irq(pit);
 }
 
-#define CHANNEL_FIELDS(n) \
-    STATE_FIELD(pit_regs, channel[n].load_tick), STATE_FIELD(pit_regs, channel[n].switch_tick), \
-        STATE_FIELD(pit_regs, channel[n].paused_at), STATE_FIELD(pit_regs, channel[n].count), \
-        STATE_FIELD(pit_regs, channel[n].next_count), STATE_FIELD(pit_regs, channel[n].latched), \
-        STATE_FIELD(pit_regs, channel[n].latched_status), STATE_FIELD(pit_regs, channel[n].mode), \
-        STATE_FIELD(pit_regs, channel[n].bcd), STATE_FIELD(pit_regs, channel[n].access), \
-        STATE_FIELD(pit_regs, channel[n].gate), STATE_FIELD(pit_regs, channel[n].write_high), \
-        STATE_FIELD(pit_regs, channel[n].write_low_byte), STATE_FIELD(pit_regs, channel[n].read_high), \
-        STATE_FIELD(pit_regs, channel[n].count_latched), STATE_FIELD(pit_regs, channel[n].status_latched), \
-        STATE_FIELD(pit_regs, channel[n].armed), STATE_FIELD(pit_regs, channel[n].counting), \
-        STATE_FIELD(pit_regs, channel[n].loaded)
+#define F(member) STATE_FIELD(pit_channel, member)
+static const struct state_field channel_fields[] = {
+    F(load_tick),      F(switch_tick),    F(paused_at),      F(count),     F(next_count),
+    F(latched),        F(latched_status), F(mode),           F(bcd),       F(access),
+    F(gate),           F(write_high),     F(write_low_byte), F(read_high), F(count_latched),
+    F(status_latched), F(armed),          F(counting),       F(loaded)};
+#undef F
+static const struct state_layout channel_layout = STATE_LAYOUT(1, pit_channel, channel_fields);
 
 static const struct state_field pit_fields[] = {
-    CHANNEL_FIELDS(0),
-    CHANNEL_FIELDS(1),
-    CHANNEL_FIELDS(2),
     STATE_FIELD(pit_regs, last_edge),
     STATE_FIELD(pit_regs, missed),
     STATE_FIELD(pit_regs, port61),
 };
 static const struct state_layout pit_layout = STATE_LAYOUT(1, pit_regs, pit_fields);
 
+static void pit_pieces(void *dev, struct state_pieces *pieces)
+{
+    struct pit *pit = dev;
+    state_add(pieces, "regs", 0, &pit_layout, &pit->regs);
+    for (unsigned i = 0; i < 3; i++)
+        state_add(pieces, "channel", i, &channel_layout, &pit->channel[i]);
+}
+
 static bool pit_after_load(void *dev)
 {
     struct pit *pit = dev;
     for (int i = 0; i < 3; i++) {
-        const struct pit_channel *ch = &pit->regs.channel[i];
+        const struct pit_channel *ch = &pit->channel[i];
         /* What the arithmetic above relies on. */
         if (ch->count < 1 || ch->count > 65536 || ch->next_count > 65536 || ch->mode > 5 ||
             (ch->count < 2 && (ch->mode == 2 || ch->mode == 3))) {
@@ -565,7 +568,7 @@ static void pit_dump(void *dev, GString *out)
     struct pit *pit = dev;
     int64_t now = tick_now();
     for (int i = 0; i < 3; i++) {
-        const struct pit_channel *ch = &pit->regs.channel[i];
+        const struct pit_channel *ch = &pit->channel[i];
         g_string_append_printf(out, "pit%d: mode=%u count=%u value=%04x out=%d gate=%u\n", i, ch->mode, ch->count,
                                channel_value(ch, now), channel_out(ch, now), ch->gate);
     }
@@ -627,8 +630,7 @@ const struct device_class pit_class = {
     .create = pit_create,
     .destroy = pit_destroy,
     .reset = pit_reset,
-    .layout = &pit_layout,
-    .regs_offset = offsetof(struct pit, regs),
+    .pieces = pit_pieces,
     .after_load = pit_after_load,
     .dump = pit_dump,
 };
