@@ -1,10 +1,12 @@
 /* The machine's one clock, in nanoseconds, and timers on it. Devices take time from nowhere else.
  *
- * vclock runs with the host's CLOCK_MONOTONIC while the machine runs and stands while it is stopped.
- * Tests replace it by a clock that moves only when told (vclock_fake_*).
+ * vclock runs with the host's CLOCK_MONOTONIC while the machine runs and stands while it is stopped. So does the
+ * guest's time-stamp counter, which is the host's plus an offset: vclock_start() tells how far the host's went on
+ * meanwhile. Tests replace it by a clock that moves only when told (vclock_fake_*).
  */
 #pragma once
 
+#include "lock.h"
 #include "types.h"
 
 #define NS_PER_SECOND 1000000000ll
@@ -13,8 +15,18 @@ int64_t vclock_now(void); /* ns since the machine was built; callable from any t
 /* When, on this clock, the host's time-stamp counter will have that value, if the machine runs until then: a little
  * later rather than too early. Callers hold the machine lock. */
 int64_t vclock_of_tsc(uint64_t host_tsc);
-void vclock_start(void); /* let time run (idempotent) */
+/* Lets time run (idempotent). Returns how many ticks of the host's time-stamp counter passed while it stood. Callers of
+ * both hold the machine lock. */
+uint64_t vclock_start(void);
+/* After it no timer fires. */
 void vclock_stop(void);
+bool vclock_is_stopped(void);
+/* Stopped: the host's time-stamp counter at the moment at which time stopped. */
+uint64_t vclock_stopped_tsc(void);
+/* Stopped: makes it this late. Armed timers keep their times. */
+void vclock_set(int64_t now);
+/* What vclock_wall_seconds() said at time 0: for a saved machine. */
+int64_t vclock_wall_base(void);
 
 /* Wall-clock seconds since the epoch, for the RTC: host time, or what `-rtc base=` fixed, moving with
  * vclock. */
@@ -25,18 +37,15 @@ struct vtimer; /* opaque */
 typedef void vtimer_fn(void *opaque);
 struct vtimer *vtimer_new(vtimer_fn *fn, void *opaque, const char *name);
 void vtimer_free(struct vtimer *timer);
-/* Calls fn, with the machine lock held, on the main thread, once vclock_now() >= when_ns. Re-arming
+/* Calls fn, with the machine lock held, on the device thread, once vclock_now() >= when_ns. Re-arming
  * moves it. Callers hold the machine lock. */
 void vtimer_arm(struct vtimer *timer, int64_t when_ns);
 void vtimer_cancel(struct vtimer *timer);
 bool vtimer_armed(const struct vtimer *timer);
 
-/* Attaches the timers to the default GLib main context (timerfd, not poll's milliseconds). */
+/* Attaches the timers to the device thread (timerfd, not poll's milliseconds), and takes them away again. */
 void vclock_attach(void);
-
-/* The machine lock: around all device state. Not recursive. */
-void machine_lock(void);
-void machine_unlock(void);
+void vclock_detach(void);
 
 /* Tests: time moves only through vclock_fake_advance, which runs due timers in order. */
 void vclock_fake_start(void);

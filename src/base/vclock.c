@@ -5,14 +5,13 @@
 
 #include <errno.h>
 #include <glib.h>
-#include <glib-unix.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 #include <x86intrin.h>
 
+#include "devthread.h"
 #include "log.h"
 
 struct vtimer {
@@ -34,9 +33,12 @@ static _Atomic int64_t fake_now;
 static bool wall_base_set;
 static int64_t wall_base;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int64_t stopped_ns; /* CLOCK_MONOTONIC and the host's TSC when time stopped */
+static uint64_t stopped_tsc;
+
 static struct vtimer *armed_list;
 static int timer_fd = -1;
+static guint timer_source;
 
 static int64_t host_monotonic(void)
 {
@@ -119,24 +121,55 @@ static void timerfd_program(void)
     assert_always(rc == 0);
 }
 
-void vclock_start(void)
+/* Both clocks are read at one moment, so that the guest's counter and all timers stand for the same time. */
+uint64_t vclock_start(void)
 {
-    int64_t frozen = atomic_load(&frozen_at);
+    int64_t frozen = atomic_load(&frozen_at), ns = 0;
+    uint64_t tsc = 0;
     if (is_fake || frozen < 0)
-        return;
-    if (!first_tsc)
-        host_clocks(&first_ns, &first_tsc);
-    atomic_store(&origin, host_monotonic() - frozen);
+        return 0;
+    host_clocks(&ns, &tsc);
+    uint64_t stood = stopped_tsc ? tsc - stopped_tsc : 0;
+    if (!first_tsc) {
+        first_ns = ns;
+        first_tsc = tsc;
+    }
+    atomic_store(&origin, ns - frozen);
     atomic_store_explicit(&frozen_at, -1, memory_order_release);
     timerfd_program();
+    return stood;
 }
 
 void vclock_stop(void)
 {
     if (is_fake || atomic_load(&frozen_at) >= 0)
         return;
-    atomic_store_explicit(&frozen_at, vclock_now(), memory_order_release);
+    host_clocks(&stopped_ns, &stopped_tsc);
+    atomic_store_explicit(&frozen_at, stopped_ns - atomic_load(&origin), memory_order_release);
     timerfd_program();
+}
+
+bool vclock_is_stopped(void)
+{
+    return !is_fake && atomic_load(&frozen_at) >= 0;
+}
+
+uint64_t vclock_stopped_tsc(void)
+{
+    if (!stopped_tsc) /* it has never run */
+        host_clocks(&stopped_ns, &stopped_tsc);
+    return stopped_tsc;
+}
+
+void vclock_set(int64_t now)
+{
+    assert_always(vclock_is_stopped());
+    atomic_store_explicit(&frozen_at, now, memory_order_release);
+}
+
+int64_t vclock_wall_base(void)
+{
+    return vclock_wall_seconds() - vclock_now() / NS_PER_SECOND;
 }
 
 int64_t vclock_wall_seconds(void)
@@ -234,22 +267,17 @@ void vclock_attach(void)
     assert_always(timer_fd < 0 && !is_fake);
     timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     assert_always(timer_fd >= 0);
-    GSource *source = g_unix_fd_source_new(timer_fd, G_IO_IN);
-    g_source_set_callback(source, G_SOURCE_FUNC(timerfd_ready), NULL, NULL);
-    g_source_set_priority(source, G_PRIORITY_HIGH);
-    g_source_attach(source, NULL);
-    g_source_unref(source);
+    timer_source = devthread_fd_add(timer_fd, G_IO_IN, timerfd_ready, NULL);
     timerfd_program();
 }
 
-void machine_lock(void)
+void vclock_detach(void)
 {
-    pthread_mutex_lock(&lock);
-}
-
-void machine_unlock(void)
-{
-    pthread_mutex_unlock(&lock);
+    if (timer_fd < 0)
+        return;
+    devthread_source_remove(timer_source);
+    close(timer_fd);
+    timer_fd = -1;
 }
 
 void vclock_fake_start(void)

@@ -19,33 +19,24 @@ static void monitor_quit(void *opaque)
 
 static void monitor_reset(void *opaque)
 {
-    struct machine *machine = opaque;
-    vcpu_request_reset(machine->vcpu);
+    machine_reset(opaque);
 }
 
 static void monitor_stop(void *opaque)
 {
-    struct machine *machine = opaque;
-    vcpu_pause(machine->vcpu);
-    vclock_stop();
-    machine->running = false;
+    machine_stop(opaque);
 }
 
-static void monitor_cont(void *opaque)
+static bool monitor_cont(void *opaque, GError **error)
 {
-    struct machine *machine = opaque;
-    vclock_start();
-    vcpu_resume(machine->vcpu);
-    machine->running = true;
+    return machine_cont(opaque, error);
 }
 
-static bool monitor_is_running(void *opaque)
+static const char *monitor_status(void *opaque)
 {
-    struct machine *machine = opaque;
-    return machine->running;
+    return machine_status(opaque);
 }
 
-/* Registers are in memory only while the CPU stands still. */
 static void monitor_registers(void *opaque, GString *out)
 {
     static const char *const gpr[8] = {"EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"};
@@ -53,8 +44,7 @@ static void monitor_registers(void *opaque, GString *out)
     struct machine *machine = opaque;
     const struct cpu *cpu = vcpu_cpu(machine->vcpu);
 
-    vcpu_pause(machine->vcpu);
-    g_usleep(20000);
+    machine_pause(machine, PAUSE_SNAPSHOT); /* registers are in memory only while the processor stands */
     for (unsigned i = 0; i < 8; i++)
         g_string_append_printf(out, "%s=%08x%c", gpr[i], cpu->gpr[i], i % 4 == 3 ? '\n' : ' ');
     g_string_append_printf(out, "EIP=%08x EFL=%08x CPL=%u HLT=%d A20=%d\n", cpu->eip, cpu->eflags, cpu->cpl,
@@ -65,8 +55,7 @@ static void monitor_registers(void *opaque, GString *out)
     g_string_append_printf(out, "GDT=     %08x %08x\nIDT=     %08x %08x\n", cpu->gdtr.base, cpu->gdtr.limit,
                            cpu->idtr.base, cpu->idtr.limit);
     g_string_append_printf(out, "CR0=%08x CR2=%08x CR3=%08x CR4=%08x\n", cpu->cr0, cpu->cr2, cpu->cr3, cpu->cr4);
-    if (machine->running)
-        vcpu_resume(machine->vcpu);
+    machine_resume(machine, PAUSE_SNAPSHOT);
 }
 
 /* info NAME: a device by its class or its id. */
@@ -113,16 +102,11 @@ bool console_build(struct machine *machine, GError **error)
     struct board *board = registry_board(machine->registry);
     const struct input_sink *input = board_service(board, "input");
     const struct options *options = &machine->options;
-    const struct monitor_hooks hooks = {monitor_quit,
-                                        monitor_reset,
-                                        monitor_stop,
-                                        monitor_cont,
-                                        monitor_is_running,
-                                        monitor_registers,
-                                        monitor_device,
-                                        monitor_tree,
-                                        monitor_stats,
-                                        board_service(board, "display"),
+    const struct monitor_hooks hooks = {monitor_quit,   monitor_reset,
+                                        monitor_stop,   monitor_cont,
+                                        monitor_status, monitor_registers,
+                                        monitor_device, monitor_tree,
+                                        monitor_stats,  board_service(board, "display"),
                                         machine};
 
     if (input)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cpu/cpuid.h"
+#include "devthread.h"
 #include "host/char/chardev.h"
 #include "host/fence.h"
 #include "log.h"
@@ -190,11 +191,15 @@ int machine_run(struct machine *machine)
     vclock_attach();
     if (!fence_up(machine))
         return 1;
-    machine->running = !paused;
     if (machine->options.stats)
         stats_set_timing(true);
-    if (!paused)
+    devthread_start();
+    machine->pauses[PAUSE_USER] = machine->stands = paused;
+    if (!paused) {
+        machine_lock();
         vclock_start();
+        machine_unlock();
+    }
     vcpu_start(machine->vcpu, paused);
     g_main_loop_run(machine->loop);
     bool ended = vcpu_stop(machine->vcpu);
@@ -204,6 +209,10 @@ int machine_run(struct machine *machine)
         chardev_close_all();
         _exit(atomic_load(&machine->exit_status));
     }
+    machine_lock();
     vclock_stop();
+    machine_unlock();
+    devthread_stop();
+    vclock_detach();
     return atomic_load(&machine->exit_status);
 }

@@ -15,5 +15,26 @@ void machine_free(struct machine *machine); /* stopped */
 /* Runs the machine on this thread's default main loop until it ends; returns the process's exit status. */
 int machine_run(struct machine *machine);
 
+/* Why it may stand still; it goes on when no reason is left. */
+enum pause_reason {
+    PAUSE_USER,     /* -S, stop */
+    PAUSE_RESET,    /* it was off and has been reset */
+    PAUSE_SHUTDOWN, /* the guest switched it off, and -no-shutdown */
+    PAUSE_INTERNAL, /* it cannot go on */
+    PAUSE_SNAPSHOT, /* its state is being looked at as a whole */
+    PAUSE_COUNT
+};
+/* Counted; main thread. */
+void machine_pause(struct machine *machine, enum pause_reason reason);
+void machine_resume(struct machine *machine, enum pause_reason reason);
+/* The same from any thread with the machine lock held: the processor executes nothing more, the rest follows soon. */
+void machine_pause_soon(struct machine *machine, enum pause_reason reason);
+/* What the user wants. Main thread. cont: false with a sentence when the machine is off. */
+void machine_stop(struct machine *machine);
+bool machine_cont(struct machine *machine, GError **error);
+void machine_reset(struct machine *machine);
+/* "running", "paused", or QEMU's word for why it is paused. */
+const char *machine_status(struct machine *machine);
+
 /* Ask it to end, with this status. Any thread. The first request counts. */
 void machine_quit(struct machine *machine, int status);

@@ -19,9 +19,10 @@ struct machine {
     struct registry *registry;
     struct storage storage;
     GMainLoop *loop;
-    _Atomic int exit_status; /* -1 while running */
-    bool was_reset;          /* since power-on */
-    bool running;            /* not stopped by -S or the monitor; main thread */
+    _Atomic int exit_status;      /* -1 while running */
+    bool was_reset;               /* since power-on */
+    unsigned pauses[PAUSE_COUNT]; /* standstill.c; machine lock */
+    bool stands;                  /* main thread */
 
     /* kernel.c */
     struct boot_image *boot; /* NULL: no -kernel */

@@ -8,6 +8,7 @@
 #include "devices/rtc.h"
 #include "host/char/chardev.h"
 #include "log.h"
+#include "mem.h"
 
 #define CMOS_EQUIPMENT 0x14
 
@@ -134,6 +135,10 @@ bool pc_build(struct machine *machine, GError **error)
         return false;
     if (!ports_add(machine, error) || !user_devices_add(machine, error))
         return false;
+    if (!board_service(board, "display")) { /* the bus is open there: no RAM shines through */
+        static const struct mmio_ops nothing;
+        mem_add_mmio(0xa0000, 0x20000, &nothing, NULL, "no-vga");
+    }
     if (!storage_settle(&machine->storage, machine->registry, rtc, error))
         return false;
     rtc_set_memory_size(rtc, machine->options.ram_size); /* last: the checksum */

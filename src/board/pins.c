@@ -30,25 +30,28 @@ static void pin_a20(void *opaque, int line, bool level)
         vcpu_set_a20(machine->vcpu, level);
 }
 
+/* With the machine lock held. */
+static void power_off(struct machine *machine)
+{
+    machine_pause_soon(machine, PAUSE_SHUTDOWN);
+    if (!machine->options.no_shutdown)
+        machine_quit(machine, 0);
+}
+
 /* The guest asks for a reset: from a port write, so on the vCPU thread with the machine lock held. */
 static void pin_reset(void *opaque, int line, bool level)
 {
     struct machine *machine = opaque;
-    if (machine->options.no_reboot) {
-        vcpu_pause(machine->vcpu);
-        if (!machine->options.no_shutdown)
-            machine_quit(machine, 0);
-    } else {
+    if (machine->options.no_reboot)
+        power_off(machine);
+    else
         vcpu_request_reset(machine->vcpu);
-    }
 }
 
 static void pin_soft_off(void *opaque, int line, bool level)
 {
     struct machine *machine = opaque;
-    vcpu_pause(machine->vcpu);
-    if (!machine->options.no_shutdown)
-        machine_quit(machine, 0);
+    power_off(machine);
 }
 
 static void pin_bus_request(void *opaque, int line, bool level)
@@ -60,7 +63,7 @@ static void pin_bus_request(void *opaque, int line, bool level)
 static void exit_by_guest(void *opaque, int status)
 {
     struct machine *machine = opaque;
-    vcpu_pause(machine->vcpu);
+    machine_pause_soon(machine, PAUSE_SHUTDOWN);
     machine_quit(machine, status);
 }
 

@@ -44,6 +44,8 @@ struct vcpu {
     _Atomic bool asleep;             /* waiting for kick, on wake */
     pthread_mutex_t wait_lock;
     pthread_cond_t wake;
+    bool stands;          /* it waits for vcpu_resume, its state is in cpu; under wait_lock */
+    pthread_cond_t stood; /* stands became true */
     uint64_t instructions;
 };
 
@@ -108,6 +110,7 @@ struct vcpu *vcpu_new(enum accel_kind kind, bool direct_always, unsigned tb_size
     }
     pthread_mutex_init(&vcpu->wait_lock, NULL);
     pthread_cond_init(&vcpu->wake, NULL);
+    pthread_cond_init(&vcpu->stood, NULL);
     return vcpu;
 }
 
@@ -120,6 +123,7 @@ void vcpu_free(struct vcpu *vcpu)
     if (!vcpu->bt)
         free(vcpu->cpu); /* the translator's state lives as long as its windows and signal handlers */
     pthread_cond_destroy(&vcpu->wake);
+    pthread_cond_destroy(&vcpu->stood);
     pthread_mutex_destroy(&vcpu->wait_lock);
     g_free(vcpu);
 }
@@ -173,6 +177,22 @@ void vcpu_pause(struct vcpu *vcpu)
 {
     atomic_fetch_or(&vcpu->requests, REQUEST_PAUSE);
     vcpu_kick(vcpu);
+}
+
+void vcpu_wait(struct vcpu *vcpu)
+{
+    assert_always(!vcpu_is_current(vcpu));
+    if (!vcpu->started)
+        return;
+    pthread_mutex_lock(&vcpu->wait_lock);
+    while (!vcpu->stands || __atomic_load_n(vcpu->kick, __ATOMIC_SEQ_CST))
+        pthread_cond_wait(&vcpu->stood, &vcpu->wait_lock);
+    pthread_mutex_unlock(&vcpu->wait_lock);
+}
+
+bool vcpu_is_current(const struct vcpu *vcpu)
+{
+    return vcpu->started && pthread_equal(pthread_self(), vcpu->thread);
 }
 
 void vcpu_resume(struct vcpu *vcpu)
@@ -265,6 +285,21 @@ static void vcpu_run_kvm(struct vcpu *vcpu)
     kvm_run_guest(vcpu->kvm, vcpu->kick, vcpu->intr, &irq);
 }
 
+/* Paused. Requests still wake it, and are served. */
+static void vcpu_stand(struct vcpu *vcpu)
+{
+    if (vcpu->cpu->fpu_fetch)
+        vcpu->cpu->fpu_fetch(vcpu->cpu);
+    pthread_mutex_lock(&vcpu->wait_lock);
+    vcpu->stands = true;
+    pthread_cond_broadcast(&vcpu->stood);
+    pthread_mutex_unlock(&vcpu->wait_lock);
+    vcpu_sleep(vcpu, STAT_stopped);
+    pthread_mutex_lock(&vcpu->wait_lock);
+    vcpu->stands = false;
+    pthread_mutex_unlock(&vcpu->wait_lock);
+}
+
 /* False: the thread is to end. */
 static bool vcpu_serve_requests(struct vcpu *vcpu)
 {
@@ -291,7 +326,7 @@ static bool vcpu_serve_requests(struct vcpu *vcpu)
     }
     stats_leave(STAT_dispatch);
     if (requests & REQUEST_PAUSE)
-        vcpu_sleep(vcpu, STAT_stopped);
+        vcpu_stand(vcpu);
     return true;
 }
 

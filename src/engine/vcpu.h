@@ -58,7 +58,11 @@ void vcpu_request_bus(struct vcpu *vcpu); /* see hooks.bus */
 void vcpu_request_nmi(struct vcpu *vcpu); /* one is remembered while another is being handled */
 /* Stops executing at the next instruction boundary; does not wait. */
 void vcpu_pause(struct vcpu *vcpu);
+/* Waits until it stands: then all of its state is in struct cpu. Not from the vCPU thread, nor with the machine lock
+ * held. */
+void vcpu_wait(struct vcpu *vcpu);
 void vcpu_resume(struct vcpu *vcpu);
+bool vcpu_is_current(const struct vcpu *vcpu); /* this is its thread */
 
 /* The INTR pin. Machine lock held. */
 void vcpu_set_intr(struct vcpu *vcpu, bool level);

@@ -50,7 +50,7 @@ CONTRACTS = [
     ["log.h", "stats.def", "stats.h"],
     ["insn.h", "cpu.h"],
     ["translator.h"],
-    ["mem.h", "ioport.h", "irq.h", "vclock.h"],
+    ["mem.h", "ioport.h", "irq.h", "lock.h", "vclock.h", "devthread.h"],
     ["keyvalue.h", "state.h"],
     ["device.h"],
     ["backend.h", "block.h", "display.h", "input.h"],

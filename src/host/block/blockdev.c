@@ -30,9 +30,10 @@ struct blockdev {
     void *changed_opaque;
     uint64_t max_size;
     GThread *thread;
-    GMutex mutex; /* around the two below; taken with or without the machine lock, never the other way */
+    GMutex mutex; /* around the four below; taken with or without the machine lock, never the other way */
     GCond cond;
     GQueue queue; /* struct request */
+    bool busy;    /* a request is being carried out, its completion included */
     bool stops;
     int64_t told_at; /* when the user last heard of an error, monotonic microseconds */
     unsigned untold;
@@ -121,6 +122,14 @@ static void medium_change(struct blockdev *dev, struct change *change)
     g_mutex_unlock(&dev->mutex);
 }
 
+static void request_over(struct blockdev *dev)
+{
+    g_mutex_lock(&dev->mutex);
+    dev->busy = false;
+    g_cond_broadcast(&dev->cond);
+    g_mutex_unlock(&dev->mutex);
+}
+
 static gpointer worker(gpointer opaque)
 {
     struct blockdev *dev = opaque;
@@ -129,12 +138,14 @@ static gpointer worker(gpointer opaque)
         while (g_queue_is_empty(&dev->queue) && !dev->stops)
             g_cond_wait(&dev->cond, &dev->mutex);
         struct request *request = g_queue_pop_head(&dev->queue);
+        dev->busy = request != NULL;
         g_mutex_unlock(&dev->mutex);
         if (!request)
             return NULL;
         if (request->kind == REQUEST_CHANGE) {
             medium_change(dev, request->opaque);
             g_free(request);
+            request_over(dev);
             continue;
         }
         int code = dev->image ? request_run(dev, request) : ENOMEDIUM;
@@ -144,7 +155,23 @@ static gpointer worker(gpointer opaque)
         request->done(request->opaque, code);
         machine_unlock();
         g_free(request);
+        request_over(dev);
     }
+}
+
+bool blockdev_drain(void)
+{
+    bool waited = false;
+    for (unsigned i = 0; all && i < all->len; i++) {
+        struct blockdev *dev = g_ptr_array_index(all, i);
+        g_mutex_lock(&dev->mutex);
+        while (dev->busy || !g_queue_is_empty(&dev->queue)) {
+            waited = true;
+            g_cond_wait(&dev->cond, &dev->mutex);
+        }
+        g_mutex_unlock(&dev->mutex);
+    }
+    return waited;
 }
 
 static void submit(struct block *block, struct request what)

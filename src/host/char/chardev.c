@@ -1,5 +1,6 @@
 /* Host ends of serial ports. The device side appends to a buffer under the machine lock; all system
- * calls are made by the main loop. On a terminal in raw mode Ctrl-A starts a command, as in QEMU.
+ * calls are made by the device thread. While the machine stands still, the device hears of nothing. On a terminal in
+ * raw mode Ctrl-A starts a command, as in QEMU.
  */
 #include "chardev.h"
 
@@ -14,6 +15,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "devthread.h"
 #include "log.h"
 #include "vclock.h"
 
@@ -30,6 +32,7 @@ struct host_chardev {
     bool in_escape, out_blocked, out_dead;
     GByteArray *out; /* waiting to be written */
     bool flush_scheduled;
+    bool has_room;  /* the device is to be told that there is room again */
     GByteArray *in; /* typed, not yet taken by the device */
     guint in_source, out_source;
 };
@@ -70,7 +73,16 @@ static void terminal_set_raw(bool keep_signals)
 
 static gboolean out_ready(gint fd, GIOCondition condition, gpointer opaque);
 
-/* Writes what the descriptor takes now. Main thread, machine lock held; the buffer is small and writes to
+static void room_tell(struct host_chardev *dev)
+{
+    if (!dev->has_room || vclock_is_stopped())
+        return;
+    dev->has_room = false;
+    if (dev->base.front)
+        dev->base.front->writable(dev->base.front_opaque);
+}
+
+/* Writes what the descriptor takes now. Device thread, machine lock held; the buffer is small and writes to
  * it do not block, so the lock is not held long. */
 static void out_flush(struct host_chardev *dev)
 {
@@ -92,9 +104,9 @@ static void out_flush(struct host_chardev *dev)
         }
     }
     if (dev->out->len && !dev->out_source)
-        dev->out_source = g_unix_fd_add(dev->out_fd, G_IO_OUT, out_ready, dev);
-    if (was_full && dev->out->len < OUT_LIMIT && dev->base.front)
-        dev->base.front->writable(dev->base.front_opaque);
+        dev->out_source = devthread_fd_add(dev->out_fd, G_IO_OUT, out_ready, dev);
+    dev->has_room |= was_full && dev->out->len < OUT_LIMIT;
+    room_tell(dev);
 }
 
 static gboolean out_ready(gint fd, GIOCondition condition, gpointer opaque)
@@ -131,7 +143,7 @@ static size_t host_write(struct chardev *chardev, const uint8_t *bytes, size_t l
     g_byte_array_append(dev->out, bytes, (guint)taken);
     if (taken && !dev->flush_scheduled && !dev->out_source) {
         dev->flush_scheduled = true;
-        g_idle_add_full(G_PRIORITY_DEFAULT, out_idle, dev, NULL); /* wakes the main loop */
+        devthread_idle_add(out_idle, dev);
     }
     return taken;
 }
@@ -143,13 +155,13 @@ static gboolean in_ready(gint fd, GIOCondition condition, gpointer opaque);
 static void in_watch(struct host_chardev *dev)
 {
     if (dev->in_fd >= 0 && !dev->in_source)
-        dev->in_source = g_unix_fd_add(dev->in_fd, G_IO_IN | G_IO_HUP | G_IO_ERR, in_ready, dev);
+        dev->in_source = devthread_fd_add(dev->in_fd, G_IO_IN | G_IO_HUP | G_IO_ERR, in_ready, dev);
 }
 
 static void in_deliver(struct host_chardev *dev)
 {
     const struct chardev_front *front = dev->base.front;
-    if (!front || !dev->in->len)
+    if (!front || !dev->in->len || vclock_is_stopped())
         return;
     uint8_t bytes[64];
     size_t room = front->room(dev->base.front_opaque);
@@ -334,6 +346,15 @@ struct chardev *chardev_open(const char *spec, const char *label, GError **error
     g_ptr_array_add(all, dev);
     in_watch(dev);
     return &dev->base;
+}
+
+void chardev_resume(void)
+{
+    for (unsigned i = 0; all && i < all->len; i++) {
+        struct host_chardev *dev = g_ptr_array_index(all, i);
+        room_tell(dev);
+        host_room_changed(&dev->base);
+    }
 }
 
 struct chardev *chardev_find(const char *label)

@@ -5,14 +5,17 @@
 
 #include "backend.h"
 
-/* spec: stdio, mon:stdio, file:PATH, pty, null. label is for messages. Output is written by the main
- * loop, so the default GLib main context must run. */
+/* spec: stdio, mon:stdio, file:PATH, pty, null. label is for messages. Reading and writing is
+ * done on the device thread (devthread.h). */
 struct chardev *chardev_open(const char *spec, const char *label, GError **error);
 
 /* The one that was opened under this label, or NULL. */
 struct chardev *chardev_find(const char *label);
 
-/* Called on the main thread when the user types Ctrl-A x. */
+/* The machine goes on: devices hear of what came while it stood. Machine lock held. */
+void chardev_resume(void);
+
+/* Called on the device thread when the user types Ctrl-A x. */
 void chardev_set_quit(void (*quit)(void *opaque), void *opaque);
 
 /* Writes out what is still buffered (waits up to two seconds for a stuck reader) and gives the terminal

@@ -66,7 +66,11 @@ static void command_stop(struct monitor *monitor, char **arg, GString *out)
 
 static void command_cont(struct monitor *monitor, char **arg, GString *out)
 {
-    monitor->hooks.cont(monitor->hooks.opaque);
+    GError *error = NULL;
+    if (!monitor->hooks.cont(monitor->hooks.opaque, &error)) {
+        g_string_append_printf(out, "cont: %s\n", error->message);
+        g_error_free(error);
+    }
 }
 
 static void command_screendump(struct monitor *monitor, char **arg, GString *out)
@@ -158,8 +162,11 @@ static void info_version(struct monitor *monitor, GString *out)
 
 static void info_status(struct monitor *monitor, GString *out)
 {
-    g_string_append_printf(out, "VM status: %s\n",
-                           monitor->hooks.is_running(monitor->hooks.opaque) ? "running" : "paused");
+    const char *status = monitor->hooks.status(monitor->hooks.opaque);
+    if (strcmp(status, "running") == 0 || strcmp(status, "paused") == 0)
+        g_string_append_printf(out, "VM status: %s\n", status);
+    else
+        g_string_append_printf(out, "VM status: paused (%s)\n", status);
 }
 
 static void info_registers(struct monitor *monitor, GString *out)

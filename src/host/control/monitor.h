@@ -10,8 +10,8 @@ struct monitor_hooks {
     void (*quit)(void *opaque);
     void (*reset)(void *opaque);
     void (*stop)(void *opaque);
-    void (*cont)(void *opaque);
-    bool (*is_running)(void *opaque);
+    bool (*cont)(void *opaque, GError **error);
+    const char *(*status)(void *opaque); /* "running", "paused", or why it is paused */
     void (*registers)(void *opaque, GString *out);
     /* A device's own report; false: there is none of that name. NULL name: the list of names. */
     bool (*device)(void *opaque, const char *name, GString *out);

@@ -1,0 +1,80 @@
+/* The device thread: see devthread.h. */
+#include "devthread.h"
+
+#include <glib-unix.h>
+
+static GMainContext *context;
+static GMainLoop *loop;
+static GThread *thread;
+
+GMainContext *devthread_context(void)
+{
+    static gsize once;
+    if (g_once_init_enter(&once)) {
+        context = g_main_context_new();
+        g_once_init_leave(&once, 1);
+    }
+    return context;
+}
+
+static gpointer devthread_run(gpointer opaque)
+{
+    g_main_context_push_thread_default(context);
+    g_main_loop_run(loop);
+    g_main_context_pop_thread_default(context);
+    return NULL;
+}
+
+void devthread_start(void)
+{
+    loop = g_main_loop_new(devthread_context(), FALSE);
+    thread = g_thread_new("devices", devthread_run, NULL);
+}
+
+void devthread_stop(void)
+{
+    if (!thread)
+        return;
+    /* A loop that is told to quit before it runs would run for ever: so it is told from within. */
+    GSource *source = g_idle_source_new();
+    g_source_set_priority(source, G_PRIORITY_HIGH - 10);
+    g_source_set_callback(source, G_SOURCE_FUNC(g_main_loop_quit), loop, NULL);
+    g_source_attach(source, context);
+    g_source_unref(source);
+    g_thread_join(thread);
+    g_main_loop_unref(loop);
+    thread = NULL;
+    loop = NULL;
+}
+
+bool devthread_is_current(void)
+{
+    return thread && g_thread_self() == thread;
+}
+
+guint devthread_fd_add(int fd, GIOCondition condition,
+                       gboolean (*ready)(gint fd, GIOCondition condition, gpointer opaque), gpointer opaque)
+{
+    GSource *source = g_unix_fd_source_new(fd, condition);
+    g_source_set_callback(source, G_SOURCE_FUNC(ready), opaque, NULL);
+    guint id = g_source_attach(source, devthread_context());
+    g_source_unref(source);
+    return id;
+}
+
+guint devthread_idle_add(GSourceFunc run, gpointer opaque)
+{
+    GSource *source = g_idle_source_new();
+    g_source_set_priority(source, G_PRIORITY_DEFAULT);
+    g_source_set_callback(source, run, opaque, NULL);
+    guint id = g_source_attach(source, devthread_context());
+    g_source_unref(source);
+    return id;
+}
+
+void devthread_source_remove(guint id)
+{
+    GSource *source = g_main_context_find_source_by_id(devthread_context(), id);
+    if (source)
+        g_source_destroy(source);
+}
