@@ -157,7 +157,7 @@ with tempfile.TemporaryDirectory() as folder:
     check("device as disk", ["-hda", "/dev/null"], "neither a file nor a block device")
     check("text as qcow2", ["-drive", "file=text,format=qcow2"], "is not in qcow2 format")
     check("too large for a floppy", ["-fda", "big"], "larger than any floppy")
-    check("unknown image format", ["-drive", "file=good,format=vdi"], "format=vdi")
+    check("unknown image format", ["-drive", "file=good,format=vdi"], "qemu-img convert -f vdi -O qcow2 good good.qcow2")
     check("unknown drive key", ["-drive", "file=good,colour=red"], "'colour' is not known")
     check("drive without a file", ["-drive", "if=ide"], "needs file=")
     check("drive on no bus", ["-drive", "file=good,bus=2"], "bus 0 and 1")
