@@ -91,6 +91,7 @@ struct fdc_regs {
     uint8_t st0, st1, st2;
     uint8_t drive, head, cylinder, sector_head, sector, size, last_sector, count, fill;
     bool multi_track, deleted, skip, whole_track, is_flushing;
+    bool by_processor; /* not by DMA */
     bool terminal_count;
     uint32_t pos, len; /* of the buffer */
     uint16_t left;     /* sectors that EOT and MT allow, from the first one in the buffer */
@@ -161,9 +162,11 @@ enum fdc_drive_type fdc_type_of(const struct block *block)
 
 /* --- Interrupt and phases --- */
 
+/* On IBM's card the DOR's DMA gate disconnects the interrupt, too; on QEMU's it does not, and kernels written there
+ * leave it closed and move the data themselves. */
 static void fdc_update_irq(struct fdc *fdc)
 {
-    irq_set(&fdc->wiring.irq6, fdc->regs.irq && (fdc->regs.dor & DOR_DMA_GATE));
+    irq_set(&fdc->wiring.irq6, fdc->regs.irq);
 }
 
 /* Whoever has not sensed all four drives after a reset does not find the rest behind the next interrupt (QEMU's way;
@@ -297,7 +300,7 @@ static uint16_t sectors_allowed(const struct fdc_regs *regs)
 {
     unsigned allowed = regs->sector <= regs->last_sector ? regs->last_sector - regs->sector + 1u : 1;
     /* In the processor's hands there is no terminal count: there the cylinder's end is the end. */
-    if (regs->multi_track && (regs->head == 0 || !regs->no_dma))
+    if (regs->multi_track && (regs->head == 0 || !regs->by_processor))
         allowed += regs->last_sector;
     return (uint16_t)allowed;
 }
@@ -361,7 +364,7 @@ static void move_data(struct fdc *fdc);
 static void exchange_start(struct fdc *fdc)
 {
     fdc->regs.pos = 0;
-    if (fdc->regs.no_dma) {
+    if (fdc->regs.by_processor) {
         fdc->regs.phase = PHASE_PIO;
         fdc_raise(fdc);
     } else {
@@ -579,7 +582,7 @@ static void move_data(struct fdc *fdc)
     struct fdc_regs *regs = &fdc->regs;
     bool tc;
 
-    if (regs->phase != PHASE_DMA || !(regs->dor & DOR_DMA_GATE))
+    if (regs->phase != PHASE_DMA)
         return;
     regs->pos += dma8237_move(fdc->wiring.dma, 2, fdc->io->buffer + regs->pos, regs->len - regs->pos,
                               regs->kind == KIND_READ, &tc);
@@ -612,6 +615,7 @@ static void data_command(struct fdc *fdc, enum fdc_kind kind)
     regs->multi_track = regs->fifo[0] & 0x80;
     regs->skip = regs->fifo[0] & 0x20;
     regs->deleted = false;
+    regs->by_processor = regs->no_dma || !(regs->dor & DOR_DMA_GATE);
     regs->pos = regs->len = 0;
     regs->count = 0;
     if (kind != KIND_FORMAT && kind != KIND_READ_ID) {
@@ -769,6 +773,10 @@ static void cmd_specify(struct fdc *fdc)
     fdc->regs.step_rate = fdc->regs.fifo[1];
     fdc->regs.head_load = fdc->regs.fifo[2] & 0xfe;
     fdc->regs.no_dma = fdc->regs.fifo[2] & 1;
+    if (fdc->regs.no_dma) /* QEMU's has one bit for both */
+        fdc->regs.dor &= ~DOR_DMA_GATE;
+    else
+        fdc->regs.dor |= DOR_DMA_GATE;
     phase_command(fdc);
 }
 
@@ -923,8 +931,6 @@ static void dor_write(struct fdc *fdc, uint8_t value)
     }
     fdc_arm(fdc);
     fdc_update_irq(fdc);
-    if (value & ~before & DOR_DMA_GATE)
-        irq_set(&fdc->wiring.bus_request, true);
 }
 
 static uint8_t msr_read(const struct fdc *fdc)
@@ -1102,7 +1108,8 @@ static const struct state_field fdc_fields[] = {F(dor),         F(tdr),
                                                 F(skip),        F(whole_track),
                                                 F(is_flushing), F(terminal_count),
                                                 F(pos),         F(len),
-                                                F(left),        F(drives)};
+                                                F(left),        F(by_processor),
+                                                F(drives)};
 #undef F
 static const struct state_layout fdc_layout = {2, G_N_ELEMENTS(fdc_fields), fdc_fields, sizeof(struct fdc_regs)};
 
