@@ -109,7 +109,7 @@ DefinitionBlock ("", "DSDT", 1, "RINGER", "RINGERPC", 0x00000001)
                     })
                 }
 
-                /* The BIOS writes 0x55 here for what it finds (tables.c). */
+                /* The BIOS writes 0x55 here for what it finds (tables.c; acpi_tables.c for another BIOS). */
                 Name (COM2, 0x2D)
                 Name (LPTP, 0x2D)
                 Name (FDCP, 0x2D)

@@ -45,7 +45,8 @@ static const struct floppy_type types[] = {
 };
 
 static uint8_t drive_type[2];
-static uint8_t known_rate[2]; /* of the medium, 0xff: not known */
+static uint8_t known_rate[2];    /* of the medium, 0xff: not known */
+static uint8_t known_sectors[2]; /* in a track of it, 0: not known */
 static uint8_t result[7];
 
 static void fail_log(const char *what, uint8_t code)
@@ -245,6 +246,7 @@ static void set_rate(uint8_t drive, uint8_t rate)
     outb(CCR, rate);
     poke8(BDA_SEG, BDA_FD_RATE, (uint8_t)(rate << 6));
     known_rate[drive] = rate;
+    known_sectors[drive] = 0;
     /* Media state: rate, double step, established. */
     bool double_step = drive_type[drive] == 2 && rate == 1;
     uint8_t kind = drive_type[drive] == 1 ? 3 : drive_type[drive] == 2 ? (rate == 0 ? 5 : 4) : 7;
@@ -260,6 +262,21 @@ static void forget_medium(uint8_t drive)
 
 /* A 40-track medium in an 80-track drive: two steps for one cylinder. Read ID tells. */
 static bool double_step[2];
+
+/* Sectors pass by until their numbers begin anew. */
+static uint8_t count_sectors(uint8_t drive)
+{
+    uint8_t last = 0;
+    for (unsigned i = 0; i < 128; i++) {
+        if (read_id(drive, 0) != 0)
+            return 0;
+        if (result[5] <= last)
+            return last;
+        /* The first one may be any: what comes before it is seen when it has come round. */
+        last = result[5];
+    }
+    return 0;
+}
 
 static uint8_t establish(uint8_t drive)
 {
@@ -278,6 +295,7 @@ static uint8_t establish(uint8_t drive)
         if ((code = read_id(drive, 0)) == 0) {
             double_step[drive] = type->geometry.cylinders == 80 && result[3] == 1;
             set_rate(drive, type->rates[i]);
+            known_sectors[drive] = count_sectors(drive);
             return 0;
         }
         if (code == FD_TIMEOUT)
@@ -321,9 +339,10 @@ struct request {
 };
 
 /* One command: sectors of one track side. */
-static uint8_t track_transfer(const struct request *r, uint8_t head, uint8_t sector, uint32_t count, uint32_t at)
+static uint8_t track_transfer(const struct request *r, uint8_t cylinder, uint8_t head, uint8_t sector, uint32_t count,
+                              uint32_t at)
 {
-    uint8_t code = seek(r->drive, (uint8_t)(r->cylinder << (double_step[r->drive] ? 1 : 0)), head);
+    uint8_t code = seek(r->drive, (uint8_t)(cylinder << (double_step[r->drive] ? 1 : 0)), head);
     if (code)
         return code;
     uint8_t mode = r->function == 0x02 ? DMA_WRITE_MEMORY : r->function == 0x03 ? DMA_READ_MEMORY : DMA_VERIFY;
@@ -332,7 +351,7 @@ static uint8_t track_transfer(const struct request *r, uint8_t head, uint8_t sec
         return code;
     uint8_t bytes[9] = {r->function == 0x03 ? 0x45 : 0x66,
                         (uint8_t)(head << 2 | r->drive),
-                        r->cylinder,
+                        cylinder,
                         head,
                         sector,
                         2,
@@ -347,20 +366,24 @@ static uint8_t track_transfer(const struct request *r, uint8_t head, uint8_t sec
     return result_code();
 }
 
-/* Where a transfer goes on to the other side: INT 1Eh's table says it, unless it is still ours, which fits 1.44M. */
+/* Where a transfer goes on to the other side: INT 1Eh's table says it, unless it is still ours, which fits 1.44M. A
+ * table for the drive's largest medium does not make the tracks of this one longer. */
 static unsigned track_sectors(uint8_t drive)
 {
     static const uint8_t by_rate[] = {18, 9, 9, 36};
-    if (table_byte(4) != 18)
-        return table_byte(4);
-    return drive_type[drive] == 2 && known_rate[drive] == 0 ? 15 : by_rate[known_rate[drive] & 3];
+    unsigned medium = known_sectors[drive]                               ? known_sectors[drive]
+                      : drive_type[drive] == 2 && known_rate[drive] == 0 ? 15
+                                                                         : by_rate[known_rate[drive] & 3];
+    unsigned table = table_byte(4);
+    return table == 18 || table > medium ? medium : table;
 }
 
-/* 02 read, 03 write, 04 verify; *done sectors went well. */
+/* 02 read, 03 write, 04 verify; *done sectors went well. A count that goes over the end of the cylinder goes on in the
+ * next one: IBM's BIOS would say 04h, but boot sectors written on emulators read their kernel in one call. */
 static uint8_t transfer(const struct request *r, uint8_t *done)
 {
     uint32_t at = r->seg * 16u + r->off;
-    uint8_t sector = r->sector, head = r->head, code = 0;
+    uint8_t sector = r->sector, head = r->head, cylinder = r->cylinder, code = 0;
 
     *done = 0;
     if (r->function != 0x04 && (at & 0xffff) + r->count * 512u > 0x10000)
@@ -373,7 +396,7 @@ static uint8_t transfer(const struct request *r, uint8_t *done)
         if (sector + n - 1 > track_end) /* what does not fit is on the other side */
             n = sector > track_end ? 1 : track_end - sector + 1;
         for (unsigned attempt = 0; attempt < 3; attempt++) {
-            if (!(code = track_transfer(r, head, sector, n, at)))
+            if (!(code = track_transfer(r, cylinder, head, sector, n, at)))
                 break;
             if (code == FD_WRITE_PROTECTED || code == FD_DMA_BOUNDARY)
                 break;
@@ -385,7 +408,11 @@ static uint8_t transfer(const struct request *r, uint8_t *done)
         if (r->function != 0x04)
             at += n * 512;
         sector = 1;
-        if (*done < r->count && ++head > 1)
+        if (++head > 1) {
+            head = 0;
+            cylinder++;
+        }
+        if (*done < r->count && cylinder >= types[drive_type[r->drive]].geometry.cylinders)
             return FD_SECTOR_NOT_FOUND;
     }
     return 0;

@@ -20,7 +20,7 @@
 #define IO_FIRST   0xc000u
 #define MMIO_FIRST 0xe0000000u
 #define MMIO_END   0xfec00000u
-#define PM_BASE    0xb000u
+#define PM_BASE    0x600u /* where V86 monitors that know QEMU's PC let a BIOS at it */
 
 #define PIIX_ISA  0x70008086u /* PIIX3, device:vendor */
 #define PIIX4_ISA 0x71108086u

@@ -234,7 +234,7 @@ pci32_find:
     jne 8f
     cmpw $1, %bx
     jne 8f
-    movw $0xb004, %dx           /* PM_BASE + 4 in pci.c */
+    movw $0x604, %dx            /* PM_BASE + 4 in pci.c */
     movw $0x2000, %ax
     outw %ax, %dx
     cli

@@ -161,8 +161,8 @@ static uint8_t reg_read(struct dma8237_regs *regs, unsigned chip, unsigned reg)
         return 0; /* temporary register: of memory-to-memory transfers */
     case 15:
         return regs->mask[chip] | 0xf0;
-    default:
-        return 0xff;
+    default: /* write-only: nothing, as from QEMU's; programs that save and restore the chip read them all */
+        return 0;
     }
 }
 

@@ -91,8 +91,10 @@ struct fdc_regs {
     uint8_t st0, st1, st2;
     uint8_t drive, head, cylinder, sector_head, sector, size, last_sector, count, fill;
     bool multi_track, deleted, skip, whole_track, is_flushing;
+    bool by_processor; /* not by DMA */
     bool terminal_count;
     uint32_t pos, len; /* of the buffer */
+    uint16_t left;     /* sectors that EOT and MT allow, from the first one in the buffer */
     struct fdc_drive_regs drives[4];
 };
 
@@ -107,6 +109,7 @@ struct fdc {
     struct fdc_regs regs;
     struct fdc_wiring wiring;
     struct block *block[2];
+    enum fdc_drive_type type[2];
     const struct fdc_format *format[2]; /* of the medium, NULL without */
     struct vtimer *timer;
     struct fdc_io *io;
@@ -119,43 +122,58 @@ struct fdc_io {
     uint8_t buffer[BUFFER];
 };
 
+/* First those of IBM's drives, then what formatting programs make of them; of one size the first counts. */
 static const struct fdc_format formats[] = {
     {320, 40, 1, 8, FDC_360K, 0x06},    {360, 40, 1, 9, FDC_360K, 0x06},    {640, 40, 2, 8, FDC_360K, 0x06},
     {720, 40, 2, 9, FDC_360K, 0x06},    {1440, 80, 2, 9, FDC_1440K, 0x04},  {2400, 80, 2, 15, FDC_1200K, 0x01},
-    {2880, 80, 2, 18, FDC_1440K, 0x01}, {3200, 80, 2, 20, FDC_1440K, 0x01}, {3360, 80, 2, 21, FDC_1440K, 0x01},
-    {3444, 82, 2, 21, FDC_1440K, 0x01}, {5760, 80, 2, 36, FDC_2880K, 0x08},
+    {2880, 80, 2, 18, FDC_1440K, 0x01}, {5760, 80, 2, 36, FDC_2880K, 0x08}, {820, 41, 2, 10, FDC_360K, 0x06},
+    {840, 42, 2, 10, FDC_360K, 0x06},   {1600, 80, 2, 10, FDC_1440K, 0x04}, {1640, 82, 2, 10, FDC_1440K, 0x04},
+    {1660, 83, 2, 10, FDC_1440K, 0x04}, {1760, 80, 2, 11, FDC_1200K, 0x04}, {2080, 80, 2, 13, FDC_1440K, 0x04},
+    {2240, 80, 2, 14, FDC_1440K, 0x04}, {2952, 82, 2, 18, FDC_1200K, 0x01}, {2988, 83, 2, 18, FDC_1200K, 0x01},
+    {3200, 80, 2, 20, FDC_1440K, 0x01}, {3360, 80, 2, 21, FDC_1440K, 0x01}, {3444, 82, 2, 21, FDC_1440K, 0x01},
+    {3486, 83, 2, 21, FDC_1440K, 0x01}, {3520, 80, 2, 22, FDC_1440K, 0x01}, {3680, 80, 2, 23, FDC_1440K, 0x01},
+    {3840, 80, 2, 24, FDC_1440K, 0x01},
 };
+#define LARGEST (5760 * (uint64_t)SECTOR)
 
-/* The format of exactly this size, else the next larger one, whose end the image then lacks. */
-static const struct fdc_format *format_find(uint64_t bytes)
+/* The format of exactly this size, else the drive's own, whose end the image then lacks: what QEMU makes of it, as a
+ * boot sector with a kernel behind it is read there with as many sectors in a call as it likes. */
+static const struct fdc_format *format_find(uint64_t bytes, enum fdc_drive_type type)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(formats); i++) {
-        if (formats[i].sectors * (uint64_t)SECTOR >= bytes)
+        if (formats[i].sectors * (uint64_t)SECTOR == bytes)
             return &formats[i];
     }
-    return NULL;
+    uint16_t own = type == FDC_360K ? 720 : type == FDC_1200K ? 2400 : type == FDC_2880K ? 5760 : 2880;
+    return format_find(own * (uint64_t)SECTOR, type);
 }
 
 bool fdc_fits(uint64_t bytes)
 {
-    return format_find(bytes) != NULL;
+    return bytes <= LARGEST;
 }
 
+/* A drive without a disk, or with one of no known size, is the one that takes most. */
 enum fdc_drive_type fdc_type_of(const struct block *block)
 {
-    const struct fdc_format *format = block->has_medium ? format_find(block->size) : NULL;
-    return format ? (enum fdc_drive_type)format->type : FDC_1440K;
+    const struct fdc_format *format = block->has_medium ? format_find(block->size, FDC_2880K) : NULL;
+    return format ? (enum fdc_drive_type)format->type : FDC_2880K;
 }
 
 /* --- Interrupt and phases --- */
 
+/* On IBM's card the DOR's DMA gate disconnects the interrupt, too; on QEMU's it does not, and kernels written there
+ * leave it closed and move the data themselves. */
 static void fdc_update_irq(struct fdc *fdc)
 {
-    irq_set(&fdc->wiring.irq6, fdc->regs.irq && (fdc->regs.dor & DOR_DMA_GATE));
+    irq_set(&fdc->wiring.irq6, fdc->regs.irq);
 }
 
+/* Whoever has not sensed all four drives after a reset does not find the rest behind the next interrupt (QEMU's way;
+ * simple kernels sense once, recalibrate and sense again). */
 static void fdc_raise(struct fdc *fdc)
 {
+    fdc->regs.reset_senses = 0;
     fdc->regs.irq = true;
     fdc_update_irq(fdc);
 }
@@ -242,10 +260,17 @@ static void data_fail(struct fdc *fdc, uint8_t st1, uint8_t st2)
     data_end(fdc);
 }
 
-/* C, H, R move on by one sector, as the data sheet's table 5-4 says; false at the end of the cylinder. */
-static bool address_advance(struct fdc_regs *regs)
+/* The last sector of a side. With MT a side that ends before EOT is as good as EOT, as in QEMU: boot sectors count on
+ * it that read a kernel in one go. (The chip would not find the next sector.) */
+static uint8_t side_end(const struct fdc_regs *regs, const struct fdc_format *format)
 {
-    if (regs->sector < regs->last_sector) {
+    return regs->multi_track ? MIN(regs->last_sector, format->track_sectors) : regs->last_sector;
+}
+
+/* C, H, R move on by one sector, as the data sheet's table 5-4 says; false at the end of the cylinder. */
+static bool address_advance(struct fdc_regs *regs, const struct fdc_format *format)
+{
+    if (regs->sector < side_end(regs, format)) {
         regs->sector++;
         return true;
     }
@@ -260,14 +285,24 @@ static bool address_advance(struct fdc_regs *regs)
     return false;
 }
 
-/* How many sectors from the present one to the end that EOT and MT set. */
+/* How many sectors from the present one on that lie together in the image, and in the buffer. */
 static unsigned sectors_ahead(const struct fdc_regs *regs, const struct fdc_format *format)
 {
     unsigned last = MIN(regs->last_sector, format->track_sectors);
     unsigned ahead = regs->sector <= last ? last - regs->sector + 1u : 1;
     if (regs->multi_track && regs->head == 0 && format->heads == 2 && last == format->track_sectors)
         ahead += last;
-    return MIN(ahead, BUFFER / SECTOR);
+    return MIN(MIN(ahead, regs->left), BUFFER / SECTOR);
+}
+
+/* How far the command may go: from R to EOT, and with MT through another side. */
+static uint16_t sectors_allowed(const struct fdc_regs *regs)
+{
+    unsigned allowed = regs->sector <= regs->last_sector ? regs->last_sector - regs->sector + 1u : 1;
+    /* In the processor's hands there is no terminal count: there the cylinder's end is the end. */
+    if (regs->multi_track && (regs->head == 0 || !regs->by_processor))
+        allowed += regs->last_sector;
+    return (uint16_t)allowed;
 }
 
 static uint64_t sector_offset(const struct fdc *fdc)
@@ -329,7 +364,7 @@ static void move_data(struct fdc *fdc);
 static void exchange_start(struct fdc *fdc)
 {
     fdc->regs.pos = 0;
-    if (fdc->regs.no_dma) {
+    if (fdc->regs.by_processor) {
         fdc->regs.phase = PHASE_PIO;
         fdc_raise(fdc);
     } else {
@@ -338,15 +373,42 @@ static void exchange_start(struct fdc *fdc)
     }
 }
 
+/* The buffer is through, but EOT and MT allow more: on to the other side, or to the next cylinder, where the chip would
+ * end (and QEMU does not). False: it is over. */
+static bool exchange_goes_on(struct fdc *fdc)
+{
+    struct fdc_regs *regs = &fdc->regs;
+    const struct fdc_format *format = medium(fdc, regs->drive);
+    unsigned sectors = regs->len / SECTOR;
+
+    if (regs->terminal_count || regs->pos < regs->len || regs->left <= sectors || !regs->multi_track || regs->no_dma ||
+        !format || format->heads < 2)
+        return false;
+    if (regs->cylinder + 1u >= format->cylinders && (regs->head || side_end(regs, format) == format->track_sectors))
+        return false; /* the disk's last sector */
+    for (unsigned i = 0; i < sectors; i++) {
+        if (!address_advance(regs, format))
+            regs->drives[regs->drive].cylinder = regs->drives[regs->drive].pcn = regs->cylinder;
+    }
+    regs->left -= (uint16_t)sectors;
+    regs->len = sectors_ahead(regs, format) * SECTOR;
+    if (regs->kind == KIND_WRITE)
+        exchange_start(fdc);
+    else
+        io_start(fdc, false, sector_offset(fdc), regs->len);
+    return true;
+}
+
 /* All that is to be moved has been moved, or the terminal count came: C, H, R and the end of the command. */
 static void exchange_end(struct fdc *fdc)
 {
     struct fdc_regs *regs = &fdc->regs;
+    const struct fdc_format *format = medium(fdc, regs->drive);
     unsigned sectors = (regs->pos + SECTOR - 1) / SECTOR;
     bool more = true;
 
-    for (unsigned i = 0; i < sectors; i++)
-        more = address_advance(regs);
+    for (unsigned i = 0; i < sectors && format; i++)
+        more = address_advance(regs, format);
     if (regs->whole_track) {
         regs->cylinder = regs->drives[regs->drive].cylinder;
     } else if (!regs->terminal_count && (!more || sectors == 0 || regs->pos == regs->len)) {
@@ -426,7 +488,8 @@ static void io_done(void *opaque, int error)
         exchange_end(fdc);
         break;
     case KIND_WRITE:
-        exchange_end(fdc);
+        if (!exchange_goes_on(fdc))
+            exchange_end(fdc);
         break;
     default: /* formatted */
         regs->is_flushing = false;
@@ -483,6 +546,7 @@ static void data_start(struct fdc *fdc)
     }
     if (!sector_find(fdc))
         return;
+    regs->left = sectors_allowed(regs);
     unsigned sectors = sectors_ahead(regs, format);
     if (regs->kind == KIND_VERIFY && regs->count)
         sectors = MIN(sectors, regs->count);
@@ -509,7 +573,7 @@ static void host_done(struct fdc *fdc)
         write_out(fdc);
     else if (regs->kind == KIND_FORMAT)
         format_out(fdc);
-    else
+    else if (!exchange_goes_on(fdc))
         exchange_end(fdc);
 }
 
@@ -518,7 +582,7 @@ static void move_data(struct fdc *fdc)
     struct fdc_regs *regs = &fdc->regs;
     bool tc;
 
-    if (regs->phase != PHASE_DMA || !(regs->dor & DOR_DMA_GATE))
+    if (regs->phase != PHASE_DMA)
         return;
     regs->pos += dma8237_move(fdc->wiring.dma, 2, fdc->io->buffer + regs->pos, regs->len - regs->pos,
                               regs->kind == KIND_READ, &tc);
@@ -551,6 +615,7 @@ static void data_command(struct fdc *fdc, enum fdc_kind kind)
     regs->multi_track = regs->fifo[0] & 0x80;
     regs->skip = regs->fifo[0] & 0x20;
     regs->deleted = false;
+    regs->by_processor = regs->no_dma || !(regs->dor & DOR_DMA_GATE);
     regs->pos = regs->len = 0;
     regs->count = 0;
     if (kind != KIND_FORMAT && kind != KIND_READ_ID) {
@@ -708,6 +773,10 @@ static void cmd_specify(struct fdc *fdc)
     fdc->regs.step_rate = fdc->regs.fifo[1];
     fdc->regs.head_load = fdc->regs.fifo[2] & 0xfe;
     fdc->regs.no_dma = fdc->regs.fifo[2] & 1;
+    if (fdc->regs.no_dma) /* QEMU's has one bit for both */
+        fdc->regs.dor &= ~DOR_DMA_GATE;
+    else
+        fdc->regs.dor |= DOR_DMA_GATE;
     phase_command(fdc);
 }
 
@@ -795,8 +864,8 @@ static void fdc_timer(void *opaque)
     if (regs->reset_at && regs->reset_at <= now) {
         regs->reset_at = 0;
         if (!(regs->config & CONFIG_POLL)) {
-            regs->reset_senses = 4;
             fdc_raise(fdc);
+            regs->reset_senses = 4;
         }
     }
     for (unsigned n = 0; n < 4; n++) {
@@ -862,8 +931,6 @@ static void dor_write(struct fdc *fdc, uint8_t value)
     }
     fdc_arm(fdc);
     fdc_update_irq(fdc);
-    if (value & ~before & DOR_DMA_GATE)
-        irq_set(&fdc->wiring.bus_request, true);
 }
 
 static uint8_t msr_read(const struct fdc *fdc)
@@ -1041,9 +1108,10 @@ static const struct state_field fdc_fields[] = {F(dor),         F(tdr),
                                                 F(skip),        F(whole_track),
                                                 F(is_flushing), F(terminal_count),
                                                 F(pos),         F(len),
+                                                F(left),        F(by_processor),
                                                 F(drives)};
 #undef F
-static const struct state_layout fdc_layout = {1, G_N_ELEMENTS(fdc_fields), fdc_fields, sizeof(struct fdc_regs)};
+static const struct state_layout fdc_layout = {2, G_N_ELEMENTS(fdc_fields), fdc_fields, sizeof(struct fdc_regs)};
 
 static void fdc_pieces(void *dev, struct state_pieces *pieces)
 {
@@ -1100,7 +1168,7 @@ static void fdc_dump(void *dev, GString *out)
 void fdc_medium_changed(struct fdc *fdc, unsigned n)
 {
     fdc->regs.drives[n].changed = true;
-    fdc->format[n] = fdc->block[n]->has_medium ? format_find(fdc->block[n]->size) : NULL;
+    fdc->format[n] = fdc->block[n]->has_medium ? format_find(fdc->block[n]->size, fdc->type[n]) : NULL;
 }
 
 struct fdc *fdc_new(const struct fdc_wiring *wiring, struct block *const block[2])
@@ -1110,8 +1178,10 @@ struct fdc *fdc_new(const struct fdc_wiring *wiring, struct block *const block[2
     fdc->timer = vtimer_new(fdc_timer, fdc, "fdc");
     for (unsigned n = 0; n < 2; n++) {
         fdc->block[n] = block[n];
-        if (block[n])
-            fdc_medium_changed(fdc, n);
+        if (!block[n])
+            continue;
+        fdc->type[n] = fdc_type_of(block[n]);
+        fdc_medium_changed(fdc, n);
     }
     dma8237_set_hook(wiring->dma, 2, &(struct irq){dma_ready, fdc, 2});
     ioport_register(0x3f2, 4, &fdc_io, fdc, "fdc");

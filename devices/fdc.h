@@ -24,7 +24,7 @@ struct fdc_wiring {
     struct dma8237 *dma;    /* channel 2 */
 };
 
-/* The drive that takes this medium; without one a 1.44M drive. */
+/* The drive that takes this medium; without one, or for one of no known size, a 2.88M drive. */
 enum fdc_drive_type fdc_type_of(const struct block *block);
 /* False: larger than any floppy. */
 bool fdc_fits(uint64_t bytes);

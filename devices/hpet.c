@@ -12,7 +12,7 @@
 #include "vclock.h"
 
 #define NS_PER_TICK  10
-#define CAPABILITIES (10000000ull << 32 | 0x8086a001u | (HPET_TIMERS - 1) << 8 | 0x2000u) /* 64 bits, legacy */
+#define CAPABILITIES (10000000ull << 32 | HPET_BLOCK_ID)
 
 #define CONFIG_ENABLE 1u
 #define CONFIG_LEGACY 2u

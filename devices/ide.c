@@ -1,7 +1,9 @@
 /* IDE channels: registers, drive selection, resets, the transfers between a drive's buffer and the host.
  *
- * ATA-4 (X3T13 1153D), chapters 7 and 9; Intel 290550 (PIIX3), 2.7. A channel without drives floats: 7Fh, as
- * the pull-down on DD7 makes it. Drive 0 answers with status 0 for a drive 1 that is not there.
+ * ATA-4 (X3T13 1153D), chapters 7 and 9; Intel 290550 (PIIX3), 2.7. A channel without drives reads as zeros, as
+ * QEMU's: neither busy nor ready nor asking for data, which is what simple drivers take for "nobody there" at once.
+ * (With a real one's pull-down on DD7 alone, 7Fh, they see a drive that wants to transfer.) Drive 0 answers with status
+ * 0 for a drive 1 that is not there.
  */
 #include "ide.h"
 
@@ -17,8 +19,6 @@
 #define CTL_NIEN 0x02u
 #define CTL_SRST 0x04u
 #define CTL_HOB  0x80u
-
-#define FLOATING 0x7fu
 
 #define IDETIM 0x40 /* config: timing, bit 15 = decode enable, one word per channel */
 
@@ -434,7 +434,7 @@ static uint8_t status_read(struct ide_channel *channel)
     const struct ide_drive *drive = selected(channel);
     if (is_present(drive))
         return drive->regs.status;
-    return is_present(&channel->drive[!channel->regs.unit]) ? 0 : FLOATING;
+    return 0;
 }
 
 static uint8_t register_read(struct ide_channel *channel, unsigned reg)
@@ -443,12 +443,8 @@ static uint8_t register_read(struct ide_channel *channel, unsigned reg)
     const struct ide_drive_regs *regs = &drive->regs;
     bool hob = channel->regs.control & CTL_HOB;
 
-    if (!is_present(drive) && reg != 7) {
-        if (!is_present(&channel->drive[!channel->regs.unit]))
-            return FLOATING;
-        if (reg != 6)
-            return 0;
-    }
+    if (!is_present(drive) && reg != 7 && (reg != 6 || !is_present(&channel->drive[!channel->regs.unit])))
+        return 0;
     switch (reg) {
     case 1:
         return regs->error;
@@ -553,7 +549,7 @@ static uint32_t command_block_read(void *opaque, uint16_t port, unsigned size)
 
     if (reg == 0) {
         struct ide_drive *drive = selected(channel);
-        return is_present(drive) ? data_read(drive, size) : 0xff00u | FLOATING | 0xffff0000u;
+        return is_present(drive) ? data_read(drive, size) : 0;
     }
     uint32_t value = 0;
     for (unsigned i = 0; i < size; i++)

@@ -119,12 +119,12 @@ static uint8_t uart_iir(const struct uart *uart)
     return IIR_NONE;
 }
 
-/* Must be called whenever anything uart_iir() looks at may have changed. On a PC OUT2 gates the pin, and
- * loopback holds the OUT2 pin inactive. */
+/* Must be called whenever anything uart_iir() looks at may have changed. On IBM's card OUT2 gates the pin, and loopback
+ * holds OUT2 inactive; QEMU's has the line always, and kernels written there never set the bit. Whoever does not want
+ * interrupts says so in IER. */
 static void uart_update_irq(struct uart *uart)
 {
-    bool gate = (uart->regs.mcr & MCR_OUT2) && !(uart->regs.mcr & MCR_LOOP);
-    irq_set(&uart->irq, gate && uart_iir(uart) != IIR_NONE);
+    irq_set(&uart->irq, uart_iir(uart) != IIR_NONE);
 }
 
 /* The receiver's status belongs to the byte at the head of the FIFO. */

@@ -108,7 +108,7 @@ static bool drive_key_set(struct drive_keys *keys, const char *key, const char *
     }
     if (strcmp(key, "format") == 0) {
         drive->image.format = g_intern_string(value);
-        return strcmp(value, "raw") == 0 || strcmp(value, "qcow2") == 0;
+        return *value != 0; /* opening the image says which there are, and how to make one of them */
     }
     if (strcmp(key, "snapshot") == 0)
         return switch_parse(value, &drive->image.snapshot);

@@ -45,6 +45,12 @@ bool kernel_open(struct machine *machine, GError **error)
             return false;
     }
     machine->kernel_by_bios = machine->boot && !options->bios;
+    if (machine->boot && options->bios && boot_image_needs_bios(machine->boot)) {
+        g_set_error(error, BOOT_ERROR, BOOT_ERROR_FORMAT,
+                    "kernel '%s' starts in real mode and calls the BIOS: that goes with Ringer's own, without -bios",
+                    options->kernel);
+        return false;
+    }
     return (!options->bios && machine->boot && !machine->kernel_by_bios) ||
            bios_open(&machine->bios, options->bios, error);
 }

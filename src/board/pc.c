@@ -6,7 +6,9 @@
 #include "cpu/cpuid.h"
 #include "devices/fw_cfg.h"
 #include "devices/rtc.h"
+#include "firmware/acpi_tables.h"
 #include "host/char/chardev.h"
+#include "ioport.h"
 #include "log.h"
 #include "mem.h"
 
@@ -76,6 +78,17 @@ static void fw_cfg_fill(struct machine *machine)
     fw_cfg_add_file(fw, "etc/e820", e820, sizeof e820);
 }
 
+/* For a BIOS that is not ours: when all devices are there. */
+static void acpi_offer(struct machine *machine)
+{
+    const struct acpi_board board = {.apic = has_apic(machine),
+                                     .hpet = has_hpet(machine),
+                                     .com2 = !ioport_is_free(0x2f8, 8),
+                                     .lpt = !ioport_is_free(0x378, 3),
+                                     .floppy = !ioport_is_free(0x3f2, 4)};
+    acpi_tables_offer(board_service(registry_board(machine->registry), "fw_cfg"), &board);
+}
+
 /* A port with a back end of its own, whose id is label. */
 static bool port_add(struct machine *machine, const char *driver, const char *spec, const char *label,
                      const char *index, GError **error)
@@ -142,6 +155,7 @@ bool pc_build(struct machine *machine, GError **error)
     if (!storage_settle(&machine->storage, machine->registry, rtc, error))
         return false;
     rtc_set_memory_size(rtc, machine->options.ram_size); /* last: the checksum */
+    acpi_offer(machine);
     const char *unused = registry_unused_global(machine->registry);
     if (unused)
         log_user("-global: no '%s' of this machine takes it", unused);

@@ -1,12 +1,16 @@
-/* RSDP, RSDT, FADT, FACS and the compiled DSDT, in the segment F0000h where operating systems look.
+/* RSDP, RSDT, FADT, FACS, MADT, HPET and the compiled DSDT: built with pointers that are offsets, then put where they
+ * go, by us or by a BIOS that reads them from fw_cfg.
  *
- * ACPI 1.0b, chapter 5. No MADT: a kernel started without BIOS runs in PIC mode, its local APIC a virtual wire.
+ * ACPI 1.0b, chapter 5; MADT of 2.0; IA-PC HPET 1.0a. The loader's commands: hw/acpi/bios-linker-loader.c of QEMU
+ * documents them.
  */
 #include "acpi_tables.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "devices/acpi_pm.h"
+#include "devices/hpet.h"
 #include "log.h"
 #include "mem.h"
 
@@ -29,11 +33,6 @@ struct acpi_header {
     uint32_t oem_revision;
     char creator_id[4];
     uint32_t creator_revision;
-} __attribute__((packed));
-
-struct acpi_rsdt {
-    struct acpi_header header;
-    uint32_t fadt;
 } __attribute__((packed));
 
 struct acpi_fadt {
@@ -65,6 +64,50 @@ struct acpi_facs {
     uint8_t reserved[40];
 } __attribute__((packed));
 
+struct acpi_madt {
+    struct acpi_header header;
+    uint32_t lapic, flags;
+    struct {
+        uint8_t type, length, processor, id;
+        uint32_t flags;
+    } __attribute__((packed)) cpu;
+    struct {
+        uint8_t type, length, id, reserved;
+        uint32_t address, first_gsi;
+    } __attribute__((packed)) ioapic;
+    struct {
+        uint8_t type, length, bus, irq;
+        uint32_t gsi;
+        uint16_t flags;
+    } __attribute__((packed)) override[4];
+    struct {
+        uint8_t type, length, processor;
+        uint16_t flags;
+        uint8_t lint;
+    } __attribute__((packed)) nmi;
+} __attribute__((packed));
+
+struct acpi_hpet {
+    struct acpi_header header;
+    uint32_t block_id;
+    uint8_t space, bits, offset, reserved;
+    uint64_t address;
+    uint8_t number;
+    uint16_t min_tick;
+    uint8_t protection;
+} __attribute__((packed));
+
+#define RSDT_MAX 4
+
+/* The tables one behind the other; what points into them, and what is summed up. */
+struct tables {
+    GByteArray *bytes;
+    uint32_t pointer[2 + RSDT_MAX], sum[8]; /* places of pointers; starts of tables */
+    unsigned pointers, sums;
+    uint32_t listed[RSDT_MAX], rsdt; /* tables that the RSDT names, and the RSDT */
+    unsigned count;
+};
+
 static uint8_t checksum(const void *bytes, size_t len)
 {
     uint8_t sum = 0;
@@ -83,27 +126,89 @@ static struct acpi_header header_of(const char *signature, uint32_t length)
     return header;
 }
 
-void acpi_tables_install(void)
+/* Appends, on a boundary of 64 bytes; the place. */
+static uint32_t table_put(struct tables *tables, const void *table, size_t len)
 {
-    const uint32_t rsdt_addr = ACPI_RSDP_ADDR + 0x40, fadt_addr = ACPI_RSDP_ADDR + 0x80;
-    const uint32_t facs_addr = ACPI_RSDP_ADDR + 0x100, dsdt_addr = ACPI_RSDP_ADDR + 0x140;
-    assert_always(dsdt_addr + acpi_dsdt_size <= MiB);
+    static const uint8_t zeros[64];
+    uint32_t at = (tables->bytes->len + 63) & ~63u;
+    g_byte_array_append(tables->bytes, zeros, at - tables->bytes->len);
+    g_byte_array_append(tables->bytes, table, (guint)len);
+    return at;
+}
 
-    struct acpi_rsdp rsdp = {.rsdt = rsdt_addr};
-    memcpy(rsdp.signature, "RSD PTR ", 8);
-    memcpy(rsdp.oem_id, "RINGER", 6);
-    rsdp.checksum = checksum(&rsdp, sizeof(rsdp));
+/* One with a header, which has a checksum. */
+static uint32_t table_put_summed(struct tables *tables, const void *table, size_t len)
+{
+    uint32_t at = table_put(tables, table, len);
+    tables->sum[tables->sums++] = at;
+    return at;
+}
 
-    struct acpi_rsdt rsdt = {.header = header_of("RSDT", sizeof(rsdt)), .fadt = fadt_addr};
-    rsdt.header.checksum = checksum(&rsdt, sizeof(rsdt));
+static void table_list(struct tables *tables, const void *table, size_t len)
+{
+    tables->listed[tables->count++] = table_put_summed(tables, table, len);
+}
 
+/* Name (NAME, 0x2D) in the compiled DSDT becomes 0x55: the device is there. */
+static void dsdt_enable(uint8_t *aml, size_t len, const char *name)
+{
+    for (size_t at = sizeof(struct acpi_header); at + 7 <= len; at++) {
+        if (aml[at] == 0x08 && aml[at + 5] == 0x0a && aml[at + 6] == 0x2d && memcmp(aml + at + 1, name, 4) == 0) {
+            aml[at + 6] = 0x55;
+            return;
+        }
+    }
+    assert_always(!"a device that the DSDT does not know");
+}
+
+static uint32_t dsdt_put(struct tables *tables, const struct acpi_board *board)
+{
+    uint32_t at = table_put_summed(tables, acpi_dsdt, acpi_dsdt_size);
+    uint8_t *aml = tables->bytes->data + at;
+    if (board->com2)
+        dsdt_enable(aml, acpi_dsdt_size, "COM2");
+    if (board->lpt)
+        dsdt_enable(aml, acpi_dsdt_size, "LPTP");
+    if (board->floppy)
+        dsdt_enable(aml, acpi_dsdt_size, "FDCP");
+    if (board->hpet)
+        dsdt_enable(aml, acpi_dsdt_size, "HPTP");
+    return at;
+}
+
+static void madt_put(struct tables *tables)
+{
+    static const struct {
+        uint8_t irq, gsi, flags;
+    } overrides[4] = {{0, 2, 0}, {9, 9, 0x0d}, {10, 10, 0x0f}, {11, 11, 0x0f}};
+    struct acpi_madt madt = {
+        .header = header_of("APIC", sizeof(madt)),
+        .lapic = 0xfee00000,
+        .flags = 1, /* there are 8259s, too */
+        .cpu = {0, sizeof(madt.cpu), 0, 0, 1},
+        .ioapic = {1, sizeof(madt.ioapic), 1, 0, 0xfec00000, 0},
+        .nmi = {4, sizeof(madt.nmi), 0xff, 0, 1},
+    };
+    for (unsigned i = 0; i < 4; i++) {
+        madt.override[i].type = 2;
+        madt.override[i].length = sizeof(madt.override[i]);
+        madt.override[i].irq = overrides[i].irq;
+        madt.override[i].gsi = overrides[i].gsi;
+        madt.override[i].flags = overrides[i].flags;
+    }
+    table_list(tables, &madt, sizeof(madt));
+}
+
+static struct tables tables_build(const struct acpi_board *board)
+{
+    struct tables tables = {.bytes = g_byte_array_new()};
     struct acpi_facs facs = {.length = sizeof(facs)};
     memcpy(facs.signature, "FACS", 4);
 
     struct acpi_fadt fadt = {
         .header = header_of("FACP", sizeof(fadt)),
-        .facs = facs_addr,
-        .dsdt = dsdt_addr,
+        .facs = table_put(&tables, &facs, sizeof(facs)),
+        .dsdt = dsdt_put(&tables, board),
         .sci_int = ACPI_SCI_IRQ,
         .smi_cmd = ACPI_SMI_CMD,
         .acpi_enable = ACPI_SMI_ENABLE,
@@ -121,11 +226,146 @@ void acpi_tables_install(void)
         .century = 0x32,
         .flags = FADT_WBINVD | FADT_SLP_BUTTON | FADT_FIX_RTC,
     };
-    fadt.header.checksum = checksum(&fadt, sizeof(fadt));
+    table_list(&tables, &fadt, sizeof(fadt));
+    tables.pointer[tables.pointers++] = tables.listed[0] + (uint32_t)offsetof(struct acpi_fadt, facs);
+    tables.pointer[tables.pointers++] = tables.listed[0] + (uint32_t)offsetof(struct acpi_fadt, dsdt);
+    if (board->apic)
+        madt_put(&tables);
+    if (board->hpet) {
+        struct acpi_hpet hpet = {.header = header_of("HPET", sizeof(hpet)),
+                                 .block_id = HPET_BLOCK_ID,
+                                 .address = HPET_BASE,
+                                 .min_tick = 100};
+        table_list(&tables, &hpet, sizeof(hpet));
+    }
 
+    uint8_t rsdt[sizeof(struct acpi_header) + 4 * RSDT_MAX];
+    uint32_t len = (uint32_t)sizeof(struct acpi_header) + 4 * tables.count;
+    struct acpi_header header = header_of("RSDT", len);
+    memcpy(rsdt, &header, sizeof(header));
+    memcpy(rsdt + sizeof(header), tables.listed, 4 * tables.count);
+    tables.rsdt = table_put_summed(&tables, rsdt, len);
+    for (unsigned i = 0; i < tables.count; i++)
+        tables.pointer[tables.pointers++] = tables.rsdt + (uint32_t)sizeof(header) + 4 * i;
+    for (unsigned i = 0; i < tables.sums; i++)
+        tables.bytes->data[tables.sum[i] + offsetof(struct acpi_header, checksum)] = 0;
+    return tables;
+}
+
+static struct acpi_rsdp rsdp_build(uint32_t rsdt)
+{
+    struct acpi_rsdp rsdp = {.rsdt = rsdt};
+    memcpy(rsdp.signature, "RSD PTR ", 8);
+    memcpy(rsdp.oem_id, "RINGER", 6);
+    return rsdp;
+}
+
+static uint32_t table_length(const struct tables *tables, uint32_t at)
+{
+    uint32_t length;
+    memcpy(&length, tables->bytes->data + at + offsetof(struct acpi_header, length), 4);
+    return length;
+}
+
+void acpi_tables_install(void)
+{
+    const uint32_t base = ACPI_RSDP_ADDR + 0x40;
+    struct tables tables = tables_build(&(struct acpi_board){0});
+    uint8_t *bytes = tables.bytes->data;
+    assert_always(base + tables.bytes->len <= MiB);
+
+    for (unsigned i = 0; i < tables.pointers; i++) {
+        uint32_t value;
+        memcpy(&value, bytes + tables.pointer[i], 4);
+        value += base;
+        memcpy(bytes + tables.pointer[i], &value, 4);
+    }
+    for (unsigned i = 0; i < tables.sums; i++)
+        bytes[tables.sum[i] + offsetof(struct acpi_header, checksum)] =
+            checksum(bytes + tables.sum[i], table_length(&tables, tables.sum[i]));
+    struct acpi_rsdp rsdp = rsdp_build(base + tables.rsdt);
+    rsdp.checksum = checksum(&rsdp, sizeof(rsdp));
     mem_write(ACPI_RSDP_ADDR, &rsdp, sizeof(rsdp));
-    mem_write(rsdt_addr, &rsdt, sizeof(rsdt));
-    mem_write(fadt_addr, &fadt, sizeof(fadt));
-    mem_write(facs_addr, &facs, sizeof(facs));
-    mem_write(dsdt_addr, acpi_dsdt, acpi_dsdt_size);
+    mem_write(base, bytes, tables.bytes->len);
+    g_byte_array_unref(tables.bytes);
+}
+
+/* --- For another BIOS --- */
+
+#define FILE_TABLES "etc/acpi/tables"
+#define FILE_RSDP   "etc/acpi/rsdp"
+
+#define LOADER_ALLOCATE     1u
+#define LOADER_ADD_POINTER  2u
+#define LOADER_ADD_CHECKSUM 3u
+
+#define ZONE_HIGH 1
+#define ZONE_FSEG 2 /* F0000h up, where the RSDP is searched for */
+
+struct loader_command {
+    uint32_t command;
+    union {
+        struct {
+            char file[56];
+            uint32_t align;
+            uint8_t zone;
+        } __attribute__((packed)) allocate;
+        struct {
+            char in[56], to[56];
+            uint32_t offset;
+            uint8_t size;
+        } __attribute__((packed)) pointer;
+        struct {
+            char file[56];
+            uint32_t offset, start, length;
+        } __attribute__((packed)) checksum;
+        uint8_t bytes[124];
+    };
+} __attribute__((packed));
+_Static_assert(sizeof(struct loader_command) == 128, "as firmware reads them");
+
+static void loader_allocate(GByteArray *script, const char *file, uint8_t zone)
+{
+    struct loader_command command = {.command = LOADER_ALLOCATE, .allocate = {.align = 64, .zone = zone}};
+    g_strlcpy(command.allocate.file, file, sizeof(command.allocate.file));
+    g_byte_array_append(script, (const uint8_t *)&command, sizeof(command));
+}
+
+static void loader_pointer(GByteArray *script, const char *in, uint32_t offset)
+{
+    struct loader_command command = {.command = LOADER_ADD_POINTER, .pointer = {.offset = offset, .size = 4}};
+    g_strlcpy(command.pointer.in, in, sizeof(command.pointer.in));
+    g_strlcpy(command.pointer.to, FILE_TABLES, sizeof(command.pointer.to));
+    g_byte_array_append(script, (const uint8_t *)&command, sizeof(command));
+}
+
+static void loader_checksum(GByteArray *script, const char *file, uint32_t offset, uint32_t start, uint32_t length)
+{
+    struct loader_command command = {.command = LOADER_ADD_CHECKSUM,
+                                     .checksum = {.offset = offset, .start = start, .length = length}};
+    g_strlcpy(command.checksum.file, file, sizeof(command.checksum.file));
+    g_byte_array_append(script, (const uint8_t *)&command, sizeof(command));
+}
+
+void acpi_tables_offer(struct fw_cfg *fw, const struct acpi_board *board)
+{
+    struct tables tables = tables_build(board);
+    struct acpi_rsdp rsdp = rsdp_build(tables.rsdt);
+    GByteArray *script = g_byte_array_new();
+
+    loader_allocate(script, FILE_TABLES, ZONE_HIGH);
+    loader_allocate(script, FILE_RSDP, ZONE_FSEG);
+    for (unsigned i = 0; i < tables.pointers; i++)
+        loader_pointer(script, FILE_TABLES, tables.pointer[i]);
+    loader_pointer(script, FILE_RSDP, (uint32_t)offsetof(struct acpi_rsdp, rsdt));
+    for (unsigned i = 0; i < tables.sums; i++)
+        loader_checksum(script, FILE_TABLES, tables.sum[i] + (uint32_t)offsetof(struct acpi_header, checksum),
+                        tables.sum[i], table_length(&tables, tables.sum[i]));
+    loader_checksum(script, FILE_RSDP, (uint32_t)offsetof(struct acpi_rsdp, checksum), 0, sizeof(rsdp));
+
+    fw_cfg_add_file(fw, FILE_TABLES, tables.bytes->data, tables.bytes->len);
+    fw_cfg_add_file(fw, FILE_RSDP, &rsdp, sizeof(rsdp));
+    fw_cfg_add_file(fw, "etc/table-loader", script->data, script->len);
+    g_byte_array_unref(script);
+    g_byte_array_unref(tables.bytes);
 }

@@ -19,6 +19,7 @@
 #define MB_KNOWN_MUST  0x00000007u /* of bits 0 to 15, which a loader must understand */
 
 #define MBI_MEMORY  0x001u
+#define MBI_DEVICE  0x002u
 #define MBI_CMDLINE 0x004u
 #define MBI_MODULES 0x008u
 #define MBI_MMAP    0x040u
@@ -50,9 +51,9 @@ struct mb_segment {
 };
 
 struct multiboot_image {
-    GMappedFile *kernel;
+    GBytes *kernel;
     GArray *segments;        /* struct mb_segment */
-    GPtrArray *module_files; /* GMappedFile */
+    GPtrArray *module_files; /* GBytes */
     GPtrArray *module_strings;
     GArray *module_addrs; /* uint32_t */
     char *cmdline;
@@ -204,10 +205,10 @@ static bool multiboot_read_modules(struct multiboot_image *image, const char *li
     for (unsigned i = 0; pieces[i] && ok; i++) {
         const char *start = pieces[i] + strspn(pieces[i], " ");
         char *path = g_strndup(start, strcspn(start, " "));
-        GMappedFile *file = boot_map_file("initrd", path, error);
+        GBytes *file = boot_read_file("initrd", path, error);
         ok = file != NULL;
         if (ok) {
-            uint64_t size = g_mapped_file_get_length(file);
+            uint64_t size = g_bytes_get_size(file);
             next = (next + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1);
             uint32_t addr = (uint32_t)next;
             g_ptr_array_add(image->module_files, file);
@@ -238,18 +239,18 @@ static size_t multiboot_info_size(const struct multiboot_image *image)
     return size;
 }
 
-struct multiboot_image *multiboot_image_new(const char *path, GMappedFile *kernel, const char *modules,
-                                            const char *append, uint64_t ram_size, GError **error)
+struct multiboot_image *multiboot_image_new(const char *path, GBytes *kernel, const char *modules, const char *append,
+                                            uint64_t ram_size, GError **error)
 {
     struct multiboot_image *image = g_new0(struct multiboot_image, 1);
-    const uint8_t *file = (const uint8_t *)g_mapped_file_get_contents(kernel);
-    size_t len = g_mapped_file_get_length(kernel);
+    size_t len;
+    const uint8_t *file = g_bytes_get_data(kernel, &len);
     struct mb_header header = {0};
     long at = multiboot_find(file, len, &header);
 
-    image->kernel = g_mapped_file_ref(kernel);
+    image->kernel = g_bytes_ref(kernel);
     image->segments = g_array_new(FALSE, FALSE, sizeof(struct mb_segment));
-    image->module_files = g_ptr_array_new_with_free_func((GDestroyNotify)g_mapped_file_unref);
+    image->module_files = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
     image->module_strings = g_ptr_array_new_with_free_func(g_free);
     image->module_addrs = g_array_new(FALSE, FALSE, sizeof(uint32_t));
     image->cmdline = append[0] ? g_strdup_printf("%s %s", path, append) : g_strdup(path);
@@ -278,7 +279,7 @@ struct multiboot_image *multiboot_image_new(const char *path, GMappedFile *kerne
 
 void multiboot_image_free(struct multiboot_image *image)
 {
-    g_mapped_file_unref(image->kernel);
+    g_bytes_unref(image->kernel);
     g_array_unref(image->segments);
     g_ptr_array_unref(image->module_files);
     g_ptr_array_unref(image->module_strings);
@@ -298,7 +299,7 @@ static uint32_t info_put(uint32_t *next, const void *bytes, size_t len)
 
 void multiboot_image_install(const struct multiboot_image *image, struct cpu *cpu, const struct e820_map *map)
 {
-    const uint8_t *file = (const uint8_t *)g_mapped_file_get_contents(image->kernel);
+    const uint8_t *file = boot_bytes(image->kernel);
     static const uint8_t zeroes[PAGE_SIZE];
 
     for (unsigned i = 0; i < image->segments->len; i++) {
@@ -308,7 +309,9 @@ void multiboot_image_install(const struct multiboot_image *image, struct cpu *cp
             mem_write(segment->addr + at, zeroes, MIN(PAGE_SIZE, segment->mem_size - at));
     }
 
-    struct mb_info info = {.flags = MBI_MEMORY | MBI_CMDLINE | MBI_MMAP | MBI_LOADER};
+    /* What QEMU says, too: the boot device (a disk, unknown partition) and the modules, though there be none. */
+    struct mb_info info = {.flags = MBI_MEMORY | MBI_DEVICE | MBI_CMDLINE | MBI_MODULES | MBI_MMAP | MBI_LOADER,
+                           .boot_device = 0x8000ffff};
     uint32_t next = BOOT_PARAMS + sizeof(info);
     info.mem_lower = 639;
     info.mem_upper = (uint32_t)((image->ram_size - MIN(image->ram_size, MiB)) / KiB);
@@ -324,22 +327,21 @@ void multiboot_image_install(const struct multiboot_image *image, struct cpu *cp
     if (image->module_files->len) {
         struct mb_module *modules = g_new0(struct mb_module, image->module_files->len);
         for (unsigned i = 0; i < image->module_files->len; i++) {
-            GMappedFile *module = g_ptr_array_index(image->module_files, i);
+            GBytes *module = g_ptr_array_index(image->module_files, i);
             const char *string = g_ptr_array_index(image->module_strings, i);
-            uint32_t size = (uint32_t)g_mapped_file_get_length(module);
+            uint32_t size = (uint32_t)g_bytes_get_size(module);
             modules[i].start = g_array_index(image->module_addrs, uint32_t, i);
             modules[i].end = modules[i].start + size;
             modules[i].string = info_put(&next, string, strlen(string) + 1);
-            mem_write(modules[i].start, g_mapped_file_get_contents(module), size);
+            mem_write(modules[i].start, boot_bytes(module), size);
         }
-        info.flags |= MBI_MODULES;
         info.mods_count = image->module_files->len;
         info.mods_addr = info_put(&next, modules, info.mods_count * sizeof(*modules));
         g_free(modules);
     }
     mem_write(BOOT_PARAMS, &info, sizeof(info));
 
-    boot_set_flat_mode(cpu, image->entry);
+    boot_set_flat_mode(cpu, BOOT_CS_MULTIBOOT, image->entry);
     cpu->gpr[EAX] = MB_BOOT_MAGIC;
     cpu->gpr[EBX] = BOOT_PARAMS;
 }

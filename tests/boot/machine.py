@@ -240,7 +240,7 @@ due:
 clock:
     exit 0
 """, 1)
-    check("soft_off", "movw $0xb004, %dx\nmovw $0x2000, %ax\noutw %ax, %dx\n2: jmp 2b", 0)
+    check("soft_off", "movw $0x604, %dx\nmovw $0x2000, %ax\noutw %ax, %dx\n2: jmp 2b", 0)
     check("reset_by_cf9", COUNT_BOOTS + "out 0xcf9, 2\nout 0xcf9, 6\n2: jmp 2b", 0x41, b"1234")
     check("reset_by_8042", COUNT_BOOTS + "out 0x64, 0xfe\n2: jmp 2b", 0x41, b"1234")
     check("reset_by_port92", COUNT_BOOTS + "out 0x92, 3\n2: jmp 2b", 0x41, b"1234")

@@ -70,7 +70,8 @@ static void test_raw_read_write(void)
     g_free(path);
 }
 
-static void test_odd_size_never_grows(void)
+/* The file grows to whole sectors once the last one is written: what the guest was told is written is there. */
+static void test_odd_size_keeps_its_last_sector(void)
 {
     uint8_t bytes[512], zero[512] = {0}, ones[512];
     struct stat st;
@@ -79,14 +80,100 @@ static void test_odd_size_never_grows(void)
     g_assert_cmpuint(image->size, ==, 4 * 512);
     g_assert_cmpint(image_read(image, 3 * 512, bytes, 512), ==, 0);
     g_assert_cmpmem(bytes + 100, 412, zero, 412);
+    g_assert_cmpint(image_write(image, 512, zero, 512), ==, 0);
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpint(st.st_size, ==, 3 * 512 + 100); /* not before it has to */
     memset(ones, 0xff, sizeof(ones));
     g_assert_cmpint(image_write(image, 3 * 512, ones, 512), ==, 0);
-    g_assert_cmpint(image_read(image, 3 * 512, bytes, 512), ==, 0);
-    g_assert_cmpmem(bytes, 100, ones, 100);
-    g_assert_cmpmem(bytes + 100, 412, zero, 412);
     image_close(image);
-    g_assert_cmpint(stat(path, &st), ==, 0);
-    g_assert_cmpint(st.st_size, ==, 3 * 512 + 100);
+    image = open_ok(path, false, false);
+    g_assert_cmpuint(image->size, ==, 4 * 512);
+    g_assert_cmpint(image_read(image, 3 * 512, bytes, 512), ==, 0);
+    g_assert_cmpmem(bytes, 512, ones, 512);
+    image_close(image);
+    g_free(path);
+}
+
+static char *file_with(const char *name, size_t len, size_t at, const void *what, size_t what_len)
+{
+    char *path = path_of(name), *bytes = g_malloc0(len);
+    memcpy(bytes + at, what, what_len);
+    g_assert_true(g_file_set_contents(path, bytes, (gssize)len, NULL));
+    g_free(bytes);
+    return path;
+}
+
+/* Other programs' containers are never taken for raw disks, and the sentence says how to go on. */
+static void test_foreign_containers(void)
+{
+    static const struct {
+        const char *name;
+        size_t at; /* from the start; behind 4096 from the end */
+        const char *magic;
+        size_t len;
+    } cases[] = {
+        {"vmdk", 0, "KDMV", 4},
+        {"vmdk", 0, "COWD", 4},
+        {"vmdk", 0, "# Disk DescriptorFile\nversion=1\n", 32},
+        {"vmdk", 0, "# a comment\n\nversion=3\n", 23},
+        {"vmdk", 0, "\xbe\xba\xfe\xca\0\0\0\0", 8},
+        {"vdi", 0x40, "\x7f\x10\xda\xbe", 4},
+        {"vpc", 0, "conectix", 8},
+        {"vpc", 4096 + 512, "conectix", 8},
+        {"vpc", 4096 + 511, "conectix", 8},
+        {"vhdx", 0, "vhdxfile", 8},
+        {"qed", 0, "QED", 4},
+        {"qcow", 0, "QFI\xfb\0\0\0\1", 8},
+        {"parallels", 0, "WithoutFreeSpace", 16},
+        {"parallels", 0, "WithouFreSpacExt", 16},
+        {"luks", 0, "LUKS\xba\xbe\0\1", 8},
+        {"luks", 0, "LUKS\xba\xbe\0\2", 8},
+        {"dmg", 4096 + 512, "koly", 4},
+        {"bochs", 0, "Bochs Virtual HD Image\0", 23},
+        {"cloop", 0, "#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0 && mount -r -t iso9660 /dev/cloop $1\n", 84},
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        size_t len = 16384 + (i & 1) * 100, at = cases[i].at < 4096 ? cases[i].at : len - (cases[i].at - 4096);
+        char *path = file_with("foreign.img", len, at, cases[i].magic, cases[i].len);
+        char *format = g_strdup_printf("is in %s format", cases[i].name);
+        char *command = strcmp(cases[i].name, "luks") == 0
+                            ? g_strdup_printf("driver=luks,key-secret=key,file.filename=%s -O qcow2 ", path)
+                            : g_strdup_printf("qemu-img convert -f %s -O qcow2 %s ", cases[i].name, path);
+        open_fails(path, NULL, format);
+        open_fails(path, NULL, command);
+        open_fails(path, NULL, "foreign.qcow2 (or say format=raw");
+        GError *error = NULL; /* who says that it is raw is believed */
+        struct image *image = image_open(&(struct image_options){.path = path, .format = "raw"}, &error);
+        g_assert_no_error(error);
+        image_close(image);
+        g_free(path);
+        g_free(format);
+        g_free(command);
+    }
+    char *path = file_make("plain image.img", 4096), *quoted = g_shell_quote(path);
+    open_fails(path, "vhdx", quoted); /* said by the user: the same help */
+    g_free(path);
+    g_free(quoted);
+}
+
+/* A guest cannot turn its raw disk into something that is opened otherwise, with the host's files behind it. */
+static void test_guest_cannot_change_the_format(void)
+{
+    uint8_t sector[512] = "QFI\xfb\0\0\0\3";
+    char *path = file_make("raw", 64 * 512);
+    struct image *image = open_ok(path, false, false);
+    g_assert_cmpint(image_write(image, 0, sector, 512), ==, EPERM);
+    g_assert_cmpint(image_write(image, 512, sector, 512), ==, 0);
+    memcpy(sector, "KDMV", 4);
+    g_assert_cmpint(image_write(image, 0, sector, 512), ==, EPERM);
+    memset(sector, 0, 4);
+    g_assert_cmpint(image_write(image, 0, sector, 512), ==, 0);
+    image_close(image);
+    GError *error = NULL;
+    image = image_open(&(struct image_options){.path = path, .format = "raw"}, &error);
+    memcpy(sector, "KDMV", 4);
+    g_assert_cmpint(image_write(image, 0, sector, 512), ==, 0);
+    image_close(image);
     g_free(path);
 }
 
@@ -392,10 +479,22 @@ static void test_medium_is_changed(void)
     g_assert_false(blockdev_change("test", large, NULL, &error));
     g_assert_nonnull(strstr(error->message, "too large"));
     g_clear_error(&error);
-    g_assert_false(block->has_medium);
+    /* What cannot be opened leaves the old medium in, and the guest sees nothing of it. */
     g_assert_false(blockdev_change("test", "/nowhere", NULL, &error));
     g_clear_error(&error);
+    g_assert_false(blockdev_change("test", two, "qcow2", &error)); /* the same file, read as something that it is not */
+    g_clear_error(&error);
+    g_assert_true(block->has_medium);
+    g_assert_cmpuint(block->size, ==, 4096);
+    machine_lock();
+    block->ops->write(block, 3584, want, 512, note_done, NULL);
+    machine_unlock();
+    wait_for(3);
+    g_assert_cmpint(last_error, ==, 0);
+    g_assert_true(blockdev_change("test", two, NULL, &error)); /* the same once more */
+    changes = 0;
     g_assert_true(blockdev_change("test", one, NULL, &error));
+    g_assert_cmpuint(changes, ==, 2);
     g_assert_true(blockdev_change("test", NULL, NULL, &error));
     g_assert_false(block->has_medium);
     blockdev_close_all();
@@ -411,7 +510,9 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     folder = g_dir_make_tmp("ringer-test-XXXXXX", NULL);
     TEST(raw_read_write);
-    TEST(odd_size_never_grows);
+    TEST(odd_size_keeps_its_last_sector);
+    TEST(foreign_containers);
+    TEST(guest_cannot_change_the_format);
     TEST(sparse);
     TEST(bad_files);
     TEST(read_only_file);

@@ -101,7 +101,7 @@ static void test_drive_errors(void)
     drive_fails("file=x,bus=2", "bus 0 and 1");
     drive_fails("file=x,if=floppy,index=2", "two floppy drives");
     drive_fails("file=x,snapshot=maybe", "'snapshot=maybe'");
-    drive_fails("file=x,format=vmdk", "'format=vmdk'");
+    drive_fails("file=x,format=", "'format='");
     drive_fails("index=1", "needs file=");
     drive_fails("disk.img", "needs a value");
     drive_fails("", "needs a value");

@@ -157,15 +157,33 @@ static void test_dsr_reset(void)
     g_assert_cmphex(result[0], ==, 0xc0);
 }
 
-static void test_dor_gates_the_interrupt(void)
+/* QEMU's interrupt does not go through the DOR's DMA gate; with it closed the processor moves the data. */
+static void test_closed_dma_gate(void)
 {
     setup();
     outb(0x3f2, 0x00);
-    outb(0x3f2, 0x04);
+    outb(0x3f2, 0x14);
     settle();
-    g_assert_false(irq6.level);
-    outb(0x3f2, 0x0c);
     g_assert_true(irq6.level);
+    COMMAND(0x08);
+    read_result();
+    g_assert_false(irq6.level);
+    outb(0x3f7, 0);
+    COMMAND(0xe6, 0x00, 0, 0, 7, 2, 7, 27, 255);
+    settle();
+    g_assert_true(irq6.level);
+    for (unsigned i = 0; i < 512; i++) {
+        g_assert_cmphex(inb(0x3f4) & 0xf0, ==, 0xf0);
+        g_assert_cmphex(inb(0x3f5), ==, disk.bytes[6 * 512 + i]);
+    }
+    settle();
+    outb(0x3f2, 0x00);
+    outb(0x3f2, 0x14);
+    settle();
+    COMMAND(0x03, 0xdf, 0x02); /* SPECIFY with DMA opens it */
+    g_assert_cmphex(inb(0x3f2), ==, 0x1c);
+    COMMAND(0x03, 0xdf, 0x03);
+    g_assert_cmphex(inb(0x3f2), ==, 0x14);
 }
 
 static void test_version_and_invalid(void)
@@ -609,13 +627,14 @@ static void test_sizes(void)
     static const struct {
         unsigned kib, sectors;
         enum fdc_drive_type type;
-    } sizes[] = {{160, 8, FDC_360K},    {180, 9, FDC_360K},    {320, 8, FDC_360K},
-                 {360, 9, FDC_360K},    {720, 9, FDC_1440K},   {1200, 15, FDC_1200K},
-                 {1440, 18, FDC_1440K}, {2880, 36, FDC_2880K}, {1680, 21, FDC_1440K}};
+    } sizes[] = {{160, 8, FDC_360K},    {180, 9, FDC_360K},    {320, 8, FDC_360K},    {360, 9, FDC_360K},
+                 {720, 9, FDC_1440K},   {1200, 15, FDC_1200K}, {1440, 18, FDC_1440K}, {2880, 36, FDC_2880K},
+                 {1680, 21, FDC_1440K}, {800, 10, FDC_1440K},  {1743, 21, FDC_1440K}, {1920, 24, FDC_1440K},
+                 {880, 11, FDC_1200K},  {1476, 18, FDC_1200K}};
     for (unsigned i = 0; i < G_N_ELEMENTS(sizes); i++) {
         setup_size(sizes[i].kib * 1024ull);
         g_assert_cmpint(fdc_type_of(&disk.block), ==, sizes[i].type);
-        outb(0x3f7, sizes[i].kib <= 720 ? 2 : sizes[i].kib == 2880 ? 3 : 0);
+        outb(0x3f7, sizes[i].kib <= 880 ? 2 : sizes[i].kib == 2880 ? 3 : 0);
         dma_program(true, 512);
         COMMAND(0x46, 0x00, 0, 0, (uint8_t)sizes[i].sectors, 2, (uint8_t)sizes[i].sectors, 27, 255);
         settle();
@@ -631,24 +650,114 @@ static void test_sizes(void)
     g_assert_false(fdc_fits(2949120 + 512));
 }
 
+/* Of no known size: what QEMU makes of it, the format of a 2.88M drive, whose end the image lacks. */
 static void test_short_image_reads_zeros_behind_its_end(void)
 {
+    static const uint64_t sizes[] = {512, 3584, 26112, 1296384, 2949120 - 512};
     uint8_t bytes[512], zero[512] = {0};
-    setup_size(1296384); /* as 1.44M */
-    g_assert_cmpint(fdc_type_of(&disk.block), ==, FDC_1440K);
-    seek(79);
+    for (unsigned i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        setup_size(sizes[i]);
+        outb(0x3f7, 3);
+        g_assert_cmpint(fdc_type_of(&disk.block), ==, FDC_2880K);
+        seek(79);
+        dma_program(true, 512);
+        COMMAND(0x46, 0x04, 79, 1, 36, 2, 36, 27, 255);
+        settle();
+        read_result();
+        g_assert_cmphex(result[0] & 0xc0, ==, 0);
+        mem_read(DATA, bytes, 512);
+        g_assert_cmpmem(bytes, 512, zero, 512);
+        dma_program(false, 512);
+        COMMAND(0x45, 0x04, 79, 1, 36, 2, 36, 27, 255);
+        settle();
+        read_result();
+        g_assert_cmphex(result[1], ==, 0x20);
+    }
+}
+
+/* The drive keeps its kind: a medium of no known size in it is read as that kind's own. */
+static void test_drive_keeps_its_kind(void)
+{
+    setup();
+    disk.block.size = 100 * 512;
+    fdc_medium_changed(fdc, 0);
+    seek(1);
     dma_program(true, 512);
-    COMMAND(0x46, 0x00, 79, 0, 1, 2, 18, 27, 255);
+    COMMAND(0x46, 0x00, 1, 0, 18, 2, 18, 27, 255); /* 53 of 100 sectors */
     settle();
     read_result();
     g_assert_cmphex(result[0] & 0xc0, ==, 0);
-    mem_read(DATA, bytes, 512);
-    g_assert_cmpmem(bytes, 512, zero, 512);
-    dma_program(false, 512);
-    COMMAND(0x45, 0x00, 79, 0, 1, 2, 18, 27, 255);
+    assert_sectors(53, 1);
+}
+
+/* A read with MT ends with the terminal count, not with a side or a cylinder: so do QEMU's. */
+static void test_multi_track_goes_over_cylinders(void)
+{
+    setup();
+    seek(3);
+    dma_program(true, 100 * 512);
+    COMMAND(0xe6, 0x00, 3, 0, 2, 2, 101, 27, 255);
+    settle();
+    g_assert_cmpuint(read_result(), ==, 7);
+    g_assert_cmphex(result[0] & 0xc0, ==, 0);
+    assert_sectors(3 * 36 + 1, 100);
+    g_assert_cmpuint(result[3], ==, 5);
+    g_assert_cmpuint(result[4], ==, 1);
+    g_assert_cmpuint(result[5], ==, 12);
+
+    seek(3); /* EOT before the end of a side */
+    dma_program(true, 30 * 512);
+    COMMAND(0xc6, 0x00, 3, 0, 1, 2, 10, 27, 255);
     settle();
     read_result();
-    g_assert_cmphex(result[1], ==, 0x20);
+    g_assert_cmphex(result[0] & 0xc0, ==, 0x40); /* 10 and 10: EOT and MT allow no more */
+    assert_sectors(3 * 36, 10);
+    seek(79); /* the disk's end is an end */
+    dma_program(true, 40 * 512);
+    COMMAND(0xe6, 0x00, 79, 0, 1, 2, 40, 27, 255);
+    settle();
+    read_result();
+    g_assert_cmphex(result[0] & 0xc0, ==, 0x40);
+    g_assert_cmphex(result[1], ==, 0x80);
+}
+
+static void test_multi_track_writes_over_cylinders(void)
+{
+    uint8_t bytes[512];
+    setup();
+    seek(3);
+    for (unsigned i = 0; i < 50; i++) {
+        memset(bytes, (int)i + 1, sizeof(bytes));
+        mem_write(DATA + 512 * i, bytes, sizeof(bytes));
+    }
+    dma_program(false, 50 * 512);
+    COMMAND(0xc5, 0x00, 3, 0, 2, 2, 51, 27, 255);
+    settle();
+    read_result();
+    g_assert_cmphex(result[0] & 0xc0, ==, 0);
+    assert_sectors(3 * 36 + 1, 50);
+}
+
+/* Simple kernels sense once after a reset, recalibrate and sense again: that answer is the recalibration's. */
+static void test_reset_needs_no_four_senses(void)
+{
+    setup();
+    outb(0x3f2, 0x00);
+    outb(0x3f2, 0x1c);
+    settle();
+    COMMAND(0x08);
+    read_result();
+    g_assert_cmphex(result[0], ==, 0xc0);
+    COMMAND(0x07, 0x00);
+    settle();
+    g_assert_true(irq6.level);
+    COMMAND(0x08);
+    g_assert_cmpuint(read_result(), ==, 2);
+    g_assert_cmphex(result[0], ==, 0x20);
+    g_assert_cmphex(result[1], ==, 0);
+    COMMAND(0x08);
+    g_assert_cmpuint(read_result(), ==, 1);
+    g_assert_cmphex(result[0], ==, 0x80);
 }
 
 /* --- Save and load --- */
@@ -694,7 +803,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     TEST(reset_interrupt_and_four_senses);
     TEST(dsr_reset);
-    TEST(dor_gates_the_interrupt);
+    TEST(closed_dma_gate);
     TEST(version_and_invalid);
     TEST(specify_configure_lock_dump);
     TEST(recalibrate_and_seek);
@@ -725,6 +834,10 @@ int main(int argc, char **argv)
     TEST(reset_during_read);
     TEST(sizes);
     TEST(short_image_reads_zeros_behind_its_end);
+    TEST(drive_keeps_its_kind);
+    TEST(multi_track_goes_over_cylinders);
+    TEST(multi_track_writes_over_cylinders);
+    TEST(reset_needs_no_four_senses);
     TEST(save_load_in_seek_and_in_read);
     return g_test_run();
 }

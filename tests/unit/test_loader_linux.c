@@ -2,6 +2,7 @@
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "firmware/acpi_tables.h"
 #include "cpu.h"
@@ -171,21 +172,99 @@ static void test_memory_map(void)
     g_assert_cmphex(param32(0x1e0), ==, (RAM - MiB) / KiB);
 }
 
-/* What the BIOS says about memory is what the kernel is handed. */
-static void test_memory_map_of_the_bios(void)
+/* After a BIOS: the setup code in real mode. Every version of the protocol has its places. */
+static void test_real_mode(void)
 {
-    static const struct e820_map bios = {2, {{0, 0x90000, E820_RAM}, {0xfec00000, 0x1000, E820_RESERVED}}};
-    struct e820_entry map[2];
+    static const struct {
+        uint16_t version;
+        bool high;
+        uint32_t setup, line, code;
+    } cases[] = {
+        {0x200, true, 0x90000, 0x99fe0, MiB},      {0x201, true, 0x90000, 0x99fe0, MiB},
+        {0x202, true, 0x10000, 0x20000, MiB},      {0x205, true, 0x10000, 0x20000, MiB},
+        {0x20f, true, 0x10000, 0x20000, MiB},      {0x200, false, 0x90000, 0x99fe0, 0x10000},
+        {0x203, false, 0x90000, 0x99fe0, 0x10000},
+    };
+    static const struct e820_map bios = {1, {{0, 0x90000, E820_RAM}}};
+    write_file(initrd_path, "initrd!", 7);
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        struct cpu cpu = {.cr0 = CR0_PE};
+        GError *error = NULL;
+        char text[16];
+        uint8_t setup[SETUP], code[64];
+        make_kernel();
+        put(0x206, cases[i].version, 2);
+        put(0x211, cases[i].high, 1);
+        put(0x214, 0, 4); /* iPXE's way to say that only its setup code knows where */
+        struct boot_image *image = open_image(initrd_path, "vga=0x305 console", RAM, &error);
+        g_assert_no_error(error);
+        g_assert_true(boot_image_needs_bios(image));
+        boot_image_install(image, &cpu, &bios);
+        boot_image_free(image);
+        g_assert_cmphex(cpu.cr0 & CR0_PE, ==, 0);
+        g_assert_cmphex(cpu.seg[SEG_CS].sel, ==, (cases[i].setup >> 4) + 0x20);
+        g_assert_cmphex(cpu.seg[SEG_CS].base + cpu.eip, ==, cases[i].setup + 0x200);
+        g_assert_cmphex(cpu.seg[SEG_DS].sel, ==, cases[i].setup >> 4);
+        g_assert_cmphex(cpu.seg[SEG_SS].base, ==, cases[i].setup);
+        g_assert_cmphex(cpu.gpr[ESP], >=, 0x4000);
+        g_assert_cmphex(cpu.gpr[ESP] & 15, ==, 0);
+        mem_read(cases[i].setup, setup, sizeof(setup));
+        g_assert_cmpmem(setup + 0x202, 4, "HdrS", 4);
+        g_assert_cmphex(setup[0x210], ==, 0xff);
+        g_assert_cmphex(setup[0x1fa] | setup[0x1fb] << 8, ==, 0x305);
+        mem_read(cases[i].line, text, 16);
+        g_assert_cmpmem(text, 16, "vga=0x305 consol", 16);
+        uint32_t line, old = setup[0x20] | setup[0x21] << 8, offset = setup[0x22] | setup[0x23] << 8, disk;
+        memcpy(&line, setup + 0x228, 4);
+        g_assert_cmphex(cases[i].version >= 0x202 ? line
+                        : old == 0xa33f           ? cases[i].setup + offset
+                                                  : 0,
+                        ==, cases[i].line);
+        memcpy(&disk, setup + 0x218, 4);
+        mem_read(disk, text, 7);
+        g_assert_cmpmem(text, 7, "initrd!", 7);
+        uint32_t heap_end = setup[0x224] | setup[0x225] << 8;
+        g_assert_cmphex(setup[0x211] >> 7, ==, cases[i].version >= 0x201);
+        g_assert_true(cases[i].version < 0x201 || (heap_end >= 0x4000 && heap_end + 0x200 < cpu.gpr[ESP]));
+        mem_read(cases[i].code, code, sizeof(code));
+        g_assert_cmpmem(code, sizeof(code), file + SETUP, sizeof(code));
+    }
+}
+
+/* Today's kernels can do without a BIOS; with one they start in real mode, too. */
+static void test_real_mode_of_a_new_kernel(void)
+{
+    static const struct e820_map bios = {1, {{0, 0x90000, E820_RAM}}};
     struct cpu cpu = {0};
     GError *error = NULL;
     make_kernel();
     struct boot_image *image = open_image(NULL, NULL, RAM, &error);
     g_assert_no_error(error);
+    g_assert_false(boot_image_needs_bios(image));
     boot_image_install(image, &cpu, &bios);
     boot_image_free(image);
-    g_assert_cmpuint(param32(0x1e8) & 0xff, ==, 2);
-    mem_read(BOOT_PARAMS + 0x2d0, map, sizeof(map));
-    g_assert_cmpmem(map, sizeof(map), bios.entry, sizeof(map));
+    g_assert_cmphex(cpu.seg[SEG_CS].base, ==, 0x10200);
+}
+
+/* The files are read once: what becomes of them later does not matter. */
+static void test_files_may_change(void)
+{
+    static struct cpu cpu;
+    GError *error = NULL;
+    char text[8];
+    uint8_t code[16];
+    make_kernel();
+    write_file(initrd_path, "initrd!", 7);
+    struct boot_image *image = open_image(initrd_path, NULL, RAM, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(truncate(kernel_path, 0), ==, 0); /* in place, as cp does it */
+    g_assert_cmpint(truncate(initrd_path, 0), ==, 0);
+    boot_image_install(image, &cpu, NULL);
+    boot_image_free(image);
+    mem_read(RAM - 4096, text, 7);
+    g_assert_cmpmem(text, 7, "initrd!", 7);
+    mem_read(0x100000, code, sizeof(code));
+    g_assert_cmpmem(code, sizeof(code), file + SETUP, sizeof(code));
 }
 
 static void test_initrd_goes_to_the_top(void)
@@ -221,15 +300,28 @@ static void test_no_vga_is_shown(void)
 static void test_refuses_old_protocol(void)
 {
     make_kernel();
-    put(0x206, 0x0205, 2);
-    expect_error(NULL, NULL, RAM, "boot protocol 2.05");
+    put(0x206, 0x0105, 2);
+    expect_error(NULL, NULL, RAM, "boot protocol 1.05; 2.00 is the first");
 }
 
-static void test_refuses_zimage(void)
+static void test_refuses_what_has_no_room(void)
 {
     make_kernel();
-    put(0x211, 0x00, 1);
-    expect_error(NULL, NULL, RAM, "zImage");
+    file[0x1f1] = 255; /* sectors of setup code, and they are there */
+    char *large = g_malloc0(256 * 512 + 600 * KiB);
+    memcpy(large, file, SETUP);
+    GError *error = NULL;
+    write_file(kernel_path, large, 256 * 512 + 600 * KiB);
+    g_assert_null(boot_image_open(kernel_path, NULL, NULL, RAM, &error));
+    g_assert_nonnull(strstr(error->message, "128 KiB of setup code"));
+    g_clear_error(&error);
+    large[0x1f1] = 1;
+    large[0x211] = 0;
+    write_file(kernel_path, large, 256 * 512 + 600 * KiB);
+    g_assert_null(boot_image_open(kernel_path, NULL, NULL, RAM, &error));
+    g_assert_nonnull(strstr(error->message, "a zImage of 727 KiB; 512 are possible"));
+    g_clear_error(&error);
+    g_free(large);
 }
 
 static void test_refuses_64_bit_kernel(void)
@@ -309,8 +401,10 @@ static void test_survives_any_header(void)
         struct boot_image *image = open_image(NULL, "x", RAM, &error);
         g_assert_true((image != NULL) != (error != NULL));
         if (image) {
+            static const struct e820_map bios = {1, {{0, 0x90000, E820_RAM}}};
             struct cpu cpu = {0};
             boot_image_install(image, &cpu, NULL);
+            boot_image_install(image, &cpu, &bios);
             boot_image_free(image);
         }
         g_clear_error(&error);
@@ -353,13 +447,15 @@ int main(int argc, char **argv)
     g_test_add_func("/loader_linux/command_line", test_command_line);
     g_test_add_func("/loader_linux/rsdp_is_named", test_rsdp_is_named);
     g_test_add_func("/loader_linux/memory_map", test_memory_map);
-    g_test_add_func("/loader_linux/memory_map_of_the_bios", test_memory_map_of_the_bios);
+    g_test_add_func("/loader_linux/real_mode", test_real_mode);
+    g_test_add_func("/loader_linux/real_mode_of_a_new_kernel", test_real_mode_of_a_new_kernel);
+    g_test_add_func("/loader_linux/files_may_change", test_files_may_change);
     g_test_add_func("/loader_linux/initrd_goes_to_the_top", test_initrd_goes_to_the_top);
     g_test_add_func("/loader_linux/initrd_stays_below_its_limit", test_initrd_stays_below_its_limit);
     g_test_add_func("/loader_linux/no_vga_is_shown", test_no_vga_is_shown);
     g_test_add_func("/loader_linux/text_screen_is_shown", test_text_screen_is_shown);
     g_test_add_func("/loader_linux/refuses_old_protocol", test_refuses_old_protocol);
-    g_test_add_func("/loader_linux/refuses_zimage", test_refuses_zimage);
+    g_test_add_func("/loader_linux/refuses_what_has_no_room", test_refuses_what_has_no_room);
     g_test_add_func("/loader_linux/refuses_64_bit_kernel", test_refuses_64_bit_kernel);
     g_test_add_func("/loader_linux/refuses_truncated", test_refuses_truncated);
     g_test_add_func("/loader_linux/refuses_empty_directory_missing", test_refuses_empty_directory_missing);

@@ -89,7 +89,7 @@ static void test_floppies(void)
     destroy();
     struct drive_options empty = {0};
     build(&empty);
-    g_assert_cmphex(rtc_get_cmos(rtc, 0x10), ==, 0x40); /* an empty 1.44M drive */
+    g_assert_cmphex(rtc_get_cmos(rtc, 0x10), ==, 0x50); /* an empty 2.88M drive, as QEMU's */
     g_assert_cmphex(rtc_get_cmos(rtc, 0x14), ==, 0x07);
     destroy();
     g_free(a);

@@ -26,6 +26,7 @@ struct blockdev {
     struct image *image;          /* the thread's; others look at block */
     struct image_options options; /* as the drive was given, for the next medium */
     char *label;
+    char *format;                  /* as given with the present medium, NULL: it told itself */
     void (*changed)(void *opaque); /* NULL: the medium is fixed */
     void *changed_opaque;
     uint64_t max_size;
@@ -93,29 +94,57 @@ static void medium_set(struct blockdev *dev, struct image *image)
     machine_unlock();
 }
 
+static void medium_out(struct blockdev *dev)
+{
+    struct image *old = dev->image;
+
+    if (!old)
+        return;
+    medium_set(dev, NULL);
+    int code = image_close(old);
+    if (code)
+        log_user("%s: closing the old medium failed: %s", dev->label, g_strerror(code));
+}
+
+static struct image *medium_open(const struct blockdev *dev, const char *path, const char *format, GError **error)
+{
+    struct image_options options = dev->options;
+    options.path = path;
+    options.format = format;
+    struct image *image = image_open(&options, error);
+    if (image && image->size > dev->max_size) {
+        g_set_error(error, image_error(), 0, "disk image '%s' is too large for this drive", path);
+        image_close(image);
+        image = NULL;
+    }
+    return image;
+}
+
+/* The new medium is opened before the old one goes: what cannot be opened leaves the old one in. */
 static void medium_change(struct blockdev *dev, struct change *change)
 {
-    struct image *old = dev->image, *image = NULL;
+    struct image *image = NULL;
 
-    if (old) {
-        medium_set(dev, NULL);
-        int code = image_close(old);
-        if (code)
-            log_user("%s: closing the old medium failed: %s", dev->label, g_strerror(code));
+    if (change->path && dev->image && image_writes_to(dev->image, change->path)) {
+        /* The same again: it can be open once only. */
+        char *path = g_strdup(change->path), *format = g_strdup(dev->format);
+        medium_out(dev);
+        image = medium_open(dev, change->path, change->format, &change->error);
+        struct image *old = image ? NULL : medium_open(dev, path, format, NULL);
+        if (old)
+            medium_set(dev, old);
+        g_free(path);
+        g_free(format);
+    } else if (change->path) {
+        image = medium_open(dev, change->path, change->format, &change->error);
     }
-    if (change->path) {
-        struct image_options options = dev->options;
-        options.path = change->path;
-        options.format = change->format;
-        image = image_open(&options, &change->error);
-        if (image && image->size > dev->max_size) {
-            g_set_error(&change->error, image_error(), 0, "disk image '%s' is too large for this drive", change->path);
-            image_close(image);
-            image = NULL;
-        }
+    if (!change->error) {
+        medium_out(dev);
+        g_free(dev->format);
+        dev->format = image ? g_strdup(change->format) : NULL;
+        if (image)
+            medium_set(dev, image);
     }
-    if (image)
-        medium_set(dev, image);
     g_mutex_lock(&dev->mutex);
     change->done = true;
     g_cond_broadcast(&dev->cond);
@@ -224,6 +253,7 @@ struct block *blockdev_open(const struct image_options *options, const char *lab
     dev->image = image;
     dev->label = g_strdup(label);
     dev->options = *options;
+    dev->format = g_strdup(options->format);
     dev->block.read_only = options->read_only;
     if (image) {
         dev->block.size = image->size;
@@ -320,6 +350,7 @@ void blockdev_close_all(void)
         g_mutex_clear(&dev->mutex);
         g_cond_clear(&dev->cond);
         g_free(dev->label);
+        g_free(dev->format);
         g_free(dev);
     }
     if (all)

@@ -214,6 +214,17 @@ fail:
     return false;
 }
 
+static void fail_foreign(GError **error, const char *path, const char *name)
+{
+    char *command = image_convert_command(path, name);
+    image_fail(
+        error, path,
+        "is in %s format, which is not known here; convert it: %s (or say format=raw with -drive, if these bytes "
+        "are the disk's own)",
+        name, command);
+    g_free(command);
+}
+
 static struct image *format_open(struct image_file *file, const char *format, const struct image_file *const *chain,
                                  unsigned depth, GError **error)
 {
@@ -226,13 +237,22 @@ static struct image *format_open(struct image_file *file, const char *format, co
         goto fail;
     }
     bool is_qcow2 = image_qcow2_probe(head, head_len);
+    const char *foreign = format     ? NULL
+                          : is_qcow2 ? image_foreign_head(head, head_len) /* its last bytes are the guest's */
+                                     : image_foreign(file, head, head_len);
+    if (foreign) {
+        fail_foreign(error, file->path, foreign);
+        goto fail;
+    }
     if (format && strcmp(format, "qcow2") == 0 && !is_qcow2) {
         IMAGE_FAIL(error, file, "is not in qcow2 format");
         goto fail;
     }
     if (format ? strcmp(format, "qcow2") == 0 : is_qcow2)
         return image_qcow2_open(file, chain, depth, error);
-    return image_raw_open(file, error);
+    struct image *image = image_raw_open(file, error);
+    image->is_guess = !format;
+    return image;
 
 fail:
     image_file_close(file);
@@ -248,8 +268,15 @@ struct image *image_open(const struct image_options *options, GError **error)
 {
     struct image_file file;
 
-    if (!is_known_format(options->format))
-        return image_fail(error, options->path, "has format '%s'; known are raw and qcow2", options->format);
+    if (!is_known_format(options->format)) {
+        if (!image_can_convert(options->format))
+            return image_fail(error, options->path, "has format '%s'; known are raw and qcow2", options->format);
+        char *command = image_convert_command(options->path, options->format);
+        image_fail(error, options->path, "has format '%s'; known are raw and qcow2, convert it: %s", options->format,
+                   command);
+        g_free(command);
+        return NULL;
+    }
     if (!file_open(&file, options->path, !options->read_only && !options->snapshot, error))
         return NULL;
     struct image *image = format_open(&file, options->format, NULL, 0, error);
@@ -258,6 +285,13 @@ struct image *image_open(const struct image_options *options, GError **error)
     if (image)
         image->cache = options->cache;
     return image;
+}
+
+bool image_writes_to(const struct image *image, const char *path)
+{
+    struct stat there, ours;
+    return image->file.writable && stat(path, &there) == 0 && fstat(image->file.fd, &ours) == 0 &&
+           there.st_dev == ours.st_dev && there.st_ino == ours.st_ino;
 }
 
 static bool is_same_file(const struct image_file *a, const struct image_file *b)
@@ -326,6 +360,18 @@ int image_read(struct image *image, uint64_t offset, uint8_t *buffer, uint32_t l
 int image_write(struct image *image, uint64_t offset, const uint8_t *buffer, uint32_t len)
 {
     assert_always(offset <= image->size && len <= image->size - offset);
+    /* A guest that could make its disk look like a qcow2 would name the host's files as its backing file, and read
+     * them after the next start. */
+    if (image->is_guess && offset == 0 && len >= 512 &&
+        (image_qcow2_probe(buffer, 512) || image_foreign_head(buffer, 512))) {
+        if (!image->has_told)
+            log_user(
+                "'%s': the guest writes a first sector that looks like another image format; this is refused, as the "
+                "image would not be taken for raw any more (format=raw with -drive allows it)",
+                image->file.path);
+        image->has_told = true;
+        return EPERM;
+    }
     int code = image->ops->write(image, offset, buffer, len);
     return code == 0 && image->cache == IMAGE_WRITETHROUGH ? image->ops->flush(image) : code;
 }

@@ -46,11 +46,16 @@ struct image {
     struct image_file file;
     uint64_t size; /* bytes as the guest sees them, a multiple of 512 */
     enum image_cache cache;
+    bool has_told;
+    bool is_guess; /* raw because its first bytes were nothing else: they must stay so, see image_write() */
 };
 
 struct image *image_open(const struct image_options *options, GError **error);
 /* Flushes and closes; the error of the flush. */
 int image_close(struct image *image);
+
+/* Is path the very file that it writes to? Nobody can open that a second time. */
+bool image_writes_to(const struct image *image, const char *path);
 
 /* Within size. */
 int image_read(struct image *image, uint64_t offset, uint8_t *buffer, uint32_t len);
@@ -75,6 +80,14 @@ int image_file_extend(struct image_file *file, uint64_t size);
 /* A backing file named in an image: relative names are relative to that image's folder. */
 struct image *image_open_backing(const struct image *top, const char *name, const char *format,
                                  const struct image_file *const *chain, unsigned depth, GError **error);
+
+/* qemu-img's name for the container that a file begins (or ends) as; NULL: none, or qcow2. head: its first 512 bytes.
+ */
+const char *image_foreign(const struct image_file *file, const uint8_t *head, size_t len);
+const char *image_foreign_head(const uint8_t *head, size_t len);
+/* Is it a format that qemu-img makes qcow2 of? And how (g_free). */
+bool image_can_convert(const char *name);
+char *image_convert_command(const char *path, const char *name);
 
 /* Take over file, also when they fail. chain: the files above, against loops. */
 struct image *image_raw_open(struct image_file *file, GError **error);

@@ -1,5 +1,5 @@
-/* Raw disk images: byte n of the medium is byte n of the file. A size that is no multiple of 512 makes a last
- * sector whose rest reads as zeros and keeps nothing: the file never grows.
+/* Raw disk images: byte n of the medium is byte n of the file. Of a size that is no multiple of 512 the
+ * last sector is there all the same: its rest reads as zeros, and the file grows to whole sectors when it is written.
  */
 #include "image.h"
 
@@ -14,8 +14,7 @@ static int raw_write(struct image *image, uint64_t offset, const uint8_t *buffer
 {
     if (!image->file.writable)
         return EROFS;
-    uint64_t room = offset < image->file.size ? image->file.size - offset : 0;
-    return image_file_write(&image->file, offset, buffer, MIN(len, room));
+    return image_file_write(&image->file, offset, buffer, len);
 }
 
 static int raw_flush(struct image *image)
