@@ -114,17 +114,11 @@ static bool tr_popa(struct tr *t)
     if (!t->fast_stack)
         return false;
     struct hmem m = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE};
-    /* Both ends first: once they are read, nothing between them faults, and EDI is the only register
-     * that has changed should the second one do so. */
-    m.disp = t->delta + 28;
-    emit_load32(&t->e, R8, &m);
-    for (unsigned r = EDI + 1; r-- > ECX;) {
-        if (r == ESP)
-            continue;
+    /* In the processor's order, which reads ESP's place too: what was popped before a fault stays in its registers. */
+    for (unsigned r = EDI + 1; r-- > EAX;) {
         m.disp = t->delta + 4 * (int)(EDI - r);
-        emit_load32(&t->e, (uint8_t)r, &m);
+        emit_load32(&t->e, r == ESP ? R8 : (uint8_t)r, &m);
     }
-    emit_mov_rr(&t->e, RAX, R8);
     t->delta += 32;
     return true;
 }
@@ -204,14 +198,18 @@ bool tr_stack(struct tr *t, const struct ginsn *g)
                 emit_load32(e, R10, &top);
             else
                 emit_load16z(e, R10, &top);
-            /* An ESP base means ESP after the increment; a fault must show it before. */
-            t->delta += (int)size;
-            if (!tr_mem(t, g, size, true, false, &m))
+            /* An ESP base means ESP after the increment. The delta itself stays until the store is done: rows in
+             * between (of a limit check, say) and the fault's frame show ESP as it was before. */
+            struct ginsn after = *g;
+            if (g->base == ESP)
+                after.disp += size;
+            if (!tr_mem(t, &after, size, true, false, &m))
                 return false;
             if (size == 4)
                 emit_store32(e, &m, R10);
             else
                 emit_store16(e, &m, R10);
+            t->delta += (int)size;
         }
         return true;
     case G_PUSHA:
