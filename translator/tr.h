@@ -135,6 +135,9 @@ bool tr_mem(struct tr *t, const struct ginsn *g, unsigned size, bool write, bool
 /* R8 = offset in seg, of adsize bits: limit check as the segment's shape asks; *m = operand. R10 survives. */
 bool tr_mem_r8(struct tr *t, uint8_t seg, unsigned adsize, unsigned size, struct hmem *m);
 
+/* Leaves to the interpreter if the offset in R8 is above last. */
+void tr_check_offset(struct tr *t, uint32_t last);
+
 /* R8 is a 16-bit offset: leaves to the interpreter if an access of size bytes there goes beyond FFFFh. Uses R9. */
 void tr_probe_64k(struct tr *t, unsigned size);
 
