@@ -268,14 +268,33 @@ static bool is_piecemeal(const struct gen_case *g)
     return operand == OP_Mf80 || operand == OP_M512 || operand == OP_Menv || operand == OP_Mstate;
 }
 
-/* Where both fault: of CMPS's two operands either may come first, and POPA may go
- * either way and keep what it has popped. */
+/* The interpreter finds what is missing in the order of AMD's family 1Ah, on which it was measured. */
+static bool host_is_the_model(void)
+{
+    unsigned a = 0, b, c, d;
+
+    __asm__("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
+    if (b != 0x68747541 || d != 0x69746e65 || c != 0x444d4163) /* AuthenticAMD */
+        return false;
+    a = 1;
+    __asm__("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
+    return (a >> 8 & 0xf) == 0xf && (a >> 20 & 0xff) == 0x1a - 0xf;
+}
+
+/* Where both fault: what comes first among several accesses, where that is the model's. */
 static void forgive(const struct gen_case *g, const struct nt_case *c, struct outcome *o)
 {
-    if (0 && is_piecemeal(g)) {
+    bool measured = host_is_the_model();
+    bool wraps = c->vector == EXC_PF && c->cr2 > 0u - 512; /* over 4 GiB: what of it is #PF, what #GP */
+
+    if (is_piecemeal(g) ? !measured || wraps : !measured && (g->insn.id == INSN_CMPSB || g->insn.id == INSN_CMPSV)) {
         o->result.vector = c->vector;
         o->result.error = c->error;
         o->result.cr2 = c->cr2;
+    }
+    if (!measured && g->insn.id == INSN_POPA) {
+        o->result.cr2 = c->cr2;
+        memcpy(o->result.regs.gpr, c->out.gpr, sizeof(c->out.gpr));
     }
 }
 
