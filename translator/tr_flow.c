@@ -406,7 +406,9 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
     }
     if (t->after[t->i] != AFTER_NONE) {
         return_site(t, ra);
-    } else if (!t->use_table) { /* what follows in a mixed page may have changed: it is another block's */
+    } else {
+        /* What follows in a mixed page may have changed: it is another block's. Or the return address, of 16 bits, is
+         * not what follows. */
         tr_row(t, ROW_GLUE, 0);
         emit_jmp(e, tcache_tramp(TRAMP_JUMP));
     }

@@ -280,14 +280,13 @@ static void emit_entry_check(struct tr *t)
 static void emit_leave(struct tr *t)
 {
     const struct ginsn *last = &t->g[t->i];
-    uint32_t next = last->eip + last->len;
     tr_row(t, ROW_GLUE, 0);
     if (t->delta) {
         tr_lea_esp(t, R13, t->delta);
         t->delta = 0;
         tr_row(t, ROW_GLUE, 0);
     }
-    tr_pend(t, PEND_EXIT, emit_jmp_fwd(&t->e), t->code32 ? next : next & 0xffff);
+    tr_pend(t, PEND_EXIT, emit_jmp_fwd(&t->e), last->eip + last->len);
 }
 
 static void emit_label(struct tr *t)
