@@ -249,6 +249,7 @@ static void jump_r8(struct tr *t)
     struct emit *e = &t->e;
     if (!t->single) {
         struct hmem slot = tr_slot_of_r8();
+        tr_note_x87(t, tr_x87_before(t, t->i));
         emit_load32(e, R9, &slot);
         emit_jmp_reg(e, R9);
     } else {
@@ -258,6 +259,21 @@ static void jump_r8(struct tr *t)
     }
 }
 
+void tr_check_16(struct tr *t, uint8_t r)
+{
+    struct emit *e = &t->e;
+    struct hmem upper = {.base = r, .index = R9, .disp = 1};
+    emit_mov_rr(e, R11, RCX);
+    emit_movzw(e, R9, r);
+    emit_not(e, R9);
+    emit_lea32(e, RCX, &upper);
+    uint8_t *ok = emit_jecxz_fwd(e);
+    emit_mov_rr(e, RCX, R11);
+    tr_pend_slow(t, emit_jmp_fwd(e), false);
+    emit_fix8(e, ok);
+    emit_mov_rr(e, RCX, R11);
+}
+
 /* The EIP in r, from an operand of size bytes, may lie beyond the CS limit: leaves to the interpreter then, which
  * raises #GP before the jump has done anything. Uses R9 and R11. */
 static void check_target(struct tr *t, uint8_t r, unsigned size)
@@ -265,17 +281,8 @@ static void check_target(struct tr *t, uint8_t r, unsigned size)
     struct emit *e = &t->e;
     if (t->cs_limit == UINT32_MAX || (size == 2 && t->cs_limit >= 0xffff))
         return;
-    if (t->cs_limit == 0xffff) { /* is the upper half zero? No flags. */
-        struct hmem upper = {.base = r, .index = R9, .disp = 1};
-        emit_mov_rr(e, R11, RCX);
-        emit_movzw(e, R9, r);
-        emit_not(e, R9);
-        emit_lea32(e, RCX, &upper);
-        uint8_t *ok = emit_jecxz_fwd(e);
-        emit_mov_rr(e, RCX, R11);
-        tr_pend_slow(t, emit_jmp_fwd(e), false);
-        emit_fix8(e, ok);
-        emit_mov_rr(e, RCX, R11);
+    if (t->cs_limit == 0xffff) {
+        tr_check_16(t, r);
         return;
     }
     emit_pushfq(e);
@@ -366,6 +373,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
             tr_pend(t, PEND_EXIT, emit_call_fwd(e), g->target);
         } else {
             struct hmem slot = tr_slot_of_r8();
+            tr_note_x87(t, tr_x87_before(t, t->i));
             emit_mov_ri(e, R8, g->target);
             emit_load32(e, R9, &slot);
             emit_call_reg(e, R9);

@@ -33,11 +33,13 @@ extern struct native_far {
     uint16_t cs;
 } native_far;
 extern uint8_t native_fx[512];
+extern uint32_t native_env[7];
 struct nt_regs native_regs;
 uint32_t native_fpu, native_code16, native_exit;
 uint16_t native_data, native_stack, native_flat = NT_DS;
 struct native_far native_far;
 uint8_t native_fx[512] __attribute__((aligned(16)));
+uint32_t native_env[7];
 
 static uint8_t stack[16384] __attribute__((aligned(16)));
 static uint8_t signal_stack[32768] __attribute__((aligned(16)));
@@ -119,6 +121,7 @@ __asm__(".text\n"
         "    cmpl $0, native_fpu\n"
         "    je native_resume\n"
         "    fxsave native_fx\n"
+        "    fnstenv native_env\n"
         "    fninit\n" /* a pending x87 exception must not reach the next FXRSTOR */
         "native_resume:\n"
         "    movl saved_esp, %esp\n"
@@ -261,8 +264,10 @@ static void run_case(struct nt_case *c)
     native_run();
     c->out = native_regs;
     c->exit = native_exit;
-    if (native_fpu)
+    if (native_fpu) {
         copy(c->fx_out, native_fx, 512);
+        copy(c->env, native_env, sizeof(native_env));
+    }
     if (c->window_len)
         copy(c->memory_out, (const void *)c->window, c->window_len);
 }

@@ -96,7 +96,8 @@ struct nt_case {
     uint32_t exit;               /* enum nt_exit */
     uint32_t vector, error, cr2;
     uint32_t shape; /* number in nt_shapes */
-    uint32_t pad[4];
+    uint32_t pad[1];
+    uint32_t env[7]; /* FNSTENV behind the instruction, if it completed: the x87 pointers */
     uint8_t fx_in[512] __attribute__((aligned(16)));
     uint8_t fx_out[512];
     uint8_t memory_in[NT_WINDOW_MAX];
