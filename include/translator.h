@@ -175,9 +175,14 @@ struct bt {
     void (*exit_fn)(void); /* world_exit: out of rel32 reach of the code cache */
     void *host_rsp;
     uint32_t host_mxcsr;
-    uint32_t fpu_on;  /* world_enter and world_exit load and save the FPU */
-    uint8_t *view[2]; /* windows of the present space: supervisor, user */
-    uint8_t *gs_base; /* what the host's GS base is */
+    uint32_t fpu_on; /* world_enter and world_exit load and save the FPU */
+    /* What the host knows of the last x87 instruction: FNSTENV's image at world_exit, and an address in the code cache
+     * that is known to be of that instruction, should the image say nothing. See src/engine/x87.h. */
+    uint32_t x87_env[7], x87_at;
+    uint32_t mxcsr_new;                         /* LDMXCSR's operand */
+    uint16_t user_cs, user_ss, user_ds, unused; /* at the last entry to the supervisor by INT n and SYSENTER */
+    uint8_t *view[2];                           /* windows of the present space: supervisor, user */
+    uint8_t *gs_base;                           /* what the host's GS base is */
     struct ras ras[2];
     uint32_t leave_out;  /* LEAVE_*: reasons to leave instead of returning to user code */
     uint32_t user_exits; /* entries to the supervisor by instructions and page faults */
@@ -282,6 +287,15 @@ bool tr_recover(struct bt *bt, ucontext_t *uc);
 /* The part of it that needs no row: GPRs and arithmetic flags, guest ESP = R13 + delta. */
 void tr_take_registers(struct bt *bt, const ucontext_t *uc, int32_t delta);
 bool tr_in_code(const void *pc); /* pc lies in the code cache */
+
+/* The x87 instruction that the host address is in, one that leaves its address behind (FIP). */
+struct x87_place {
+    uint32_t eip, cs_base, mode;
+    uint16_t fop;
+    bool has_operand;    /* in memory */
+    uint8_t operand_seg; /* of that operand, else of the last one before in the block; DS if there is none */
+};
+bool tr_x87_find(uint32_t host, struct x87_place *place);
 
 /* --- tr_site.c --- */
 /* The instruction at host address pc touched a page that was not mapped (for this). Async-signal-safe. */

@@ -270,7 +270,8 @@ static uint8_t class_of(struct ginsn *g, const ZydisDecodedInstruction *zi, uint
     case ZYDIS_ISA_EXT_X87:
         g->fpu = true;
         switch (zi->mnemonic) {
-        case ZYDIS_MNEMONIC_FNSTENV: /* these show FIP and FDP, which the host has wrong */
+        case ZYDIS_MNEMONIC_FNSTENV: /* these show or set FIP and FDP, which the host has its own of */
+        case ZYDIS_MNEMONIC_FNINIT:
         case ZYDIS_MNEMONIC_FLDENV:
         case ZYDIS_MNEMONIC_FNSAVE:
         case ZYDIS_MNEMONIC_FRSTOR:

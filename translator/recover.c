@@ -14,6 +14,31 @@ static const struct trow *row_at(const uint8_t *pc, const struct tblock **block,
     return row;
 }
 
+bool tr_x87_find(uint32_t host, struct x87_place *place)
+{
+    const uint8_t *pc = (const uint8_t *)(uintptr_t)host;
+    if (!tr_in_code(pc))
+        return false;
+    const struct tblock *b = tcache_block_at(pc);
+    if (!b || !b->x87)
+        return false;
+    unsigned i = tblock_row(b, pc)->insn;
+    if (!(b->x87[i] & X87_INSN))
+        return false;
+    *place = (struct x87_place){.eip = b->eip + (uint32_t)b->insn_off[i],
+                                .cs_base = b->cs_base,
+                                .mode = b->mode,
+                                .fop = b->x87[i] & X87_FOP,
+                                .has_operand = b->x87[i] & X87_MEM,
+                                .operand_seg = SEG_DS};
+    for (unsigned k = i + 1; k-- > 0;)
+        if (b->x87[k] & X87_MEM) {
+            place->operand_seg = b->x87[k] >> X87_SEG_SHIFT & 7;
+            break;
+        }
+    return true;
+}
+
 enum tr_where tr_where(const void *pc)
 {
     const struct tblock *b;

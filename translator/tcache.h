@@ -63,6 +63,12 @@ struct trow {
     uint8_t insn, kind, arg;
 };
 
+/* An instruction that sets FIP and its like: its FOP in the low 11 bits. */
+#define X87_FOP       0x07ffu
+#define X87_SEG_SHIFT 11 /* segment of its memory operand */
+#define X87_MEM       0x4000u
+#define X87_INSN      0x8000u
+
 struct tblock {
     gpa_t phys;  /* of the instruction at eip */
     gpa_t phys2; /* a second page with bytes of the block, or TBLOCK_NO_PAGE */
@@ -79,6 +85,7 @@ struct tblock {
     struct trow *row;
     unsigned row_count;
     int16_t *insn_off; /* offset of instruction i from eip */
+    uint16_t *x87;     /* X87_* of instruction i; NULL: all 0 */
     /* Lockstep only: the instruction that i falls through to within the block, and the one its jump goes to;
      * -1: none. And guest instructions it stands for: more than one for G_THUNK. */
     int16_t (*insn_next)[2];

@@ -30,6 +30,7 @@ struct pend {
     uint32_t site;  /* PEND_SLOW: argument of EXIT_SITE + 1, 0: no site */
     int16_t delta;  /* PEND_SLOW, PEND_MODE */
     uint32_t eip;   /* PEND_SLOW */
+    uint32_t x87;   /* PEND_EXIT: see tr_x87_before */
 };
 
 /* Where execution goes on after an instruction that is not left by its jump. */
@@ -126,6 +127,13 @@ void tr_flush_delta(struct tr *t);
 void tr_pend(struct tr *t, enum pend_kind kind, uint8_t *rel32, uint32_t target);
 void tr_pend_slow(struct tr *t, uint8_t *rel32, bool pop_flags);
 bool tr_may_chain(const struct tr *t, uint32_t target);
+/* X87_* of an instruction, see tcache.h. */
+uint16_t tr_x87_of(const struct ginsn *g);
+/* Where the host's code of the x87 instruction is that is the last one before instruction `end` whatever way led there;
+ * 0: none is. And telling the monitor so: wherever FIP is stored, or control leaves the block by a jump that may end in
+ * a signal, with which the host forgets its own (src/engine/x87.h). */
+uint32_t tr_x87_before(const struct tr *t, unsigned end);
+void tr_note_x87(struct tr *t, uint32_t at);
 /* Emits "leave: the interpreter executes this instruction". */
 void tr_interp(struct tr *t);
 
@@ -134,6 +142,12 @@ void tr_interp(struct tr *t);
 bool tr_mem(struct tr *t, const struct ginsn *g, unsigned size, bool write, bool no_rex, struct hmem *m);
 /* R8 = offset in seg, of adsize bits: limit check as the segment's shape asks; *m = operand. R10 survives. */
 bool tr_mem_r8(struct tr *t, uint8_t seg, unsigned adsize, unsigned size, struct hmem *m);
+
+/* Leaves to the interpreter if the offset in R8 is above last. */
+void tr_check_offset(struct tr *t, uint32_t last);
+
+/* Leaves to the interpreter unless the upper half of r is zero. No flags; uses R9, R11. */
+void tr_check_16(struct tr *t, uint8_t r);
 
 /* R8 is a 16-bit offset: leaves to the interpreter if an access of size bytes there goes beyond FFFFh. Uses R9. */
 void tr_probe_64k(struct tr *t, unsigned size);

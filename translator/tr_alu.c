@@ -78,6 +78,13 @@ bool tr_generic(struct tr *t, const struct ginsn *g)
             return false;
         if (!far_bit && !reg_high)
             tr_site_look(t, g, g->mem_size, g->mem_write, &m);
+        if (g->map == 1 && g->opcode == 0xae && g->reg == 2) {
+            /* LDMXCSR: the host may have bits that the processor shown has not. */
+            emit_load32(e, R10, &m);
+            tr_check_16(t, R10);
+            m = BT_FIELD(mxcsr_new);
+            emit_store32(e, &m, R10);
+        }
         op.mem = &m;
     }
     if ((reg_high || rm_high) && emit_hop_needs_rex(&op)) {

@@ -187,8 +187,16 @@ static unsigned tail_length(const struct tr *t, uint32_t target)
     return 0;
 }
 
+/* A CALL that pushes 16 bits of an EIP beyond 64 KiB: what follows it is not where it returns to. */
+static bool returns_elsewhere(const struct ginsn *g)
+{
+    return g->opsize == 16 && g->eip + g->len > 0xffff;
+}
+
 static bool ends_block(const struct tr *t, const struct ginsn *g)
 {
+    if (is_call(g) && returns_elsewhere(g))
+        return true;
     if (t->mixed && stores(g))
         return false; /* see decode_run: ends, but falls through */
     switch (g->gclass) {
@@ -212,10 +220,11 @@ static bool ends_block(const struct tr *t, const struct ginsn *g)
     }
 }
 
-static uint32_t next_eip(const struct tr *t, const struct ginsn *g)
+/* In 16-bit code too EIP has 32 bits as long as nothing jumps: it runs past FFFFh if the limit lets it, and #GP is the
+ * interpreter's if not. */
+static uint32_t next_eip(const struct ginsn *g)
 {
-    uint32_t eip = g->eip + g->len;
-    return t->code32 ? eip : eip & 0xffff;
+    return g->eip + g->len;
 }
 
 static bool is_known(const struct tr *t, uint32_t eip)
@@ -286,7 +295,7 @@ static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
         uint8_t *after = &t->after[t->count];
         count_insn(t);
         *after = AFTER_NEXT;
-        eip = next_eip(t, g);
+        eip = next_eip(g);
         if (!tail)
             *high = g->eip + g->len;
         if (g->gclass == G_CALL)
@@ -405,7 +414,7 @@ void tr_analyse(struct tr *t)
         uint32_t out = t->after[i] == AFTER_NEXT   ? t->live_in[i + 1]
                        : t->after[i] == AFTER_NONE ? 0
                        : t->single                 ? FL_ARITH
-                                                   : flags_live_at(t, next_eip(t, g));
+                                                   : flags_live_at(t, next_eip(g));
         t->live_out[i] = out;
         switch (g->gclass) {
         case G_JCC:

@@ -114,17 +114,11 @@ static bool tr_popa(struct tr *t)
     if (!t->fast_stack)
         return false;
     struct hmem m = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE};
-    /* Both ends first: once they are read, nothing between them faults, and EDI is the only register
-     * that has changed should the second one do so. */
-    m.disp = t->delta + 28;
-    emit_load32(&t->e, R8, &m);
-    for (unsigned r = EDI + 1; r-- > ECX;) {
-        if (r == ESP)
-            continue;
+    /* In the processor's order, which reads ESP's place too: what was popped before a fault stays in its registers. */
+    for (unsigned r = EDI + 1; r-- > EAX;) {
         m.disp = t->delta + 4 * (int)(EDI - r);
-        emit_load32(&t->e, (uint8_t)r, &m);
+        emit_load32(&t->e, r == ESP ? R8 : (uint8_t)r, &m);
     }
-    emit_mov_rr(&t->e, RAX, R8);
     t->delta += 32;
     return true;
 }
@@ -204,14 +198,18 @@ bool tr_stack(struct tr *t, const struct ginsn *g)
                 emit_load32(e, R10, &top);
             else
                 emit_load16z(e, R10, &top);
-            /* An ESP base means ESP after the increment; a fault must show it before. */
-            t->delta += (int)size;
-            if (!tr_mem(t, g, size, true, false, &m))
+            /* An ESP base means ESP after the increment. The delta itself stays until the store is done: rows in
+             * between (of a limit check, say) and the fault's frame show ESP as it was before. */
+            struct ginsn after = *g;
+            if (g->base == ESP)
+                after.disp += size;
+            if (!tr_mem(t, &after, size, true, false, &m))
                 return false;
             if (size == 4)
                 emit_store32(e, &m, R10);
             else
                 emit_store16(e, &m, R10);
+            t->delta += (int)size;
         }
         return true;
     case G_PUSHA:
@@ -251,6 +249,7 @@ static void jump_r8(struct tr *t)
     struct emit *e = &t->e;
     if (!t->single) {
         struct hmem slot = tr_slot_of_r8();
+        tr_note_x87(t, tr_x87_before(t, t->i));
         emit_load32(e, R9, &slot);
         emit_jmp_reg(e, R9);
     } else {
@@ -260,6 +259,21 @@ static void jump_r8(struct tr *t)
     }
 }
 
+void tr_check_16(struct tr *t, uint8_t r)
+{
+    struct emit *e = &t->e;
+    struct hmem upper = {.base = r, .index = R9, .disp = 1};
+    emit_mov_rr(e, R11, RCX);
+    emit_movzw(e, R9, r);
+    emit_not(e, R9);
+    emit_lea32(e, RCX, &upper);
+    uint8_t *ok = emit_jecxz_fwd(e);
+    emit_mov_rr(e, RCX, R11);
+    tr_pend_slow(t, emit_jmp_fwd(e), false);
+    emit_fix8(e, ok);
+    emit_mov_rr(e, RCX, R11);
+}
+
 /* The EIP in r, from an operand of size bytes, may lie beyond the CS limit: leaves to the interpreter then, which
  * raises #GP before the jump has done anything. Uses R9 and R11. */
 static void check_target(struct tr *t, uint8_t r, unsigned size)
@@ -267,17 +281,8 @@ static void check_target(struct tr *t, uint8_t r, unsigned size)
     struct emit *e = &t->e;
     if (t->cs_limit == UINT32_MAX || (size == 2 && t->cs_limit >= 0xffff))
         return;
-    if (t->cs_limit == 0xffff) { /* is the upper half zero? No flags. */
-        struct hmem upper = {.base = r, .index = R9, .disp = 1};
-        emit_mov_rr(e, R11, RCX);
-        emit_movzw(e, R9, r);
-        emit_not(e, R9);
-        emit_lea32(e, RCX, &upper);
-        uint8_t *ok = emit_jecxz_fwd(e);
-        emit_mov_rr(e, RCX, R11);
-        tr_pend_slow(t, emit_jmp_fwd(e), false);
-        emit_fix8(e, ok);
-        emit_mov_rr(e, RCX, R11);
+    if (t->cs_limit == 0xffff) {
+        tr_check_16(t, r);
         return;
     }
     emit_pushfq(e);
@@ -368,6 +373,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
             tr_pend(t, PEND_EXIT, emit_call_fwd(e), g->target);
         } else {
             struct hmem slot = tr_slot_of_r8();
+            tr_note_x87(t, tr_x87_before(t, t->i));
             emit_mov_ri(e, R8, g->target);
             emit_load32(e, R9, &slot);
             emit_call_reg(e, R9);
@@ -408,7 +414,9 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
     }
     if (t->after[t->i] != AFTER_NONE) {
         return_site(t, ra);
-    } else if (!t->use_table) { /* what follows in a mixed page may have changed: it is another block's */
+    } else {
+        /* What follows in a mixed page may have changed: it is another block's. Or the return address, of 16 bits, is
+         * not what follows. */
         tr_row(t, ROW_GLUE, 0);
         emit_jmp(e, tcache_tramp(TRAMP_JUMP));
     }

@@ -280,10 +280,12 @@ static bool tr_int(struct tr *t, const struct ginsn *g)
     slow_if(t, 2 /* below: would wrap */, gate, true);
     struct hmem slot = {.base = R10, .index = R8}, flags = {.base = RSP, .index = HREG_NONE};
     struct hmem user_ss = TR_SEG_FIELD(SEG_SS, sel);
-    struct hmem user_cs = TR_SEG_FIELD(SEG_CS, sel);
+    struct hmem user_cs = TR_SEG_FIELD(SEG_CS, sel), user_ds = TR_SEG_FIELD(SEG_DS, sel);
+    struct hmem was_cs = BT_FIELD(user_cs), was_ss = BT_FIELD(user_ss), was_ds = BT_FIELD(user_ds);
     slot.disp = 16;
     emit_load16z(e, R9, &user_ss);
     emit_store32(e, &slot, R9);
+    emit_store16(e, &was_ss, R9);
     slot.disp = 12;
     emit_store32(e, &slot, R13);
     emit_load32(e, R9, &flags);
@@ -295,6 +297,9 @@ static bool tr_int(struct tr *t, const struct ginsn *g)
     slot.disp = 4;
     emit_load16z(e, R9, &user_cs);
     emit_store32(e, &slot, R9);
+    emit_store16(e, &was_cs, R9);
+    emit_load16z(e, R9, &user_ds);
+    emit_store16(e, &was_ds, R9);
     slot.disp = 0;
     emit_store32_i(e, &slot, g->eip + g->len);
     /* Nothing can go wrong from here on. */
@@ -341,6 +346,13 @@ static bool tr_sysenter(struct tr *t)
     emit_load32(e, R9, &msr_cs);
     emit_alu_ri(e, 4, R9, 0xfffc);
     slow_if(t, 4, GATE_IRET, true);
+    static const uint8_t kept[] = {SEG_CS, SEG_SS, SEG_DS};
+    for (unsigned i = 0; i < 3; i++) {
+        struct hmem from = TR_SEG_FIELD(kept[i], sel);
+        struct hmem to = cpu_field(offsetof(struct bt, user_cs) + i * sizeof(uint16_t));
+        emit_load16z(e, R10, &from);
+        emit_store16(e, &to, R10);
+    }
     set_flat(t, SEG_CS, FLAT_CODE_ACCESS);
     emit_lea32(e, R9, &next);
     set_flat(t, SEG_SS, FLAT_DATA_ACCESS);

@@ -10,6 +10,20 @@ void tr_probe_64k(struct tr *t, unsigned size)
     emit_hop(&t->e, &(struct hop){.map = 1, .opcode = 0xb6, .modrm = true, .reg = R9, .mem = &last});
 }
 
+void tr_check_offset(struct tr *t, uint32_t last)
+{
+    struct emit *e = &t->e;
+    bool live = t->live_in[t->i] != 0;
+    if (live) {
+        emit_pushfq(e);
+        tr_row(t, ROW_GLUE, 0);
+    }
+    emit_alu_ri(e, 7, R8, (int32_t)last);
+    tr_pend_slow(t, emit_jcc_fwd(e, 7 /* above */), live);
+    if (live)
+        tr_popfq(t);
+}
+
 bool tr_mem_r8(struct tr *t, uint8_t seg, unsigned adsize, unsigned size, struct hmem *m)
 {
     struct emit *e = &t->e;
@@ -37,6 +51,8 @@ bool tr_mem_r8(struct tr *t, uint8_t seg, unsigned adsize, unsigned size, struct
         tr_pend_slow(t, emit_jcc_fwd(e, 7 /* above */), live);
         if (live)
             tr_popfq(t);
+    } else if (adsize == 32 && size > 1) {
+        tr_check_offset(t, 0u - size); /* SHAPE_BASED: linear addresses wrap at 4 GiB, offsets do not */
     }
     struct hmem base = tr_seg_base(seg);
     emit_load32(e, R9, &base);
@@ -74,7 +90,10 @@ bool tr_mem(struct tr *t, const struct ginsn *g, unsigned size, bool write, bool
     bool checked = shape == SHAPE_CHECKED || shape == SHAPE_64K;
     if (shape == SHAPE_SLOW || (checked && !size))
         return false;
-    if (g->adsize == 16 || checked) {
+    bool known = g->base == GREG_NONE && g->index == GREG_NONE; /* the offset, now */
+    if (shape == SHAPE_BASED && known && size && g->disp > 0u - size)
+        return false; /* beyond 4 GiB */
+    if (g->adsize == 16 || checked || (shape == SHAPE_BASED && !known && size > 1)) {
         tr_ea(t, g, R8);
         return tr_mem_r8(t, g->seg, g->adsize, size, m);
     }

@@ -16,17 +16,22 @@ static bool seg_fits(const struct tr *t, unsigned seg, unsigned adsize)
     return shape == SHAPE_FLAT || shape == SHAPE_BASED || (shape == SHAPE_64K && adsize == 16);
 }
 
-/* One element at the 16-bit offset in reg must not go beyond FFFFh. */
-static void check_one(struct tr *t, uint8_t reg, unsigned size)
+/* One element at the offset in reg must not go beyond FFFFh, or 4 GiB. */
+static void check_one(struct tr *t, uint8_t reg, unsigned seg, unsigned size, unsigned adsize)
 {
-    if (size == 1)
+    if (size == 1 || (adsize == 32 && t->shape[seg] == SHAPE_FLAT))
         return;
+    if (adsize == 32) {
+        emit_mov_rr(&t->e, R8, reg);
+        tr_check_offset(t, 0u - size);
+        return;
+    }
     emit_movzw(&t->e, R8, reg);
     tr_probe_64k(t, size);
 }
 
-/* CX elements from the 16-bit offset in reg on must not wrap, nor go downward. Flags are saved around it. */
-static void check_all(struct tr *t, bool si, bool di, unsigned size)
+/* (E)CX elements from the offset in reg on must not wrap, nor go downward. Flags are saved around it. */
+static void check_all(struct tr *t, bool si, bool di, unsigned size, unsigned adsize)
 {
     struct emit *e = &t->e;
     struct hmem flags = hmem_base(RSP, 1), bytes = {.base = HREG_NONE, .index = R8};
@@ -34,19 +39,32 @@ static void check_all(struct tr *t, bool si, bool di, unsigned size)
     tr_row(t, ROW_GLUE, 0);
     emit_hop(e, &(struct hop){.opcode = 0xf6, .modrm = true, .mem = &flags, .imm_size = 1, .imm = FL_DF >> 8});
     tr_pend_slow(t, emit_jcc_fwd(e, 5), true);
-    emit_movzw(e, R8, RCX);
     while (1u << bytes.scale < size)
         bytes.scale++;
-    if (bytes.scale)
+    if (adsize == 16)
+        emit_movzw(e, R8, RCX);
+    else
+        emit_mov_rr(e, R8, RCX);
+    if (bytes.scale && adsize == 16)
         emit_lea32(e, R8, &bytes);
+    else if (bytes.scale)
+        emit_lea64(e, R8, &bytes);
     for (unsigned k = 0; k < 2; k++) {
         struct hmem end = {.base = R9, .index = R8};
         if (!(k ? di : si))
             continue;
-        emit_movzw(e, R9, k ? RDI : RSI);
-        emit_lea32(e, R9, &end);
-        emit_alu_ri(e, 7, R9, 0x10000);
-        tr_pend_slow(t, emit_jcc_fwd(e, 7), true);
+        if (adsize == 16) {
+            emit_movzw(e, R9, k ? RDI : RSI);
+            emit_lea32(e, R9, &end);
+            emit_alu_ri(e, 7, R9, 0x10000);
+            tr_pend_slow(t, emit_jcc_fwd(e, 7), true);
+        } else { /* nothing but zeros above bit 31 of the last byte's offset */
+            end.disp = -1;
+            emit_mov_rr(e, R9, k ? RDI : RSI);
+            emit_lea64(e, R9, &end);
+            emit_shift64_i(e, false, R9, 32);
+            tr_pend_slow(t, emit_jcc_fwd(e, 5), true);
+        }
     }
     tr_popfq(t);
 }
@@ -92,13 +110,17 @@ static bool string_by_segments(struct tr *t, const struct ginsn *g, bool si, boo
     unsigned size = g->opcode & 1 ? g->opsize / 8 : 1;
     if ((si && !seg_fits(t, g->seg, g->adsize)) || (di && !seg_fits(t, SEG_ES, g->adsize)))
         return false;
-    if (g->adsize == 16 && g->rep) {
-        check_all(t, si, di, size);
-    } else if (g->adsize == 16) {
+    /* What runs off a flat segment runs off the window. In one with a base linear addresses go on where offsets wrap at
+     * 4 GiB; only an element across that is wrong. */
+    bool si_wraps = si && (g->adsize == 16 || (t->shape[g->seg] == SHAPE_BASED && size > 1));
+    bool di_wraps = di && (g->adsize == 16 || (t->shape[SEG_ES] == SHAPE_BASED && size > 1));
+    if (g->rep && (si_wraps || di_wraps)) {
+        check_all(t, si_wraps, di_wraps, size, g->adsize);
+    } else {
         if (si)
-            check_one(t, RSI, size);
+            check_one(t, RSI, g->seg, size, g->adsize);
         if (di)
-            check_one(t, RDI, size);
+            check_one(t, RDI, SEG_ES, size, g->adsize);
     }
     emit_mov_rr(e, R9, RCX);
     if (si)

@@ -58,7 +58,10 @@ void tr_flush_delta(struct tr *t)
 void tr_pend(struct tr *t, enum pend_kind kind, uint8_t *rel32, uint32_t target)
 {
     assert_always(t->pend_count < TR_MAX_PENDS);
-    t->pend[t->pend_count++] = (struct pend){.rel32 = rel32, .target = target, .kind = (uint8_t)kind};
+    t->pend[t->pend_count++] = (struct pend){.rel32 = rel32,
+                                             .target = target,
+                                             .kind = (uint8_t)kind,
+                                             .x87 = kind == PEND_EXIT ? tr_x87_before(t, t->i + 1) : 0};
 }
 
 void tr_pend_slow(struct tr *t, uint8_t *rel32, bool pop_flags)
@@ -77,10 +80,59 @@ static void emit_exit(struct tr *t, uint32_t eip, enum tramp tramp)
     emit_jmp(&t->e, tcache_tramp(tramp));
 }
 
+uint16_t tr_x87_of(const struct ginsn *g)
+{
+    if (g->map != 0 || g->opcode < 0xd8 || g->opcode > 0xdf)
+        return 0;
+    /* FLDENV FLDCW FNSTENV FNSTCW, FRSTOR FNSAVE FNSTSW; FNENI FNDISI FNCLEX FNINIT FNSETPM, FNSTSW AX */
+    bool control = g->is_mem ? (g->opcode == 0xd9 && g->reg >= 4) || (g->opcode == 0xdd && (0xd0u >> g->reg & 1))
+                             : (g->opcode == 0xdb && g->reg == 4) || (g->opcode == 0xdf && g->reg == 4);
+    if (control)
+        return 0;
+    const uint8_t *p = g->bytes;
+    while (*p < 0xd8 || *p > 0xdf) /* no prefix is one of these */
+        p++;
+    return (uint16_t)(X87_INSN | (p[0] & 7) << 8 | p[1] | (g->is_mem ? X87_MEM | g->seg << X87_SEG_SHIFT : 0));
+}
+
+uint32_t tr_x87_before(const struct tr *t, unsigned end)
+{
+    if (t->mode & (MODE_NOFPU | MODE_FPU_OFF))
+        return 0;
+    for (unsigned i = end; i-- > 0;) {
+        const struct ginsn *g = &t->g[i];
+        if (tr_x87_of(g)) {
+            for (unsigned k = t->row_count; k-- > 0;)
+                if (t->row[k].insn == i)
+                    return (uint32_t)(uintptr_t)(t->start_rw + t->row[k].host + t->e.rx_delta);
+            return 0;
+        }
+        if (g->gclass == G_CALL || g->gclass == G_CALL_IND || t->join[i] || (i && t->after[i - 1] != AFTER_NEXT))
+            return 0;
+    }
+    return 0;
+}
+
+void tr_note_x87(struct tr *t, uint32_t at)
+{
+    struct hmem m = BT_FIELD(x87_at);
+    if (at)
+        emit_store32_i(&t->e, &m, at);
+}
+
+/* Does the instruction store FIP? */
+static bool stores_fip(const struct ginsn *g)
+{
+    return g->is_mem && ((g->map == 0 && (g->opcode == 0xd9 || g->opcode == 0xdd) && g->reg == 6) ||
+                         (g->map == 1 && g->opcode == 0xae && g->reg == 0));
+}
+
 void tr_interp(struct tr *t)
 {
     const struct ginsn *g = &t->g[t->i];
     tr_flush_delta(t);
+    if (stores_fip(g) && !t->join[t->i])
+        tr_note_x87(t, tr_x87_before(t, t->i));
     emit_exit(t, g->eip, g->fpu && (t->mode & MODE_FPU_OFF) && !(t->mode & MODE_NOFPU) ? TRAMP_FPU : TRAMP_INTERP);
 }
 
@@ -221,6 +273,7 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
             emit_jmp(e, tcache_tramp(TRAMP_CHAIN));
         } else if (!t->single) {
             struct hmem slot = tr_slot_of_r8();
+            tr_note_x87(t, p->x87);
             emit_mov_ri(e, R8, p->target);
             emit_load32(e, R9, &slot);
             emit_jmp_reg(e, R9);
@@ -280,14 +333,13 @@ static void emit_entry_check(struct tr *t)
 static void emit_leave(struct tr *t)
 {
     const struct ginsn *last = &t->g[t->i];
-    uint32_t next = last->eip + last->len;
     tr_row(t, ROW_GLUE, 0);
     if (t->delta) {
         tr_lea_esp(t, R13, t->delta);
         t->delta = 0;
         tr_row(t, ROW_GLUE, 0);
     }
-    tr_pend(t, PEND_EXIT, emit_jmp_fwd(&t->e), t->code32 ? next : next & 0xffff);
+    tr_pend(t, PEND_EXIT, emit_jmp_fwd(&t->e), last->eip + last->len);
 }
 
 static void emit_label(struct tr *t)
@@ -482,6 +534,14 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
         b->insn_off[i] = (int16_t)off;
         b->first = off < b->first ? (int16_t)off : b->first;
         b->guest_len = end > (int32_t)b->guest_len ? (uint32_t)end : b->guest_len;
+    }
+    for (unsigned i = 0; i < t.count; i++) {
+        uint16_t x87 = tr_x87_of(&t.g[i]);
+        if (!x87)
+            continue;
+        if (!b->x87)
+            b->x87 = tcache_alloc(t.count * sizeof *b->x87);
+        b->x87[i] = x87;
     }
     if (t.single) {
         b->insn_next = tcache_alloc(t.count * sizeof *b->insn_next);

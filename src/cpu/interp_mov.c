@@ -275,18 +275,17 @@ static enum cpu_rc push(struct cpu *cpu, unsigned size, uint32_t value)
     } \
     OP(POPA_##bits) \
     { \
+        /* A fault in the middle leaves what was popped before it in its registers, and ESP as it was. */ \
         struct stack st; \
-        uint32_t value[8]; \
         stack_begin(&st, cpu); \
-        for (unsigned i = 8; i-- > 0;) \
-            value[i] = stack_pop(&st, bits / 8); \
-        if (st.rc != CPU_OK) \
-            return st.rc; \
-        stack_commit(&st); \
-        for (unsigned i = 0; i < 8; i++) { \
+        for (unsigned i = 8; i-- > 0;) { \
+            uint32_t value = stack_pop(&st, bits / 8); \
+            if (st.rc != CPU_OK) \
+                return st.rc; \
             if (i != ESP) \
-                REG##bits(cpu, i) = (uint##bits##_t)value[i]; \
+                REG##bits(cpu, i) = (uint##bits##_t)value; \
         } \
+        stack_commit(&st); \
         return CPU_OK; \
     } \
     OP(LEAVE_##bits) \

@@ -124,10 +124,16 @@ static void compare(struct cpu *cpu, uint32_t a, uint32_t b, unsigned size)
 static enum cpu_rc one_cmps(struct cpu *cpu, const struct insn *insn, unsigned size)
 {
     uint32_t a, b;
-    enum cpu_rc rc = read_element(cpu, insn->seg, index_get(cpu, insn, ESI), size, &a);
+    /* What is missing is found in this order by AMD's family 1Ah; no manual says. */
+    bool si_first = size == 1 && insn->rep == REP;
+    enum cpu_rc rc = CPU_OK;
 
+    if (si_first)
+        rc = read_element(cpu, insn->seg, index_get(cpu, insn, ESI), size, &a);
     if (rc == CPU_OK)
         rc = read_element(cpu, SEG_ES, index_get(cpu, insn, EDI), size, &b);
+    if (rc == CPU_OK && !si_first)
+        rc = read_element(cpu, insn->seg, index_get(cpu, insn, ESI), size, &a);
     if (rc != CPU_OK)
         return rc;
     compare(cpu, a, b, size);

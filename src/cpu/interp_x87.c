@@ -131,6 +131,31 @@ static void note_pointers(struct cpu *cpu, const struct insn *insn)
     }
 }
 
+/* Environments and images are many accesses in microcode, so that which fault comes first is the model's affair, in no
+ * manual. AMD's processors: FXSAVE and FXRSTOR begin with the last byte, the others with the first element and then the
+ * last byte. */
+static enum cpu_rc check_last(struct cpu *cpu, const struct insn *insn, unsigned n, bool write)
+{
+    goff_t offset = interp_ea(cpu, insn) + n - 1;
+    uint8_t byte;
+    gla_t gla;
+    enum cpu_rc rc = seg_to_linear(cpu, insn->seg, offset, 1, write, &gla);
+
+    if (rc != CPU_OK)
+        return rc;
+    return write ? interp_linear_probe(cpu, gla, 1, cpu_is_user(cpu))
+                 : interp_linear_load(cpu, gla, &byte, 1, cpu_is_user(cpu));
+}
+
+static enum cpu_rc check_env(struct cpu *cpu, const struct insn *insn, unsigned n, bool write)
+{
+    uint32_t element;
+    enum cpu_rc rc =
+        write ? interp_probe_store(cpu, insn, insn->opsize) : interp_load(cpu, insn, &element, insn->opsize);
+
+    return rc == CPU_OK ? check_last(cpu, insn, n, write) : rc;
+}
+
 /* --- environments --- */
 
 /* Real and V86 mode keep linear addresses. */
@@ -237,7 +262,11 @@ static enum cpu_rc load_env(struct cpu *cpu, const struct insn *insn, bool state
     struct fpu_work work;
     struct pointers pointers;
     unsigned length;
-    enum cpu_rc rc = interp_load(cpu, insn, in, env_size(insn) + (state ? 80 : 0));
+    unsigned size = env_size(insn) + (state ? 80 : 0);
+    enum cpu_rc rc = check_env(cpu, insn, size, false);
+
+    if (rc == CPU_OK)
+        rc = interp_load(cpu, insn, in, size);
 
     if (rc != CPU_OK)
         return rc;
@@ -272,7 +301,9 @@ static enum cpu_rc store_env(struct cpu *cpu, const struct insn *insn, bool stat
         memcpy(out + length, work.memory + sizeof(env), 80);
         length += 80;
     }
-    rc = interp_store(cpu, insn, out, length);
+    rc = check_env(cpu, insn, length, true);
+    if (rc == CPU_OK)
+        rc = interp_store(cpu, insn, out, length);
     if (rc != CPU_OK)
         return rc;
     fpu_work_commit_x87(cpu, &work);
@@ -407,14 +438,16 @@ enum cpu_rc x87_execute(struct cpu *cpu, const struct insn *insn)
 #define FX_X87_BYTES 160u /* header and ST0..ST7 */
 #define FX_XMM_BYTES 128u /* XMM0..XMM7 */
 
-static enum cpu_rc fx_check(struct cpu *cpu, const struct insn *insn)
+static enum cpu_rc fx_check(struct cpu *cpu, const struct insn *insn, bool write)
 {
     fpu_here(cpu);
     if (cpu->cr0 & (CR0_EM | CR0_TS))
         return cpu_raise(cpu, EXC_NM, 0);
-    if ((cpu->seg[insn->seg].base + interp_ea(cpu, insn)) & 15)
-        return cpu_raise(cpu, EXC_GP, 0);
-    return CPU_OK;
+    gla_t gla;
+    enum cpu_rc rc = seg_to_linear(cpu, insn->seg, interp_ea(cpu, insn), 1, write, &gla);
+
+    /* With AC on, too: the manual leaves it open. */
+    return rc == CPU_OK && (gla & 15) ? cpu_raise(cpu, EXC_GP, 0) : rc;
 }
 
 /* Bytes 288 up are left as they are, as processors do outside 64-bit mode; without CR4.OSFXSR the XMM
@@ -422,11 +455,13 @@ static enum cpu_rc fx_check(struct cpu *cpu, const struct insn *insn)
 enum cpu_rc fpu_fxsave(struct cpu *cpu, const struct insn *insn)
 {
     struct fxstate image;
-    enum cpu_rc rc = fx_check(cpu, insn);
+    enum cpu_rc rc = fx_check(cpu, insn, true);
 
     if (rc != CPU_OK)
         return rc;
-    rc = interp_probe_store(cpu, insn, sizeof(image));
+    rc = check_last(cpu, insn, sizeof(image), true);
+    if (rc == CPU_OK)
+        rc = interp_probe_store(cpu, insn, sizeof(image));
     if (rc != CPU_OK)
         return rc;
     image = cpu->fpu;
@@ -447,11 +482,13 @@ enum cpu_rc fpu_fxrstor(struct cpu *cpu, const struct insn *insn)
     struct fxstate image;
     struct fpu_work work;
     bool sse = cpu->cr4 & CR4_OSFXSR;
-    enum cpu_rc rc = fx_check(cpu, insn);
+    enum cpu_rc rc = fx_check(cpu, insn, false);
 
     if (rc != CPU_OK)
         return rc;
-    rc = interp_load(cpu, insn, &image, sizeof(image));
+    rc = check_last(cpu, insn, sizeof(image), false);
+    if (rc == CPU_OK)
+        rc = interp_load(cpu, insn, &image, sizeof(image));
     if (rc != CPU_OK)
         return rc;
     if (sse && (image.mxcsr & ~cpu->fpu.mxcsr_mask))

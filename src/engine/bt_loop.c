@@ -16,6 +16,7 @@
 #include "native/sighandler.h"
 #include "native/world.h"
 #include "stats.h"
+#include "x87.h"
 
 struct bt_stats bt_stats;
 
@@ -408,7 +409,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             fpu.kernel_heat--;
         }
         stats_enter(STAT_guest);
-        enum exit_reason reason = world_enter(bt, host);
+        enum exit_reason reason = x87_enter(bt, host);
         stats_leave(STAT_dispatch);
         bt_merge_flags(bt);
         bt_stats.exits[reason]++;

@@ -43,6 +43,7 @@ static struct {
     uint32_t sampled_entries;
     uint32_t sampled_serial;
     struct cell *fpu_at;      /* the cell that has the FPU state */
+    uint16_t fcs, fds;        /* and the guest's selectors there, which the host's pointers have no room for */
     uint32_t fpu_serial;      /* and whose it is */
     uint32_t translated_page; /* code that cannot run directly: translated until control leaves this page */
     bool in_page;
@@ -155,8 +156,17 @@ static void demote(struct bt *bt, struct process *p)
 
 void direct_fetch_fpu(struct cpu *cpu)
 {
-    if (direct.fpu_at && cpu->fpu_fetch) /* else the CPU was reset */
-        cell_get_fpu(direct.fpu_at, &cpu->fpu);
+    struct fxstate *fx = &cpu->fpu;
+    if (direct.fpu_at && cpu->fpu_fetch) { /* else the CPU was reset */
+        uint32_t mask = fx->mxcsr_mask;
+        cell_get_fpu(direct.fpu_at, fx);
+        /* The host keeps x87 pointers of 64 bits. A processor that has them only while an exception is pending (AMD's)
+         * has lost them with the stop if none is, as it does at any switch of tasks. */
+        fx->fcs = fx->fip || fx->fop ? direct.fcs : 0;
+        fx->fds = fx->fdp ? direct.fds : 0;
+        fx->rsvd1 = fx->rsvd2 = 0;
+        fx->mxcsr_mask = mask;
+    }
     direct.fpu_at = NULL;
     cpu->fpu_fetch = NULL;
 }
@@ -166,7 +176,11 @@ static void give_fpu(struct bt *bt, struct cell *cell)
     if (direct.fpu_at == cell && bt->cpu.fpu_fetch)
         return;
     direct_fetch_fpu(&bt->cpu);
-    cell_put_fpu(cell, &bt->cpu.fpu);
+    struct fxstate image = bt->cpu.fpu;
+    image.fcs = image.rsvd1 = image.fds = image.rsvd2 = 0;
+    cell_put_fpu(cell, &image);
+    direct.fcs = bt->cpu.seg[SEG_CS].sel;
+    direct.fds = bt->cpu.seg[SEG_DS].sel;
     direct.fpu_at = cell;
     direct.fpu_serial = shadow_space_serial();
     bt->cpu.fpu_fetch = direct_fetch_fpu;

@@ -238,6 +238,18 @@ static void test_sse_errors(void)
     state_init(&s, 3, code_ldmxcsr);
     s.esi = (uint32_t)&bad;
     run_expect(&s, EXC_GP, 0, "ldmxcsr: reserved bits");
+    /* What the image says can be loaded, and nothing else. */
+    static struct fx masks;
+    unsigned wrong = 0;
+    fxsave(&masks);
+    for (unsigned bit = 0; bit < 32; bit++) {
+        uint32_t value = 0x1f80 | 1u << bit;
+        state_init(&s, bit & 1 ? 3 : 0, code_ldmxcsr);
+        s.esi = (uint32_t)&value;
+        run(&s);
+        wrong += s.vector != (masks.mxcsr_mask >> bit & 1 ? VEC_DONE : EXC_GP);
+    }
+    check(masks.mxcsr_mask == 0xffff && wrong == 0, "ldmxcsr: as the mask in FXSAVE's image says");
     SNIPPET(code_movaps, "movaps (%esi), %xmm0");
     static uint8_t buffer[600] __attribute__((aligned(16)));
     state_init(&s, 3, code_movaps);

@@ -18,7 +18,7 @@ struct engine {
     bool ends_at_hlt;
     /* May push other arithmetic flags when an instruction faults (DESIGN.md, 3). */
     bool loses_flags_on_faults;
-    /* Does not know the guest address of the last x87 instruction. */
+    /* The host may have lost the address of the last x87 instruction now and then. */
     bool loses_x87_pointers;
 };
 

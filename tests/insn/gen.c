@@ -627,7 +627,26 @@ static uint32_t segment_base(const struct gen_case *g)
 {
     if (g->insn.seg == SEG_FS)
         return NT_FS_BASE;
-    return g->code16 && g->insn.seg == SEG_CS ? NT_CODE : 0;
+    if (g->insn.seg == SEG_CS)
+        return g->code16 ? NT_CODE : 0;
+    if (g->insn.seg == SEG_GS)
+        return 0;
+    return g->insn.seg == SEG_SS ? nt_shapes[g->shape].stack.base : nt_shapes[g->shape].data.base;
+}
+
+/* The linear address that ESP (or EBP of ENTER and LEAVE) stands for. */
+static uint32_t stack_linear(const struct gen_case *g, uint32_t esp)
+{
+    const struct nt_segment *s = &nt_shapes[g->shape].stack;
+    return s->base + (s->big ? esp : esp & 0xffff);
+}
+
+/* And back; what is no part of SP is anything. */
+static uint32_t stack_offset(struct rng *r, const struct gen_case *g, uint32_t linear)
+{
+    const struct nt_segment *s = &nt_shapes[g->shape].stack;
+    uint32_t offset = linear - s->base;
+    return s->big ? offset : (offset & 0xffff) | (rng_percent(r, 50) ? (uint32_t)rng_next(r) << 16 : 0);
 }
 
 /* Gives registers (or the displacement) such values that the operand lies at `at`. */
@@ -817,9 +836,11 @@ static void place(struct gen_case *g, unsigned slot, unsigned inside)
         g->start = NT_CODE + (slot + 1) * NT_SLOT_SIZE - inside;
 }
 
-bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, bool code16, unsigned inside, struct gen_case *g)
+bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, bool code16, unsigned inside, unsigned shape,
+               struct gen_case *g)
 {
     g->code16 = code16;
+    g->shape = shape;
     memset(g->bytes, 0x90, sizeof(g->bytes));
     memcpy(g->bytes, bytes, len);
     place(g, slot, inside);
@@ -841,6 +862,8 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may
     uint32_t ea = 0;
 
     g->code16 = code16;
+    g->shape = may_code16 && rng_percent(r, 60) ? rng_below(r, NT_SHAPES) : 0;
+    c->shape = g->shape;
     memset(g->bytes, 0x90, sizeof(g->bytes));
     encode(&e);
     len = insn_decode(&g->insn, g->bytes, 15, !g->code16);
@@ -870,7 +893,7 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may
     fill(r, c->memory_in, c->window_len);
     for (unsigned i = 0; i < 8; i++)
         c->in.gpr[i] = harmless32(r);
-    c->in.gpr[ESP] = choose_address(r, c, 4, false);
+    c->in.gpr[ESP] = stack_offset(r, g, choose_address(r, c, 4, false));
     if (rng_percent(r, 60))
         c->in.gpr[ESP] &= ~3u;
     c->in.eflags = FL_FIXED1 | FL_IF | (rng_next(r) & (FL_ARITH | FL_DF));
@@ -889,18 +912,18 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may
     /* What the instruction uses without naming it. */
     if (row->class == CLASS_STRING || row->id == INSN_MASKMOVQ || row->id == INSN_MASKMOVDQU) {
         c->in.gpr[ESI] = choose_address(r, c, 4, false) - segment_base(g);
-        c->in.gpr[EDI] = choose_address(r, c, 4, false);
+        c->in.gpr[EDI] = choose_address(r, c, 4, false) - nt_shapes[g->shape].data.base;
         if (g->insn.seg_override == SEG_FS && row->class != CLASS_STRING)
-            c->in.gpr[EDI] -= NT_FS_BASE;
+            c->in.gpr[EDI] += nt_shapes[g->shape].data.base - NT_FS_BASE;
         if (!(row->attr & IA_IO))
             c->in.gpr[ECX] = rng_percent(r, 90) ? rng_below(r, 24) : rng_below(r, 300);
     }
-    if (row->id == INSN_MASKMOVQ || row->id == INSN_MASKMOVDQU)
+    if (row->id == INSN_MASKMOVQ || row->id == INSN_MASKMOVDQU || row->op[0] == OP_M512)
         c->in.eflags &= ~FL_AC; /* whether these check alignment is up to the model */
     if (row->id == INSN_XLAT)
         c->in.gpr[EBX] = choose_address(r, c, 1, false) - (c->in.gpr[EAX] & 0xff) - segment_base(g);
     if (row->id == INSN_ENTER || row->id == INSN_LEAVE)
-        c->in.gpr[EBP] = choose_address(r, c, 4, false);
+        c->in.gpr[EBP] = stack_offset(r, g, choose_address(r, c, 4, false));
     if (row->class == CLASS_MULDIV && rng_percent(r, 60))
         c->in.gpr[EDX] = rng_percent(r, 50) ? rng_below(r, 4) : (uint32_t)((int32_t)c->in.gpr[EAX] >> 31);
     if ((row->attr & IA_BITSTRING) && rng_percent(r, 90))
@@ -926,18 +949,23 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may
     }
     /* aim() may have used one of these. */
     if ((row->attr & IA_STACK) || row->class == CLASS_FLOW || row->class == CLASS_STACK) {
-        if (is_forbidden(c->in.gpr[ESP]) || is_forbidden(c->in.gpr[ESP] - 0x11000) ||
-            is_forbidden(c->in.gpr[ESP] + 0x100) || is_forbidden(c->in.gpr[EBP]))
+        uint32_t top = stack_linear(g, c->in.gpr[ESP]);
+
+        if (is_forbidden(top) || is_forbidden(top - 0x11000) || is_forbidden(top + 0x100) ||
+            is_forbidden(stack_linear(g, c->in.gpr[EBP])))
             return false;
     }
     if (row->class == CLASS_STRING || row->id == INSN_XLAT) {
-        if (is_forbidden(c->in.gpr[ESI]) || is_forbidden(c->in.gpr[EDI]) || is_forbidden(c->in.gpr[EBX] + 0x100))
+        uint32_t base = segment_base(g);
+
+        if (is_forbidden(base + c->in.gpr[ESI]) || is_forbidden(nt_shapes[g->shape].data.base + c->in.gpr[EDI]) ||
+            is_forbidden(base + c->in.gpr[EBX] + 0x100))
             return false;
     }
     if (row->id == INSN_POPF) { /* single-stepping would stop native32 outside the case */
         uint32_t image = (uint32_t)rng_next(r) & ~FL_TF;
 
-        if (!window_put(c, c->in.gpr[ESP], &image, 4) && is_mapped(c->in.gpr[ESP], 4))
+        if (!window_put(c, stack_linear(g, c->in.gpr[ESP]), &image, 4) && is_mapped(stack_linear(g, c->in.gpr[ESP]), 4))
             return false;
     }
 
@@ -951,7 +979,8 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may
     } else if (row->id == INSN_RET || row->id == INSN_RET_Iw) {
         uint32_t target = jump_target(r, slot, g->start + g->len) - code_base;
 
-        if (!window_put(c, c->in.gpr[ESP], &target, 4) && is_mapped(c->in.gpr[ESP], 4))
+        if (!window_put(c, stack_linear(g, c->in.gpr[ESP]), &target, 4) &&
+            is_mapped(stack_linear(g, c->in.gpr[ESP]), 4))
             return false; /* a target that we did not choose */
     } else if (row->id == INSN_JMP_Ev || row->id == INSN_CALL_Ev) {
         uint32_t target = jump_target(r, slot, g->start + g->len) - code_base;
@@ -984,10 +1013,11 @@ static unsigned make_jump(const struct gen_case *g, uint32_t exit, const uint32_
         memcpy(jmp + 6, &cs, 2);
         return 8;
     }
-    jmp[0] = 0xff;
-    jmp[1] = 0x25;
-    memcpy(jmp + 2, &pointer, 4);
-    return 6;
+    jmp[0] = 0x2e; /* cs: */
+    jmp[1] = 0xff;
+    jmp[2] = 0x25;
+    memcpy(jmp + 3, &pointer, 4);
+    return 7;
 }
 
 void gen_code(const struct gen_case *g, const uint32_t exit_entry[3], uint8_t *code)

@@ -26,6 +26,7 @@ struct gen_case {
     unsigned len;
     unsigned slot;
     bool code16;
+    unsigned shape;         /* number in nt_shapes */
     uint32_t start;         /* linear address of the first byte */
     uint32_t flags_ignored; /* FL_* not to compare if the instruction completes */
 };
@@ -33,14 +34,16 @@ struct gen_case {
 /* True for rows the native CPU can judge in ring 3. */
 bool gen_is_testable(const struct insn_row *row);
 
-/* Makes a case of row for code slot `slot`; fills c's inputs (not the code). False: the dice made
+/* Makes a case of row for code slot `slot`; fills c's inputs (not the code). may_code16: 16-bit code and segments that
+ * are not flat can be had. False: the dice made
  * something that cannot be run (call again; the generator goes on). */
 bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may_code16, struct gen_case *g,
               struct nt_case *c);
 
 /* From given bytes (regression cases): fills g. inside: so many bytes before the end of a page, in a slot
  * that ends there; else 0. */
-bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, bool code16, unsigned inside, struct gen_case *g);
+bool gen_fixed(const uint8_t *bytes, unsigned len, unsigned slot, bool code16, unsigned inside, unsigned shape,
+               struct gen_case *g);
 
 /* Puts g's bytes and the jumps around them into code (all NT_CODE_SIZE bytes of it). Ascending slots
  * must follow each other: some reach up to NT_SLOT_INSN bytes into the next. Without exit_entry there

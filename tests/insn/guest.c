@@ -130,7 +130,16 @@ void guest_write_code(uint32_t offset, const uint8_t *bytes, uint32_t len)
     mem_write(CODE_AT + offset, bytes, len);
 }
 
-void guest_run(const struct nt_regs *in, const uint32_t pads[3], bool code16, struct fxstate *fx,
+static struct seg shaped(uint32_t selector, const struct nt_segment *s)
+{
+    return (struct seg){.sel = (uint16_t)selector,
+                        .access = (uint16_t)(0x00f3 | (s->big ? ACC_DB : 0) | (s->expand_down ? ACC_EXPDOWN : 0) |
+                                             (s->limit > 0xfffff ? ACC_G : 0)),
+                        .base = s->base,
+                        .limit = s->limit};
+}
+
+void guest_run(const struct nt_regs *in, const uint32_t pads[3], bool code16, unsigned shape, struct fxstate *fx,
                struct guest_result *result)
 {
     memcpy(guest->gpr, in->gpr, sizeof(guest->gpr));
@@ -141,7 +150,8 @@ void guest_run(const struct nt_regs *in, const uint32_t pads[3], bool code16, st
         code16 ? (struct seg){.sel = NT_CS16, .access = 0x00fb, .base = NT_CODE, .limit = NT_CODE_SIZE - 1}
                : fresh.seg[SEG_CS];
     guest->changed |= CHANGED_MODE;
-    guest->seg[SEG_SS] = fresh.seg[SEG_SS];
+    guest->seg[SEG_SS] = shaped(NT_SEL_STACK(shape), &nt_shapes[shape].stack);
+    guest->seg[SEG_DS] = guest->seg[SEG_ES] = shaped(NT_SEL_DATA(shape), &nt_shapes[shape].data);
     if (fx) {
         uint32_t mask = guest->fpu.mxcsr_mask;
 

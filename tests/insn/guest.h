@@ -16,7 +16,7 @@ void guest_init(const struct engine *engine, const uint8_t *read_only, uint32_t 
 /* Host pointer to the guest's data pages (NT_DATA_SIZE bytes). */
 uint8_t *guest_data(void);
 void guest_write_code(uint32_t offset, const uint8_t *bytes, uint32_t len);
-/* pads: where an instruction that completes may have gone, for engines that end at HLT. code16: in 16-bit code based at
- * NT_CODE. fx: loaded before and filled afterwards, or NULL. */
-void guest_run(const struct nt_regs *in, const uint32_t pads[3], bool code16, struct fxstate *fx,
+/* shape: number in nt_shapes. pads: where an instruction that completes may have gone, for engines that end at HLT.
+ * code16: in 16-bit code based at NT_CODE. fx: loaded before and filled afterwards, or NULL. */
+void guest_run(const struct nt_regs *in, const uint32_t pads[3], bool code16, unsigned shape, struct fxstate *fx,
                struct guest_result *result);

@@ -27,15 +27,19 @@
 /* What run_case and the exits exchange; named by assembly. */
 extern struct nt_regs native_regs;
 extern uint32_t native_fpu, native_code16, native_exit;
+extern uint16_t native_data, native_stack, native_flat;
 extern struct native_far {
     uint32_t eip;
     uint16_t cs;
 } native_far;
 extern uint8_t native_fx[512];
+extern uint32_t native_env[7];
 struct nt_regs native_regs;
 uint32_t native_fpu, native_code16, native_exit;
+uint16_t native_data, native_stack, native_flat = NT_DS;
 struct native_far native_far;
 uint8_t native_fx[512] __attribute__((aligned(16)));
+uint32_t native_env[7];
 
 static uint8_t stack[16384] __attribute__((aligned(16)));
 static uint8_t signal_stack[32768] __attribute__((aligned(16)));
@@ -70,37 +74,40 @@ __asm__(".text\n"
         "    fxrstor native_fx\n"
         "1:  cmpl $0, native_code16\n"
         "    jne 3f\n"
+        "    call 4f\n"
+        "    jmp *%cs:native_regs+36\n"
+        "3:  call 4f\n"
+        "    ljmp *%cs:native_far\n"
+        /* The case's segments and registers. Code can be read through CS whatever those are. */
+        "4:  popl native_back\n"
         "    pushl native_regs+32\n"
         "    popfl\n"
-        "    movl native_regs+0, %eax\n"
-        "    movl native_regs+4, %ecx\n"
-        "    movl native_regs+8, %edx\n"
-        "    movl native_regs+12, %ebx\n"
-        "    movl native_regs+16, %esp\n"
-        "    movl native_regs+20, %ebp\n"
-        "    movl native_regs+24, %esi\n"
-        "    movl native_regs+28, %edi\n"
-        "    jmp *native_regs+36\n"
-        "3:  pushl native_regs+32\n"
-        "    popfl\n"
-        "    movl native_regs+0, %eax\n"
-        "    movl native_regs+4, %ecx\n"
-        "    movl native_regs+8, %edx\n"
-        "    movl native_regs+12, %ebx\n"
-        "    movl native_regs+16, %esp\n"
-        "    movl native_regs+20, %ebp\n"
-        "    movl native_regs+24, %esi\n"
-        "    movl native_regs+28, %edi\n"
-        "    ljmp *native_far\n"
+        "    movw %cs:native_data, %ds\n"
+        "    movw %cs:native_data, %es\n"
+        "    movl %cs:native_regs+0, %eax\n"
+        "    movl %cs:native_regs+4, %ecx\n"
+        "    movl %cs:native_regs+8, %edx\n"
+        "    movl %cs:native_regs+12, %ebx\n"
+        "    movl %cs:native_regs+20, %ebp\n"
+        "    movl %cs:native_regs+24, %esi\n"
+        "    movl %cs:native_regs+28, %edi\n"
+        "    movw %cs:native_stack, %ss\n"
+        "    movl %cs:native_regs+16, %esp\n"
+        "    jmp *%cs:native_back\n"
         "native_exit_next:\n"
-        "    movl $0, native_exit\n" /* MOV keeps the flags */
+        "    movw %cs:native_flat, %ds\n" /* MOV keeps the flags */
+        "    movl $0, native_exit\n"
         "    jmp 2f\n"
         "native_exit_back:\n"
+        "    movw %cs:native_flat, %ds\n"
         "    movl $1, native_exit\n"
         "    jmp 2f\n"
         "native_exit_forth:\n"
+        "    movw %cs:native_flat, %ds\n"
         "    movl $2, native_exit\n"
-        "2:  movl %eax, native_regs+0\n"
+        "2:  movw native_flat, %es\n"
+        "    movw native_flat, %ss\n"
+        "    movl %eax, native_regs+0\n"
         "    movl %ecx, native_regs+4\n"
         "    movl %edx, native_regs+8\n"
         "    movl %ebx, native_regs+12\n"
@@ -114,6 +121,7 @@ __asm__(".text\n"
         "    cmpl $0, native_fpu\n"
         "    je native_resume\n"
         "    fxsave native_fx\n"
+        "    fnstenv native_env\n"
         "    fninit\n" /* a pending x87 exception must not reach the next FXRSTOR */
         "native_resume:\n"
         "    movl saved_esp, %esp\n"
@@ -124,7 +132,8 @@ __asm__(".text\n"
         "    popl %ebx\n"
         "    popl %ebp\n"
         "    ret\n"
-        ".lcomm saved_esp, 4\n");
+        ".lcomm saved_esp, 4\n"
+        ".lcomm native_back, 4\n");
 
 static int32_t call6(uint32_t number, uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t e, uint32_t f)
 {
@@ -245,6 +254,8 @@ static void run_case(struct nt_case *c)
     native_regs = c->in;
     native_fpu = c->flags & NT_FPU;
     native_code16 = c->flags & NT_CODE16;
+    native_data = NT_SEL_DATA(c->shape);
+    native_stack = NT_SEL_STACK(c->shape);
     native_far = (struct native_far){c->in.eip, NT_CS16};
     if (native_fpu)
         copy(native_fx, c->fx_in, 512);
@@ -253,10 +264,26 @@ static void run_case(struct nt_case *c)
     native_run();
     c->out = native_regs;
     c->exit = native_exit;
-    if (native_fpu)
+    if (native_fpu) {
         copy(c->fx_out, native_fx, 512);
+        copy(c->env, native_env, sizeof(native_env));
+    }
     if (c->window_len)
         copy(c->memory_out, (const void *)c->window, c->window_len);
+}
+
+/* Entry number of the LDT: a data segment, or the 16-bit code. */
+static int set_ldt(uint32_t entry, const struct nt_segment *s, int is_code)
+{
+    struct {
+        uint32_t entry, base, limit, flags;
+    } d = {entry, s->base, s->limit, s->big | (is_code ? 2u : s->expand_down) << 1};
+
+    if (s->limit > 0xfffffu) {
+        d.limit >>= 12;
+        d.flags |= 0x10;
+    }
+    return call3(SYS_MODIFY_LDT, 0x11, (uint32_t)&d, sizeof(d)) == 0;
 }
 
 static int read_all(void *buffer, uint32_t n)
@@ -282,10 +309,8 @@ void native_main(uint32_t *sp)
     struct {
         uint32_t entry, base, limit, flags;
     } fs = {NT_FS_ENTRY, NT_FS_BASE, NT_FS_LIMIT, 0x1 | 0x40}; /* 32-bit, useable */
-    struct {
-        uint32_t entry, base, limit, flags;
-    } code16 = {NT_CS16 >> 3, NT_CODE, NT_CODE_SIZE - 1, 0x2 << 1}; /* 16-bit, execute and read */
-    static const uint8_t signals[] = {4, 5, 7, 8, 11};              /* ILL TRAP BUS FPE SEGV */
+    static const struct nt_segment code16 = {NT_CODE, NT_CODE_SIZE - 1, 0, 0};
+    static const uint8_t signals[] = {4, 5, 7, 8, 11}; /* ILL TRAP BUS FPE SEGV */
     struct nt_command command;
 
     map(NT_RO, 0x1000, 1, NT_DATA_AT);
@@ -298,7 +323,10 @@ void native_main(uint32_t *sp)
         catch_signal(signals[i]);
     if (call3(SYS_SET_THREAD_AREA, (uint32_t)&fs, 0, 0) < 0)
         die("native32: set_thread_area failed\n");
-    CASES->has_code16 = call3(SYS_MODIFY_LDT, 0x11, (uint32_t)&code16, sizeof(code16)) == 0;
+    CASES->has_code16 = set_ldt(NT_CS16 >> 3, &code16, 1);
+    for (uint32_t i = 1; i < NT_SHAPES && CASES->has_code16; i++)
+        CASES->has_code16 = set_ldt(NT_SEL_DATA(i) >> 3, &nt_shapes[i].data, 0) &&
+                            set_ldt(NT_SEL_STACK(i) >> 3, &nt_shapes[i].stack, 0);
     __asm__ volatile("movw %w0, %%fs; movw %w1, %%gs" : : "r"(NT_FS), "r"(0));
     unmap_surroundings(sp);
     CASES->exit_entry[NT_EXIT_NEXT] = (uint32_t)native_exit_next;

@@ -34,6 +34,33 @@
 #define NT_CS       0x23u
 #define NT_DS       0x2bu
 #define NT_FS       ((NT_FS_ENTRY << 3) | 3u)
+/* What DS and ES, and SS, are in a case: like FS, the same in both worlds. LDT entries from 1 on, the data segment's
+ * first. Bases are such that the data pages lie within 64 KiB where offsets have 16 bits. */
+struct nt_segment {
+    uint32_t base, limit; /* in bytes */
+    uint8_t big, expand_down;
+};
+struct nt_shape {
+    struct nt_segment data, stack;
+};
+#define NT_FLAT \
+    { \
+        0, 0xffffffffu, 1, 0 \
+    }
+static const struct nt_shape nt_shapes[] = {
+    {NT_FLAT, NT_FLAT}, /* without the LDT */
+    {{0, NT_DATA + 0x1fffu, 1, 0}, NT_FLAT},
+    {{0, NT_DATA + 0xfffu, 1, 0}, {0, NT_DATA + 0x1fffu, 1, 0}},
+    {{NT_DATA, 0xffffu, 0, 0}, {NT_DATA, 0xffffu, 0, 0}},
+    {NT_FLAT, {NT_DATA, 0x17ffu, 0, 0}},
+    {{0x1230000u, 0xffffffffu, 1, 0}, {0x1230000u, 0xffffffffu, 1, 0}},
+    {{NT_DATA - 0x1234u, 0x2a01u, 1, 0}, {NT_DATA - 0x1234u, 0x2a01u, 1, 0}},
+    {{0, NT_DATA + 0xfffu, 1, 1}, {0, NT_DATA + 0xfffu, 1, 1}},
+};
+#define NT_SHAPES           (sizeof(nt_shapes) / sizeof(nt_shapes[0]))
+#define NT_SEL_DATA(shape)  ((shape) ? ((1 + 2 * (shape)) << 3 | 7u) : NT_DS)
+#define NT_SEL_STACK(shape) ((shape) ? ((2 + 2 * (shape)) << 3 | 7u) : NT_DS)
+
 /* 16-bit code: LDT entry 0, based at NT_CODE, so that IP is the offset in the code region. */
 #define NT_CS16 0x07u
 
@@ -43,7 +70,7 @@
 /* Code of case i: NT_SLOT_SIZE bytes from NT_CODE + i * NT_SLOT_SIZE:
  *     [jmp exit1] [nops] insn [jmp exit0] [nops] [jmp exit2]
  * exit1 and exit2 are the landing pads for a taken branch, backwards and forwards. The jumps are
- * jmp dword [exit_entry + 4 n], and in 16-bit code jmp far NT_CS:exit. */
+ * jmp dword cs:[exit_entry + 4 n] (DS may be anything), and in 16-bit code jmp far NT_CS:exit. */
 #define NT_SLOT_SIZE      64u
 #define NT_SLOTS_PER_PAGE (4096u / NT_SLOT_SIZE)
 #define NT_SLOT_INSN      24u /* where the instruction starts; up to 15 bytes, then up to 8 of jmp */
@@ -68,7 +95,9 @@ struct nt_case {
     uint32_t window, window_len; /* linear address and length of what memory_in fills beforehand */
     uint32_t exit;               /* enum nt_exit */
     uint32_t vector, error, cr2;
-    uint32_t pad[5];
+    uint32_t shape; /* number in nt_shapes */
+    uint32_t pad[1];
+    uint32_t env[7]; /* FNSTENV behind the instruction, if it completed: the x87 pointers */
     uint8_t fx_in[512] __attribute__((aligned(16)));
     uint8_t fx_out[512];
     uint8_t memory_in[NT_WINDOW_MAX];
@@ -80,7 +109,7 @@ _Static_assert(sizeof(struct nt_case) % 16 == 0, "fx images must stay aligned");
 struct nt_cases {
     uint32_t exit_entry[3]; /* native32's landing addresses for the three jumps of a slot */
     uint32_t progress;      /* index of the case being run: the culprit when native32 dies */
-    uint32_t has_code16;    /* this kernel lets native32 make a 16-bit segment */
+    uint32_t has_code16;    /* this kernel lets native32 make segments, also 16-bit ones */
     uint32_t pad[11];
     uint8_t data_first[NT_DATA_SIZE];
     uint8_t data_last[NT_DATA_SIZE];
