@@ -212,9 +212,9 @@ static bool ends_block(const struct tr *t, const struct ginsn *g)
     }
 }
 
-static uint32_t next_eip(const struct tr *t, const struct ginsn *g)
+uint32_t tr_next_eip(const struct tr *t, const struct ginsn *g)
 {
-    uint32_t eip = g->eip + g->len;
+    uint32_t eip = g->gclass == G_FOLLOWED ? g->target : g->eip + g->len;
     return t->code32 ? eip : eip & 0xffff;
 }
 
@@ -236,8 +236,11 @@ static bool decode_crossing(struct tr *t, uint32_t eip, unsigned avail)
     if (!tr_code_page(t->bt, (t->cs_base + eip + avail) & PAGE_MASK, &next, &global) || !mem_ptr(next))
         return false;
     memcpy(bytes + avail, mem_ptr(next), 15);
-    if (!ginsn_decode(g, bytes, 15, eip, t->code32, t->bt->isa) || g->eip + g->len - 1 > t->cs_limit)
+    if (!ginsn_decode(g, bytes, 15, eip, t->code32, t->bt->isa))
         return false;
+    uint32_t last = g->eip + g->len - 1;
+    if (last > t->cs_limit || last < g->eip)
+        return false; /* #GP */
     t->phys2 = next;
     t->gla2 = (t->cs_base + eip + avail) & PAGE_MASK;
     t->global = t->global && global;
@@ -286,14 +289,14 @@ static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
         uint8_t *after = &t->after[t->count];
         count_insn(t);
         *after = AFTER_NEXT;
-        eip = next_eip(t, g);
+        eip = tr_next_eip(t, g);
         if (!tail)
             *high = g->eip + g->len;
         if (g->gclass == G_CALL)
             try_thunk(t, g);
         else if (unlikely(g->seg == SEG_GS))
             see_gs(t);
-        if (g->gclass == G_JMP && t->regions && tr_insn_at(t, g->target) < 0) {
+        if (g->gclass == G_JMP && t->regions && tr_insn_at(t, g->target) < 0 && g->target <= t->cs_limit) {
             if (tail)
                 tail--;
             else if (t->count < TR_MAX_INSNS - TAIL_MAX)
@@ -405,7 +408,7 @@ void tr_analyse(struct tr *t)
         uint32_t out = t->after[i] == AFTER_NEXT   ? t->live_in[i + 1]
                        : t->after[i] == AFTER_NONE ? 0
                        : t->single                 ? FL_ARITH
-                                                   : flags_live_at(t, next_eip(t, g));
+                                                   : flags_live_at(t, tr_next_eip(t, g));
         t->live_out[i] = out;
         switch (g->gclass) {
         case G_JCC:
