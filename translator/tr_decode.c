@@ -16,6 +16,11 @@ static bool is_call(const struct ginsn *g)
     return g->gclass == G_CALL || g->gclass == G_CALL_IND;
 }
 
+static bool loads_segment(const struct ginsn *g)
+{
+    return g->gclass == G_MOV_TO_SEG || g->gclass == G_POP_SEG || g->gclass == G_LOAD_FAR;
+}
+
 static bool stores(const struct ginsn *g)
 {
     switch (g->gclass) {
@@ -279,6 +284,7 @@ static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
             memset(g, 0, sizeof *g);
             g->eip = eip;
             g->len = 1;
+            g->bytes[0] = t->page[off]; /* for the entry check, or the block would be stale for ever */
             g->gclass = G_INTERP;
         }
         uint32_t last = g->eip + g->len - 1;
@@ -315,8 +321,7 @@ static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
         }
         /* In a mixed page, a store may have changed the instruction that follows. Lockstep looks at a new segment
          * before it goes on. */
-        if ((t->mixed && stores(g)) || (t->single && (g->gclass == G_MOV_TO_SEG || g->gclass == G_POP_SEG)) ||
-            !tr_same_page(t, eip) || eip < g->eip)
+        if ((t->mixed && stores(g)) || (t->single && loads_segment(g)) || !tr_same_page(t, eip) || eip < g->eip)
             break;
     }
     if (t->count > first && t->after[t->count - 1] == AFTER_NEXT)

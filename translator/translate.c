@@ -28,8 +28,10 @@ void tr_row(struct tr *t, enum row_kind kind, uint8_t arg)
         assert_always(t->row_count < TR_MAX_ROWS && host <= UINT16_MAX); /* see has_room */
         last = &t->row[t->row_count++];
     }
+    /* In the middle of an instruction R13 is still what it was, whatever delta the next one will have. */
+    int delta = kind == ROW_INSN || kind == ROW_SHADOW ? t->delta : t->insn_delta;
     *last = (struct trow){
-        .host = (uint16_t)host, .delta = (int16_t)t->delta, .insn = (uint8_t)t->i, .kind = (uint8_t)kind, .arg = arg};
+        .host = (uint16_t)host, .delta = (int16_t)delta, .insn = (uint8_t)t->i, .kind = (uint8_t)kind, .arg = arg};
 }
 
 void tr_popfq(struct tr *t)
