@@ -376,6 +376,12 @@ struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_
     return NULL;
 }
 
+/* Has it bytes in a second page of RAM? That may be the first one, mapped a second time. */
+static bool is_on_two_pages(const struct tblock *b)
+{
+    return b->phys2 != TBLOCK_NO_PAGE && b->phys2 >> PAGE_SHIFT != b->phys >> PAGE_SHIFT;
+}
+
 void tcache_commit(struct tblock *b, const struct emit *e)
 {
     assert_always(!e->full);
@@ -392,7 +398,7 @@ void tcache_commit(struct tblock *b, const struct emit *e)
     struct tblock **page = &tc.page[b->phys >> PAGE_SHIFT];
     b->page_next = *page;
     *page = b;
-    if (b->phys2 != TBLOCK_NO_PAGE) {
+    if (is_on_two_pages(b)) {
         page = &tc.page[b->phys2 >> PAGE_SHIFT];
         b->page2_next = *page;
         *page = b;
@@ -499,7 +505,7 @@ static void kill_block(struct tblock *b)
         if (b->exit[i].to)
             unlink_exit(&b->exit[i]);
     page_remove(b, b->phys >> PAGE_SHIFT);
-    if (b->phys2 != TBLOCK_NO_PAGE)
+    if (is_on_two_pages(b))
         page_remove(b, b->phys2 >> PAGE_SHIFT);
     tc.epoch++;
 }

@@ -6,9 +6,20 @@
 #include "tcache.h"
 #include "translator.h"
 
-#define TR_MAX_INSNS 96
-#define TR_MAX_ROWS  (TR_MAX_INSNS * 8)
-#define TR_MAX_PENDS (TR_MAX_INSNS * 4)
+/* Budgets of a block. The guest decides how much of each an instruction takes, so before each one tr_emit looks whether
+ * the worst there is and its settling still fit; where they do not, the block ends. */
+#define TR_MAX_INSNS   96
+#define TR_MAX_ROWS    1536
+#define TR_MAX_PENDS   768
+#define TR_BLOCK_BYTES (48 * KiB) /* rows hold host offsets of 16 bits */
+
+/* The worst instruction (IRET takes 12 pends, a CMPS between limited segments most rows), with some room, and settling
+ * one pend. tr_emit and tr_translate check that this is so. */
+#define TR_INSN_ROWS    24
+#define TR_INSN_PENDS   16
+#define TR_INSN_BYTES   1024
+#define TR_SETTLE_ROWS  4
+#define TR_SETTLE_BYTES 96
 
 enum pend_kind {
     PEND_EXIT,     /* to guest EIP `target`, with delta 0 */
@@ -77,6 +88,8 @@ struct tr {
     unsigned row_count;
     struct pend pend[TR_MAX_PENDS];
     unsigned pend_count;
+    unsigned settle_count;                 /* of these, those with code of their own at the block's end */
+    uint8_t *stale;                        /* RX address of what all PEND_STALE share */
     struct tentry entry[2 * TR_MAX_INSNS]; /* return sites, labels */
     unsigned entry_count;
 };
@@ -112,6 +125,8 @@ bool tr_decode(struct tr *t);
 void tr_analyse(struct tr *t);
 /* Number of the instruction at eip in the block, -1 if it is not there. */
 int tr_insn_at(const struct tr *t, uint32_t eip);
+/* Where execution goes on behind g if it does not jump (but for a G_FOLLOWED). */
+uint32_t tr_next_eip(const struct ginsn *g);
 bool tr_same_page(const struct tr *t, uint32_t eip);
 static inline bool tr_is_branch(const struct ginsn *g) /* a direct jump, conditional or not */
 {

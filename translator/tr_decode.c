@@ -16,6 +16,11 @@ static bool is_call(const struct ginsn *g)
     return g->gclass == G_CALL || g->gclass == G_CALL_IND;
 }
 
+static bool loads_segment(const struct ginsn *g)
+{
+    return g->gclass == G_MOV_TO_SEG || g->gclass == G_POP_SEG || g->gclass == G_LOAD_FAR;
+}
+
 static bool stores(const struct ginsn *g)
 {
     switch (g->gclass) {
@@ -222,9 +227,9 @@ static bool ends_block(const struct tr *t, const struct ginsn *g)
 
 /* In 16-bit code too EIP has 32 bits as long as nothing jumps: it runs past FFFFh if the limit lets it, and #GP is the
  * interpreter's if not. */
-static uint32_t next_eip(const struct ginsn *g)
+uint32_t tr_next_eip(const struct ginsn *g)
 {
-    return g->eip + g->len;
+    return g->gclass == G_FOLLOWED ? g->target : g->eip + g->len;
 }
 
 static bool is_known(const struct tr *t, uint32_t eip)
@@ -245,8 +250,11 @@ static bool decode_crossing(struct tr *t, uint32_t eip, unsigned avail)
     if (!tr_code_page(t->bt, (t->cs_base + eip + avail) & PAGE_MASK, &next, &global) || !mem_ptr(next))
         return false;
     memcpy(bytes + avail, mem_ptr(next), 15);
-    if (!ginsn_decode(g, bytes, 15, eip, t->code32, t->bt->isa) || g->eip + g->len - 1 > t->cs_limit)
+    if (!ginsn_decode(g, bytes, 15, eip, t->code32, t->bt->isa))
         return false;
+    uint32_t last = g->eip + g->len - 1;
+    if (last > t->cs_limit || last < g->eip)
+        return false; /* #GP */
     t->phys2 = next;
     t->gla2 = (t->cs_base + eip + avail) & PAGE_MASK;
     t->global = t->global && global;
@@ -285,6 +293,7 @@ static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
             memset(g, 0, sizeof *g);
             g->eip = eip;
             g->len = 1;
+            g->bytes[0] = t->page[off]; /* for the entry check, or the block would be stale for ever */
             g->gclass = G_INTERP;
         }
         uint32_t last = g->eip + g->len - 1;
@@ -295,14 +304,14 @@ static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
         uint8_t *after = &t->after[t->count];
         count_insn(t);
         *after = AFTER_NEXT;
-        eip = next_eip(g);
+        eip = tr_next_eip(g);
         if (!tail)
             *high = g->eip + g->len;
         if (g->gclass == G_CALL)
             try_thunk(t, g);
         else if (unlikely(g->seg == SEG_GS))
             see_gs(t);
-        if (g->gclass == G_JMP && t->regions && tr_insn_at(t, g->target) < 0) {
+        if (g->gclass == G_JMP && t->regions && tr_insn_at(t, g->target) < 0 && g->target <= t->cs_limit) {
             if (tail)
                 tail--;
             else if (t->count < TR_MAX_INSNS - TAIL_MAX)
@@ -321,8 +330,7 @@ static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
         }
         /* In a mixed page, a store may have changed the instruction that follows. Lockstep looks at a new segment
          * before it goes on. */
-        if ((t->mixed && stores(g)) || (t->single && (g->gclass == G_MOV_TO_SEG || g->gclass == G_POP_SEG)) ||
-            !tr_same_page(t, eip) || eip < g->eip)
+        if ((t->mixed && stores(g)) || (t->single && loads_segment(g)) || !tr_same_page(t, eip) || eip < g->eip)
             break;
     }
     if (t->count > first && t->after[t->count - 1] == AFTER_NEXT)
@@ -414,7 +422,7 @@ void tr_analyse(struct tr *t)
         uint32_t out = t->after[i] == AFTER_NEXT   ? t->live_in[i + 1]
                        : t->after[i] == AFTER_NONE ? 0
                        : t->single                 ? FL_ARITH
-                                                   : flags_live_at(t, next_eip(g));
+                                                   : flags_live_at(t, tr_next_eip(g));
         t->live_out[i] = out;
         switch (g->gclass) {
         case G_JCC:

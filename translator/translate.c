@@ -25,12 +25,13 @@ void tr_row(struct tr *t, enum row_kind kind, uint8_t arg)
     uint32_t host = (uint32_t)(t->e.pos - t->start_rw);
     struct trow *last = t->row_count ? &t->row[t->row_count - 1] : NULL;
     if (!last || last->host != host) {
-        assert_always(t->row_count < TR_MAX_ROWS);
-        assert_always(host <= UINT16_MAX);
+        assert_always(t->row_count < TR_MAX_ROWS && host <= UINT16_MAX); /* see has_room */
         last = &t->row[t->row_count++];
     }
+    /* In the middle of an instruction R13 is still what it was, whatever delta the next one will have. */
+    int delta = kind == ROW_INSN || kind == ROW_SHADOW ? t->delta : t->insn_delta;
     *last = (struct trow){
-        .host = (uint16_t)host, .delta = (int16_t)t->delta, .insn = (uint8_t)t->i, .kind = (uint8_t)kind, .arg = arg};
+        .host = (uint16_t)host, .delta = (int16_t)delta, .insn = (uint8_t)t->i, .kind = (uint8_t)kind, .arg = arg};
 }
 
 void tr_popfq(struct tr *t)
@@ -57,7 +58,8 @@ void tr_flush_delta(struct tr *t)
 
 void tr_pend(struct tr *t, enum pend_kind kind, uint8_t *rel32, uint32_t target)
 {
-    assert_always(t->pend_count < TR_MAX_PENDS);
+    assert_always(t->pend_count < TR_MAX_PENDS); /* see has_room */
+    t->settle_count += kind != PEND_STALE || !t->pend_count;
     t->pend[t->pend_count++] = (struct pend){.rel32 = rel32,
                                              .target = target,
                                              .kind = (uint8_t)kind,
@@ -222,6 +224,7 @@ bool tr_may_chain(const struct tr *t, uint32_t target)
 static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
 {
     struct emit *e = &t->e;
+    t->i = t->count - 1;
     for (unsigned k = 0; k < t->pend_count; k++) {
         struct pend *p = &t->pend[k];
         tr_row(t, ROW_GLUE, 0);
@@ -233,7 +236,12 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
             emit_patch(p->rel32, e->rx_delta, tcache_tramp(TRAMP_JUMP));
             continue;
         }
+        if (p->kind == PEND_STALE && t->stale) {
+            emit_patch(p->rel32, e->rx_delta, t->stale);
+            continue;
+        }
         if (p->kind == PEND_STALE) {
+            t->stale = emit_rx(e);
             emit_fix(e, p->rel32);
             if (p->pop_flags)
                 tr_popfq(t);
@@ -294,9 +302,25 @@ static bool wants_flush(const struct tr *t, unsigned i)
 /* Where emission stood before an instruction. */
 struct tr_mark {
     uint8_t *pos;
-    unsigned pend_count, row_count;
+    unsigned pend_count, settle_count, row_count;
     int delta;
 };
+
+/* Are there rows, pends and bytes for n more of the worst instructions and for settling the block? */
+static bool has_room(const struct tr *t, unsigned n)
+{
+    unsigned settle = t->settle_count + n * TR_INSN_PENDS;
+    return t->pend_count + n * TR_INSN_PENDS <= TR_MAX_PENDS &&
+           t->row_count + n * TR_INSN_ROWS + settle * TR_SETTLE_ROWS <= TR_MAX_ROWS &&
+           (size_t)(t->e.pos - t->start_rw) + n * TR_INSN_BYTES + settle * TR_SETTLE_BYTES <= TR_BLOCK_BYTES;
+}
+
+/* An instruction took no more than has_room assumes. */
+static void check_cost(const struct tr *t, const struct tr_mark *before)
+{
+    assert_always(t->row_count <= before->row_count + TR_INSN_ROWS &&
+                  t->pend_count <= before->pend_count + TR_INSN_PENDS && t->e.pos <= before->pos + TR_INSN_BYTES);
+}
 
 /* Compares the block's source bytes with what they were when it was made. */
 static void emit_entry_check(struct tr *t)
@@ -332,14 +356,13 @@ static void emit_entry_check(struct tr *t)
 /* The end of a run that falls through to what is not in the block. */
 static void emit_leave(struct tr *t)
 {
-    const struct ginsn *last = &t->g[t->i];
     tr_row(t, ROW_GLUE, 0);
     if (t->delta) {
         tr_lea_esp(t, R13, t->delta);
         t->delta = 0;
         tr_row(t, ROW_GLUE, 0);
     }
-    tr_pend(t, PEND_EXIT, emit_jmp_fwd(&t->e), last->eip + last->len);
+    tr_pend(t, PEND_EXIT, emit_jmp_fwd(&t->e), tr_next_eip(&t->g[t->i]));
 }
 
 static void emit_label(struct tr *t)
@@ -359,6 +382,7 @@ static void emit_label(struct tr *t)
 static void give_up(struct tr *t, const struct tr_mark *mark)
 {
     t->pend_count = mark->pend_count;
+    t->settle_count = mark->settle_count;
     t->e.pos = mark->pos;
     t->row_count = mark->row_count;
     t->delta = t->insn_delta = mark->delta;
@@ -383,9 +407,16 @@ static void tr_emit(struct tr *t)
     tr_row(t, ROW_INSN, 0);
     if (t->mixed)
         emit_entry_check(t);
-    for (t->i = 0; t->i < t->count && !t->e.full; t->i++) {
+    for (t->i = 0; t->i < t->count; t->i++) {
         const struct ginsn *g = &t->g[t->i];
         unsigned i = t->i;
+        struct tr_mark begin = {t->e.pos, t->pend_count, t->settle_count, t->row_count, t->delta};
+        /* The last one must know that it is: a call has no return site then, and STI is the interpreter's. */
+        if (!has_room(t, 2)) {
+            t->count = i + 1;
+            if (t->after[i] == AFTER_NEXT)
+                t->after[i] = AFTER_EXIT;
+        }
         bool shadow = i && t->after[i - 1] == AFTER_NEXT && t->g[i - 1].gclass == G_STI;
         t->insn_delta = t->delta;
         tr_row(t, shadow ? ROW_SHADOW : ROW_INSN, 0);
@@ -397,11 +428,12 @@ static void tr_emit(struct tr *t)
         if (t->delta > 0x7000 || t->delta < -0x7000)
             tr_flush_delta(t);
         t->site = tr_site_of(t, g->eip);
-        struct tr_mark mark = {t->e.pos, t->pend_count, t->row_count, t->delta};
+        struct tr_mark mark = {t->e.pos, t->pend_count, t->settle_count, t->row_count, t->delta};
         if (!tr_insn(t, g))
             give_up(t, &mark);
         else if (t->after[i] == AFTER_EXIT)
             emit_leave(t);
+        check_cost(t, &begin);
     }
     for (unsigned k = 0; k < t->pend_count; k++)
         if (t->pend[k].kind == PEND_INTERNAL && !t->label[t->pend[k].target]) {
@@ -462,7 +494,8 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     memset(t.join, 0, sizeof t.join);
     memset(t.loop, 0, sizeof t.loop);
     memset(t.label, 0, sizeof t.label);
-    t.count = t.i = t.row_count = t.pend_count = t.entry_count = 0;
+    t.count = t.i = t.row_count = t.pend_count = t.settle_count = t.entry_count = 0;
+    t.stale = NULL;
     t.interp_first = false;
     t.delta = 0;
     t.bt = bt;
@@ -488,8 +521,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     if (!tr_decode(&t))
         return NULL;
 
-    /* Room for the worst case: about 100 bytes an instruction. */
-    if (!tcache_room(32 * KiB))
+    if (!tcache_room(TR_BLOCK_BYTES))
         tcache_flush();
     tr_analyse(&t);
     t.e = tcache_begin();
@@ -500,7 +532,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     enter_labels(&t);
     if (t.count == 1 && t.interp_first && !(t.g[0].fpu && (t.mode & MODE_FPU_OFF))) {
         t.e.pos = t.start_rw;
-        t.row_count = t.pend_count = 0;
+        t.row_count = t.pend_count = t.settle_count = 0;
         t.i = 0;
         emit_nop(&t.e);
         t.start_rw = t.e.pos;
@@ -510,9 +542,12 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
 
     struct texit *exits = tcache_alloc_exits(t.pend_count);
     unsigned exit_count = 0;
+    unsigned rows = t.row_count;
+    const uint8_t *pos = t.e.pos;
     settle(&t, exits, &exit_count);
     tcache_return_exits(t.pend_count - exit_count);
-    assert_always(!t.e.full);
+    assert_always(!t.e.full && t.row_count <= rows + t.settle_count * TR_SETTLE_ROWS &&
+                  t.e.pos <= pos + t.settle_count * TR_SETTLE_BYTES);
 
     struct tblock *b = tcache_alloc(sizeof *b);
     b->phys = phys;
