@@ -104,7 +104,7 @@ def check_monitor(guest):
     out = guest.run(f"({commands}) | ringer {OPTIONS.replace('-monitor none', '-monitor stdio').replace('-debugcon stdio', '')} "
                     "-stats file:/tmp/stats -kernel /guest/idle 2>&1")
     registers = dict(re.findall(r"(\w+) *=\s?([0-9a-f]+)", out))
-    if registers.get("EAX") != "12345678" or registers.get("CS") != "0010" or registers.get("HLT") != "1":
+    if registers.get("EAX") != "12345678" or registers.get("CS") != "0008" or registers.get("HLT") != "1":
         wrong.append(f"info registers: {registers}")
     if "engine kvm" not in out:
         wrong.append("no engine line: " + out[:300])
