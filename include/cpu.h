@@ -153,6 +153,12 @@ struct tsc_deadline_hooks {
 };
 void cpu_set_tsc_deadline_hooks(struct tsc_deadline_hooks hooks); /* all NULL: there is no APIC */
 
+/* The processor's state as bytes (state.c), while time stands. stopped_tsc: the host's TSC when it stopped, for that of
+ * the guest. Load: false when the bytes do not fit or make no sense; the processor is then as it was. */
+struct _GByteArray;
+void cpu_save(struct cpu *cpu, uint64_t stopped_tsc, struct _GByteArray *out);
+bool cpu_load(struct cpu *cpu, uint64_t stopped_tsc, const uint8_t *bytes, size_t len);
+
 /* Delivers an external interrupt (already acknowledged at the PIC) or NMI through the IDT; wakes a
  * halted CPU. May end in a fault delivered in its place or in shutdown. Call only between
  * instructions, with EFLAGS.IF set (not required for NMI) and no interrupt shadow. */

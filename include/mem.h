@@ -85,6 +85,14 @@ void mem_set_isa_rom(gpa_t base, const void *image, uint32_t size);
 /* The chipset's PAM for [base, base + size), multiples of 16 KiB: whether reads and writes go to DRAM. */
 void mem_set_pam(gpa_t base, uint32_t size, bool read_dram, bool write_dram);
 
+/* --- Saving and loading, while the machine stands --- */
+/* RAM without its zero pages: u64 its size, then runs of u64 offset, u32 length, bytes. */
+void mem_save_ram(GByteArray *out);
+bool mem_load_ram(const uint8_t *bytes, size_t len);
+/* What PAM hides of C0000h to FFFFFh. After the chipset has been loaded: it says what is hidden. */
+void mem_save_shadow(GByteArray *out);
+bool mem_load_shadow(const uint8_t *bytes, size_t len);
+
 /* Host pointer to the RAM, block or ROM page that holds gpa, or NULL for MMIO and unmapped space.
  * Valid to the end of that page. Stores through it must respect page_flags: use mem_write. */
 uint8_t *mem_block_ptr(gpa_t gpa); /* the part of mem_ptr that is not plain RAM */

@@ -477,3 +477,93 @@ void mem_write(gpa_t gpa, const void *buffer, uint32_t len)
         len -= piece;
     }
 }
+
+/* --- Saving and loading --- */
+
+static bool page_is_zero(const uint8_t *page)
+{
+    const uint64_t *word = (const uint64_t *)page;
+    for (unsigned i = 0; i < PAGE_SIZE / 8; i += 4) {
+        if (word[i] | word[i + 1] | word[i + 2] | word[i + 3])
+            return false;
+    }
+    return true;
+}
+
+#define RUN_MAX (16 * MiB)
+
+void mem_save_ram(GByteArray *out)
+{
+    uint64_t size = guest_mem.ram_size, at = 0;
+    g_byte_array_append(out, (const uint8_t *)&size, sizeof(size));
+    while (at < size) {
+        /* Where nothing was ever written the file has a hole: looking would make pages of it. */
+        off_t data = lseek(guest_mem.fd, (off_t)at, SEEK_DATA);
+        if (data >= 0)
+            at = MIN((uint64_t)data & ~(uint64_t)(PAGE_SIZE - 1), size);
+        else if (errno == ENXIO)
+            break;
+        while (at < size && page_is_zero(guest_mem.ram + at)) {
+            at += PAGE_SIZE;
+            if (at % MiB == 0)
+                break;
+        }
+        uint64_t end = at;
+        while (end < size && end - at < RUN_MAX && !page_is_zero(guest_mem.ram + end))
+            end += PAGE_SIZE;
+        if (end == at)
+            continue;
+        uint32_t run = (uint32_t)(end - at);
+        g_byte_array_append(out, (const uint8_t *)&at, sizeof(at));
+        g_byte_array_append(out, (const uint8_t *)&run, sizeof(run));
+        g_byte_array_append(out, guest_mem.ram + at, run);
+        at = end;
+    }
+}
+
+bool mem_load_ram(const uint8_t *bytes, size_t len)
+{
+    uint64_t size, at = 0;
+    if (len < sizeof(size))
+        return false;
+    memcpy(&size, bytes, sizeof(size));
+    if (size != guest_mem.ram_size)
+        return false;
+    for (gpa_t gpa = 0; gpa < size; gpa += PAGE_SIZE) {
+        if (mem_page_flags(gpa) & (MEM_PAGE_GUARDED | MEM_PAGE_DECODED))
+            mem_forget_code(gpa, PAGE_SIZE);
+    }
+    if (madvise(guest_mem.ram, size, MADV_REMOVE) < 0)
+        memset(guest_mem.ram, 0, size);
+    bytes += sizeof(size);
+    len -= sizeof(size);
+    while (len) {
+        uint32_t run;
+        if (len < sizeof(at) + sizeof(run))
+            return false;
+        memcpy(&at, bytes, sizeof(at));
+        memcpy(&run, bytes + sizeof(at), sizeof(run));
+        bytes += sizeof(at) + sizeof(run);
+        len -= sizeof(at) + sizeof(run);
+        if (run > len || at > size || run > size - at)
+            return false;
+        memcpy(guest_mem.ram + at, bytes, run);
+        bytes += run;
+        len -= run;
+    }
+    guest_mem.generation++;
+    return true;
+}
+
+void mem_save_shadow(GByteArray *out)
+{
+    g_byte_array_append(out, pam.hidden, sizeof(pam.hidden));
+}
+
+bool mem_load_shadow(const uint8_t *bytes, size_t len)
+{
+    if (len != sizeof(pam.hidden))
+        return false;
+    memcpy(pam.hidden, bytes, len);
+    return true;
+}

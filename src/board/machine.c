@@ -103,6 +103,7 @@ struct machine *machine_new(const struct options *options, GError **error)
     struct machine *machine = g_new0(struct machine, 1);
     machine->options = *options;
     machine->exit_status = -1;
+    machine->stands = true;
     machine->loop = g_main_loop_new(NULL, FALSE);
 
     /* What can be wrong with the user's files is found out before anything is opened or built. */
@@ -181,8 +182,6 @@ static bool fence_up(const struct machine *machine)
 
 int machine_run(struct machine *machine)
 {
-    bool paused = machine->options.start_stopped;
-
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of write(), not our end */
     g_unix_signal_add(SIGINT, quit_by_signal, machine);
     g_unix_signal_add(SIGTERM, quit_by_signal, machine);
@@ -194,13 +193,10 @@ int machine_run(struct machine *machine)
     if (machine->options.stats)
         stats_set_timing(true);
     devthread_start();
-    machine->pauses[PAUSE_USER] = machine->stands = paused;
-    if (!paused) {
-        machine_lock();
-        vclock_start();
-        machine_unlock();
-    }
-    vcpu_start(machine->vcpu, paused);
+    machine->started = true;
+    machine->pauses[PAUSE_USER] = machine->options.start_stopped;
+    vcpu_start(machine->vcpu, true);
+    machine_settle(machine);
     g_main_loop_run(machine->loop);
     bool ended = vcpu_stop(machine->vcpu);
     console_save_stats(machine);

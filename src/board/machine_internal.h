@@ -22,7 +22,7 @@ struct machine {
     _Atomic int exit_status;      /* -1 while running */
     bool was_reset;               /* since power-on */
     unsigned pauses[PAUSE_COUNT]; /* standstill.c; machine lock */
-    bool stands;                  /* main thread */
+    bool started, stands;         /* main thread */
 
     /* kernel.c */
     struct boot_image *boot; /* NULL: no -kernel */
@@ -48,6 +48,10 @@ void pins_provide(struct machine *machine);
 void pins_connect(struct machine *machine);
 void pins_disconnect(struct machine *machine);
 struct vcpu_hooks pins_hooks(struct machine *machine);
+
+/* --- standstill.c --- */
+/* Makes the machine stand or go on, as the reasons say. Main thread. */
+void machine_settle(struct machine *machine);
 
 /* --- pc.c --- */
 /* The rows of the board that -machine names, and the user's devices. */

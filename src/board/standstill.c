@@ -52,21 +52,20 @@ static void go_on(struct machine *machine)
     vcpu_resume(machine->vcpu);
 }
 
-/* Main thread: makes the machine do what the reasons say. */
-static void settle(struct machine *machine)
+void machine_settle(struct machine *machine)
 {
     machine_lock();
     bool stand = has_reason(machine);
     machine_unlock();
     if (stand && !machine->stands)
         stand_still(machine);
-    else if (!stand && machine->stands)
+    else if (!stand && machine->stands && machine->started)
         go_on(machine);
 }
 
 static gboolean settle_idle(gpointer opaque)
 {
-    settle(opaque);
+    machine_settle(opaque);
     return G_SOURCE_REMOVE;
 }
 
@@ -75,7 +74,7 @@ void machine_pause(struct machine *machine, enum pause_reason reason)
     machine_lock();
     machine->pauses[reason]++;
     machine_unlock();
-    settle(machine);
+    machine_settle(machine);
 }
 
 void machine_resume(struct machine *machine, enum pause_reason reason)
@@ -84,7 +83,7 @@ void machine_resume(struct machine *machine, enum pause_reason reason)
     if (machine->pauses[reason])
         machine->pauses[reason]--;
     machine_unlock();
-    settle(machine);
+    machine_settle(machine);
 }
 
 void machine_pause_soon(struct machine *machine, enum pause_reason reason)
@@ -99,7 +98,7 @@ void machine_stop(struct machine *machine)
     machine_lock();
     machine->pauses[PAUSE_USER] = 1;
     machine_unlock();
-    settle(machine);
+    machine_settle(machine);
 }
 
 bool machine_cont(struct machine *machine, GError **error)
@@ -113,7 +112,7 @@ bool machine_cont(struct machine *machine, GError **error)
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "the machine is off; system_reset comes first");
         return false;
     }
-    settle(machine);
+    machine_settle(machine);
     return true;
 }
 

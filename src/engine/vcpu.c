@@ -13,6 +13,7 @@
 #include "engine/kvm/kvm_host.h"
 #include "log.h"
 #include "native/sighandler.h"
+#include "state.h"
 #include "stats.h"
 #include "vclock.h"
 
@@ -215,6 +216,45 @@ void vcpu_set_a20(struct vcpu *vcpu, bool open)
     vcpu->cpu->a20_masked = !open;
     vcpu->cpu->changed |= CHANGED_A20;
     vcpu_kick(vcpu);
+}
+
+/* --- State --- */
+
+struct vcpu_pins {
+    uint8_t nmi;       /* one waits to be taken */
+    uint8_t ferr_seen; /* level of FERR# that the board was told */
+};
+static const struct state_field pin_fields[] = {STATE_FIELD(vcpu_pins, nmi), STATE_FIELD(vcpu_pins, ferr_seen)};
+static const struct state_layout pin_layout = STATE_LAYOUT(1, vcpu_pins, pin_fields);
+
+/* u32 length of the pins, the pins, the processor. */
+void vcpu_save(struct vcpu *vcpu, GByteArray *out)
+{
+    const struct vcpu_pins pins = {atomic_load(&vcpu->nmi), vcpu->ferr_seen};
+    GByteArray *bytes = g_byte_array_new();
+    state_save(&pin_layout, &pins, bytes);
+    uint32_t len = bytes->len;
+    g_byte_array_append(out, (const uint8_t *)&len, sizeof(len));
+    g_byte_array_append(out, bytes->data, bytes->len);
+    g_byte_array_unref(bytes);
+    cpu_save(vcpu->cpu, vclock_stopped_tsc(), out);
+}
+
+bool vcpu_load(struct vcpu *vcpu, const uint8_t *bytes, size_t len)
+{
+    struct vcpu_pins pins;
+    uint32_t pin_len;
+    if (len < sizeof(pin_len))
+        return false;
+    memcpy(&pin_len, bytes, sizeof(pin_len));
+    bytes += sizeof(pin_len);
+    len -= sizeof(pin_len);
+    if (pin_len > len || !state_load(&pin_layout, &pins, bytes, pin_len) ||
+        !cpu_load(vcpu->cpu, vclock_stopped_tsc(), bytes + pin_len, len - pin_len))
+        return false;
+    atomic_store(&vcpu->nmi, pins.nmi);
+    vcpu->ferr_seen = pins.ferr_seen;
+    return true;
 }
 
 void vcpu_print_stats(struct vcpu *vcpu, bool json, GString *out)

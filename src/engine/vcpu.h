@@ -70,6 +70,10 @@ void vcpu_set_intr(struct vcpu *vcpu, bool level);
  * of this CPU or from a reset. open: address line 20 passes. */
 void vcpu_set_a20(struct vcpu *vcpu, bool open);
 
+/* The processor with its pins as bytes, while it stands and so does time. Load: false when they do not fit. */
+void vcpu_save(struct vcpu *vcpu, GByteArray *out);
+bool vcpu_load(struct vcpu *vcpu, const uint8_t *bytes, size_t len);
+
 /* The statistics (stats.h) with those of the engine: a table, or one JSON object. Any thread. */
 void vcpu_print_stats(struct vcpu *vcpu, bool json, GString *out);
 

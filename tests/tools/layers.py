@@ -37,6 +37,7 @@ LAYERS = {
     "src/bench/programs": [],
     "src/bench/nano": [],
     "src/board": HOST + ENGINE + ["src/host", "src/host/control", "src/firmware", "devices"],
+    "src/state": ["src/board", "src/engine", "src/cpu", "devices"],
     "src/cli": ["src/board", "src/bench", "src/engine", "src/host/block"],
 }
 # Exceptions, each with its reason.
