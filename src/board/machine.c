@@ -197,6 +197,7 @@ int machine_run(struct machine *machine)
         vclock_start();
     vcpu_start(machine->vcpu, paused);
     g_main_loop_run(machine->loop);
+    chardev_stop_waiting();
     bool ended = vcpu_stop(machine->vcpu);
     console_save_stats(machine);
     if (!ended) {

@@ -15,6 +15,9 @@ struct chardev *chardev_find(const char *label);
 /* Called on the main thread when the user types Ctrl-A x. */
 void chardev_set_quit(void (*quit)(void *opaque), void *opaque);
 
+/* The processor is to stop: no device waits for a reader any more. */
+void chardev_stop_waiting(void);
+
 /* Writes out what is still buffered (waits up to two seconds for a stuck reader) and gives the terminal
  * back its settings. */
 void chardev_close_all(void);
