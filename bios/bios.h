@@ -81,6 +81,7 @@ struct table_register {
 extern struct table_register pm_gdtr, pm_idtr;
 void enter_protected(struct bregs *regs) __attribute__((noreturn));
 extern uint32_t shadow_mark;
+extern const uint8_t is_shadow;                                    /* in the code segment */
 extern const uint8_t config_table[], diskette_table[], font_8x8[]; /* in the code segment: far */
 
 /* util.c */

@@ -4,11 +4,15 @@
 #define DATA_SEG 0xe000
 #define CODE_SEG 0xf000
 #define STACK_TOP 0xfff0
-/* What a hook may push on our stack before it switches to its own and calls the BIOS from there: DOS's and FreeDOS's
- * STACKS do so in each hardware interrupt. */
+/* While somebody's program calls us, interrupts are let in, and hooks are called, on its stack and never on ours: theirs
+ * may push what they like, switch stacks, call us again from there and wait, however deep. On ours, one behind the other,
+ * are only our own frames, from stack_free down. In POST, which runs on our stack, a hook has this much of it. */
 #define HOOK_ROOM 0x400
+/* Programs that are aborted inside of a call (by Ctrl-Break, a critical error) leave their frames behind. Where these
+ * reach this far down, nobody comes back for the oldest. */
+#define STACK_LOW (data_end + 0x800)
 
-/* struct bregs, lib/regs.h; behind it, the caller's stack pointer */
+/* struct bregs, lib/regs.h; behind it, the caller's stack pointer, and the frame before this one */
 #define R_GS 0
 #define R_FS 2
 #define R_ES 4
@@ -25,7 +29,8 @@
 #define R_FLAGS 40
 #define R_CALLER_ESP 44
 #define R_CALLER_SS 48
-#define FRAME_BYTES 52
+#define R_OUTER 52
+#define FRAME_BYTES 56
 
     .code16
     .text
@@ -37,6 +42,8 @@
 reset_start:
     cli
     cld
+    cmpb $0, %cs:is_shadow      /* not in the ROM: a program jumped here */
+    jne reset_by_jump
     inb $0x92, %al
     orb $2, %al                 /* A20 on: a jump to FFFF:0 may come with it off */
     andb $0xfe, %al
@@ -115,6 +122,19 @@ reset_low:
     calll post
     hlt
 
+/* "Jump to FFFF:0" is a reset of the machine, with all its devices, not of the processor alone. By the 8042 first, which a
+ * V86 monitor knows; IBM's BIOS would run its POST. */
+reset_by_jump:
+    movb $0xfe, %al
+    outb %al, $0x64
+    movw $0xcf9, %dx
+    movb $0x02, %al
+    outb %al, %dx
+    movb $0x06, %al
+    outb %al, %dx
+1:  hlt
+    jmp 1b
+
 /* After a reset with a shutdown byte: 5 EOI and jump, 9 return from a block move, 0Ah jump. */
 resume:
     movw $0x40, %ax
@@ -146,6 +166,9 @@ high_gdtr:
 real_idtr:
     .word 0x3ff
     .long 0
+    .globl is_shadow
+is_shadow:                      /* set in the copy, at the end of POST */
+    .byte 0
 
 /* --- Interrupts --- */
 
@@ -162,10 +185,17 @@ entry_common:
     cmpw %bx, %ax
     je 1f
     movl stack_free, %eax
+    cmpl $STACK_LOW, %eax
+    ja 2f
+    movl $STACK_TOP, %eax
     jmp 2f
 1:  movzwl %sp, %eax
 2:  subl $FRAME_BYTES, %eax
     andb $0xfc, %al
+    movl frame, %ebx
+    movl %ebx, R_OUTER(%eax)
+    movl %eax, frame
+    movw $DATA_SEG, %bx
     movw %gs, R_GS(%eax)
     movw %fs, R_FS(%eax)
     movw %es, R_ES(%eax)
@@ -193,6 +223,8 @@ entry_common:
     movl %eax, %esp
     calll *%edx
     movl %esp, %eax
+    movl R_OUTER(%eax), %ecx
+    movl %ecx, frame
     movw R_CALLER_SS(%eax), %ss
     movl R_CALLER_ESP(%eax), %esp
     movzwl %sp, %ebp
@@ -225,23 +257,33 @@ entry_\name:
     pushl $handle_\name
     jmp entry_common
     .endm
+    /* Services: IBM's begin with STI, so that time goes on for a program that calls them with interrupts off. */
+    .macro SERVICE name
+    .globl entry_\name
+entry_\name:
+    sti
+    nop
+    rep; nop                    /* where emulators look for interrupts */
+    pushl $handle_\name
+    jmp entry_common
+    .endm
 
     ENTRY 02
     ENTRY 05
     ENTRY 08
     ENTRY 09
     ENTRY 0e
-    ENTRY 10
+    SERVICE 10
     ENTRY 11
     ENTRY 12
-    ENTRY 13
-    ENTRY 14
-    ENTRY 15
-    ENTRY 16
-    ENTRY 17
+    SERVICE 13
+    SERVICE 14
+    SERVICE 15
+    SERVICE 16
+    SERVICE 17
     ENTRY 18
     ENTRY 19
-    ENTRY 1a
+    SERVICE 1a
     ENTRY 40
     ENTRY 70
     ENTRY 74
@@ -255,6 +297,32 @@ entry_\name:
 entry_iret:
     iretw
 
+/* To the stack of the program that has called us, with stack_free where ours ends; in POST we stay, below what a hook may
+ * push. Both destroy the register. */
+    .macro TO_CALLERS_STACK reg32
+    movl frame, \reg32
+    testl \reg32, \reg32
+    jz 91f
+    cmpw $DATA_SEG, R_CALLER_SS(\reg32)
+    je 91f
+    movl %esp, stack_free
+    movw R_CALLER_SS(\reg32), %ss
+    movl R_CALLER_ESP(\reg32), %esp
+    jmp 92f
+91: leal -HOOK_ROOM(%esp), \reg32
+    movl \reg32, stack_free
+92:
+    .endm
+    .macro TO_OUR_STACK reg16
+    movw %ss, \reg16
+    cmpw $DATA_SEG, \reg16
+    je 93f
+    movw $DATA_SEG, \reg16
+    movw \reg16, %ss
+    movl stack_free, %esp
+93:
+    .endm
+
 /* void call_far(struct bregs *regs, uint32_t seg_off, uint32_t is_int): calls out of the BIOS with the registers in
  * *regs and takes the results there. is_int: the target ends with IRET. Interrupts are off before and after. */
     .globl call_far
@@ -265,14 +333,13 @@ call_far:
     pushl %ebp
     pushl stack_free
     pushl %eax
+    TO_CALLERS_STACK %ebx
     testl %ecx, %ecx
     jz 1f
     pushfw
 1:  pushw %cs
     pushw $call_far_back
     pushl %edx
-    leal -HOOK_ROOM(%esp), %edi
-    movl %edi, stack_free
     movl R_EDI(%eax), %edi
     movl R_ESI(%eax), %esi
     movl R_EBP(%eax), %ebp
@@ -295,9 +362,15 @@ call_far_back:
     pushl %eax
     movw $DATA_SEG, %ax
     movw %ax, %ds
-    movzwl %sp, %esp
+    movw %ss, %ax
+    cmpw $DATA_SEG, %ax
+    je 1f
+    movl stack_free, %eax
+    movl (%eax), %eax
+    jmp 2f
+1:  movzwl %sp, %esp
     movl 8(%esp), %eax
-    movl %ebx, R_EBX(%eax)
+2:  movl %ebx, R_EBX(%eax)
     movl %edx, R_EDX(%eax)
     movl %ecx, R_ECX(%eax)
     movl %edi, R_EDI(%eax)
@@ -311,6 +384,7 @@ call_far_back:
     popw R_FLAGS(%eax)
     movw $DATA_SEG, %bx
     movw %bx, %es
+    TO_OUR_STACK %bx
     popl %eax
     popl stack_free
     popl %ebp
@@ -323,13 +397,13 @@ call_far_back:
     .globl yield
 yield:
     pushl stack_free
-    leal -HOOK_ROOM(%esp), %eax
-    movl %eax, stack_free
+    TO_CALLERS_STACK %eax
     sti
     nop
     rep; nop                    /* where emulators look for interrupts */
     cli
     cld
+    TO_OUR_STACK %ax
     popl stack_free
     retl
 
@@ -337,10 +411,12 @@ yield:
     .globl yield_halt
 yield_halt:
     pushl stack_free
-    movl %esp, stack_free
+    TO_CALLERS_STACK %eax
     sti
     hlt
     cli
+    cld
+    TO_OUR_STACK %ax
     popl stack_free
     retl
 
@@ -350,6 +426,7 @@ yield_halt:
 mouse_call:
     pushal
     pushl stack_free
+    TO_CALLERS_STACK %ebx
     movl %edx, %ebx
     shrl $16, %ebx
     pushw %dx
@@ -359,15 +436,18 @@ mouse_call:
     pushw %cs
     pushw $1f
     pushl %eax
-    movl %esp, stack_free
     lretw
 1:  cli
     cld
     movw $DATA_SEG, %ax
     movw %ax, %ds
     movw %ax, %es
+    movw %ss, %ax
+    cmpw $DATA_SEG, %ax
+    jne 2f
     movzwl %sp, %esp
     addl $8, %esp
+2:  TO_OUR_STACK %ax
     popl stack_free
     popal
     retl
@@ -377,6 +457,7 @@ mouse_call:
 boot_jump:
     xorl %ecx, %ecx
     movl $STACK_TOP, stack_free
+    movl %ecx, frame
     movw %cx, %ss
     movl $0x7000, %esp
     pushw $0x0202
@@ -546,8 +627,10 @@ pnp_protected:
     .globl shadow_mark, stack_free
 shadow_mark:
     .long 0
-stack_free:
+stack_free:                     /* where the next frame goes, when we are called from another stack */
     .long STACK_TOP
+frame:                          /* the innermost: of the handler that runs; 0: POST */
+    .long 0
 block_gdtr:
     .word 0x2f
     .long 0

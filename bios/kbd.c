@@ -76,10 +76,21 @@ static void flush_output(void)
         inb(KBD_DATA);
 }
 
+/* IRQ 1 has been raised for a byte that we have read by asking: its interrupt comes later, and finds nothing. */
+static bool stale_irq;
+
+static void polled_done(void)
+{
+    outb(0x20, 0x0a);
+    if ((inb(0x20) & 0x02) && !(inb(KBD_STATUS) & STATUS_OBF))
+        stale_irq = true;
+}
+
 static uint8_t command_byte(void)
 {
     kbd_write_command(0x20);
     int value = read_output(500, false);
+    polled_done();
     return value < 0 ? 0x65 : (uint8_t)value;
 }
 
@@ -92,7 +103,9 @@ static void set_command_byte(uint8_t value)
 static bool keyboard_send(uint8_t byte)
 {
     write_data(byte);
-    return read_output(500, false) == 0xfa;
+    bool good = read_output(500, false) == 0xfa;
+    polled_done();
+    return good;
 }
 
 static void set_leds(void)
@@ -185,9 +198,9 @@ static void ctrl_break(void)
 static void reboot(void)
 {
     poke16(BDA_SEG, BDA_RESET_FLAG, 0x1234);
+    kbd_write_command(0xfe); /* first, as a V86 monitor knows it */
     outb(0xcf9, 0x02);
     outb(0xcf9, 0x06);
-    kbd_write_command(0xfe);
     for (;;)
         __asm__ volatile("hlt");
 }
@@ -325,10 +338,14 @@ void handle_09(struct bregs *regs)
 {
     struct bregs hook;
 
-    if ((inb(KBD_STATUS) & (STATUS_OBF | STATUS_AUX)) != STATUS_OBF) {
+    uint8_t status = inb(KBD_STATUS) & (STATUS_OBF | STATUS_AUX);
+    if (status == (STATUS_OBF | STATUS_AUX) || (!status && stale_irq)) {
+        stale_irq = false;
         outb(0x20, 0x20);
         return;
     }
+    /* With the buffer empty, too: a hook may have read the byte before us, and it is still there. */
+    stale_irq = false;
     uint8_t byte = inb(KBD_DATA);
     memset(&hook, 0, sizeof(hook));
     hook.ah = 0x4f;

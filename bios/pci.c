@@ -95,11 +95,15 @@ void pci_shadow_roms(void)
 
 void pci_lock_roms(void)
 {
-    /* One nibble is 16 KiB from C0000h. What ends inside one keeps all of it read-only. */
-    for (uint32_t at = 0xc0000; at < rom_end; at += 0x4000) {
+    /* One nibble is 16 KiB from C0000h. What ends inside one keeps all of it read-only; from there to our own there is
+     * nothing, where memory managers look for room. All of that reads FFh. */
+    uint32_t end = (rom_end + 0x3fff) & ~0x3fffu;
+    for (uint32_t at = rom_end; at < end; at += 4)
+        poke32((uint16_t)(at >> 4), (uint16_t)(at & 15), 0xffffffff);
+    for (uint32_t at = 0xc0000; at < 0xe0000; at += 0x4000) {
         uint8_t pam = (uint8_t)(0x5a + ((at - 0xc0000) >> 15)), shift = (at >> 14 & 1) ? 4 : 0;
         uint32_t old = pci_read(0, pam, 1);
-        pci_write(0, pam, 1, (old & ~(0xfu << shift)) | 1u << shift);
+        pci_write(0, pam, 1, (old & ~(0xfu << shift)) | (at < end ? 1u << shift : 0));
     }
     pci_write(0, 0x59, 1, 0x10);
 }

@@ -47,8 +47,8 @@ static void vectors_init(void)
     for (unsigned i = 0; i < 256; i++) {
         void (*entry)(void) = specific[i];
         if (!entry) {
-            if (i >= 0x60 && i <= 0x67)
-                entry = NULL; /* the user's */
+            if (i >= 0x60 && i <= 0x66)
+                entry = NULL; /* the user's; but DOS extenders call 67h without a look whether there is an EMS driver */
             else if (i >= 0x08 && i <= 0x0f)
                 entry = entry_irq_master;
             else if (i >= 0x70 && i <= 0x77)
@@ -136,6 +136,7 @@ void post(void)
     outb(0x80, 0x05);
     rom_run_others();
     shadow_mark = SHADOW_MARK;
+    poke8(CODE_SEG, (uint16_t)(uint32_t)&is_shadow, 1);
     outb(0x80, 0x06);
     boot();
 }

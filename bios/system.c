@@ -73,13 +73,9 @@ static void e820(struct bregs *regs)
     poke32(regs->es, (uint16_t)(regs->di + 8), (uint32_t)e->size);
     poke32(regs->es, (uint16_t)(regs->di + 12), (uint32_t)(e->size >> 32));
     poke32(regs->es, (uint16_t)(regs->di + 16), e->type);
-    uint32_t bytes = 20;
-    if (regs->ecx >= 24) {
-        poke32(regs->es, (uint16_t)(regs->di + 20), 1); /* ACPI 3: the entry is valid */
-        bytes = 24;
-    }
+    /* However much room there is: ACPI 3's four bytes more would say nothing, and old callers take 20 only. */
     regs->eax = 0x534d4150;
-    regs->ecx = bytes;
+    regs->ecx = 20;
     regs->ebx = regs->ebx + 1 < e820_count ? regs->ebx + 1 : 0;
     set_cf(regs, false);
 }

@@ -89,8 +89,7 @@ static void debugcon_write(void *opaque, uint16_t port, unsigned size, uint32_t 
     uint8_t byte = (uint8_t)value;
     if (!debugcon->backend)
         return;
-    /* No handshake on this port: what the back cannot take is lost. */
-    debugcon->backend->ops->write(debugcon->backend, &byte, 1);
+    chardev_write_all(debugcon->backend, &byte, 1);
 }
 
 static const struct io_ops debugcon_io = {.widths = 1, .read = debugcon_read, .write = debugcon_write};

@@ -37,7 +37,7 @@
 
 #define KBD_QUEUE   32
 #define MOUSE_QUEUE 64
-#define REPLY_QUEUE 8
+#define REPLY_QUEUE 1
 
 struct byte_queue {
     uint8_t byte[64];
@@ -50,14 +50,17 @@ struct kbd8042_regs {
     uint8_t status_sys, last_was_command;
     uint8_t outport;
     uint8_t obuf, obuf_full, obuf_aux;
+    uint8_t obuf_reply;      /* it is the controller's own */
     uint8_t pending_command; /* the command at port 64h that waits for its byte at 60h; 0 = none */
     uint8_t xlat_break;      /* F0h seen: the next code is a break code */
-    struct byte_queue reply; /* the controller's own answers; bit 0 of reply_aux per entry */
+    struct byte_queue reply; /* the controller's own answer; bit 0 of reply_aux per entry */
     struct byte_queue reply_aux;
     /* keyboard */
     struct byte_queue kbd;
     uint8_t kbd_command; /* waits for its parameter */
     uint8_t kbd_scanning, kbd_set, kbd_leds, kbd_rate, kbd_last;
+    uint8_t kbd_held;  /* MOD_...: keys that change what PrtSc and Pause send */
+    uint8_t kbd_print; /* enum print_form: what PrtSc sent when it went down */
     /* mouse */
     struct byte_queue mouse;
     uint8_t mouse_command;
@@ -67,6 +70,18 @@ struct kbd8042_regs {
     uint8_t mouse_last;
     int32_t mouse_dx, mouse_dy, mouse_dz; /* not yet reported */
 };
+
+#define MOD_SHIFT_L 0x01u
+#define MOD_SHIFT_R 0x02u
+#define MOD_CTRL_L  0x04u
+#define MOD_CTRL_R  0x08u
+#define MOD_ALT_L   0x10u
+#define MOD_ALT_R   0x20u
+#define MOD_SHIFT   (MOD_SHIFT_L | MOD_SHIFT_R)
+#define MOD_CTRL    (MOD_CTRL_L | MOD_CTRL_R)
+#define MOD_ALT     (MOD_ALT_L | MOD_ALT_R)
+
+enum print_form { PRINT_PLAIN, PRINT_SHORT, PRINT_SYSREQ };
 
 struct kbd8042 {
     struct kbd8042_regs regs;
@@ -137,6 +152,7 @@ static void obuf_set(struct kbd8042 *kbd, uint8_t byte, bool aux)
     kbd->regs.obuf = byte;
     kbd->regs.obuf_full = 1;
     kbd->regs.obuf_aux = aux;
+    kbd->regs.obuf_reply = 0;
 }
 
 /* A byte of the keyboard as it enters the output buffer. False: swallowed (F0h, when translating). */
@@ -165,6 +181,7 @@ static void kbd_pump(struct kbd8042 *kbd)
         if (regs->reply.count) {
             byte = queue_pop(&regs->reply);
             obuf_set(kbd, byte, queue_pop(&regs->reply_aux));
+            regs->obuf_reply = 1;
         } else if (regs->kbd.count && !(*ccb(kbd) & CCB_KBD_OFF)) {
             byte = queue_pop(&regs->kbd);
             if (kbd_translate(kbd, &byte))
@@ -178,12 +195,19 @@ static void kbd_pump(struct kbd8042 *kbd)
     kbd_update_irq(kbd);
 }
 
+/* The chip has one place for an answer: one that nobody has read gives way to the next. What a device sent, and is in
+ * the buffer, stays until it is read (QEMU's way): keys are not lost to a command. */
 static void reply(struct kbd8042 *kbd, uint8_t byte, bool aux)
 {
-    if (queue_push(&kbd->regs.reply, REPLY_QUEUE, byte))
-        queue_push(&kbd->regs.reply_aux, REPLY_QUEUE, aux);
-    else
-        log_guest("8042: answers are not read");
+    struct kbd8042_regs *regs = &kbd->regs;
+    if (regs->obuf_full && regs->obuf_reply) {
+        regs->obuf = byte;
+        regs->obuf_aux = aux;
+        return;
+    }
+    regs->reply.count = regs->reply_aux.count = 0;
+    queue_push(&regs->reply, REPLY_QUEUE, byte);
+    queue_push(&regs->reply_aux, REPLY_QUEUE, aux);
 }
 
 static void outport_write(struct kbd8042 *kbd, uint8_t value)
@@ -310,19 +334,88 @@ static void kbd_emit(struct kbd8042 *kbd, const uint8_t *bytes, unsigned count)
         queue_push(queue, KBD_QUEUE, bytes[i]);
 }
 
+#define EMIT(...) kbd_emit(kbd, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
+/* Sends make and break at once, and nothing on release: with Ctrl it is Break, else what a PC/XT's Ctrl-NumLock sent.
+ */
+static void pause_key(struct kbd8042 *kbd)
+{
+    bool set1 = kbd->regs.kbd_set == 1;
+    if (kbd->regs.kbd_held & MOD_CTRL) {
+        if (set1)
+            EMIT(0xe0, 0x46, 0xe0, 0xc6);
+        else
+            EMIT(0xe0, 0x7e, 0xe0, 0xf0, 0x7e);
+    } else if (set1) {
+        EMIT(0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5);
+    } else {
+        EMIT(0xe1, 0x14, 0x77, 0xe1, 0xf0, 0x14, 0xf0, 0x77);
+    }
+}
+
+/* A shifted asterisk of the keypad to programs of the PC/XT; SysReq with Alt. The release goes with the press. */
+static void print_key(struct kbd8042 *kbd, bool down)
+{
+    struct kbd8042_regs *regs = &kbd->regs;
+    bool set1 = regs->kbd_set == 1;
+
+    if (down)
+        regs->kbd_print = regs->kbd_held & MOD_ALT                  ? PRINT_SYSREQ
+                          : regs->kbd_held & (MOD_SHIFT | MOD_CTRL) ? PRINT_SHORT
+                                                                    : PRINT_PLAIN;
+    if (regs->kbd_print == PRINT_SYSREQ) {
+        if (set1)
+            EMIT(down ? 0x54 : 0xd4);
+        else if (down)
+            EMIT(0x84);
+        else
+            EMIT(0xf0, 0x84);
+    } else if (regs->kbd_print == PRINT_SHORT) {
+        if (set1)
+            EMIT(0xe0, down ? 0x37 : 0xb7);
+        else if (down)
+            EMIT(0xe0, 0x7c);
+        else
+            EMIT(0xe0, 0xf0, 0x7c);
+    } else if (set1) {
+        if (down)
+            EMIT(0xe0, 0x2a, 0xe0, 0x37);
+        else
+            EMIT(0xe0, 0xb7, 0xe0, 0xaa);
+    } else if (down) {
+        EMIT(0xe0, 0x12, 0xe0, 0x7c);
+    } else {
+        EMIT(0xe0, 0xf0, 0x7c, 0xe0, 0xf0, 0x12);
+    }
+}
+
+static void held_note(struct kbd8042 *kbd, uint16_t code, bool down)
+{
+    static const struct {
+        uint16_t code;
+        uint8_t bit;
+    } keys[] = {{0x2a, MOD_SHIFT_L},  {0x36, MOD_SHIFT_R}, {0x1d, MOD_CTRL_L},
+                {0xe01d, MOD_CTRL_R}, {0x38, MOD_ALT_L},   {0xe038, MOD_ALT_R}};
+    for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
+        if (keys[i].code == code)
+            kbd->regs.kbd_held = down ? kbd->regs.kbd_held | keys[i].bit : kbd->regs.kbd_held & ~keys[i].bit;
+    }
+}
+
 void kbd8042_key(struct kbd8042 *kbd, uint16_t code, bool down)
 {
-    static const uint8_t pause_set1[] = {0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5};
-    static const uint8_t pause_set2[] = {0xe1, 0x14, 0x77, 0xe1, 0xf0, 0x14, 0xf0, 0x77};
     uint8_t bytes[3];
     unsigned count = 0;
     bool set1 = kbd->regs.kbd_set == 1;
 
+    held_note(kbd, code, down);
     if (!kbd->regs.kbd_scanning)
         return;
-    if (code == KEY_PAUSE) { /* sends make and break at once, and nothing on release */
+    if (code == KEY_PAUSE) {
         if (down)
-            kbd_emit(kbd, set1 ? pause_set1 : pause_set2, set1 ? sizeof(pause_set1) : sizeof(pause_set2));
+            pause_key(kbd);
+    } else if (code == KEY_PRINT) {
+        print_key(kbd, down);
     } else {
         if (code >> 8 == 0xe0)
             bytes[count++] = 0xe0;
@@ -665,6 +758,7 @@ static const struct state_field kbd8042_fields[] = {
     STATE_FIELD(kbd8042_regs, obuf),
     STATE_FIELD(kbd8042_regs, obuf_full),
     STATE_FIELD(kbd8042_regs, obuf_aux),
+    STATE_FIELD(kbd8042_regs, obuf_reply),
     STATE_FIELD(kbd8042_regs, pending_command),
     STATE_FIELD(kbd8042_regs, xlat_break),
     STATE_FIELD(kbd8042_regs, reply),
@@ -676,6 +770,8 @@ static const struct state_field kbd8042_fields[] = {
     STATE_FIELD(kbd8042_regs, kbd_leds),
     STATE_FIELD(kbd8042_regs, kbd_rate),
     STATE_FIELD(kbd8042_regs, kbd_last),
+    STATE_FIELD(kbd8042_regs, kbd_held),
+    STATE_FIELD(kbd8042_regs, kbd_print),
     STATE_FIELD(kbd8042_regs, mouse),
     STATE_FIELD(kbd8042_regs, mouse_command),
     STATE_FIELD(kbd8042_regs, mouse_streaming),

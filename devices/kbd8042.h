@@ -18,6 +18,7 @@ void kbd8042_free(struct kbd8042 *kbd);
 
 /* A key went down or up. code: as scan code set 1 names it, E0xxh for the extended keys, KEY_PAUSE. */
 #define KEY_PAUSE 0xe11d
+#define KEY_PRINT 0xe037
 void kbd8042_key(struct kbd8042 *kbd, uint16_t code, bool down);
 /* The mouse moved (dx to the right, dy up, dz wheel towards the user); buttons: 0 left, 1 right, 2 middle, 3, 4 sides.
  */

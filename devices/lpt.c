@@ -48,7 +48,7 @@ static void control_write(struct lpt *lpt, uint8_t value)
     lpt->regs.control = value & CONTROL_BITS;
     if (!strobe || !(value & CONTROL_INIT)) /* a printer held in reset prints nothing */
         return;
-    lpt->backend->ops->write(lpt->backend, &lpt->regs.data, 1);
+    chardev_write_all(lpt->backend, &lpt->regs.data, 1);
     if (value & CONTROL_IRQ) { /* the edge of -ACK */
         irq_set(&lpt->irq, true);
         irq_set(&lpt->irq, false);

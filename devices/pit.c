@@ -4,12 +4,13 @@
  * the number of CLK pulses (1.193182 MHz) since it was loaded, whenever somebody looks.
  *
  * Ticks that the guest could not take in time (host busy, interrupts off for long) are not lost: they
- * are counted and given later, spaced, as the guest acknowledges. At most a second of them is kept.
+ * are counted and given later, spaced, as the guest acknowledges; debt.h says which. At most a second of them is kept.
  */
 #include "pit.h"
 
 #include <string.h>
 
+#include "debt.h"
 #include "ioport.h"
 #include "log.h"
 #include "pic.h"
@@ -49,6 +50,7 @@ struct pit {
     struct vtimer *catchup; /* the next kept tick */
     bool (*requested)(void *opaque);
     void *requested_opaque;
+    struct debt debt;
 };
 
 /* A guest may ask for an edge every 2 CLKs; the host looks no more often than this. The edges between
@@ -176,6 +178,7 @@ static int64_t channel_last_edge(const struct pit_channel *ch, int64_t now, int6
 
 static void pit_pulse(struct pit *pit)
 {
+    debt_begin(&pit->debt);
     irq_set(&pit->irq0, false);
     irq_set(&pit->irq0, true);
 }
@@ -245,11 +248,17 @@ static void pit_catchup(void *opaque)
 void pit_tick_taken(void *opaque, int line, bool level)
 {
     struct pit *pit = opaque;
+    pit->regs.missed = debt_settle(&pit->debt, pit->regs.missed, ns_of(pit->channel[0].count));
     if (!pit->regs.missed)
         return;
     /* A quarter of a period between the ticks given late leaves the guest time for its own work. */
     int64_t gap = ns_of(pit->channel[0].count) / 4;
     vtimer_arm(pit->catchup, vclock_now() + gap);
+}
+
+void pit_set_cpu_time(struct pit *pit, const struct board_cpu_time *cpu)
+{
+    pit->debt.cpu = cpu;
 }
 
 void pit_set_requested_hook(struct pit *pit, bool (*requested)(void *opaque), void *opaque)
@@ -558,6 +567,7 @@ static bool pit_after_load(void *dev)
         }
     }
     pit_update_irq(pit);
+    debt_begin(&pit->debt);
     if (pit->regs.missed)
         pit_tick_taken(pit, 0, true);
     return true;
@@ -609,6 +619,7 @@ static void *pit_create(const struct device_site *site, const void *config, GErr
     if (!irq0.set)
         irq0 = board_isa_irq(site->board, 0);
     struct pit *pit = pit_new(&irq0);
+    pit_set_cpu_time(pit, board_service(site->board, "cpu-time"));
     if (pic) {
         pit_set_requested_hook(pit, pit_tick_is_requested, pic);
         pic_set_eoi_hook(pic, 0, &(struct irq){pit_tick_taken, pit, 0});

@@ -16,6 +16,8 @@ void pit_free(struct pit *pit);
 /* Tells whether the previous tick is still waiting to be acknowledged: then the next one is kept
  * for later instead of being lost in the same request. */
 void pit_set_requested_hook(struct pit *pit, bool (*requested)(void *opaque), void *opaque);
+/* Whose time it is that passes; see debt.h. */
+void pit_set_cpu_time(struct pit *pit, const struct board_cpu_time *cpu);
 /* The guest ended the service of IRQ 0: an irq.h function for pic_set_eoi_hook(). */
 void pit_tick_taken(void *opaque, int line, bool level);
 

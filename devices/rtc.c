@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "debt.h"
 #include "ioport.h"
 #include "log.h"
 #include "pic.h"
@@ -73,6 +74,7 @@ struct rtc {
     struct irq irq8;
     struct vtimer *timer;
     struct vtimer *catchup;
+    struct debt debt;
 };
 
 static bool rtc_is_running(const struct rtc *rtc)
@@ -225,6 +227,8 @@ static void rtc_sync_flags(struct rtc *rtc)
                 regs->missed += ticks;
             else
                 regs->missed += ticks - 1;
+            if (!(regs->cmos[RTC_C] & C_PF))
+                debt_begin(&rtc->debt);
             /* With the interrupt off nobody counts ticks; with it on a second's worth is kept. */
             uint32_t limit = regs->cmos[RTC_B] & B_PIE ? 32768 / period + 1 : 0;
             if (regs->missed > limit)
@@ -270,14 +274,22 @@ static void rtc_catchup(void *opaque)
     if (!rtc->regs.missed || (rtc->regs.cmos[RTC_C] & C_PF))
         return;
     rtc->regs.missed--;
+    debt_begin(&rtc->debt);
     rtc->regs.cmos[RTC_C] |= C_PF;
     rtc_update_irq(rtc);
+}
+
+void rtc_set_cpu_time(struct rtc *rtc, const struct board_cpu_time *cpu)
+{
+    rtc->debt.cpu = cpu;
 }
 
 void rtc_tick_taken(void *opaque, int line, bool level)
 {
     struct rtc *rtc = opaque;
     int64_t period = rtc_period(rtc);
+    if (period)
+        rtc->regs.missed = debt_settle(&rtc->debt, rtc->regs.missed, rtc_period_ns(1, period));
     if (rtc->regs.missed && period)
         vtimer_arm(rtc->catchup, vclock_now() + rtc_period_ns(1, period) / 4);
 }
@@ -474,6 +486,7 @@ static bool rtc_after_load(void *dev)
     struct rtc *rtc = dev;
     rtc->regs.index &= 0x7f;
     rtc_update_irq(rtc);
+    debt_begin(&rtc->debt);
     if (rtc->regs.missed)
         rtc_tick_taken(rtc, 8, true);
     return true;
@@ -522,6 +535,7 @@ static void *rtc_create(const struct device_site *site, const void *config, GErr
     struct rtc *rtc = rtc_new(&irq8);
     if (pic)
         pic_set_eoi_hook(pic, 8, &(struct irq){rtc_tick_taken, rtc, 8});
+    rtc_set_cpu_time(rtc, board_service(site->board, "cpu-time"));
     board_provide(site->board, "rtc", rtc);
     return rtc;
 }

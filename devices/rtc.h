@@ -16,6 +16,8 @@ uint8_t rtc_get_cmos(const struct rtc *rtc, uint8_t index);
 /* Fills in the standard bytes that describe ram_size, and the checksum. */
 void rtc_set_memory_size(struct rtc *rtc, uint64_t ram_size);
 
+/* Whose time it is that passes; see debt.h. */
+void rtc_set_cpu_time(struct rtc *rtc, const struct board_cpu_time *cpu);
 /* The guest ended the service of IRQ 8 (a periodic tick it missed may follow): for pic_set_eoi_hook(). */
 void rtc_tick_taken(void *opaque, int line, bool level);
 

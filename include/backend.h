@@ -25,6 +25,9 @@ struct chardev_ops {
     size_t (*write)(struct chardev *chardev, const uint8_t *bytes, size_t len);
     /* The front has room again after room() was 0. */
     void (*room_changed)(struct chardev *chardev);
+    /* Takes all of it: waits for its reader, if it must, with the machine lock let go. For a front that cannot wait: a
+     * port without a handshake. NULL: write() takes everything. */
+    void (*write_all)(struct chardev *chardev, const uint8_t *bytes, size_t len);
 };
 
 /* Embedded as the first member of each back. */
@@ -33,6 +36,14 @@ struct chardev {
     const struct chardev_front *front;
     void *front_opaque;
 };
+
+static inline void chardev_write_all(struct chardev *chardev, const uint8_t *bytes, size_t len)
+{
+    if (chardev->ops->write_all)
+        chardev->ops->write_all(chardev, bytes, len);
+    else
+        chardev->ops->write(chardev, bytes, len);
+}
 
 static inline void chardev_attach(struct chardev *chardev, const struct chardev_front *front, void *opaque)
 {

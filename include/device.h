@@ -83,6 +83,7 @@ struct board {
  *   "int-ack"   struct board_int_ack *     the processor's interrupt acknowledge cycle
  *   "cpu-apic"  struct board_cpu_apic *    the local APIC as the processor's MSRs reach it
  *   "exit"      struct board_exit *        ends the process
+ *   "cpu-time"  const struct board_cpu_time *
  *   "display"   const struct display *
  *   "vga-rom"   const struct board_rom *   our own video BIOS
  *   "input"     const struct input_sink * */
@@ -95,6 +96,10 @@ struct board_cpu_apic {
     uint64_t (*deadline)(void *opaque);              /* IA32_TSC_DEADLINE */
     /* when: the time at which the TSC has that value */
     void (*set_deadline)(void *opaque, uint64_t value, int64_t when);
+    void *opaque;
+};
+struct board_cpu_time {
+    int64_t (*busy)(void *opaque); /* nanoseconds for which the host has let the processor run so far */
     void *opaque;
 };
 struct board_exit {

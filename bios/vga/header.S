@@ -74,6 +74,10 @@ pcir:
 
     .globl int10_entry
 int10_entry:
+    sti                         /* as IBM's: time goes on for a program that calls with interrupts off */
+    nop
+    rep; nop                    /* where emulators look for interrupts */
+    cli
     enter_c handle_10
     iretw
 

@@ -198,6 +198,7 @@ int machine_run(struct machine *machine)
     vcpu_start(machine->vcpu, true);
     machine_settle(machine);
     g_main_loop_run(machine->loop);
+    chardev_stop_waiting();
     bool ended = vcpu_stop(machine->vcpu);
     console_save_stats(machine);
     if (!ended) {

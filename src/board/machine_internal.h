@@ -39,6 +39,7 @@ struct machine {
     const struct board_cpu_apic *apic;
     struct irq ferr;
     struct board_exit exit;
+    struct board_cpu_time cpu_time;
     struct board_rom vga_rom;
 };
 

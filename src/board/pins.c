@@ -67,6 +67,12 @@ static void exit_by_guest(void *opaque, int status)
     machine_quit(machine, status);
 }
 
+static int64_t cpu_busy(void *opaque)
+{
+    const struct machine *machine = opaque;
+    return machine->vcpu ? vcpu_busy_ns(machine->vcpu) : 0;
+}
+
 void pins_provide(struct machine *machine)
 {
     static const struct {
@@ -79,6 +85,8 @@ void pins_provide(struct machine *machine)
         board_provide_wire(board, pins[i].name, (struct irq){pins[i].set, machine, 0});
     machine->exit = (struct board_exit){exit_by_guest, machine};
     board_provide(board, "exit", &machine->exit);
+    machine->cpu_time = (struct board_cpu_time){cpu_busy, machine};
+    board_provide(board, "cpu-time", &machine->cpu_time);
 }
 
 /* --- What the processor asks for --- */

@@ -174,6 +174,15 @@ void vcpu_request_nmi(struct vcpu *vcpu)
     vcpu_kick(vcpu);
 }
 
+int64_t vcpu_busy_ns(const struct vcpu *vcpu)
+{
+    clockid_t clock;
+    struct timespec time;
+    if (!vcpu->started || pthread_getcpuclockid(vcpu->thread, &clock) || clock_gettime(clock, &time))
+        return 0;
+    return (int64_t)time.tv_sec * NS_PER_SECOND + time.tv_nsec;
+}
+
 void vcpu_pause(struct vcpu *vcpu)
 {
     atomic_fetch_or(&vcpu->requests, REQUEST_PAUSE);

@@ -56,6 +56,8 @@ void vcpu_kick(struct vcpu *vcpu);
 void vcpu_request_reset(struct vcpu *vcpu);
 void vcpu_request_bus(struct vcpu *vcpu); /* see hooks.bus */
 void vcpu_request_nmi(struct vcpu *vcpu); /* one is remembered while another is being handled */
+/* For how long the host has let the processor's thread run. */
+int64_t vcpu_busy_ns(const struct vcpu *vcpu);
 /* Stops executing at the next instruction boundary; does not wait. */
 void vcpu_pause(struct vcpu *vcpu);
 /* Waits until it stands: then all of its state is in struct cpu. Not from the vCPU thread, nor with the machine lock

@@ -134,6 +134,76 @@ static void test_extended_and_pause_keys(void)
     g_assert_cmpstr(drain(), ==, "e1 1d 45 e1 9d c5 ");
 }
 
+/* A press of each key in turn, then the releases in reverse. */
+static const char *press(unsigned count, const uint16_t *keys)
+{
+    static char text[512];
+    text[0] = 0;
+    for (unsigned i = 0; i < count; i++) {
+        kbd8042_key(kbd, keys[i], true);
+        g_strlcat(text, drain(), sizeof(text));
+    }
+    g_strlcat(text, "| ", sizeof(text));
+    for (unsigned i = count; i-- > 0;) {
+        kbd8042_key(kbd, keys[i], false);
+        g_strlcat(text, drain(), sizeof(text));
+    }
+    return text;
+}
+#define PRESS(...) press(sizeof((const uint16_t[]){__VA_ARGS__}) / 2, (const uint16_t[]){__VA_ARGS__})
+
+/* What the keys that a PC/XT had elsewhere send, with Ctrl, Shift and Alt held. */
+static void test_print_and_break_keys(void)
+{
+    setup();
+    command_with(0x60, 0x45);
+    g_assert_cmpstr(PRESS(0x1d, KEY_PAUSE), ==, "1d e0 46 e0 c6 | 9d ");
+    g_assert_cmpstr(PRESS(0xe01d, KEY_PAUSE), ==, "e0 1d e0 46 e0 c6 | e0 9d ");
+    g_assert_cmpstr(PRESS(0x2a, KEY_PAUSE), ==, "2a e1 1d 45 e1 9d c5 | aa ");
+    g_assert_cmpstr(PRESS(KEY_PRINT), ==, "e0 2a e0 37 | e0 b7 e0 aa ");
+    g_assert_cmpstr(PRESS(0x36, KEY_PRINT), ==, "36 e0 37 | e0 b7 b6 ");
+    g_assert_cmpstr(PRESS(0x1d, KEY_PRINT), ==, "1d e0 37 | e0 b7 9d ");
+    g_assert_cmpstr(PRESS(0x38, KEY_PRINT), ==, "38 54 | d4 b8 ");
+    g_assert_cmpstr(PRESS(0xe038, KEY_PRINT), ==, "e0 38 54 | d4 e0 b8 ");
+    kbd8042_key(kbd, KEY_PRINT, true); /* the release goes with the press, whatever happens between */
+    kbd8042_key(kbd, 0x38, true);
+    kbd8042_key(kbd, KEY_PRINT, false);
+    kbd8042_key(kbd, 0x38, false);
+    g_assert_cmpstr(drain(), ==, "e0 2a e0 37 38 e0 b7 e0 aa b8 ");
+    command_with(0x60, 0x05); /* untranslated: set 2 */
+    g_assert_cmpstr(PRESS(0x1d, KEY_PAUSE), ==, "14 e0 7e e0 f0 7e | f0 14 ");
+    g_assert_cmpstr(PRESS(KEY_PRINT), ==, "e0 12 e0 7c | e0 f0 7c e0 f0 12 ");
+    g_assert_cmpstr(PRESS(0x2a, KEY_PRINT), ==, "12 e0 7c | e0 f0 7c f0 12 ");
+    g_assert_cmpstr(PRESS(0x38, KEY_PRINT), ==, "11 84 | f0 84 f0 11 ");
+    command_with(0x60, 0x05);
+    outb(0x60, 0xf0);
+    outb(0x60, 0x01); /* set 1 by itself */
+    g_assert_cmpstr(drain(), ==, "fa fa ");
+    g_assert_cmpstr(PRESS(0x1d, KEY_PAUSE), ==, "1d e0 46 e0 c6 | 9d ");
+    g_assert_cmpstr(PRESS(KEY_PRINT), ==, "e0 2a e0 37 | e0 b7 e0 aa ");
+    g_assert_cmpstr(PRESS(0x38, KEY_PRINT), ==, "38 54 | d4 b8 ");
+}
+
+/* The chip has one place for its own answers: the last one counts. Keys in the buffer are not overwritten. */
+static void test_unread_answer_gives_way(void)
+{
+    setup();
+    command_with(0x60, 0x45);
+    command(0xc0);
+    command(0xaa);
+    command(0x20);
+    g_assert_cmpstr(drain(), ==, "45 ");
+    kbd8042_key(kbd, 0x1e, true);
+    command(0xab);
+    command(0x20);
+    kbd8042_key(kbd, 0x1e, false);
+    g_assert_cmpstr(drain(), ==, "1e 45 9e ");
+    command_with(0xd3, 0x11);
+    command_with(0xd2, 0x22);
+    g_assert_cmphex(inb(0x64) & 0x21, ==, 0x01);
+    g_assert_cmpstr(drain(), ==, "22 ");
+}
+
 static void test_each_byte_is_an_edge(void)
 {
     setup();
@@ -367,6 +437,8 @@ int main(int argc, char **argv)
     g_test_add_func("/kbd8042/set2_without_translation", test_set2_without_translation);
     g_test_add_func("/kbd8042/extended_and_pause_keys", test_extended_and_pause_keys);
     g_test_add_func("/kbd8042/each_byte_is_an_edge", test_each_byte_is_an_edge);
+    g_test_add_func("/kbd8042/print_and_break_keys", test_print_and_break_keys);
+    g_test_add_func("/kbd8042/unread_answer_gives_way", test_unread_answer_gives_way);
     g_test_add_func("/kbd8042/keyboard_reset_and_identify", test_keyboard_reset_and_identify);
     g_test_add_func("/kbd8042/set_leds", test_set_leds);
     g_test_add_func("/kbd8042/echo_resend_and_unknown", test_echo_resend_and_unknown);

@@ -303,10 +303,61 @@ static void test_missed_ticks_are_given_later(void)
     g_assert_cmpuint(irq0.rises, <=, (unsigned)(vclock_now() / (10 * MS)));
 }
 
+static int64_t busy_share, busy_from;
+
+static int64_t busy(void *opaque)
+{
+    return vclock_now() < busy_from ? vclock_now() : busy_from + (vclock_now() - busy_from) * busy_share / 100;
+}
+
+static const struct board_cpu_time cpu_time = {busy, NULL};
+
+/* One tick waits, however long the guest keeps interrupts off: as with the chip. */
+static void test_long_without_interrupts_is_one_tick(void)
+{
+    setup();
+    pit_set_cpu_time(pit, &cpu_time);
+    busy_from = INT64_MAX;
+    program(0, 2, 1193); /* 1 kHz */
+    requested = true;
+    vclock_fake_advance(1 * NS_PER_SECOND);
+    requested = false;
+    unsigned before = irq0.rises;
+    for (int i = 0; i < 100; i++) {
+        pit_tick_taken(pit, 0, true);
+        vclock_fake_advance(1 * MS);
+    }
+    g_assert_cmpuint(irq0.rises - before, >=, 99);
+    g_assert_cmpuint(irq0.rises - before, <=, 101);
+}
+
+/* What the host took away of that time is owed. */
+static void test_time_the_host_took_is_owed(void)
+{
+    setup();
+    pit_set_cpu_time(pit, &cpu_time);
+    program(0, 2, 1193);
+    busy_from = vclock_now();
+    busy_share = 70;
+    requested = true;
+    vclock_fake_advance(1 * NS_PER_SECOND);
+    requested = false;
+    unsigned before = irq0.rises;
+    for (int i = 0; i < 1000; i++) {
+        pit_tick_taken(pit, 0, true);
+        vclock_fake_advance(1 * MS);
+    }
+    g_assert_cmpuint(irq0.rises - before, >=, 1295);
+    g_assert_cmpuint(irq0.rises - before, <=, 1305);
+}
+
 static void test_kept_ticks_are_bounded(void)
 {
     setup();
+    pit_set_cpu_time(pit, &cpu_time);
     program(0, 2, 1193); /* 1 kHz */
+    busy_from = vclock_now();
+    busy_share = 0;
     requested = true;
     vclock_fake_advance(60 * NS_PER_SECOND);
     requested = false;
@@ -387,6 +438,8 @@ int main(int argc, char **argv)
     g_test_add_func("/pit/port61_refresh_toggles", test_port61_refresh_toggles);
     g_test_add_func("/pit/missed_ticks_are_given_later", test_missed_ticks_are_given_later);
     g_test_add_func("/pit/kept_ticks_are_bounded", test_kept_ticks_are_bounded);
+    g_test_add_func("/pit/long_without_interrupts_is_one_tick", test_long_without_interrupts_is_one_tick);
+    g_test_add_func("/pit/time_the_host_took_is_owed", test_time_the_host_took_is_owed);
     g_test_add_func("/pit/control_word_drops_kept_ticks", test_control_word_drops_kept_ticks);
     g_test_add_func("/pit/fast_rate_does_not_flood", test_fast_rate_does_not_flood);
     g_test_add_func("/pit/save_load_in_mid_count", test_save_load_in_mid_count);

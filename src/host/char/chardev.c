@@ -9,6 +9,7 @@
 #include <glib-unix.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -148,6 +149,33 @@ static size_t host_write(struct chardev *chardev, const uint8_t *bytes, size_t l
     return taken;
 }
 
+static _Atomic bool no_waiting;
+
+/* The processor's thread, in a port write. The main loop, which empties the buffer, runs meanwhile. */
+static void host_write_all(struct chardev *chardev, const uint8_t *bytes, size_t len)
+{
+    struct host_chardev *dev = (struct host_chardev *)chardev;
+    for (;;) {
+        size_t taken = host_write(chardev, bytes, len);
+        bytes += taken;
+        len -= taken;
+        if (!len)
+            return;
+        if (atomic_load(&no_waiting)) {
+            g_byte_array_append(dev->out, bytes, (guint)len); /* the machine ends: what fits no more is told there */
+            return;
+        }
+        machine_unlock();
+        g_usleep(1000);
+        machine_lock();
+    }
+}
+
+void chardev_stop_waiting(void)
+{
+    atomic_store(&no_waiting, true);
+}
+
 /* --- Input --- */
 
 static gboolean in_ready(gint fd, GIOCondition condition, gpointer opaque);
@@ -255,7 +283,7 @@ static void host_room_changed(struct chardev *chardev)
         in_watch(dev);
 }
 
-static const struct chardev_ops host_ops = {host_write, host_room_changed};
+static const struct chardev_ops host_ops = {host_write, host_room_changed, host_write_all};
 
 static size_t null_write(struct chardev *chardev, const uint8_t *bytes, size_t len)
 {
@@ -384,6 +412,8 @@ void chardev_close_all(void)
             poll(&poll_fd, 1, 100);
             out_flush(dev);
         }
+        if (dev->out->len && !dev->out_dead && !dev->drops_output)
+            log_user("%s: nobody has read the last %u bytes; they are lost", dev->label, dev->out->len);
     }
     terminal_restore();
 }

@@ -18,6 +18,9 @@ void chardev_resume(void);
 /* Called on the device thread when the user types Ctrl-A x. */
 void chardev_set_quit(void (*quit)(void *opaque), void *opaque);
 
+/* The processor is to stop: no device waits for a reader any more. */
+void chardev_stop_waiting(void);
+
 /* Writes out what is still buffered (waits up to two seconds for a stuck reader) and gives the terminal
  * back its settings. */
 void chardev_close_all(void);
