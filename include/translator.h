@@ -239,6 +239,8 @@ uint32_t tentry_insn_eip(const struct tentry *entry, unsigned i);
 int tentry_insn_next(const struct tentry *entry, unsigned i, uint32_t eip);
 /* How many guest instructions, one after the other, instruction i of the block stands for. */
 unsigned tentry_insn_steps(const struct tentry *entry, unsigned i);
+/* Is the code that the block was made from still what memory holds? Only in blocks made for lockstep. */
+bool tentry_is_current(const struct tentry *entry);
 bool tentry_crosses(const struct tentry *entry); /* it has bytes in a second page */
 
 /* The jump table's entry for eip, NULL if none; and making entry the one for its EIP. */

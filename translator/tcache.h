@@ -83,6 +83,11 @@ struct tblock {
      * -1: none. And guest instructions it stands for: more than one for G_THUNK. */
     int16_t (*insn_next)[2];
     uint8_t *insn_steps;
+    /* Lockstep only: what of the first and second page decided what the block is, as it was. */
+    struct {
+        uint16_t from, len;
+        uint8_t *bytes;
+    } seen[2];
     unsigned insn_count;
     struct tblock *page_next, *page2_next;
     bool dead;

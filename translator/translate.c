@@ -518,6 +518,15 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
         b->guest_len = end > (int32_t)b->guest_len ? (uint32_t)end : b->guest_len;
     }
     if (t.single) {
+        for (unsigned n = 0; n < 2; n++) {
+            const uint8_t *page = n ? mem_ptr(t.phys2) : t.page;
+            if (t.seen[n].from >= t.seen[n].to)
+                continue;
+            b->seen[n].from = (uint16_t)t.seen[n].from;
+            b->seen[n].len = (uint16_t)(t.seen[n].to - t.seen[n].from);
+            b->seen[n].bytes = tcache_alloc(b->seen[n].len);
+            memcpy(b->seen[n].bytes, page + t.seen[n].from, b->seen[n].len);
+        }
         b->insn_next = tcache_alloc(t.count * sizeof *b->insn_next);
         b->insn_steps = tcache_alloc(t.count * sizeof *b->insn_steps);
         for (unsigned i = 0; i < t.count; i++) {
@@ -652,6 +661,17 @@ int tentry_insn_next(const struct tentry *entry, unsigned i, uint32_t eip)
 unsigned tentry_insn_steps(const struct tentry *entry, unsigned i)
 {
     return entry->block->insn_steps[i];
+}
+
+bool tentry_is_current(const struct tentry *entry)
+{
+    const struct tblock *b = entry->block;
+    for (unsigned n = 0; n < 2; n++) {
+        gpa_t page = (n ? b->phys2 : b->phys) & ~(gpa_t)(PAGE_SIZE - 1);
+        if (b->seen[n].len && memcmp(mem_ptr(page) + b->seen[n].from, b->seen[n].bytes, b->seen[n].len))
+            return false;
+    }
+    return true;
 }
 
 bool tentry_crosses(const struct tentry *entry)
