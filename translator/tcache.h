@@ -63,6 +63,12 @@ struct trow {
     uint8_t insn, kind, arg;
 };
 
+/* What of a page decided what a block is, as it was then. */
+struct tseen {
+    uint16_t from, len;
+    uint8_t *bytes;
+};
+
 struct tblock {
     gpa_t phys;  /* of the instruction at eip */
     gpa_t phys2; /* a second page with bytes of the block, or TBLOCK_NO_PAGE */
@@ -83,11 +89,7 @@ struct tblock {
      * -1: none. And guest instructions it stands for: more than one for G_THUNK. */
     int16_t (*insn_next)[2];
     uint8_t *insn_steps;
-    /* Lockstep only: what of the first and second page decided what the block is, as it was. */
-    struct {
-        uint16_t from, len;
-        uint8_t *bytes;
-    } seen[2];
+    struct tseen *seen; /* lockstep only: of the first and the second page */
     unsigned insn_count;
     struct tblock *page_next, *page2_next;
     bool dead;
@@ -95,7 +97,8 @@ struct tblock {
 
 #define TBLOCK_NO_PAGE (~(gpa_t)0)
 
-/* Room for at least that many bytes of code and metadata; false: the caller must tcache_flush(). */
+#define TCACHE_BLOCK_EXITS 1024 /* no block has more */
+/* Room for a block of at least that many bytes of code and of metadata; false: the caller must tcache_flush(). */
 bool tcache_room(size_t bytes);
 /* An emitter at the end of the used part. */
 struct emit tcache_begin(void);

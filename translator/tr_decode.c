@@ -78,7 +78,8 @@ static bool is_thunk(const uint8_t *code)
 
 /* Call sites whose target was not mapped when they were translated: EIP called -> where they are. */
 static GHashTable *undecided;
-#define UNDECIDED_MAX 4096
+#define UNDECIDED_MAX   4096
+#define UNDECIDED_SITES 64
 
 static void undecided_add(uint32_t target, gpa_t site)
 {
@@ -91,7 +92,8 @@ static void undecided_add(uint32_t target, gpa_t site)
         sites = g_array_new(FALSE, FALSE, sizeof(gpa_t));
         g_hash_table_insert(undecided, GUINT_TO_POINTER(target), sites);
     }
-    g_array_append_val(sites, site);
+    if (sites->len < UNDECIDED_SITES)
+        g_array_append_val(sites, site);
 }
 
 /* Code at eip gets translated: if it is a thunk, its callers are to be translated anew with it inside. */

@@ -433,6 +433,12 @@ static void link_known(struct tblock *b)
     }
 }
 
+_Static_assert(TR_MAX_PENDS <= TCACHE_BLOCK_EXITS, "exits");
+_Static_assert(TR_MAX_ROWS * sizeof(struct trow) + (2 * TR_MAX_INSNS + 1) * sizeof(struct tentry) +
+                       sizeof(struct tblock) + TR_MAX_INSNS * 16 + 2 * PAGE_SIZE + 256 <=
+                   TR_BLOCK_BYTES,
+               "metadata");
+
 static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool global)
 {
     static struct tr t; /* one vCPU thread */
@@ -468,7 +474,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     if (!tr_decode(&t))
         return NULL;
 
-    if (!tcache_room(TR_BLOCK_BYTES))
+    if (!tcache_room(TR_BLOCK_BYTES) || jtable_depends_crowded())
         tcache_flush();
     tr_analyse(&t);
     t.e = tcache_begin();
@@ -518,6 +524,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
         b->guest_len = end > (int32_t)b->guest_len ? (uint32_t)end : b->guest_len;
     }
     if (t.single) {
+        b->seen = tcache_alloc(2 * sizeof *b->seen);
         for (unsigned n = 0; n < 2; n++) {
             const uint8_t *page = n ? mem_ptr(t.phys2) : t.page;
             if (t.seen[n].from >= t.seen[n].to)
