@@ -244,6 +244,8 @@ uint32_t tentry_insn_eip(const struct tentry *entry, unsigned i);
 int tentry_insn_next(const struct tentry *entry, unsigned i, uint32_t eip);
 /* How many guest instructions, one after the other, instruction i of the block stands for. */
 unsigned tentry_insn_steps(const struct tentry *entry, unsigned i);
+/* Is the code that the block was made from still what memory holds? Only in blocks made for lockstep. */
+bool tentry_is_current(const struct tentry *entry);
 bool tentry_crosses(const struct tentry *entry); /* it has bytes in a second page */
 
 /* The jump table's entry for eip, NULL if none; and making entry the one for its EIP. */
@@ -333,14 +335,19 @@ uint32_t tcache_epoch(void);       /* grows with every flush or invalidation: pr
 /* --- jump tables, jtable.c --- */
 /* A table of 32-bit host addresses indexed by EIP; 0 = unknown. 16 GiB of address space each. */
 struct jtable *jtable_new(void); /* NULL: no address space */
-void jtable_free(struct jtable *table);
 uint32_t *jtable_base(struct jtable *table);
 void jtable_set(struct jtable *table, uint32_t eip, const struct tentry *entry);
+/* Translated code has read the entry of eip. Async-signal-safe. */
+void jtable_touched(struct jtable *table, uint32_t eip);
+/* The tables together have reached their budget of memory: time for jtable_release_all, which forgets all entries. */
+bool jtable_crowded(void);
+void jtable_release_all(void);
 /* Forgets the entries of linear page gla, and those of pages that depend on it. */
 void jtable_drop_page(struct jtable *table, gla_t gla);
 /* From now on entries of linear page gla go when linear page `on` goes: some translation of it holds only
  * while that page is mapped where it was. */
 void jtable_depends(gla_t gla, gla_t on);
+bool jtable_depends_crowded(void); /* time for a tcache_flush, which forgets them */
 void jtable_clear(struct jtable *table);
 void jtable_clear_all(void); /* all entries of all tables, and all dependences */
 /* Forgets one entry point in every table. */

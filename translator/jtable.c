@@ -14,13 +14,33 @@
  * entry. */
 #define PIECE (64 * KiB)
 
+/* A page of a table holds the entries of 1 KiB of code. What is known of those of 4 MiB of code: */
+#define LEAF_SHIFT 10 /* of EIP, for the number of the table's page */
+#define LEAVES     4096
+struct chunk {
+    uint8_t filled[LEAVES / 8];   /* some entry is set */
+    uint8_t resident[LEAVES / 8]; /* has been written: the host keeps memory for it, though all entries may be 0 */
+};
+#define CHUNKS (1u << (32 - LEAF_SHIFT - 12))
+
+/* The host's own page tables are made by reading, too: one page for each 2 MiB of a table. */
+#define REGION_SHIFT 19 /* of EIP */
+
 struct jtable {
     uint32_t *base;
     bool guarded;
-    uint8_t used[(1u << 20) / 8]; /* per 4 KiB page of EIP: some entry set */
-    uint32_t used_count;
+    struct chunk *chunk[CHUNKS]; /* NULL: nothing is resident */
+    uint8_t region[(1u << (32 - REGION_SHIFT)) / 8];
+    unsigned filled, resident, regions;
     struct jtable *next;
 };
+
+/* Code can be run at any address, in any mode: budgets for all tables together. Where one is used up, all tables are
+ * given back; their entries come again with the next look-ups. */
+#define RESIDENT_MAX (64 * MiB / PAGE_SIZE)
+#define REGIONS_MAX  8192 /* 32 MiB */
+#define DEPENDS_MAX  65536
+static unsigned resident, regions, depends;
 
 static struct jtable *all;
 
@@ -42,6 +62,12 @@ void jtable_depends(gla_t gla, gla_t on)
         if (g_array_index(pages, uint32_t, i) == page)
             return;
     g_array_append_val(pages, page);
+    depends++;
+}
+
+bool jtable_depends_crowded(void)
+{
+    return depends >= DEPENDS_MAX;
 }
 
 struct jtable *jtable_new(void)
@@ -62,19 +88,29 @@ struct jtable *jtable_new(void)
     return t;
 }
 
-void jtable_free(struct jtable *table)
+static bool bit(const uint8_t *map, unsigned n)
 {
-    struct jtable **p = &all;
-    while (*p != table)
-        p = &(*p)->next;
-    *p = table->next;
-    munmap(table->base, JTABLE_BYTES);
-    g_free(table);
+    return map[n >> 3] >> (n & 7) & 1;
 }
 
-static bool page_used(const struct jtable *t, uint32_t page)
+static void bit_set(uint8_t *map, unsigned n)
 {
-    return t->used[page >> 3] >> (page & 7) & 1;
+    map[n >> 3] |= (uint8_t)(1u << (n & 7));
+}
+
+static bool is_filled(const struct jtable *t, uint32_t eip)
+{
+    const struct chunk *c = t->chunk[eip >> 22];
+    return c && bit(c->filled, eip >> LEAF_SHIFT & (LEAVES - 1));
+}
+
+void jtable_touched(struct jtable *t, uint32_t eip)
+{
+    if (bit(t->region, eip >> REGION_SHIFT))
+        return;
+    bit_set(t->region, eip >> REGION_SHIFT);
+    t->regions++;
+    regions++;
 }
 
 bool jtable_contains(const struct jtable *table, const void *address)
@@ -85,7 +121,7 @@ bool jtable_contains(const struct jtable *table, const void *address)
 
 const void *jtable_get(const struct jtable *t, uint32_t eip)
 {
-    return page_used(t, eip >> PAGE_SHIFT) ? (const void *)(uintptr_t)t->base[eip] : NULL;
+    return is_filled(t, eip) ? (const void *)(uintptr_t)t->base[eip] : NULL;
 }
 
 uint32_t *jtable_base(struct jtable *table)
@@ -93,61 +129,104 @@ uint32_t *jtable_base(struct jtable *table)
     return table->base;
 }
 
+/* Gives the table's memory back to the host, and the host's page tables for it. */
+static void release(struct jtable *t)
+{
+    if (!t->resident && !t->regions)
+        return;
+    int prot = t->guarded ? PROT_NONE : PROT_READ | PROT_WRITE;
+    if (mmap(t->base, JTABLE_BYTES, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+        madvise(t->base, JTABLE_BYTES, MADV_DONTNEED); /* zero again, in all pieces */
+    else
+        madvise(t->base, JTABLE_BYTES, MADV_NOHUGEPAGE);
+    for (unsigned c = 0; c < CHUNKS; c++)
+        if (t->chunk[c]) {
+            g_free(t->chunk[c]);
+            t->chunk[c] = NULL;
+        }
+    memset(t->region, 0, sizeof t->region);
+    resident -= t->resident;
+    regions -= t->regions;
+    t->filled = t->resident = t->regions = 0;
+}
+
+bool jtable_crowded(void)
+{
+    return resident >= RESIDENT_MAX || regions >= REGIONS_MAX;
+}
+
+void jtable_release_all(void)
+{
+    for (struct jtable *t = all; t; t = t->next)
+        release(t);
+}
+
 void jtable_set(struct jtable *t, uint32_t eip, const struct tentry *entry)
 {
-    uint32_t page = eip >> PAGE_SHIFT;
-    if (!page_used(t, page)) {
-        /* The 16 KiB of one page of EIP lie within one piece. */
+    struct chunk **c = &t->chunk[eip >> 22];
+    unsigned leaf = eip >> LEAF_SHIFT & (LEAVES - 1);
+    if (!*c)
+        *c = g_new0(struct chunk, 1);
+    if (!bit((*c)->resident, leaf)) {
         if (t->guarded &&
             mprotect((void *)((uintptr_t)(t->base + eip) & ~(PIECE - 1)), PIECE, PROT_READ | PROT_WRITE) != 0)
             return; /* stays unknown: each jump there comes as a lookup */
-        t->used[page >> 3] |= (uint8_t)(1u << (page & 7));
-        t->used_count++;
+        bit_set((*c)->resident, leaf);
+        t->resident++;
+        resident++;
+        jtable_touched(t, eip);
+    }
+    if (!bit((*c)->filled, leaf)) {
+        bit_set((*c)->filled, leaf);
+        t->filled++;
     }
     t->base[eip] = (uint32_t)(uintptr_t)entry->host;
 }
 
-static void drop_entries(struct jtable *t, uint32_t first, uint32_t count)
+/* Forgets the entries of page `leaf` of the table that chunk n knows of. */
+static void drop_leaf(struct jtable *t, unsigned n, unsigned leaf)
 {
-    memset(t->base + first, 0, (size_t)count * sizeof *t->base);
+    struct chunk *c = t->chunk[n];
+    if (!bit(c->filled, leaf))
+        return;
+    memset(t->base + (n << 22 | leaf << LEAF_SHIFT), 0, PAGE_SIZE);
+    c->filled[leaf >> 3] &= (uint8_t) ~(1u << (leaf & 7));
+    t->filled--;
+}
+
+static void drop_code_page(struct jtable *t, uint32_t page)
+{
+    unsigned n = page >> 10, leaf = (page << 2) & (LEAVES - 1);
+    for (unsigned k = 0; t->chunk[n] && k < 4; k++)
+        drop_leaf(t, n, leaf + k);
 }
 
 void jtable_drop_page(struct jtable *t, gla_t gla)
 {
     uint32_t page = gla >> PAGE_SHIFT;
-    if (page_used(t, page)) {
-        drop_entries(t, gla & PAGE_MASK, PAGE_SIZE);
-        t->used[page >> 3] &= (uint8_t) ~(1u << (page & 7));
-        t->used_count--;
-    }
+    drop_code_page(t, page);
     GArray *pages = dependents ? g_hash_table_lookup(dependents, GUINT_TO_POINTER(page)) : NULL;
-    for (unsigned i = 0; pages && i < pages->len; i++) {
-        uint32_t other = g_array_index(pages, uint32_t, i);
-        if (page_used(t, other))
-            drop_entries(t, other << PAGE_SHIFT, PAGE_SIZE);
-    }
+    for (unsigned i = 0; pages && i < pages->len; i++)
+        drop_code_page(t, g_array_index(pages, uint32_t, i));
 }
 
 void jtable_clear(struct jtable *t)
 {
-    if (!t->used_count)
+    if (t->filled > 1024) {
+        release(t);
         return;
-    if (t->used_count > 512) {
-        madvise(t->base, JTABLE_BYTES, MADV_DONTNEED); /* zero again, in all pieces */
-    } else {
-        for (uint32_t i = 0; i < sizeof t->used; i++)
-            for (unsigned bit = 0; t->used[i] && bit < 8; bit++)
-                if (t->used[i] >> bit & 1)
-                    drop_entries(t, (i * 8 + bit) << PAGE_SHIFT, PAGE_SIZE);
     }
-    memset(t->used, 0, sizeof t->used);
-    t->used_count = 0;
+    for (unsigned n = 0; n < CHUNKS && t->filled; n++)
+        for (unsigned i = 0; t->chunk[n] && i < LEAVES / 8; i++)
+            for (unsigned k = 0; t->chunk[n]->filled[i] && k < 8; k++)
+                drop_leaf(t, n, i * 8 + k);
 }
 
 void jtable_clear_all(void)
 {
     if (dependents)
         g_hash_table_remove_all(dependents); /* the translations are gone too */
+    depends = 0;
     for (struct jtable *t = all; t; t = t->next)
         jtable_clear(t);
 }
@@ -155,6 +234,6 @@ void jtable_clear_all(void)
 void jtable_forget(uint32_t eip, const void *host)
 {
     for (struct jtable *t = all; t; t = t->next)
-        if (page_used(t, eip >> PAGE_SHIFT) && t->base[eip] == (uint32_t)(uintptr_t)host)
+        if (is_filled(t, eip) && t->base[eip] == (uint32_t)(uintptr_t)host)
             t->base[eip] = 0;
 }

@@ -69,6 +69,12 @@ struct trow {
 #define X87_MEM       0x4000u
 #define X87_INSN      0x8000u
 
+/* What of a page decided what a block is, as it was then. */
+struct tseen {
+    uint16_t from, len;
+    uint8_t *bytes;
+};
+
 struct tblock {
     gpa_t phys;  /* of the instruction at eip */
     gpa_t phys2; /* a second page with bytes of the block, or TBLOCK_NO_PAGE */
@@ -90,6 +96,7 @@ struct tblock {
      * -1: none. And guest instructions it stands for: more than one for G_THUNK. */
     int16_t (*insn_next)[2];
     uint8_t *insn_steps;
+    struct tseen *seen; /* lockstep only: of the first and the second page */
     unsigned insn_count;
     struct tblock *page_next, *page2_next;
     bool dead;
@@ -97,7 +104,8 @@ struct tblock {
 
 #define TBLOCK_NO_PAGE (~(gpa_t)0)
 
-/* Room for at least that many bytes of code and metadata; false: the caller must tcache_flush(). */
+#define TCACHE_BLOCK_EXITS 1024 /* no block has more */
+/* Room for a block of at least that many bytes of code and of metadata; false: the caller must tcache_flush(). */
 bool tcache_room(size_t bytes);
 /* An emitter at the end of the used part. */
 struct emit tcache_begin(void);

@@ -77,7 +77,12 @@ struct tr {
     uint32_t live_in[TR_MAX_INSNS];  /* arithmetic flags read later, before instruction i */
     uint32_t live_out[TR_MAX_INSNS]; /* the same behind it, where it falls through */
     uint8_t after[TR_MAX_INSNS];     /* enum after */
-    bool interp_first;               /* instruction 0 turned out to be the interpreter's */
+    /* Offsets in the source page and in phys2: what the block is depends on bytes between them. In a mixed page those
+     * are the ones that the entry check compares. */
+    struct {
+        uint32_t from, to;
+    } seen[2];
+    bool interp_first; /* instruction 0 turned out to be the interpreter's */
 
     unsigned i;     /* instruction being emitted */
     unsigned site;  /* its number among the sites + 1; 0: it is none */

@@ -46,6 +46,25 @@ bool tr_same_page(const struct tr *t, uint32_t eip)
     return (((t->cs_base + eip) ^ (t->cs_base + t->eip)) & PAGE_MASK) == 0;
 }
 
+/* The block depends on these bytes of its page (which = 1: of phys2). */
+static void see(struct tr *t, unsigned which, unsigned off, unsigned len)
+{
+    t->seen[which].from = MIN(t->seen[which].from, off);
+    t->seen[which].to = MAX(t->seen[which].to, off + len);
+}
+
+/* An instruction that is not to be in the block, but decides what the block is. In a mixed page nothing may depend on
+ * one: nobody would notice its change. */
+static bool look_beyond(struct tr *t, uint32_t eip, struct ginsn *g)
+{
+    unsigned off = (t->cs_base + eip) & (PAGE_SIZE - 1);
+    if (t->mixed || !tr_same_page(t, eip) ||
+        !ginsn_decode(g, t->page + off, PAGE_SIZE - off, eip, t->code32, t->bt->isa))
+        return false;
+    see(t, 0, off, g->len);
+    return true;
+}
+
 /* --- calls of "mov (%esp), reg; ret" --- */
 
 /* How position-independent 32-bit code learns its address (gcc's __x86.get_pc_thunk.*): as frequent as a
@@ -59,7 +78,8 @@ static bool is_thunk(const uint8_t *code)
 
 /* Call sites whose target was not mapped when they were translated: EIP called -> where they are. */
 static GHashTable *undecided;
-#define UNDECIDED_MAX 4096
+#define UNDECIDED_MAX   4096
+#define UNDECIDED_SITES 64
 
 static void undecided_add(uint32_t target, gpa_t site)
 {
@@ -72,7 +92,8 @@ static void undecided_add(uint32_t target, gpa_t site)
         sites = g_array_new(FALSE, FALSE, sizeof(gpa_t));
         g_hash_table_insert(undecided, GUINT_TO_POINTER(target), sites);
     }
-    g_array_append_val(sites, site);
+    if (sites->len < UNDECIDED_SITES)
+        g_array_append_val(sites, site);
 }
 
 /* Code at eip gets translated: if it is a thunk, its callers are to be translated anew with it inside. */
@@ -112,6 +133,7 @@ static void try_thunk(struct tr *t, struct ginsn *g)
     }
     if (!is_thunk(page + off))
         return;
+    see(t, phys != TBLOCK_NO_PAGE, off, THUNK_LEN);
     if (phys != TBLOCK_NO_PAGE) {
         t->phys2 = phys;
         t->gla2 = gla;
@@ -136,7 +158,9 @@ static void numbers_begin(struct tr *t)
 /* Instruction t->count is in the block. */
 static void count_insn(struct tr *t)
 {
-    uint16_t *n = &t->number[(t->cs_base + t->g[t->count].eip) & (PAGE_SIZE - 1)];
+    unsigned off = (t->cs_base + t->g[t->count].eip) & (PAGE_SIZE - 1);
+    uint16_t *n = &t->number[off];
+    see(t, 0, off, MIN(t->g[t->count].len, PAGE_SIZE - off));
     if (*n >> MARK_SHIFT != t->mark >> MARK_SHIFT) /* else it is a copy */
         *n = (uint16_t)(t->mark | t->count);
     t->count++;
@@ -155,13 +179,12 @@ int tr_insn_at(const struct tr *t, uint32_t eip)
  * indirect jump or a return. A switch in a loop has one such way behind all its cases; with a copy each,
  * the host predicts each by itself. Returns the number of instructions to copy. */
 #define TAIL_MAX 16
-static unsigned tail_length(const struct tr *t, uint32_t target)
+static unsigned tail_length(struct tr *t, uint32_t target)
 {
     unsigned n = 0;
     for (uint32_t eip = target; n < TAIL_MAX && tr_same_page(t, eip);) {
-        uint32_t off = (t->cs_base + eip) & (PAGE_SIZE - 1);
         struct ginsn g;
-        if (!ginsn_decode(&g, t->page + off, PAGE_SIZE - off, eip, t->code32, t->bt->isa))
+        if (!look_beyond(t, eip, &g))
             return 0;
         n++;
         switch (g.gclass) {
@@ -258,6 +281,7 @@ static bool decode_crossing(struct tr *t, uint32_t eip, unsigned avail)
     t->phys2 = next;
     t->gla2 = (t->cs_base + eip + avail) & PAGE_MASK;
     t->global = t->global && global;
+    see(t, 1, 0, g->len - avail);
     count_insn(t);
     t->after[0] = ends_block(t, g) ? AFTER_NONE : AFTER_EXIT;
     return true;
@@ -360,6 +384,10 @@ bool tr_decode(struct tr *t)
     uint32_t high = t->eip, from, target = 0;
     t->phys2 = TBLOCK_NO_PAGE;
     numbers_begin(t);
+    for (unsigned n = 0; n < 2; n++) {
+        t->seen[n].from = PAGE_SIZE;
+        t->seen[n].to = 0;
+    }
     decide(t);
     decode_run(t, t->eip, &high);
     if (!t->count)
@@ -376,22 +404,21 @@ bool tr_decode(struct tr *t)
     return true;
 }
 
-/* Flags live at eip, by a short look at the instructions there. */
+/* Flags live at eip, by a short look at the instructions there. In lockstep, which compares them, all of them are. */
 static uint32_t flags_live_at(struct tr *t, uint32_t eip)
 {
     uint32_t live = 0, unknown = FL_ARITH;
     for (unsigned n = 0; n < 4 && unknown; n++) {
-        if (!tr_same_page(t, eip))
-            break;
-        uint32_t off = (t->cs_base + eip) & (PAGE_SIZE - 1);
         struct ginsn g;
-        if (!ginsn_decode(&g, t->page + off, PAGE_SIZE - off, eip, t->code32, t->bt->isa))
+        if (!look_beyond(t, eip, &g))
             break;
         if (g.gclass == G_INTERP || g.gclass == G_INT || g.gclass == G_SYSENTER || g.gclass == G_SYSEXIT ||
             g.gclass == G_CALL_FAR || g.gclass == G_JMP_FAR || g.gclass == G_RET_FAR)
             break;
-        if (g.gclass == G_IRET)
-            return live;
+        if (g.gclass == G_IRET) {
+            unknown = 0;
+            break;
+        }
         live |= g.flags_read & unknown;
         unknown &= ~(g.flags_read | g.flags_kill);
         if (g.gclass == G_JMP)
@@ -402,7 +429,7 @@ static uint32_t flags_live_at(struct tr *t, uint32_t eip)
         else
             eip = g.eip + g.len;
     }
-    return live | unknown;
+    return t->single ? FL_ARITH : live | unknown;
 }
 
 void tr_analyse(struct tr *t)
@@ -421,7 +448,6 @@ void tr_analyse(struct tr *t)
         const struct ginsn *g = &t->g[i];
         uint32_t out = t->after[i] == AFTER_NEXT   ? t->live_in[i + 1]
                        : t->after[i] == AFTER_NONE ? 0
-                       : t->single                 ? FL_ARITH
                                                    : flags_live_at(t, tr_next_eip(g));
         t->live_out[i] = out;
         switch (g->gclass) {
@@ -429,14 +455,12 @@ void tr_analyse(struct tr *t)
         case G_JCXZ:
         case G_LOOP: {
             int at = tr_insn_at(t, g->target);
-            out |= t->single ? FL_ARITH : at > (int)i ? t->live_in[at] : flags_live_at(t, g->target);
+            out |= t->single && at >= 0 ? FL_ARITH : at > (int)i ? t->live_in[at] : flags_live_at(t, g->target);
             break;
         }
         case G_JMP:
-            out = t->single ? FL_ARITH : flags_live_at(t, g->target);
-            break;
         case G_CALL:
-            out = t->single ? FL_ARITH : flags_live_at(t, g->target);
+            out = flags_live_at(t, g->target);
             break;
         case G_CALL_IND:
         case G_RET:

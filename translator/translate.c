@@ -486,6 +486,12 @@ static void link_known(struct tblock *b)
     }
 }
 
+_Static_assert(TR_MAX_PENDS <= TCACHE_BLOCK_EXITS, "exits");
+_Static_assert(TR_MAX_ROWS * sizeof(struct trow) + (2 * TR_MAX_INSNS + 1) * sizeof(struct tentry) +
+                       sizeof(struct tblock) + TR_MAX_INSNS * 16 + 2 * PAGE_SIZE + 256 <=
+                   TR_BLOCK_BYTES,
+               "metadata");
+
 static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool global)
 {
     static struct tr t; /* one vCPU thread */
@@ -521,7 +527,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     if (!tr_decode(&t))
         return NULL;
 
-    if (!tcache_room(TR_BLOCK_BYTES))
+    if (!tcache_room(TR_BLOCK_BYTES) || jtable_depends_crowded())
         tcache_flush();
     tr_analyse(&t);
     t.e = tcache_begin();
@@ -579,6 +585,16 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
         b->x87[i] = x87;
     }
     if (t.single) {
+        b->seen = tcache_alloc(2 * sizeof *b->seen);
+        for (unsigned n = 0; n < 2; n++) {
+            const uint8_t *page = n ? mem_ptr(t.phys2) : t.page;
+            if (t.seen[n].from >= t.seen[n].to)
+                continue;
+            b->seen[n].from = (uint16_t)t.seen[n].from;
+            b->seen[n].len = (uint16_t)(t.seen[n].to - t.seen[n].from);
+            b->seen[n].bytes = tcache_alloc(b->seen[n].len);
+            memcpy(b->seen[n].bytes, page + t.seen[n].from, b->seen[n].len);
+        }
         b->insn_next = tcache_alloc(t.count * sizeof *b->insn_next);
         b->insn_steps = tcache_alloc(t.count * sizeof *b->insn_steps);
         for (unsigned i = 0; i < t.count; i++) {
@@ -713,6 +729,17 @@ int tentry_insn_next(const struct tentry *entry, unsigned i, uint32_t eip)
 unsigned tentry_insn_steps(const struct tentry *entry, unsigned i)
 {
     return entry->block->insn_steps[i];
+}
+
+bool tentry_is_current(const struct tentry *entry)
+{
+    const struct tblock *b = entry->block;
+    for (unsigned n = 0; n < 2; n++) {
+        gpa_t page = (n ? b->phys2 : b->phys) & ~(gpa_t)(PAGE_SIZE - 1);
+        if (b->seen[n].len && memcmp(mem_ptr(page) + b->seen[n].from, b->seen[n].bytes, b->seen[n].len))
+            return false;
+    }
+    return true;
 }
 
 bool tentry_crosses(const struct tentry *entry)

@@ -280,6 +280,10 @@ static void sample_opcode(struct bt *bt)
 
 static struct tentry *lookup(struct bt *bt)
 {
+    if (unlikely(jtable_crowded()))
+        jtable_release_all();
+    if (unlikely(shadow_code_crowded()))
+        shadow_code_forget();
     struct tentry *t = tr_lookup(bt, bt->cpu.eip, natural);
     if (t)
         tr_publish(bt, t);

@@ -186,6 +186,7 @@ void lockstep_block(struct bt *bt)
         return;
     }
 
+    bool current = tentry_is_current(t);
     /* Whatever the block does to pages that hold translations would change the block itself. */
     before = *cpu;
     stores.count = 0;
@@ -240,6 +241,8 @@ void lockstep_block(struct bt *bt)
         bt_drop_stale(bt); /* the block was not what memory holds: nothing has happened */
         return;
     }
+    if (!current) /* whatever came out: another time it would be wrong */
+        differ(bt, t, &before, &want, "the code it was made from");
     /* Where translated code gave up (an exception, or nothing it does itself), the interpreter does now what
      * it did from there above. */
     at = insn_number(t, cpu->eip);

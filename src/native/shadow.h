@@ -45,6 +45,9 @@ enum fill shadow_fill_site(struct bt *bt, uint32_t *error);
 /* code_page_fn and tr_protect_fn for the translator. */
 bool shadow_code_page(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global);
 void shadow_protect(gpa_t page);
+/* More pages of supervisor code are known than there is a budget for: time to forget them, with all translations. */
+bool shadow_code_crowded(void);
+void shadow_code_forget(void);
 
 /* The present space's cell, made if there is none; NULL: *why says why not. */
 struct cell *shadow_cell(const char **why);

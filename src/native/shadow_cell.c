@@ -218,12 +218,15 @@ bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
     if (write && (!k.w || (mem_page_flags(k.page) & (MEM_PAGE_GUARDED | MEM_PAGE_ROM))))
         return false; /* the guest's own fault, or a store to code */
     shadow_set_accessed(&k, write);
+    if (rmap_is_crowded())
+        shadow_make_room();
     struct ptcopy *c = space_use_table(s, &k);
     struct stretch r = {0};
     take_page(s, c, &k, gla, execute, &r);
     stretch_end(s, &r);
     if (!mapped)
         take_neighbours(bt, s, c, &k);
+    rmap_settle();
     stats_count(STAT_cell_fills);
     if (cell_flush(s->cell))
         return true;

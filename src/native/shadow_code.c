@@ -13,6 +13,7 @@ struct code_where {
     bool global;
 };
 static GHashTable *sup_code[2]; /* [global] */
+#define SUP_CODE_MAX 16384
 
 #define SUP_TABLES 24
 static struct user_table sup_table[SUP_TABLES];
@@ -94,6 +95,19 @@ void code_check_page(struct bt *bt, gla_t gla)
     const struct code_where *w = sup_find(gla);
     if (w)
         sup_check(bt, gla, w);
+}
+
+bool shadow_code_crowded(void)
+{
+    return g_hash_table_size(sup_code[0]) + g_hash_table_size(sup_code[1]) >= SUP_CODE_MAX;
+}
+
+void shadow_code_forget(void)
+{
+    tcache_flush();
+    for (unsigned g = 0; g < 2; g++)
+        g_hash_table_remove_all(sup_code[g]);
+    shadow_codes++;
 }
 
 static struct user_table *table_slot(unsigned i)

@@ -54,6 +54,8 @@ void space_drop_pde(struct space *s, unsigned i, bool unmap)
                 space_drop_entry(s, i, j, false);
             }
         }
+        ptcopy_free(c);
+        s->pt[i] = NULL;
     }
     for (unsigned v = 0; v < VIEWS && unmap; v++)
         if (mapped[v])
@@ -76,8 +78,12 @@ void space_clear(struct space *s)
     shadow_codes++;
 }
 
-/* Makes room among the host's mappings. */
-static void evict(void)
+void space_unmap_page(struct space *s, enum view view, gla_t gla, uint32_t pages)
+{
+    view_unmap(s, view, gla, (uint64_t)pages << PAGE_SHIFT);
+}
+
+void shadow_evict(void)
 {
     struct space *oldest = NULL;
     for (unsigned n = 0; n < SPACES; n++) {
@@ -91,10 +97,15 @@ static void evict(void)
     space_clear(oldest);
 }
 
+bool shadow_is_crowded(void)
+{
+    return window_crowded() || rmap_is_crowded();
+}
+
 void shadow_make_room(void)
 {
-    for (unsigned n = 0; n <= SPACES && window_crowded(); n++)
-        evict();
+    for (unsigned n = 0; n <= SPACES && shadow_is_crowded(); n++)
+        shadow_evict();
 }
 
 /* Maps, dropping other shadow_spaces while the host refuses (too many mappings, address-space limit). False
@@ -104,7 +115,7 @@ bool shadow_map_or_evict(uint8_t *window, gla_t gla, uint64_t offset, uint64_t l
     for (unsigned n = 0; n <= SPACES; n++) {
         if (window_map(window, gla, offset, len, writable, populate))
             return true;
-        evict();
+        shadow_evict();
     }
     return false;
 }

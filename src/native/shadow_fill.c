@@ -3,6 +3,23 @@
 
 #include <string.h>
 
+static struct ptcopy *ptcopies;
+static uint16_t ptcopy_stack[PTCOPIES]; /* numbers of free ones */
+static unsigned ptcopy_free_count;
+
+void shadow_fill_init(void)
+{
+    ptcopies = shadow_reserve(PTCOPIES * sizeof *ptcopies);
+    for (unsigned i = 0; i < PTCOPIES; i++)
+        ptcopy_stack[i] = (uint16_t)(PTCOPIES - 1 - i); /* low ones first: those have been touched already */
+    ptcopy_free_count = PTCOPIES;
+}
+
+void ptcopy_free(struct ptcopy *c)
+{
+    ptcopy_stack[ptcopy_free_count++] = (uint16_t)(c - ptcopies);
+}
+
 /* The copy of table i, taking entries into account from now on. */
 struct ptcopy *space_use_table(struct space *s, const struct walk *k)
 {
@@ -10,6 +27,8 @@ struct ptcopy *space_use_table(struct space *s, const struct walk *k)
         space_drop_pde(s, k->i, true); /* changed without an invalidation yet: use what is there now */
     if (s->kind[k->i] == PDE_TABLE)
         return s->pt[k->i];
+    while (!k->large && !ptcopy_free_count)
+        shadow_evict();
     bool listed = false;
     for (unsigned n = 0; n < s->used_count && !listed; n++)
         listed = s->used[n] == k->i;
@@ -19,9 +38,7 @@ struct ptcopy *space_use_table(struct space *s, const struct walk *k)
     s->kind[k->i] = k->large ? PDE_LARGE : PDE_TABLE;
     if (k->large)
         return NULL;
-    if (!s->pt[k->i])
-        s->pt[k->i] = shadow_reserve(sizeof(struct ptcopy));
-    struct ptcopy *c = s->pt[k->i];
+    struct ptcopy *c = s->pt[k->i] = &ptcopies[ptcopy_stack[--ptcopy_free_count]];
     c->table = k->table;
     memset(c->mapped, 0, sizeof c->mapped);
     memset(c->code, 0, sizeof c->code);
@@ -110,6 +127,7 @@ static unsigned run_length(const struct space *s, const struct ptcopy *c, const 
         uint64_t pte = entry_read(s, table + (k->j + n) * size);
         gpa_t page = k->page + n * PAGE_SIZE;
         if (pte != k->pte + n * PAGE_SIZE || bit_test(c->mapped[view], k->j + n) || page >= guest_mem.ram_size ||
+            rmap_is_full(page) || /* another place, perhaps in use, would have to go */
             (guest_mem.page_flags[page >> PAGE_SHIFT] & (MEM_PAGE_GUARDED | MEM_PAGE_ROM | MEM_PAGE_MMIO)))
             break;
         n++;
@@ -150,7 +168,7 @@ enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint
         shadow_stats.emulated++;
         return FILL_EMULATE;
     }
-    if (window_crowded())
+    if (shadow_is_crowded())
         shadow_make_room();
     shadow_set_accessed(&k, write);
     bool writable = may_write && (k.pte & PTE_D);
@@ -182,6 +200,7 @@ enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint
         if (writable)
             rmap_add(s, view, at, k.page + m * PAGE_SIZE);
     }
+    rmap_settle();
     return FILL_OK;
 }
 

@@ -64,6 +64,9 @@ struct space {
 #define CONFIG_WP     8u
 #define CONFIG_NXE    16u
 
+/* Copies of page tables in all: 128 for each space, or more where others need fewer. */
+#define PTCOPIES 4096
+
 extern struct space shadow_spaces[SPACES];
 extern struct space *shadow_current;
 extern uint32_t shadow_codes; /* see shadow_code_epoch */
@@ -163,6 +166,8 @@ static inline void copy_set(const struct space *s, struct ptcopy *c, unsigned j,
 }
 
 void *shadow_reserve(size_t bytes); /* zeroed address space; aborts if there is none */
+void shadow_fill_init(void);
+void ptcopy_free(struct ptcopy *c);
 
 /* shadow_walk.c */
 uint32_t space_config_of(const struct cpu *cpu);
@@ -184,8 +189,13 @@ void space_drop_entry(struct space *s, unsigned i, unsigned j, bool unmap);
 void space_drop_pde(struct space *s, unsigned i, bool unmap);
 /* Empties a space. */
 void space_clear(struct space *s);
-/* Makes room among the host's mappings. */
+/* Empties the space that has not been present for longest; the present one only if it is alone. */
+void shadow_evict(void);
+/* Makes room among the host's mappings, and in the reverse map. */
+bool shadow_is_crowded(void);
 void shadow_make_room(void);
+/* Takes one page out of a view. */
+void space_unmap_page(struct space *s, enum view view, gla_t gla, uint32_t pages);
 /* Maps, dropping other spaces while the host refuses (too many mappings, address-space limit). False when it refuses
  * even so: the access must be emulated. May have dropped the current space too. */
 bool shadow_map_or_evict(uint8_t *window, gla_t gla, uint64_t offset, uint64_t len, bool writable, bool populate);
@@ -195,7 +205,11 @@ void space_sync_page(const struct cpu *cpu, struct space *s, gla_t gla);
 
 /* shadow_rmap.c */
 void rmap_init(void);
+/* May take another place of the page out of its view: rmap_settle must follow before translated code runs. */
 void rmap_add(const struct space *s, enum view view, gla_t gla, gpa_t gpa);
+void rmap_settle(void);
+bool rmap_is_full(gpa_t gpa); /* the next rmap_add takes one away */
+bool rmap_is_crowded(void);   /* less room than one fill may need */
 void rmap_remove(const struct space *s, enum view view, gla_t gla, gpa_t gpa);
 /* Some place where a cell has the page, executable or writable; false: none. */
 bool rmap_find_cell(gpa_t gpa, struct space **s, gla_t *gla);
