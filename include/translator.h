@@ -28,7 +28,7 @@
 #define MODE_CPL_SHIFT   2
 #define MODE_PAGING      0x00000010u
 #define MODE_PROT        0x00000020u /* protected mode and not V86 */
-#define MODE_NOFPU       0x00000040u /* CR0.EM or TS: x87/MMX/SSE are left to the interpreter */
+#define MODE_NOFPU       0x00000040u /* CR0.EM or TS, or FERR#: x87/MMX/SSE are left to the interpreter */
 #define MODE_NOSSE       0x00000080u /* CR4.OSFXSR clear */
 #define MODE_TSD         0x00000100u /* RDTSC is privileged and CPL > 0 */
 #define MODE_IOPL_OK     0x00000200u /* CPL <= IOPL: CLI, STI, POPF change IF */

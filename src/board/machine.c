@@ -313,7 +313,7 @@ static void hook_triple_fault(void *opaque)
     wire_reset(machine, 0, true); /* the chipset turns the shutdown cycle into INIT or RESET# */
 }
 
-/* FERR# drives IRQ 13 until the handler writes port F0h. */
+/* FERR# drives IRQ 13 until the handler writes port F0h, which also lets the processor go on (IGNNE#). */
 static void hook_ferr(void *opaque, bool level)
 {
     struct machine *machine = opaque;
@@ -323,6 +323,8 @@ static void hook_ferr(void *opaque, bool level)
 static void fpu_port_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
 {
     struct machine *machine = opaque;
+    struct cpu *cpu = vcpu_cpu(machine->vcpu);
+    cpu->ignne = cpu->ferr;
     pic_set_line(machine->pic, 13, false);
 }
 

@@ -33,7 +33,6 @@ struct vcpu {
     enum accel_kind kind;
     pthread_t thread;
     bool started;
-    bool ferr_seen;
     struct bt *bt;                   /* the translator's state around cpu, NULL for the interpreter and KVM */
     struct kvm *kvm;                 /* NULL for all others */
     volatile int *kick;              /* leave the engine at the next boundary */
@@ -297,11 +296,12 @@ static bool vcpu_serve_requests(struct vcpu *vcpu)
 
 static void vcpu_tell_ferr(struct vcpu *vcpu)
 {
-    if (vcpu->cpu->ferr == vcpu->ferr_seen)
+    if (!vcpu->cpu->ferr_news)
         return;
-    vcpu->ferr_seen = vcpu->cpu->ferr;
+    vcpu->cpu->ferr_news = false;
     machine_lock();
-    vcpu->hooks.set_ferr(vcpu->hooks.opaque, vcpu->ferr_seen);
+    vcpu->hooks.set_ferr(vcpu->hooks.opaque, false); /* it may have been so for a moment */
+    vcpu->hooks.set_ferr(vcpu->hooks.opaque, vcpu->cpu->ferr);
     machine_unlock();
 }
 
