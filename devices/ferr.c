@@ -1,4 +1,5 @@
-/* How x87 errors reach the AT: FERR# drives IRQ 13 until the handler writes port F0h. */
+/* How x87 errors reach the AT: FERR# drives IRQ 13 until the handler writes port F0h, which also lets the processor go
+ * on (IGNNE#). */
 #include "device.h"
 #include "ioport.h"
 
@@ -8,7 +9,7 @@ struct ferr_regs {
 
 struct ferr {
     struct ferr_regs regs;
-    struct irq irq13;
+    struct irq irq13, ignne;
 };
 
 static void ferr_set(struct ferr *ferr, bool level)
@@ -25,7 +26,9 @@ static void ferr_pin(void *opaque, int line, bool level)
 
 static void ferr_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
 {
-    ferr_set(opaque, false);
+    struct ferr *ferr = opaque;
+    irq_set(&ferr->ignne, true);
+    ferr_set(ferr, false);
 }
 
 static const struct io_ops ferr_io = {.widths = 1, .write = ferr_write};
@@ -49,6 +52,7 @@ static void *ferr_create(const struct device_site *site, const void *config, GEr
 {
     struct ferr *ferr = g_new0(struct ferr, 1);
     ferr->irq13 = board_isa_irq(site->board, 13);
+    ferr->ignne = board_wire(site->board, "ignne");
     ioport_register(0xf0, 1, &ferr_io, ferr, "ferr");
     board_provide_wire(site->board, "ferr", (struct irq){ferr_pin, ferr, 0});
     return ferr;

@@ -69,7 +69,8 @@ struct cpu {
     bool inhibit_irq; /* interrupt shadow: after STI, MOV SS, POP SS, for one instruction */
     bool inhibit_db;  /* the same shadow holds off #DB after MOV/POP SS */
     bool a20_masked;  /* A20 gate closed: physical bit 20 forced to 0 */
-    bool ferr;        /* FERR# pin: unmasked x87 error with CR0.NE = 0 (IRQ13) */
+    bool ferr;        /* FERR# pin: with CR0.NE = 0 a waiting x87 instruction has met an unmasked error (IRQ 13) */
+    bool ignne;       /* IGNNE# pin: it goes on in spite of that. Port F0h, until FERR# ends */
     uint32_t sysenter_cs, sysenter_esp, sysenter_eip;
     uint64_t tsc_offset; /* guest TSC = host TSC + tsc_offset */
     uint64_t msr_pat, msr_apicbase, msr_misc_enable, msr_mtrr_def_type;
@@ -78,6 +79,7 @@ struct cpu {
 
     /* --- not architectural: news and wiring --- */
     uint32_t changed; /* CHANGED_* */
+    bool ferr_news;   /* FERR# has moved: the machine must hear of it */
     uint32_t invlpg_count;
     gla_t invlpg[CPU_INVLPG_MAX];
     const struct cpu_model *model;

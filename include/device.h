@@ -112,7 +112,8 @@ struct board_rom {
     uint32_t size;
 };
 
-/* Wires: "intr", "nmi" (pulse), "a20", "reset" (pulse), "soft-off" (pulse), "bus-request" (pulse), "ferr". */
+/* Wires: "intr", "nmi" (pulse), "a20", "reset" (pulse), "soft-off" (pulse), "bus-request" (pulse); of the
+ * processor's x87 "ferr", and "ignne" (pulse: it goes on in spite of the error, until FERR# ends). */
 static inline struct irq board_wire(struct board *board, const char *name)
 {
     return board->ops->wire(board, name);

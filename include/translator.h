@@ -28,7 +28,7 @@
 #define MODE_CPL_SHIFT   2
 #define MODE_PAGING      0x00000010u
 #define MODE_PROT        0x00000020u /* protected mode and not V86 */
-#define MODE_NOFPU       0x00000040u /* CR0.EM or TS: x87/MMX/SSE are left to the interpreter */
+#define MODE_NOFPU       0x00000040u /* CR0.EM or TS, or FERR#: x87/MMX/SSE are left to the interpreter */
 #define MODE_NOSSE       0x00000080u /* CR4.OSFXSR clear */
 #define MODE_TSD         0x00000100u /* RDTSC is privileged and CPL > 0 */
 #define MODE_IOPL_OK     0x00000200u /* CPL <= IOPL: CLI, STI, POPF change IF */
@@ -180,7 +180,7 @@ struct bt {
      * that is known to be of that instruction, should the image say nothing. See src/engine/x87.h. */
     uint32_t x87_env[7], x87_at;
     uint32_t mxcsr_new;                         /* LDMXCSR's operand */
-    uint16_t user_cs, user_ss, user_ds, unused; /* at the last entry to the supervisor by INT n and SYSENTER */
+    uint16_t left_cs, left_ss, left_ds, unused; /* before the last change of CPL by INT n, IRET, SYSENTER, SYSEXIT */
     uint8_t *view[2];                           /* windows of the present space: supervisor, user */
     uint8_t *gs_base;                           /* what the host's GS base is */
     struct ras ras[2];

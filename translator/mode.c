@@ -29,7 +29,7 @@ uint32_t bt_mode(const struct bt *bt, bool *ok)
         mode |= MODE_PAGING;
     if (cpu_is_protected(cpu))
         mode |= MODE_PROT;
-    if (cpu->cr0 & (CR0_EM | CR0_TS))
+    if ((cpu->cr0 & (CR0_EM | CR0_TS)) || cpu->ferr)
         mode |= MODE_NOFPU;
     if (!bt->fpu_on)
         mode |= MODE_FPU_OFF;

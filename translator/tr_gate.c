@@ -53,6 +53,20 @@ static void copy_seg(struct tr *t, unsigned seg, struct hmem from)
     emit_store32(e, &to, R9);
 }
 
+/* The selectors that an x87 instruction before the change of CPL had, for FCS and FDS (src/engine/x87.h). Uses r. */
+static void keep_selectors(struct tr *t, uint8_t r)
+{
+    static const uint8_t kept[] = {SEG_CS, SEG_SS, SEG_DS};
+    if (t->mode & (MODE_NOFPU | MODE_FPU_OFF))
+        return;
+    for (unsigned i = 0; i < 3; i++) {
+        struct hmem from = TR_SEG_FIELD(kept[i], sel);
+        struct hmem to = cpu_field(offsetof(struct bt, left_cs) + i * sizeof(uint16_t));
+        emit_load16z(&t->e, r, &from);
+        emit_store16(&t->e, &to, r);
+    }
+}
+
 /* R10 = window of the other privilege level becomes the window. */
 static void switch_window(struct tr *t)
 {
@@ -280,12 +294,10 @@ static bool tr_int(struct tr *t, const struct ginsn *g)
     slow_if(t, 2 /* below: would wrap */, gate, true);
     struct hmem slot = {.base = R10, .index = R8}, flags = {.base = RSP, .index = HREG_NONE};
     struct hmem user_ss = TR_SEG_FIELD(SEG_SS, sel);
-    struct hmem user_cs = TR_SEG_FIELD(SEG_CS, sel), user_ds = TR_SEG_FIELD(SEG_DS, sel);
-    struct hmem was_cs = BT_FIELD(user_cs), was_ss = BT_FIELD(user_ss), was_ds = BT_FIELD(user_ds);
+    struct hmem user_cs = TR_SEG_FIELD(SEG_CS, sel);
     slot.disp = 16;
     emit_load16z(e, R9, &user_ss);
     emit_store32(e, &slot, R9);
-    emit_store16(e, &was_ss, R9);
     slot.disp = 12;
     emit_store32(e, &slot, R13);
     emit_load32(e, R9, &flags);
@@ -297,12 +309,10 @@ static bool tr_int(struct tr *t, const struct ginsn *g)
     slot.disp = 4;
     emit_load16z(e, R9, &user_cs);
     emit_store32(e, &slot, R9);
-    emit_store16(e, &was_cs, R9);
-    emit_load16z(e, R9, &user_ds);
-    emit_store16(e, &was_ds, R9);
     slot.disp = 0;
     emit_store32_i(e, &slot, g->eip + g->len);
     /* Nothing can go wrong from here on. */
+    keep_selectors(t, R9);
     emit_mov_rr(e, R13, R8);
     copy_seg(t, SEG_CS, cs);
     copy_seg(t, SEG_SS, ss);
@@ -346,13 +356,7 @@ static bool tr_sysenter(struct tr *t)
     emit_load32(e, R9, &msr_cs);
     emit_alu_ri(e, 4, R9, 0xfffc);
     slow_if(t, 4, GATE_IRET, true);
-    static const uint8_t kept[] = {SEG_CS, SEG_SS, SEG_DS};
-    for (unsigned i = 0; i < 3; i++) {
-        struct hmem from = TR_SEG_FIELD(kept[i], sel);
-        struct hmem to = cpu_field(offsetof(struct bt, user_cs) + i * sizeof(uint16_t));
-        emit_load16z(e, R10, &from);
-        emit_store16(e, &to, R10);
-    }
+    keep_selectors(t, R10);
     set_flat(t, SEG_CS, FLAT_CODE_ACCESS);
     emit_lea32(e, R9, &next);
     set_flat(t, SEG_SS, FLAT_DATA_ACCESS);
@@ -505,6 +509,7 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
         emit_pop(e, R9);
         tr_row(t, ROW_GLUE, 0);
     }
+    keep_selectors(t, R9);
     emit_mov_rr(e, R13, R11);
     emit_mov_rr(e, R11, R10);
     emit_store8_i(e, &cpl, 3);
@@ -549,6 +554,7 @@ static bool tr_sysexit(struct tr *t)
     emit_load32(e, R8, &msr_cs);
     emit_test_ri(e, R8, 0xfffc);
     slow_if(t, 4, GATE_IRET, true);
+    keep_selectors(t, R9);
     struct hmem sel = {.base = R8, .index = HREG_NONE, .disp = 16};
     emit_lea32(e, R9, &sel);
     emit_alu_ri(e, 1, R9, 3);

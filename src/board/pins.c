@@ -30,6 +30,14 @@ static void pin_a20(void *opaque, int line, bool level)
         vcpu_set_a20(machine->vcpu, level);
 }
 
+/* From a port write of this processor. */
+static void pin_ignne(void *opaque, int line, bool level)
+{
+    struct machine *machine = opaque;
+    struct cpu *cpu = vcpu_cpu(machine->vcpu);
+    cpu->ignne = cpu->ferr;
+}
+
 /* With the machine lock held. */
 static void power_off(struct machine *machine)
 {
@@ -78,8 +86,13 @@ void pins_provide(struct machine *machine)
     static const struct {
         const char *name;
         void (*set)(void *opaque, int line, bool level);
-    } pins[] = {{"intr", pin_intr},   {"nmi", pin_nmi},           {"a20", pin_a20},
-                {"reset", pin_reset}, {"soft-off", pin_soft_off}, {"bus-request", pin_bus_request}};
+    } pins[] = {{"intr", pin_intr},
+                {"nmi", pin_nmi},
+                {"ignne", pin_ignne},
+                {"a20", pin_a20},
+                {"reset", pin_reset},
+                {"soft-off", pin_soft_off},
+                {"bus-request", pin_bus_request}};
     struct board *board = registry_board(machine->registry);
     for (unsigned i = 0; i < G_N_ELEMENTS(pins); i++)
         board_provide_wire(board, pins[i].name, (struct irq){pins[i].set, machine, 0});

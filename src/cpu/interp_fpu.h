@@ -30,8 +30,7 @@ static inline bool fpu_is_pending(const struct cpu *cpu)
     return (cpu->fpu.fsw & ~cpu->fpu.fcw & FSW_EXCEPTIONS) != 0;
 }
 
-/* The check that every waiting instruction makes. With CR0.NE = 0 the error goes out on FERR#, and
- * the instruction is executed: we have no IGNNE# to wait for. */
+/* The check that every waiting instruction makes. CPU_EXIT: the processor stops, with CR0.NE = 0. */
 enum cpu_rc fpu_check_pending(struct cpu *cpu);
 
 /* Before anything looks at cpu->fpu. */

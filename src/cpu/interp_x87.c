@@ -7,6 +7,10 @@
  * Where the manual is silent and processors agree:
  * - ES and B follow from the flags and masks whenever either is loaded.
  * - A store that raises an unmasked IE, OE or UE does not touch memory; with PE alone it does.
+ *
+ * Without CR0.NE an unmasked error is reported as on an AT (SDM vol. 1, appendix D.2): the next waiting instruction
+ * asserts FERR#, which is IRQ 13, and stops until an interrupt is taken; a write to port F0h asserts IGNNE#, under
+ * which the handler may use waiting instructions, and which ends with FERR#.
  */
 #include "interp_fpu.h"
 
@@ -23,8 +27,15 @@ enum cpu_rc fpu_check_pending(struct cpu *cpu)
         return CPU_OK;
     if (cpu->cr0 & CR0_NE)
         return cpu_raise(cpu, EXC_MF, 0);
-    cpu->ferr = true;
-    return CPU_OK;
+    if (cpu->ignne)
+        return CPU_OK;
+    /* Stops before the instruction, as HLT does behind itself. While FERR# is there, all FPU instructions are the
+     * interpreter's (bt_mode): it sees the error end, and IGNNE# with it. */
+    cpu->ferr = cpu->ferr_news = true;
+    cpu->changed |= CHANGED_MODE;
+    cpu->interp->no_trap = true;
+    cpu->halted = true;
+    return CPU_EXIT;
 }
 
 void fpu_work_begin(const struct cpu *cpu, struct fpu_work *work)
@@ -46,8 +57,11 @@ void fpu_work_commit_x87(struct cpu *cpu, struct fpu_work *work)
     cpu->fpu.fsw = work->fx.fsw | work->hidden_fsw;
     cpu->fpu.ftw = work->fx.ftw;
     memcpy(cpu->fpu.st, work->fx.st, sizeof(cpu->fpu.st));
-    if (!(cpu->cr0 & CR0_NE))
-        cpu->ferr = fpu_is_pending(cpu);
+    if (unlikely(cpu->ferr) && !fpu_is_pending(cpu)) {
+        cpu->ferr = cpu->ignne = false;
+        cpu->ferr_news = true;
+        cpu->changed |= CHANGED_MODE;
+    }
 }
 
 uint16_t fpu_full_tags(const struct fxstate *fx)

@@ -9,7 +9,7 @@
 /* What struct cpu has beside the architectural state: layouts.py is told that it is not saved.
  * The TSC is saved as a value, since the host's differs where it is loaded. */
 #define F(member) STATE_FIELD(cpu, member)
-/* layouts: not saved: changed invlpg_count invlpg model fpu_fetch interp tsc_offset */
+/* layouts: not saved: changed ferr_news invlpg_count invlpg model fpu_fetch interp tsc_offset */
 static const struct state_field cpu_fields[] = {
     F(gpr),
     F(eip),
@@ -32,6 +32,7 @@ static const struct state_field cpu_fields[] = {
     F(inhibit_db),
     F(a20_masked),
     F(ferr),
+    F(ignne),
     F(sysenter_cs),
     F(sysenter_esp),
     F(sysenter_eip),

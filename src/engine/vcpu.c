@@ -34,7 +34,6 @@ struct vcpu {
     enum accel_kind kind;
     pthread_t thread;
     bool started;
-    bool ferr_seen;
     struct bt *bt;                   /* the translator's state around cpu, NULL for the interpreter and KVM */
     struct kvm *kvm;                 /* NULL for all others */
     volatile int *kick;              /* leave the engine at the next boundary */
@@ -231,15 +230,15 @@ void vcpu_set_a20(struct vcpu *vcpu, bool open)
 
 struct vcpu_pins {
     uint8_t nmi;       /* one waits to be taken */
-    uint8_t ferr_seen; /* level of FERR# that the board was told */
+    uint8_t ferr_news; /* the board has not been told of FERR# yet */
 };
-static const struct state_field pin_fields[] = {STATE_FIELD(vcpu_pins, nmi), STATE_FIELD(vcpu_pins, ferr_seen)};
+static const struct state_field pin_fields[] = {STATE_FIELD(vcpu_pins, nmi), STATE_FIELD(vcpu_pins, ferr_news)};
 static const struct state_layout pin_layout = STATE_LAYOUT(1, vcpu_pins, pin_fields);
 
 /* u32 length of the pins, the pins, the processor. */
 void vcpu_save(struct vcpu *vcpu, GByteArray *out)
 {
-    const struct vcpu_pins pins = {atomic_load(&vcpu->nmi), vcpu->ferr_seen};
+    const struct vcpu_pins pins = {atomic_load(&vcpu->nmi), vcpu->cpu->ferr_news};
     GByteArray *bytes = g_byte_array_new();
     state_save(&pin_layout, &pins, bytes);
     uint32_t len = bytes->len;
@@ -262,7 +261,7 @@ bool vcpu_load(struct vcpu *vcpu, const uint8_t *bytes, size_t len)
         !cpu_load(vcpu->cpu, vclock_stopped_tsc(), bytes + pin_len, len - pin_len))
         return false;
     atomic_store(&vcpu->nmi, pins.nmi);
-    vcpu->ferr_seen = pins.ferr_seen;
+    vcpu->cpu->ferr_news = pins.ferr_news;
     return true;
 }
 
@@ -381,11 +380,12 @@ static bool vcpu_serve_requests(struct vcpu *vcpu)
 
 static void vcpu_tell_ferr(struct vcpu *vcpu)
 {
-    if (vcpu->cpu->ferr == vcpu->ferr_seen)
+    if (!vcpu->cpu->ferr_news)
         return;
-    vcpu->ferr_seen = vcpu->cpu->ferr;
+    vcpu->cpu->ferr_news = false;
     machine_lock();
-    vcpu->hooks.set_ferr(vcpu->hooks.opaque, vcpu->ferr_seen);
+    vcpu->hooks.set_ferr(vcpu->hooks.opaque, false); /* it may have been so for a moment */
+    vcpu->hooks.set_ferr(vcpu->hooks.opaque, vcpu->cpu->ferr);
     machine_unlock();
 }
 

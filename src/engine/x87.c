@@ -19,7 +19,7 @@ static uint16_t code_selector(const struct bt *bt, const struct x87_place *p)
         return cs->sel;
     if (!(p->mode & MODE_PROT))
         return (uint16_t)(p->cs_base >> 4);
-    return cpl == 3 ? bt->user_cs : cpu->fpu.fcs;
+    return bt->left_cs;
 }
 
 static void note(struct bt *bt)
@@ -40,11 +40,14 @@ static void note(struct bt *bt)
     if (lost || (!p.has_operand && !env[ENV_FDP]))
         return;
     const struct seg *s = &cpu->seg[p.operand_seg];
-    bool left = (p.mode & MODE_CPL) == MODE_CPL && cpu->cpl != 3; /* by a gate, from flat segments */
-    cpu->fpu.fdp = env[ENV_FDP] - (left ? 0 : s->base);
-    cpu->fpu.fds = left && p.operand_seg == SEG_SS   ? bt->user_ss
-                   : left && p.operand_seg == SEG_DS ? bt->user_ds
-                                                     : s->sel;
+    bool left = (p.mode & MODE_CPL) >> MODE_CPL_SHIFT != cpu->cpl; /* by a gate, from a flat stack */
+    uint16_t sel = s->sel;
+    if (left && p.operand_seg == SEG_SS)
+        sel = bt->left_ss;
+    else if (left && p.operand_seg == SEG_DS)
+        sel = bt->left_ds;
+    cpu->fpu.fdp = env[ENV_FDP] - (left && p.operand_seg == SEG_SS ? 0 : s->base);
+    cpu->fpu.fds = sel;
 }
 
 enum exit_reason x87_enter(struct bt *bt, const void *host)

@@ -277,12 +277,23 @@ static void test_ferr_without_ne(void)
     start();
     cpu.cr0 &= ~CR0_NE;
     divide_by_zero_pending();
-    g_assert_true(cpu.ferr);
-    g_assert_cmpint(STEP(0xd9, 0xee), ==, -1); /* fldz: executed, and the error stays */
-    g_assert_cmphex(cpu.fpu.fsw & 0x8084, ==, 0x8084);
-    g_assert_true(cpu.ferr);
-    g_assert_cmpint(STEP(0xdb, 0xe2), ==, -1);
-    g_assert_false(cpu.ferr);
+    g_assert_false(cpu.ferr); /* deferred */
+    uint32_t eip = cpu.eip;
+    g_assert_cmpint(STEP(0xd9, 0xee), ==, -1); /* fldz: stops */
+    g_assert_true(cpu.ferr && cpu.halted && cpu.eip == eip);
+    g_assert_cmphex(cpu.fpu.fsw & 0x3800, ==, 0x3800);
+    cpu.halted = false;                        /* as an interrupt does */
+    g_assert_cmpint(STEP(0xdf, 0xe0), ==, -1); /* fnstsw ax does not wait */
+    g_assert_false(cpu.halted);
+    g_assert_cmpint(STEP(0xd9, 0xee), ==, -1);
+    g_assert_true(cpu.halted);
+    cpu.halted = false;
+    cpu.ignne = true;                          /* port F0h */
+    g_assert_cmpint(STEP(0xd9, 0xee), ==, -1); /* executed, and the error stays */
+    g_assert_cmphex(cpu.fpu.fsw & 0xb884, ==, 0xb084);
+    g_assert_true(cpu.ferr && !cpu.halted);
+    g_assert_cmpint(STEP(0xdb, 0xe2), ==, -1); /* fnclex */
+    g_assert_false(cpu.ferr || cpu.ignne);
 }
 
 static void test_fldcw_unmasks(void)
