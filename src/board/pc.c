@@ -146,10 +146,6 @@ bool pc_build(struct machine *machine, GError **error)
         return false;
     if (machine->options.vga && !registry_add_row(machine->registry, machine->options.vga, error))
         return false;
-    if (!board_service(board, "display")) { /* the bus is open there: no RAM shines through */
-        static const struct mmio_ops nothing;
-        mem_add_mmio(0xa0000, 0x20000, &nothing, NULL, "no-vga");
-    }
     if (!ports_add(machine, error) || !user_devices_add(machine, error))
         return false;
     if (!board_service(board, "display")) { /* the bus is open there: no RAM shines through */
