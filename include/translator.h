@@ -320,6 +320,7 @@ void tr_site_mapped(uint64_t page, uint32_t epoch);
 #define TCACHE_DEFAULT (64 * MiB)
 bool tcache_init(size_t size, GError **error);   /* bytes of host code, a multiple of 4 KiB */
 void tcache_flush(void);                         /* drops everything */
+void tcache_forget(void);                        /* and gives its memory back */
 void tcache_invalidate(gpa_t gpa, uint32_t len); /* drops translations of these bytes */
 /* A store to a page with translations: drops all of the page, and learns from it. */
 void tcache_written(gpa_t gpa, uint32_t len);

@@ -321,6 +321,12 @@ void tcache_flush(void)
     jtable_clear_all();
 }
 
+void tcache_forget(void)
+{
+    tcache_flush();
+    madvise(tc.rw + FIXED_SIZE, tc.size - FIXED_SIZE, MADV_REMOVE);
+}
+
 bool tcache_room(size_t bytes)
 {
     return tc.used + bytes <= tc.size && tc.meta_used + 2 * bytes <= META_SIZE &&

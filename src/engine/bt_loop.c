@@ -99,6 +99,13 @@ void bt_attach_thread(struct bt *bt)
         log_user("user code is translated as well: %s", why);
 }
 
+void bt_forget(void)
+{
+    shadow_forget_all();
+    tcache_forget();
+    jtable_release_all();
+}
+
 static void set_gs_base(struct bt *bt)
 {
     if (bt->window != bt->gs_base)

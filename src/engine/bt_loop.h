@@ -12,6 +12,8 @@ struct bt *bt_new(size_t tcache_size, GError **error); /* TCACHE_MIN to TCACHE_M
 void bt_set_model(struct bt *bt);
 /* User code is to run directly where it pays, or always. Before bt_attach_thread. */
 void bt_want_direct(bool always);
+/* The machine was reset: nothing of what ran before is kept. On that thread, not within bt_run. */
+void bt_forget(void);
 /* For the thread that will call bt_run, once. */
 void bt_attach_thread(struct bt *bt);
 

@@ -364,6 +364,8 @@ static bool vcpu_serve_requests(struct vcpu *vcpu)
         vcpu->hooks.reset(vcpu->hooks.opaque);
         machine_unlock();
         interp_flush_tlb(vcpu->cpu);
+        if (vcpu->bt)
+            bt_forget();
     }
     if (requests & REQUEST_BUS) {
         atomic_fetch_and(&vcpu->requests, ~REQUEST_BUS);

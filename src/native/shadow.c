@@ -74,6 +74,18 @@ static struct space *space_find(const struct cpu *cpu)
     return victim;
 }
 
+void shadow_forget_all(void)
+{
+    for (unsigned n = 0; n < SPACES; n++) {
+        if (shadow_spaces[n].live)
+            space_clear(&shadow_spaces[n]);
+        shadow_spaces[n].live = false;
+    }
+    shadow_code_forget();
+    shadow_fill_trim();
+    rmap_trim();
+}
+
 void shadow_sync(struct bt *bt)
 {
     struct cpu *cpu = &bt->cpu;

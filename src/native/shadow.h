@@ -18,6 +18,9 @@ bool shadow_init(void);
 /* Switches to the space of cpu's present paging state and consumes cpu->changed. Then
  * bt->window, bt->jtable belong to bt->mode, which must be up to date. */
 void shadow_sync(struct bt *bt);
+/* Forgets all spaces and all translations, and gives back what was needed for them. A sync of everything must follow.
+ */
+void shadow_forget_all(void);
 /* After a change of mode alone (CPL, segments): chooses window and table of the present space. */
 void shadow_select(struct bt *bt);
 

@@ -2,6 +2,7 @@
 #include "shadow_space.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 static struct ptcopy *ptcopies;
 static uint16_t ptcopy_stack[PTCOPIES]; /* numbers of free ones */
@@ -10,8 +11,14 @@ static unsigned ptcopy_free_count;
 void shadow_fill_init(void)
 {
     ptcopies = shadow_reserve(PTCOPIES * sizeof *ptcopies);
+    shadow_fill_trim();
+}
+
+void shadow_fill_trim(void)
+{
+    madvise(ptcopies, PTCOPIES * sizeof *ptcopies, MADV_DONTNEED);
     for (unsigned i = 0; i < PTCOPIES; i++)
-        ptcopy_stack[i] = (uint16_t)(PTCOPIES - 1 - i); /* low ones first: those have been touched already */
+        ptcopy_stack[i] = (uint16_t)(PTCOPIES - 1 - i); /* low ones first */
     ptcopy_free_count = PTCOPIES;
 }
 

@@ -1,6 +1,8 @@
 /* Who has a page of RAM mapped, so that it can be protected when it gets translations. */
 #include "shadow_space.h"
 
+#include <sys/mman.h>
+
 #include "log.h"
 
 /* Writable small-page mappings of each RAM page: who must be told when it gets translations. */
@@ -27,9 +29,18 @@ static struct {
 void rmap_init(void)
 {
     rmap_pool = shadow_reserve(RMAP_MAX * sizeof *rmap_pool);
-    rmap_used = 1;
     rmap_head = shadow_reserve(MEM_PAGES * sizeof *rmap_head);
     rmap_places = shadow_reserve(MEM_PAGES);
+    rmap_trim();
+}
+
+void rmap_trim(void)
+{
+    madvise(rmap_pool, RMAP_MAX * sizeof *rmap_pool, MADV_DONTNEED);
+    madvise(rmap_head, MEM_PAGES * sizeof *rmap_head, MADV_DONTNEED);
+    madvise(rmap_places, MEM_PAGES, MADV_DONTNEED);
+    rmap_used = 1;
+    rmap_free = rmap_live = 0;
 }
 
 static uint32_t where_of(const struct space *s, enum view view, gla_t gla)

@@ -168,6 +168,9 @@ static inline void copy_set(const struct space *s, struct ptcopy *c, unsigned j,
 void *shadow_reserve(size_t bytes); /* zeroed address space; aborts if there is none */
 void shadow_fill_init(void);
 void ptcopy_free(struct ptcopy *c);
+/* Gives back memory; while nothing is mapped. */
+void shadow_fill_trim(void);
+void rmap_trim(void);
 
 /* shadow_walk.c */
 uint32_t space_config_of(const struct cpu *cpu);
