@@ -438,8 +438,9 @@ void guest_main(void)
                     bool used = false;
                     for (const struct access *a = insn->a; a->base; a++)
                         used |= moved == (a->base == D || a->base == I ? 0u : a->base == J ? 2u : 1u);
-                    for (int distance = -34; used && distance <= 34; distance += distance < -9 || distance >= 9 ? 3 : 1)
-                        one(insn, shape, p66, (unsigned)distance & 1, moved, distance);
+                    for (int distance = -34; used && distance <= 34; distance += distance < -6 || distance >= 6 ? 4 : 1)
+                        if (!p66 || distance & 1)
+                            one(insn, shape, p66, ((unsigned)distance >> 1 ^ shape) & 1, moved, distance);
                 }
         }
         check(wrong == 0, "%s", insn->name);
