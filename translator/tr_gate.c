@@ -417,14 +417,14 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
         emit_pushfq(e);
         tr_row(t, ROW_FLAGS, 0);
     }
-    /* Read in the order in which they are popped: a page fault names
-     * the first that is missing. R10 = CS, R8 = the image of the flags. */
-    top.disp = at;
-    emit_load32(e, R9, &top);
-    top.disp = at + 4;
-    emit_load32(e, R10, &top);
+    /* Read in the processor's order, see stack_peek: a page fault names the first that is missing. R8 = the image of
+     * the flags, R10 = CS. */
     top.disp = at + 8;
     emit_load32(e, R8, &top);
+    top.disp = at + 4;
+    emit_load32(e, R10, &top);
+    top.disp = at;
+    emit_load32(e, R9, &top);
     emit_test_ri(e, R8, IRET_SLOW);
     slow_unless_equal(t, GATE_IRET, keep);
     emit_load32(e, R9, &sys);
@@ -481,10 +481,10 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
     tr_row(t, keep ? ROW_FLAGS : ROW_GLUE, 0);
     load_cmp64(t, R14, &cs_gla, &cs_raw);
     slow_unless_equal(t, GATE_IRET, keep);
-    top.disp = at + 12;
-    emit_load32(e, R11, &top);
     top.disp = at + 16;
     emit_load32(e, R9, &top);
+    top.disp = at + 12;
+    emit_load32(e, R11, &top);
     emit_movzw(e, R9, R9);
     emit_alu_rm(e, 7, R9, &ss_sel);
     slow_unless_equal(t, GATE_IRET, keep);

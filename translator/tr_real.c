@@ -159,7 +159,9 @@ static bool tr_ret_far(struct tr *t, const struct ginsn *g)
     emit_movzw(e, R8, R13);
     if (!tr_mem_r8(t, SEG_SS, 16, 4, &m))
         return false;
-    struct hmem next = {.base = R8, .index = HREG_NONE, .disp = (int32_t)(4 + extra)};
+    struct hmem next = {.base = R8, .index = HREG_NONE, .disp = (int32_t)(4 + extra)}, cs = m;
+    cs.disp += 2;
+    emit_load16z(e, R10, &cs); /* first, see stack_peek in src/cpu/stack.h */
     emit_load32(e, R10, &m);
     emit_lea32(e, R8, &next);
     set_sp(t);

@@ -207,10 +207,10 @@ unsigned tr_site_of(const struct tr *t, uint32_t eip)
 }
 
 /* The linear address is in R8. */
-static void look(struct tr *t, bool write, bool exact)
+static void look(struct tr *t, uint32_t flags)
 {
     struct emit *e = &t->e;
-    struct hmem page = {.base = R14, .index = R9, .disp = write ? -WINDOW_WRITABLE : -WINDOW_READABLE};
+    struct hmem page = {.base = R14, .index = R9, .disp = flags & SITE_WRITE ? -WINDOW_WRITABLE : -WINDOW_READABLE};
     struct hmem credit = cpu_field(offsetof(struct bt, site_credit) + (t->site - 1) * sizeof(uint32_t));
     struct hmem less = {.base = RCX, .index = HREG_NONE, .disp = -1};
     emit_mov_rr(e, R11, RCX);
@@ -229,7 +229,7 @@ static void look(struct tr *t, bool write, bool exact)
     emit_fix8(e, spent);
     emit_mov_rr(e, RCX, R11);
     tr_pend_slow(t, emit_jmp_fwd(e), false);
-    t->pend[t->pend_count - 1].site = ((t->site - 1) | (write ? SITE_WRITE : 0) | (exact ? SITE_EXACT : 0)) + 1;
+    t->pend[t->pend_count - 1].site = ((t->site - 1) | flags) + 1;
     emit_fix(e, there);
 }
 
@@ -249,14 +249,14 @@ void tr_site_look(struct tr *t, const struct ginsn *g, unsigned size, bool write
     /* What an FPU instruction raises depends on more than the page. Nor must a hint (PREFETCH, NOP) raise anything,
      * should there be one by now where an access was. */
     bool hint = g->map == 1 && (g->opcode == 0x0d || g->opcode == 0x18 || g->opcode == 0x1f);
-    look(t, write, !g->fpu && !hint);
+    look(t, (write ? SITE_WRITE : 0) | (!g->fpu && !hint ? SITE_EXACT : 0));
     *m = (struct hmem){.base = R14, .index = R8};
 }
 
-void tr_site_look_at(struct tr *t, uint8_t reg, bool write)
+void tr_site_look_at(struct tr *t, uint8_t reg, bool write, bool rep)
 {
     if (!t->site)
         return;
     emit_mov_rr(&t->e, R8, reg);
-    look(t, write, false); /* ECX may be 0 */
+    look(t, (write ? SITE_WRITE : 0) | (rep ? SITE_COUNT : 0));
 }

@@ -162,9 +162,9 @@ bool tr_string(struct tr *t, const struct ginsn *g)
         return string_by_segments(t, g, si, di);
     struct hmem src = {.base = R14, .index = RSI}, dst = {.base = R14, .index = RDI};
     if (si)
-        tr_site_look_at(t, RSI, false);
+        tr_site_look_at(t, RSI, false, g->rep);
     if (di)
-        tr_site_look_at(t, RDI, op == 0xa4 || op == 0xaa);
+        tr_site_look_at(t, RDI, op == 0xa4 || op == 0xaa, g->rep);
     if (si)
         emit_lea64(e, RSI, &src);
     if (di)

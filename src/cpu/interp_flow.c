@@ -413,8 +413,8 @@ static enum cpu_rc return_far(struct cpu *cpu, struct stack *st, uint16_t sel, u
         return rc;
     stack_skip(st, extra);
     if (outer) {
-        esp = stack_pop(st, size);
-        ss = (uint16_t)stack_pop(st, size);
+        ss = (uint16_t)stack_peek(st, size, size);
+        esp = stack_peek(st, 0, size);
         if (st->rc != CPU_OK)
             return st->rc;
         rc = seg_check_ss(cpu, ss, rpl, EXC_GP, &ss_desc);
@@ -449,10 +449,11 @@ OP(RETF)
     struct stack st;
 
     stack_begin(&st, cpu);
-    uint32_t target = stack_pop(&st, insn->opsize);
-    uint16_t sel = (uint16_t)stack_pop(&st, insn->opsize);
+    uint16_t sel = (uint16_t)stack_peek(&st, insn->opsize, insn->opsize);
+    uint32_t target = stack_peek(&st, 0, insn->opsize);
     if (st.rc != CPU_OK)
         return st.rc;
+    stack_skip(&st, 2u * insn->opsize);
     if (cpu_is_protected(cpu))
         return return_far(cpu, &st, sel, target, insn->opsize, insn->imm, &old_cpl);
     if (target > cpu->seg[SEG_CS].limit)
@@ -490,11 +491,12 @@ static enum cpu_rc iret_real(struct cpu *cpu, unsigned size)
         mask &= ~FL_IF;
     }
     stack_begin(&st, cpu);
-    uint32_t target = stack_pop(&st, size);
-    uint16_t sel = (uint16_t)stack_pop(&st, size);
-    uint32_t image = stack_pop(&st, size);
+    uint32_t image = stack_peek(&st, 2 * size, size);
+    uint16_t sel = (uint16_t)stack_peek(&st, size, size);
+    uint32_t target = stack_peek(&st, 0, size);
     if (st.rc != CPU_OK)
         return st.rc;
+    stack_skip(&st, 3 * size);
     if (target > cpu->seg[SEG_CS].limit || (virtual_if && v86_flags_fault(cpu, image)))
         return cpu_raise(cpu, EXC_GP, 0);
     stack_commit(&st);
@@ -545,11 +547,12 @@ static enum cpu_rc iret_protected(struct cpu *cpu, unsigned size)
     if (cpu->eflags & FL_NT)
         return iret_task(cpu);
     stack_begin(&st, cpu);
-    uint32_t target = stack_pop(&st, size);
-    uint16_t sel = (uint16_t)stack_pop(&st, size);
-    uint32_t image = stack_pop(&st, size);
+    uint32_t image = stack_peek(&st, 2 * size, size);
+    uint16_t sel = (uint16_t)stack_peek(&st, size, size);
+    uint32_t target = stack_peek(&st, 0, size);
     if (st.rc != CPU_OK)
         return st.rc;
+    stack_skip(&st, 3 * size);
     if (size == 4 && (image & FL_VM) && cpu->cpl == 0)
         return iret_to_v86(cpu, &st, sel, target, image);
     enum cpu_rc rc = return_far(cpu, &st, sel, target, size, 0, &old_cpl);

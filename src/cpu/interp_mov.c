@@ -390,12 +390,9 @@ static enum cpu_rc pop_seg(struct cpu *cpu, const struct insn *insn, enum segreg
     struct stack st;
 
     stack_begin(&st, cpu);
-    /* Only the selector is read, but ESP moves by the operand size. */
-    uint16_t sel = (uint16_t)stack_pop(&st, 2);
+    uint16_t sel = (uint16_t)stack_pop(&st, insn->opsize); /* all of it is read */
     if (st.rc != CPU_OK)
         return st.rc;
-    if (insn->opsize == 4)
-        stack_skip(&st, 2);
     enum cpu_rc rc = seg_load(cpu, reg, sel);
     if (rc != CPU_OK)
         return rc;

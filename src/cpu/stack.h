@@ -74,6 +74,20 @@ static inline uint32_t stack_pop(struct stack *st, unsigned size)
     return value;
 }
 
+/* What stands depth bytes above the top. Far returns read what they pop from the highest word down (measured on AMD's
+ * family 1Ah; no manual says): a page fault names the first that is missing in that order. */
+static inline uint32_t stack_peek(struct stack *st, uint32_t depth, unsigned size)
+{
+    goff_t offset = (st->esp + depth) & st->mask;
+    uint32_t value = 0;
+
+    if (!stack_check(st, offset, size, false))
+        return 0;
+    st->rc = size == 4 ? interp_read_linear(st->cpu, st->ss.base + offset, 4, st->user, &value)
+                       : interp_read_linear(st->cpu, st->ss.base + offset, 2, st->user, &value);
+    return value;
+}
+
 static inline void stack_skip(struct stack *st, uint32_t bytes)
 {
     st->esp = (st->esp & ~st->mask) | ((st->esp + bytes) & st->mask);

@@ -315,6 +315,8 @@ enum exit_reason bt_site(struct bt *bt)
     uint32_t error;
     if (!tr_site_missed(bt))
         return EXIT_LOOKUP;
+    if ((bt->exit_arg & SITE_COUNT) && !bt->cpu.gpr[ECX])
+        return EXIT_INTERP; /* mapping the page would set its accessed bit */
     uint64_t page = shadow_page_number(bt->site_gla);
     uint32_t epoch = shadow_epoch();
     bool is_short = bt->exit_arg & SITE_EXACT || bt->cpu.gpr[ECX] <= SHORT_STRING;
