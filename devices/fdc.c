@@ -1219,6 +1219,7 @@ static void fdc_changed_1(void *opaque)
 void fdc_attach(struct fdc *fdc, unsigned n, struct block *block)
 {
     fdc->block[n] = block;
+    fdc->type[n] = fdc_type_of(fdc->block[n]);
     fdc_medium_changed(fdc, n);
     if (block->ops->set_removable)
         block->ops->set_removable(block, n ? fdc_changed_1 : fdc_changed_0, fdc, FDC_MEDIUM_MAX);

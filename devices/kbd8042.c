@@ -10,6 +10,7 @@
 #include "ioport.h"
 #include "log.h"
 #include "state.h"
+#include "vclock.h"
 
 /* Status register, port 64h. */
 #define STS_OBF  0x01u
@@ -61,6 +62,7 @@ struct kbd8042_regs {
     uint8_t kbd_scanning, kbd_set, kbd_leds, kbd_rate, kbd_last;
     uint8_t kbd_held;  /* MOD_...: keys that change what PrtSc and Pause send */
     uint8_t kbd_print; /* enum print_form: what PrtSc sent when it went down */
+    int64_t kbd_next;  /* when its next byte can be here */
     /* mouse */
     struct byte_queue mouse;
     uint8_t mouse_command;
@@ -87,6 +89,7 @@ struct kbd8042 {
     struct kbd8042_regs regs;
     struct kbd8042_wiring wiring;
     struct input_sink input;
+    struct vtimer *timer; /* kbd_next */
 };
 
 /* Scan code set 2 for each set 1 make code: what the 8042's translation table inverts. */
@@ -172,6 +175,21 @@ static bool kbd_translate(struct kbd8042 *kbd, uint8_t *byte)
     return true;
 }
 
+/* A byte takes its time on the wire, and until it is here the one before can be read again: hooks of INT 9 read it, and
+ * then the BIOS does. Without the interrupt nobody has hooked it, and polling programs get all there is at once. */
+#define WIRE_NS 1000000ll
+
+static bool kbd_has_byte(struct kbd8042 *kbd)
+{
+    const struct kbd8042_regs *regs = &kbd->regs;
+    if (!regs->kbd.count || (*ccb(kbd) & CCB_KBD_OFF))
+        return false;
+    if (!(*ccb(kbd) & CCB_INT1) || vclock_now() >= regs->kbd_next)
+        return true;
+    vtimer_arm(kbd->timer, regs->kbd_next);
+    return false;
+}
+
 /* Fills the output buffer from who has something to say: controller, keyboard, mouse. */
 static void kbd_pump(struct kbd8042 *kbd)
 {
@@ -182,7 +200,7 @@ static void kbd_pump(struct kbd8042 *kbd)
             byte = queue_pop(&regs->reply);
             obuf_set(kbd, byte, queue_pop(&regs->reply_aux));
             regs->obuf_reply = 1;
-        } else if (regs->kbd.count && !(*ccb(kbd) & CCB_KBD_OFF)) {
+        } else if (kbd_has_byte(kbd)) {
             byte = queue_pop(&regs->kbd);
             if (kbd_translate(kbd, &byte))
                 obuf_set(kbd, byte, false);
@@ -728,10 +746,17 @@ static uint32_t kbd_read(void *opaque, uint16_t port, unsigned size)
         return (regs->obuf_full ? STS_OBF : 0) | (regs->status_sys ? STS_SYS : 0) |
                (regs->last_was_command ? STS_CMD : 0) | STS_KEYL | (regs->obuf_full && regs->obuf_aux ? STS_AUX : 0);
     uint8_t byte = regs->obuf;
+    if (regs->obuf_full && !regs->obuf_reply && !regs->obuf_aux)
+        regs->kbd_next = vclock_now() + WIRE_NS;
     regs->obuf_full = 0;
     kbd_update_irq(kbd); /* the pins fall before the next byte raises them: an edge per byte */
     kbd_pump(kbd);
     return byte;
+}
+
+static void kbd_timer(void *opaque)
+{
+    kbd_pump(opaque);
 }
 
 static const struct io_ops kbd_io = {.widths = 1, .read = kbd_read, .write = kbd_write};
@@ -740,6 +765,7 @@ static void kbd8042_reset(void *dev)
 {
     struct kbd8042 *kbd = dev;
     memset(&kbd->regs, 0, sizeof(kbd->regs));
+    vtimer_cancel(kbd->timer);
     *ccb(kbd) = CCB_XLAT | CCB_SYS | CCB_INT1; /* as a BIOS leaves it: keyboard on, mouse off */
     *ccb(kbd) |= CCB_AUX_OFF;
     kbd->regs.status_sys = 1;
@@ -772,6 +798,7 @@ static const struct state_field kbd8042_fields[] = {
     STATE_FIELD(kbd8042_regs, kbd_last),
     STATE_FIELD(kbd8042_regs, kbd_held),
     STATE_FIELD(kbd8042_regs, kbd_print),
+    STATE_FIELD(kbd8042_regs, kbd_next),
     STATE_FIELD(kbd8042_regs, mouse),
     STATE_FIELD(kbd8042_regs, mouse_command),
     STATE_FIELD(kbd8042_regs, mouse_streaming),
@@ -805,7 +832,8 @@ static bool kbd8042_after_load(void *dev)
         return false;
     }
     irq_set(&kbd->wiring.a20, regs->outport & OUT_A20);
-    kbd_update_irq(kbd);
+    regs->kbd_next = MIN(regs->kbd_next, vclock_now() + WIRE_NS);
+    kbd_pump(kbd);
     return true;
 }
 
@@ -822,6 +850,7 @@ struct kbd8042 *kbd8042_new(const struct kbd8042_wiring *wiring)
 {
     struct kbd8042 *kbd = g_new0(struct kbd8042, 1);
     kbd->wiring = *wiring;
+    kbd->timer = vtimer_new(kbd_timer, kbd, "8042");
     ioport_register(0x60, 1, &kbd_io, kbd, "kbd-data");
     ioport_register(0x64, 1, &kbd_io, kbd, "kbd-command");
     kbd8042_reset(kbd);
@@ -832,6 +861,7 @@ void kbd8042_free(struct kbd8042 *kbd)
 {
     ioport_unregister(0x60, 1);
     ioport_unregister(0x64, 1);
+    vtimer_free(kbd->timer);
     g_free(kbd);
 }
 

@@ -17,7 +17,7 @@ header:
     .byte 0
     /* For firmware_vga.c, which shows text without running this ROM: mode 3's parameters, the font. */
     .org 0x24
-    .word mode_params + 64, font_8x16
+    .word mode_params + 64 * 0x18, font_8x16
 rom_blocks = 0
     .balign 4
 pcir:

@@ -113,8 +113,9 @@ static uint16_t colours_of(ROM struct mode *mode)
 
 static uint8_t pages_of(ROM struct mode *mode)
 {
-    static ROM uint8_t pages[] ROM_SECTION = {8, 8, 1, 1, 8, 8, 4, 2, 2, 1, 1, 1};
-    return pages[mode->params];
+    if (mode->class == CLASS_TEXT || mode->number == 0x0d)
+        return 8;
+    return mode->number == 0x0e ? 4 : mode->number == 0x0f || mode->number == 0x10 ? 2 : 1;
 }
 
 static uint8_t lines_code(void)

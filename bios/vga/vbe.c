@@ -242,7 +242,7 @@ static uint16_t set_4f02(struct bregs *regs)
     if (!mode || (mode->bpp == 4 && (regs->bx & MODE_LFB)))
         return VBE_FAILED;
     dispi_set(DISPI_ENABLE, 0);
-    mode_program(&mode_params[mode->bpp == 4 ? 10 : 11], MODESET_400);
+    mode_program(&mode_params[mode->bpp == 4 ? PARAMS_VGA_16 : PARAMS_VGA_256], MODESET_400);
     dac_load(mode->bpp == 4 ? PALETTE_EGA : PALETTE_256);
     dispi_set(DISPI_XRES, mode->width);
     dispi_set(DISPI_YRES, mode->height);
@@ -427,6 +427,63 @@ static uint16_t protected_4f0a(struct bregs *regs)
     return VBE_OK;
 }
 
+/* --- Power and identity of the monitor --- */
+
+#define POWER_ON  0x00
+#define POWER_OFF 0x04
+#define POWER_ALL 0x07 /* standby, suspend, off */
+
+/* VBE/PM 1.0. The card's sync pulses cannot be had one by one: in every state but "on" the picture is off. */
+static uint16_t power_4f10(struct bregs *regs)
+{
+    switch (regs->bl) {
+    case 0x00: /* and "reduced on", as QEMU's says, too */
+        regs->bx = (POWER_ALL | 0x08) << 8 | 0x30;
+        return VBE_OK;
+    case 0x01:
+        if (regs->bh & (regs->bh - 1) || regs->bh > 0x08)
+            return VBE_FAILED;
+        bda8_set(BDA_POWER, regs->bh);
+        indexed_write(SEQ, 1, (indexed_read(SEQ, 1) & ~0x20) | (regs->bh & POWER_ALL ? 0x20 : 0));
+        return VBE_OK;
+    case 0x02:
+        regs->bh = bda8(BDA_POWER);
+        return VBE_OK;
+    default:
+        return VBE_FAILED;
+    }
+}
+
+/* EDID 1.3: 1024x768 is preferred; 720x400, 640x480, 800x600, 1280x1024, 1280x800 and 1600x1200 go, too. The ranges
+ * cover what the modes need. */
+static ROM uint8_t edid[128] ROM_SECTION = {
+    0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00, 0x49, 0xc7, 0x01, 0x00, 0x01, 0x00, 0x00, 0x00, 0x2f, 0x24, 0x01,
+    0x03, 0x0e, 0x20, 0x18, 0x78, 0xee, 0xee, 0x91, 0xa3, 0x54, 0x4c, 0x99, 0x26, 0x0f, 0x50, 0x54, 0xa1, 0x08, 0x00,
+    0x81, 0x80, 0x81, 0x00, 0xa9, 0x40, 0x01, 0x01, 0x01, 0x01, 0x01, 0x01, 0x01, 0x01, 0x01, 0x01, 0x64, 0x19, 0x00,
+    0x40, 0x41, 0x00, 0x26, 0x30, 0x18, 0x88, 0x36, 0x00, 0x40, 0xf0, 0x10, 0x00, 0x00, 0x18, 0x00, 0x00, 0x00, 0xfd,
+    0x00, 0x32, 0x4c, 0x1e, 0x52, 0x16, 0x00, 0x0a, 0x20, 0x20, 0x20, 0x20, 0x20, 0x20, 0x00, 0x00, 0x00, 0xfc, 0x00,
+    0x52, 0x69, 0x6e, 0x67, 0x65, 0x72, 0x20, 0x50, 0x43, 0x0a, 0x20, 0x20, 0x20, 0x00, 0x00, 0x00, 0x10, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xc2,
+};
+
+/* VBE/DDC 1.1 */
+static uint16_t ddc_4f15(struct bregs *regs)
+{
+    switch (regs->bl) {
+    case 0x00:
+        regs->bx = 0x0102; /* a block takes a second; DDC2 */
+        return VBE_OK;
+    case 0x01:
+        if (regs->dx) /* it has one block */
+            return VBE_FAILED;
+        for (uint16_t i = 0; i < sizeof(edid); i++)
+            poke8(regs->es, regs->di + i, edid[i]);
+        return VBE_OK;
+    default:
+        return VBE_FAILED;
+    }
+}
+
 void vbe_4f(struct bregs *regs)
 {
     if (!dispi_present())
@@ -465,6 +522,12 @@ void vbe_4f(struct bregs *regs)
         break;
     case 0x0a:
         regs->ax = protected_4f0a(regs);
+        break;
+    case 0x10:
+        regs->ax = power_4f10(regs);
+        break;
+    case 0x15:
+        regs->ax = ddc_4f15(regs);
         break;
     default:
         regs->ax = 0x0100; /* not supported */

@@ -36,7 +36,8 @@ enum {
     BDA_MODESET = 0x89,
     BDA_DCC = 0x8a,
     BDA_SAVE_POINTER = 0xa8,
-    BDA_VBE_MODE = 0xba
+    BDA_VBE_MODE = 0xba,
+    BDA_POWER = 0xbc /* as function 4F10h set it */
 };
 #define CONTROL_NO_CURSOR_EMULATION 0x01
 #define CONTROL_NO_CLEAR            0x80
@@ -72,6 +73,11 @@ struct mode {
 };
 
 extern ROM uint8_t font_8x8[256 * 8], font_8x14[256 * 14], font_8x16[256 * 16];
+/* Entries of mode_params. */
+#define PARAMS_TEXT_80 0x18
+#define PARAMS_VGA_16  0x1b
+#define PARAMS_VGA_256 0x1c
+#define PARAMS_COUNT   0x1d
 extern ROM struct params mode_params[];
 
 static inline uint16_t code_seg(void)

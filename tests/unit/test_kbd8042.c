@@ -25,12 +25,20 @@ static void setup(void)
     create();
 }
 
+/* Is there a byte, perhaps when it has come over the wire? */
+static bool has_byte(void)
+{
+    if (!(inb(0x64) & 1))
+        vclock_fake_advance(1 * MS);
+    return inb(0x64) & 1;
+}
+
 /* Everything in the output buffer, as hexadecimal text. */
 static const char *drain(void)
 {
     static char text[512];
     text[0] = 0;
-    while (inb(0x64) & 1)
+    while (has_byte())
         g_snprintf(text + strlen(text), sizeof(text) - strlen(text), "%02x ", inb(0x60));
     return text;
 }
@@ -204,14 +212,40 @@ static void test_unread_answer_gives_way(void)
     g_assert_cmpstr(drain(), ==, "22 ");
 }
 
+/* INT 9 hooks read port 60h, and then the BIOS does: the byte is there until the next has come over the wire. */
+static void test_byte_can_be_read_twice(void)
+{
+    setup();
+    command_with(0x60, 0x45);
+    kbd8042_key(kbd, 0xe048, true);
+    g_assert_true(irq1.level);
+    g_assert_cmphex(inb(0x60), ==, 0xe0);
+    g_assert_false(irq1.level);
+    g_assert_cmphex(inb(0x64) & 1, ==, 0);
+    vclock_fake_advance(500 * US);
+    g_assert_cmphex(inb(0x60), ==, 0xe0);
+    g_assert_cmpuint(irq1.rises, ==, 1);
+    vclock_fake_advance(500 * US);
+    g_assert_cmpuint(irq1.rises, ==, 2);
+    g_assert_cmphex(inb(0x60), ==, 0x48);
+    g_assert_cmphex(inb(0x60), ==, 0x48);
+    command_with(0x60, 0x44); /* polled: all there is, at once */
+    kbd8042_key(kbd, 0xe048, false);
+    g_assert_cmphex(inb(0x60), ==, 0xe0);
+    g_assert_cmphex(inb(0x64) & 1, ==, 1);
+    g_assert_cmphex(inb(0x60), ==, 0xc8);
+}
+
 static void test_each_byte_is_an_edge(void)
 {
     setup();
     kbd8042_key(kbd, 0xe048, true);
     g_assert_cmpuint(irq1.rises, ==, 1);
     inb(0x60);
+    vclock_fake_advance(1 * MS);
     g_assert_cmpuint(irq1.rises, ==, 2);
     inb(0x60);
+    vclock_fake_advance(1 * MS);
     g_assert_cmpuint(irq1.rises, ==, 2);
     g_assert_false(irq1.level);
 }
@@ -285,7 +319,7 @@ static void test_overrun(void)
         kbd8042_key(kbd, 0x1e, true);
     unsigned count = 0;
     uint8_t last = 0xaa;
-    while (inb(0x64) & 1) {
+    while (has_byte()) {
         last = inb(0x60);
         count++;
     }
@@ -437,6 +471,7 @@ int main(int argc, char **argv)
     g_test_add_func("/kbd8042/set2_without_translation", test_set2_without_translation);
     g_test_add_func("/kbd8042/extended_and_pause_keys", test_extended_and_pause_keys);
     g_test_add_func("/kbd8042/each_byte_is_an_edge", test_each_byte_is_an_edge);
+    g_test_add_func("/kbd8042/byte_can_be_read_twice", test_byte_can_be_read_twice);
     g_test_add_func("/kbd8042/print_and_break_keys", test_print_and_break_keys);
     g_test_add_func("/kbd8042/unread_answer_gives_way", test_unread_answer_gives_way);
     g_test_add_func("/kbd8042/keyboard_reset_and_identify", test_keyboard_reset_and_identify);
