@@ -417,7 +417,8 @@ static void combination(const struct form *f, const struct config *c, unsigned p
     s.eax = eax[rnd() % ARRAY_COUNT(eax)];
     s.ecx = 3;
     s.edx = 0x80;
-    uint32_t cr0 = read_cr0(), mxcsr = 0x1f80;
+    uint32_t cr0 = read_cr0() | CR0_NE, mxcsr = 0x1f80;
+    write_cr0(cr0); /* an x87 error is a fault, not a wait for IRQ 13 */
     __asm__ volatile("fninit; ldmxcsr %0" : : "m"(mxcsr));
     run(&s);
     if (c->ring == 0) { /* LMSW, CLTS, LLDT and LTR */
