@@ -253,6 +253,9 @@ void apm_15(struct bregs *regs);
 #define FW_CFG_FILE_DIR  0x19
 uint16_t fw_cfg_u16(uint16_t selector, uint16_t otherwise);
 uint16_t fw_cfg_file_u16(const char *name, uint16_t otherwise);
+/* Copies file number index of those whose name begins so to a linear address below 1 MiB: its size, 0 if there is none
+ * or no room for it. */
+uint32_t fw_cfg_load(const char *prefix, unsigned index, uint32_t to, uint32_t room);
 
 /* boot.c */
 void boot(void) __attribute__((noreturn));

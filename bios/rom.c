@@ -131,4 +131,7 @@ void rom_run_others(void)
         else
             at = rom_end - ROM_STEP;
     }
+    /* What the user wants to have started (-option-rom). */
+    for (unsigned i = 0; fw_cfg_load("genroms/", i, rom_end, ROM_LIMIT - rom_end); i++)
+        rom_run(0);
 }

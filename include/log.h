@@ -13,6 +13,8 @@ enum log_mask {
     LOG_MMU = 1u << 4,   /* mmu: shadow fills and drops */
     LOG_IO = 1u << 5,    /* io: port and MMIO accesses nobody claims */
     LOG_CPU = 1u << 6,   /* cpu: registers before each dispatched instruction or block */
+    LOG_RESET = 1u << 7, /* cpu_reset: registers before each reset, and where a triple fault happened */
+    LOG_IDLE = 1u << 8,  /* items of QEMU's that say nothing here */
 };
 
 extern uint32_t log_enabled; /* bits of enum log_mask; set by `-d`, read everywhere */

@@ -22,6 +22,20 @@ static const struct {
     {"mmu", LOG_MMU},
     {"io", LOG_IO},
     {"cpu", LOG_CPU},
+    {"cpu_reset", LOG_RESET},
+    /* QEMU's names for what we have, and for what there is nothing to say about here. */
+    {"in_asm", LOG_TR},
+    {"out_asm", LOG_TR},
+    {"op", LOG_TR},
+    {"op_opt", LOG_TR},
+    {"pcall", LOG_INT},
+    {"page", LOG_MMU},
+    {"fpu", LOG_IDLE},
+    {"nochain", LOG_IDLE},
+    {"plugin", LOG_IDLE},
+    {"strace", LOG_IDLE},
+    {"unimp", LOG_IDLE},
+    {"vpu", LOG_IDLE},
 };
 
 static uint32_t log_item_mask(const char *name, size_t len)

@@ -39,22 +39,10 @@ static const char *monitor_status(void *opaque)
 
 static void monitor_registers(void *opaque, GString *out)
 {
-    static const char *const gpr[8] = {"EAX", "ECX", "EDX", "EBX", "ESP", "EBP", "ESI", "EDI"};
-    static const char *const seg[SEG_COUNT] = {"ES", "CS", "SS", "DS", "FS", "GS"};
     struct machine *machine = opaque;
-    const struct cpu *cpu = vcpu_cpu(machine->vcpu);
 
     machine_pause(machine, PAUSE_SNAPSHOT); /* registers are in memory only while the processor stands */
-    for (unsigned i = 0; i < 8; i++)
-        g_string_append_printf(out, "%s=%08x%c", gpr[i], cpu->gpr[i], i % 4 == 3 ? '\n' : ' ');
-    g_string_append_printf(out, "EIP=%08x EFL=%08x CPL=%u HLT=%d A20=%d\n", cpu->eip, cpu->eflags, cpu->cpl,
-                           cpu->halted, !cpu->a20_masked);
-    for (unsigned i = 0; i < 6; i++)
-        g_string_append_printf(out, "%s =%04x %08x %08x\n", seg[i], cpu->seg[i].sel, cpu->seg[i].base,
-                               cpu->seg[i].limit);
-    g_string_append_printf(out, "GDT=     %08x %08x\nIDT=     %08x %08x\n", cpu->gdtr.base, cpu->gdtr.limit,
-                           cpu->idtr.base, cpu->idtr.limit);
-    g_string_append_printf(out, "CR0=%08x CR2=%08x CR3=%08x CR4=%08x\n", cpu->cr0, cpu->cr2, cpu->cr3, cpu->cr4);
+    cpu_print(vcpu_cpu(machine->vcpu), out);
     machine_resume(machine, PAUSE_SNAPSHOT);
 }
 

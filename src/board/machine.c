@@ -98,6 +98,13 @@ static bool chardevs_open(const struct options *options, GError **error)
     return true;
 }
 
+static bool pidfile_write(const char *path, GError **error)
+{
+    char text[16];
+    g_snprintf(text, sizeof(text), "%d\n", (int)getpid());
+    return g_file_set_contents(path, text, -1, error);
+}
+
 struct machine *machine_new(const struct options *options, GError **error)
 {
     struct machine *machine = g_new0(struct machine, 1);
@@ -120,6 +127,8 @@ struct machine *machine_new(const struct options *options, GError **error)
                     options->stats_file, g_strerror(errno));
         goto fail;
     }
+    if (options->pidfile && !pidfile_write(options->pidfile, error))
+        goto fail;
     clock_build(options);
     registry_build(machine);
     kernel_build(machine);
@@ -153,6 +162,8 @@ void machine_free(struct machine *machine)
     chardev_close_all();
     kernel_close(machine);
     storage_free(&machine->storage);
+    if (machine->options.pidfile)
+        unlink(machine->options.pidfile);
     mem_destroy();
     g_free(machine->model);
     g_main_loop_unref(machine->loop);
@@ -167,6 +178,7 @@ static bool fence_up(const struct machine *machine)
         .kvm = options->accel == ACCEL_KVM,
         .files = options->monitor,
         .clients = options->monitor && g_str_has_prefix(options->monitor, "unix:"),
+        .removes = options->pidfile || (options->monitor && g_str_has_prefix(options->monitor, "unix:")),
         .cells = options->accel == ACCEL_DIRECT,
     };
     GError *error = NULL;

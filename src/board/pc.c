@@ -40,6 +40,11 @@ static bool has_hpet(const struct machine *machine)
     return has_apic(machine) && !machine->options.no_hpet;
 }
 
+static bool has_acpi(const struct machine *machine)
+{
+    return !machine->options.no_acpi;
+}
+
 static const struct row {
     bool (*is_there)(const struct machine *machine);
     const char *row;
@@ -54,7 +59,7 @@ static const struct row {
     {always, "mc146818rtc"},
     {always, "i8042"},
     {always, "port92"},
-    {always, "PIIX4_PM"},
+    {has_acpi, "PIIX4_PM"},
     {always, "fw_cfg"},
     {always, "ferr"},
     {always, "piix3-ide"},
@@ -76,6 +81,32 @@ static void fw_cfg_fill(struct machine *machine)
         uint32_t type;
     } __attribute__((packed)) e820[] = {{0, machine->options.ram_size, 1}};
     fw_cfg_add_file(fw, "etc/e820", e820, sizeof e820);
+}
+
+/* -option-rom: the BIOS finds them under "genroms/". */
+static bool option_roms_offer(struct machine *machine, GError **error)
+{
+    struct fw_cfg *fw = board_service(registry_board(machine->registry), "fw_cfg");
+    for (unsigned i = 0; i < machine->options.option_rom_count; i++) {
+        const char *path = machine->options.option_rom[i];
+        char *bytes, *base = g_path_get_basename(path), *name = g_strdup_printf("genroms/%u-%.40s", i, base);
+        gsize len;
+        bool ok = g_file_get_contents(path, &bytes, &len, error);
+        g_free(base);
+        if (ok && (len < 512 || len > 128 * KiB || (uint8_t)bytes[0] != 0x55 || (uint8_t)bytes[1] != 0xaa)) {
+            g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "-option-rom: '%s' is not a ROM image", path);
+            g_free(bytes);
+            ok = false;
+        }
+        if (ok) {
+            fw_cfg_add_file(fw, name, bytes, len);
+            g_free(bytes);
+        }
+        g_free(name);
+        if (!ok)
+            return false;
+    }
+    return true;
 }
 
 /* For a BIOS that is not ours: when all devices are there. */
@@ -155,7 +186,10 @@ bool pc_build(struct machine *machine, GError **error)
     if (!storage_settle(&machine->storage, machine->registry, rtc, error))
         return false;
     rtc_set_memory_size(rtc, machine->options.ram_size); /* last: the checksum */
-    acpi_offer(machine);
+    if (has_acpi(machine))
+        acpi_offer(machine);
+    if (!option_roms_offer(machine, error))
+        return false;
     const char *unused = registry_unused_global(machine->registry);
     if (unused)
         log_user("-global: no '%s' of this machine takes it", unused);

@@ -110,10 +110,22 @@ static uint8_t hook_ack(void *opaque)
     return machine->int_ack->ack(machine->int_ack->opaque);
 }
 
+/* -d cpu_reset */
+static void log_processor(struct machine *machine, const char *why)
+{
+    if (!log_on(LOG_RESET))
+        return;
+    GString *out = g_string_new(NULL);
+    cpu_print(vcpu_cpu(machine->vcpu), out);
+    log_printf("%s\n%s", why, out->str);
+    g_string_free(out, TRUE);
+}
+
 /* Full reset, as the RESET# pin does it: every chip, then the CPU, then what stands in for the BIOS. */
 static void hook_reset(void *opaque)
 {
     struct machine *machine = opaque;
+    log_processor(machine, "CPU Reset (CPU 0)");
     if (machine->was_reset)
         storage_end_boot_once(&machine->storage);
     machine->was_reset = true;
@@ -128,6 +140,7 @@ static void hook_triple_fault(void *opaque)
     struct machine *machine = opaque;
     const struct cpu *cpu = vcpu_cpu(machine->vcpu);
     log_guest("triple fault at %04x:%08x\n", cpu->seg[SEG_CS].sel, cpu->eip);
+    log_processor(machine, "Triple fault");
     pin_reset(machine, 0, true); /* the chipset turns the shutdown cycle into INIT or RESET# */
 }
 

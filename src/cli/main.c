@@ -19,8 +19,9 @@ static bool log_setup(const struct options *options)
         return false;
     }
     if (options->log_items && !log_parse(options->log_items, &bad)) {
-        log_user("-d: unknown item '%.*s'; known are guest_errors, tr, int, exec, mmu, io, cpu", (int)strcspn(bad, ","),
-                 bad);
+        log_user("-d: unknown item '%.*s'; known are guest_errors, tr, int, exec, mmu, io, cpu, cpu_reset, in_asm, op, "
+                 "pcall",
+                 (int)strcspn(bad, ","), bad);
         return false;
     }
     return true;

@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include "keyvalue.h"
+#include "log.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,10 +25,12 @@ struct parse {
     struct options *options;
     unsigned serial_count;
     bool vga_given;
+    const char *given; /* the option being read, as it was written */
     bool no_display;
     enum accel_kind engine[ENGINES_MAX]; /* that the user wants, first choice first */
     unsigned engine_count;
     char engine_why[96]; /* the flag and what it said */
+    bool no_fallback;    /* -accel kvm,fallback=off */
 };
 
 struct flag {
@@ -38,43 +41,6 @@ struct flag {
 };
 
 /* --- small languages --- */
-
-/* Decimal, hexadecimal (0x) or octal, nothing after it. */
-static bool number_parse(const char *text, uint64_t max, uint64_t *value)
-{
-    char *end;
-    if (text[0] < '0' || text[0] > '9')
-        return false;
-    errno = 0;
-    unsigned long long parsed = strtoull(text, &end, 0);
-    if (errno || *end || parsed > max)
-        return false;
-    *value = parsed;
-    return true;
-}
-
-static bool size_parse(const char *text, uint64_t *bytes)
-{
-    static const char units[] = "BKMGT";
-    char *end;
-    if (text[0] < '0' || text[0] > '9')
-        return false;
-    errno = 0;
-    unsigned long long number = strtoull(text, &end, 10);
-    if (errno)
-        return false;
-    unsigned shift = 20;
-    if (*end) {
-        const char *unit = strchr(units, g_ascii_toupper(*end));
-        if (!unit || end[1])
-            return false;
-        shift = 10 * (unsigned)(unit - units);
-    }
-    if (number > UINT64_MAX >> shift)
-        return false;
-    *bytes = (uint64_t)number << shift;
-    return true;
-}
 
 /* "a=1,b=2" and a first word without '=': calls set for each; value NULL where there is no '='. */
 static bool list_parse(const char *list,
@@ -120,23 +86,32 @@ static unsigned edit_distance(const char *a, const char *b)
 
 /* --- handlers --- */
 
-static bool memory_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
-{
-    const char *text = first && !value ? key : value;
-    if (!((first && !value) || strcmp(key, "size") == 0))
-        return FAIL("-m: '%s' is not supported; give only a size, as in -m 256", key);
-    uint64_t bytes;
-    if (!text || !size_parse(text, &bytes))
-        return FAIL("-m: '%s' is not a size; write for example -m 256 (MiB) or -m 1G", text ? text : "");
-    if (bytes < MiB || bytes > RAM_MAX_MIB * MiB || bytes % PAGE_SIZE)
-        return FAIL("-m: '%s' is out of range; this PC takes 1 to %u MiB", text, RAM_MAX_MIB);
-    parse->options->ram_size = bytes;
-    return true;
-}
-
 static bool set_memory(struct parse *parse, const char *arg, GError **error)
 {
-    return list_parse(arg, memory_item, parse, error);
+    struct keyvalues *list = keyvalues_parse(arg, "-m", "size", error);
+    if (!list)
+        return false;
+    const char *size = keyvalues_get(list, "size");
+    uint64_t bytes = RAM_DEFAULT;
+    bool ok = true;
+    /* Memory that could be plugged in later: a board of these years takes none. */
+    keyvalues_get(list, "maxmem");
+    keyvalues_get(list, "slots");
+    const char *unknown = keyvalues_unused(list);
+    if (unknown)
+        ok = FAIL("-m: '%s' is not supported; give only a size, as in -m 256", unknown);
+    else if (!arg[0] || (size && !value_is_size(size, 20, &bytes)))
+        ok = FAIL("-m: '%s' is not a size; write for example -m 256 (MiB) or -m 1G", size ? size : "");
+    else if (bytes < MiB || bytes % PAGE_SIZE)
+        ok = FAIL("-m: '%s' is out of range; this PC takes at least 1 MiB", size);
+    if (ok && bytes > RAM_MAX_MIB * MiB) {
+        log_user("-m %s: this PC takes %u MiB, and gets them", size, RAM_MAX_MIB);
+        bytes = RAM_MAX_MIB * MiB;
+    }
+    if (ok)
+        parse->options->ram_size = bytes;
+    keyvalues_free(list);
+    return ok;
 }
 
 static bool set_kernel(struct parse *parse, const char *arg, GError **error)
@@ -186,7 +161,7 @@ static bool set_debugcon(struct parse *parse, const char *arg, GError **error)
 
 static bool set_display(struct parse *parse, const char *arg, GError **error)
 {
-    static const char *const windows[] = {"sdl", "gtk", "vnc", "spice-app", "egl-headless", "dbus"};
+    static const char *const windows[] = {"sdl", "gtk", "cocoa", "default", "vnc", "spice-app", "egl-headless", "dbus"};
     parse->options->curses = strcmp(arg, "curses") == 0;
     parse->no_display = strcmp(arg, "none") == 0;
     if (parse->options->curses || parse->no_display)
@@ -222,10 +197,10 @@ static bool set_vga(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
-static bool set_none_only(struct parse *parse, const char *arg, GError **error)
+static bool set_network(struct parse *parse, const char *arg, GError **error)
 {
     if (strcmp(arg, "none") != 0)
-        return FAIL("'%s': this device is not there yet; the only choice is 'none'", arg);
+        return FAIL("%s %s: there is no network yet; the only choice is 'none'", parse->given, arg);
     return true;
 }
 
@@ -266,7 +241,7 @@ static bool engine_parse(struct parse *parse, const char *flag, const char *name
     return ok;
 }
 
-/* Of several engines the first that works here; one that is named alone has to work. */
+/* Of several engines the first that works here. */
 static void engine_settle(struct parse *parse)
 {
     struct options *options = parse->options;
@@ -274,6 +249,9 @@ static void engine_settle(struct parse *parse)
     unsigned i = 0;
 
     if (!parse->engine_count)
+        parse->engine[parse->engine_count++] = own_engine();
+    /* Scripts say kvm where they mean "fast": without it there is still a machine. */
+    if (parse->engine[parse->engine_count - 1] == ACCEL_KVM && !parse->no_fallback && parse->engine_count < ENGINES_MAX)
         parse->engine[parse->engine_count++] = own_engine();
     for (; i + 1 < parse->engine_count; i++) {
         GError *error = NULL;
@@ -293,6 +271,13 @@ static bool accel_item(struct parse *parse, const char *key, const char *value, 
         return engine_parse(parse, "-accel", value && strcmp(key, "accel") == 0 ? value : key, error);
     if (strcmp(key, "thread") == 0) /* an option of QEMU's TCG that changes nothing a guest sees */
         return true;
+    if (strcmp(key, "fallback") == 0) {
+        bool on;
+        if (!value || !value_is_switch(value, &on))
+            return FAIL("-accel: fallback is on or off");
+        parse->no_fallback = !on;
+        return true;
+    }
     if (strcmp(key, "always") == 0) {
         if (value && strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
             return FAIL("-accel: always=%s: say always=on or always=off", value);
@@ -323,28 +308,83 @@ static bool set_enable_kvm(struct parse *parse, const char *arg, GError **error)
     return ok;
 }
 
-static bool machine_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
+/* Boards: pc, whatever version of it; and what stands in for others. */
+static bool board_parse(struct parse *parse, const char *type, GError **error)
 {
-    const char *type = first && !value ? key : strcmp(key, "type") == 0 ? value : NULL;
-    if (type) {
-        if (strcmp(type, "pc") != 0 && strncmp(type, "pc-i440fx", 9) != 0)
-            return FAIL("-machine: there is no '%s'; this is an i440FX PC, 'pc'", type);
+    if (strcmp(type, "pc") == 0 || g_str_has_prefix(type, "pc-i440fx") || g_str_has_prefix(type, "pc-0.") ||
+        g_str_has_prefix(type, "pc-1."))
+        return true;
+    if (strcmp(type, "q35") == 0 || g_str_has_prefix(type, "pc-q35")) {
+        log_user("-machine %s: there is no Q35 chipset; it is an i440FX PC, 'pc'", type);
         return true;
     }
-    if (strcmp(key, "accel") == 0 && value)
+    return FAIL("-machine: there is no '%s'; this is an i440FX PC, 'pc'", type);
+}
+
+/* Keys of -machine that change nothing here, or nothing that is not so already. */
+static bool machine_key_is_idle(const char *key)
+{
+    static const char *const idle[] = {"dump-guest-core",
+                                       "kernel-irqchip",
+                                       "kernel_irqchip",
+                                       "mem-merge",
+                                       "vmport",
+                                       "nvdimm",
+                                       "smm",
+                                       "memory-encryption",
+                                       "max-ram-below-4g",
+                                       "suppress-vmdesc",
+                                       "phandle_start",
+                                       "igd-passthru",
+                                       "smbus",
+                                       "sata",
+                                       "pit",
+                                       "pic",
+                                       "rtc",
+                                       "fd-bootchk"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(idle); i++) {
+        if (strcmp(idle[i], key) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool machine_key_set(struct parse *parse, const char *key, const char *value, GError **error)
+{
+    struct options *options = parse->options;
+    bool on;
+    if (strcmp(key, "type") == 0)
+        return board_parse(parse, value, error);
+    if (strcmp(key, "accel") == 0)
         return engine_parse(parse, "-machine accel", value, error);
-    bool off = value && strcmp(value, "off") == 0;
-    if (off &&
-        (strcmp(key, "usb") == 0 || strcmp(key, "vmport") == 0 || strcmp(key, "hpet") == 0 || strcmp(key, "smm") == 0))
-        return true; /* true of this machine */
-    if (off && strcmp(key, "graphics") == 0)
-        return set_nographic(parse, NULL, error);
-    return FAIL("-machine: option '%s%s%s' is not supported", key, value ? "=" : "", value ? value : "");
+    if (strcmp(key, "hpet") == 0 || strcmp(key, "acpi") == 0 || strcmp(key, "usb") == 0) {
+        if (!value_is_switch(value, &on))
+            return FAIL("-machine: %s is on or off, not '%s'", key, value);
+        if (key[0] == 'h')
+            options->no_hpet = !on;
+        else if (key[0] == 'a')
+            options->no_acpi = !on;
+        else if (on)
+            return FAIL("-machine: usb=on: there is no USB");
+        return true;
+    }
+    if (machine_key_is_idle(key))
+        return true;
+    if (strcmp(key, "graphics") == 0)
+        return strcmp(value, "off") != 0 || set_nographic(parse, NULL, error);
+    return FAIL("-machine: option '%s' is not known", key);
 }
 
 static bool set_machine(struct parse *parse, const char *arg, GError **error)
 {
-    return list_parse(arg, machine_item, parse, error);
+    struct keyvalues *list = keyvalues_parse(arg, "-machine", "type", error);
+    bool ok = list;
+    for (unsigned i = 0; ok && i < list->item->len; i++) {
+        const struct keyvalue *item = g_ptr_array_index(list->item, i);
+        ok = machine_key_set(parse, item->key, item->value, error);
+    }
+    keyvalues_free(list);
+    return ok;
 }
 
 static bool set_cpu(struct parse *parse, const char *arg, GError **error)
@@ -353,20 +393,31 @@ static bool set_cpu(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
-static bool smp_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
-{
-    uint64_t count;
-    const char *text = first && !value ? key : value;
-    if (!text || !number_parse(text, 4096, &count))
-        return FAIL("-smp: '%s' is not a number", text ? text : key);
-    if (count != 1)
-        return FAIL("-smp: %llu processors are not possible; this PC has one", (unsigned long long)count);
-    return true;
-}
-
+/* One processor, whatever the wish: guests run on one as well. */
 static bool set_smp(struct parse *parse, const char *arg, GError **error)
 {
-    return list_parse(arg, smp_item, parse, error);
+    static const char *const keys[] = {"cpus", "cores", "threads", "sockets", "dies", "clusters", "maxcpus"};
+    struct keyvalues *list = keyvalues_parse(arg, "-smp", "cpus", error);
+    uint64_t number, cpus = 0, product = 1;
+    bool ok = list;
+    for (unsigned i = 0; ok && i < G_N_ELEMENTS(keys); i++) {
+        const char *value = keyvalues_get(list, keys[i]);
+        if (!value)
+            continue;
+        if (!value_is_number(value, 4096, &number) || !number)
+            ok = FAIL("-smp: '%s' is not a number of processors", value);
+        else if (i == 0)
+            cpus = number;
+        else if (strcmp(keys[i], "maxcpus") != 0)
+            product *= number;
+    }
+    const char *unknown = ok ? keyvalues_unused(list) : NULL;
+    if (unknown)
+        ok = FAIL("-smp: option '%s' is not known", unknown);
+    if (ok && (cpus ? cpus : product) > 1)
+        log_user("-smp %s: this PC has one processor", arg);
+    keyvalues_free(list);
+    return ok;
 }
 
 static bool set_no_reboot(struct parse *parse, const char *arg, GError **error)
@@ -606,6 +657,64 @@ static bool set_name(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
+static bool set_no_acpi(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->no_acpi = true;
+    return true;
+}
+
+static bool set_localtime(struct parse *parse, const char *arg, GError **error)
+{
+    return set_rtc(parse, "base=localtime", error);
+}
+
+static bool set_pidfile(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->pidfile = arg;
+    return true;
+}
+
+static bool set_option_rom(struct parse *parse, const char *arg, GError **error)
+{
+    struct options *options = parse->options;
+    if (options->option_rom_count == OPTIONS_ROM_MAX)
+        return FAIL("-option-rom: there are %u at most", OPTIONS_ROM_MAX);
+    options->option_rom[options->option_rom_count++] = arg;
+    return true;
+}
+
+/* Old: -soundhw a,b is -device for each; the PC speaker is there anyway. */
+static bool set_soundhw(struct parse *parse, const char *arg, GError **error)
+{
+    static const char *const names[][2] = {{"sb16", "sb16"},      {"adlib", "adlib"}, {"ac97", "AC97"},
+                                           {"es1370", "ES1370"},  {"gus", "gus"},     {"hda", "intel-hda"},
+                                           {"cs4231a", "cs4231a"}};
+    char **cards = g_strsplit(arg, ",", -1);
+    bool ok = true;
+    for (unsigned i = 0; cards[i] && ok; i++) {
+        const char *device = NULL;
+        for (unsigned n = 0; n < G_N_ELEMENTS(names); n++) {
+            if (strcmp(cards[i], names[n][0]) == 0)
+                device = names[n][1];
+        }
+        if (device)
+            ok = set_device(parse, device, error);
+        else if (strcmp(cards[i], "pcspk") == 0)
+            log_user("-soundhw pcspk: the speaker is silent here");
+        else
+            ok = FAIL("-soundhw: there is no '%s'", cards[i]);
+    }
+    g_strfreev(cards);
+    return ok;
+}
+
+/* Understood, and without effect here: said once. */
+static bool set_idle(struct parse *parse, const char *arg, GError **error)
+{
+    log_user("%s%s%s: without effect here", parse->given, arg ? " " : "", arg ? arg : "");
+    return true;
+}
+
 static bool set_no_hpet(struct parse *parse, const char *arg, GError **error)
 {
     parse->options->no_hpet = true;
@@ -644,7 +753,8 @@ static const struct flag flags[] = {
     {"m", "SIZE", set_memory, "memory in MiB, or with suffix K, M, G (default 128, at most 3072)"},
     {"cpu", "MODEL", set_cpu, "processor model and features, as in 486 or pentium3,-sse"},
     {"accel", "ENGINE", set_accel,
-     "direct (the default), bt, interp, lockstep or kvm; tcg and auto mean the default; kvm:tcg: the first that works"},
+     "direct (the default), bt, interp, lockstep or kvm; tcg and auto mean the default; kvm: where it works, else the "
+     "default (kvm,fallback=off: or not at all)"},
     {"machine", "TYPE", set_machine, "pc, the only type; accel=ENGINE"},
     {"M", "TYPE", set_machine, NULL},
     {"enable-kvm", NULL, set_enable_kvm, "KVM where it works, else our own engine"},
@@ -656,8 +766,8 @@ static const struct flag flags[] = {
     {"debugcon", "DEV", set_debugcon, "where bytes written to port E9h (or what -global says) go"},
     {"monitor", "DEV", set_monitor, "commands to the running machine: stdio, unix:PATH,server=on,wait=off, none"},
     {"vga", "CARD", set_vga, "std (VGA with VBE up to 16 MiB, the default) or none"},
-    {"net", "none", set_none_only, "no network card"},
-    {"nic", "none", set_none_only, "no network card"},
+    {"net", "none", set_network, "no network card"},
+    {"nic", "none", set_network, "no network card"},
     {"parallel", "DEV", set_parallel, "what LPT1 prints goes to file:PATH, stdio, null; none: no port (the default)"},
     {"device", "NAME,PROPERTY=VALUE", set_device,
      "one more device; -device help lists them, -device NAME,help what they take"},
@@ -670,6 +780,28 @@ static const struct flag flags[] = {
     {"name", "STRING", set_name, "a name for this machine"},
     {"nodefaults", NULL, set_nodefaults, "no empty CD and floppy drive"},
     {"no-hpet", NULL, set_no_hpet, NULL},
+    {"no-acpi", NULL, set_no_acpi, "no ACPI: neither its tables nor its registers"},
+    {"localtime", NULL, set_localtime, NULL},
+    {"pidfile", "FILE", set_pidfile, "write the process's number there, and remove the file at the end"},
+    {"option-rom", "FILE", set_option_rom, "one more ROM for the BIOS to start, up to 4"},
+    {"soundhw", "CARD", set_soundhw, NULL},
+    {"k", "LANGUAGE", set_idle, NULL},
+    {"win2k-hack", NULL, set_idle, NULL},
+    {"no-fd-bootchk", NULL, set_idle, NULL},
+    {"rtc-td-hack", NULL, set_idle, NULL},
+    {"no-kvm-irqchip", NULL, set_idle, NULL},
+    {"no-kvm-pit", NULL, set_idle, NULL},
+    {"no-kvm-pit-reinjection", NULL, set_idle, NULL},
+    {"no-user-config", NULL, set_idle, NULL},
+    {"nodefconfig", NULL, set_idle, NULL},
+    {"mem-prealloc", NULL, set_idle, NULL},
+    {"mem-path", "DIR", set_idle, NULL},
+    {"overcommit", "HOW", set_idle, NULL},
+    {"msg", "HOW", set_idle, NULL},
+    {"smbios", "WHAT", set_idle, NULL},
+    {"uuid", "UUID", set_idle, NULL},
+    {"icount", "N", set_idle, NULL},
+    {"tb-size", "N", set_idle, NULL},
     {"sandbox", "on|off", set_sandbox, "the seccomp fence around this program (default: on where the host allows it)"},
     {"stats", "WHERE", set_stats,
      "where time goes: on (monitor: info stats, signal USR1), or file:PATH (JSON at the end)"},
@@ -684,7 +816,14 @@ static const struct flag flags[] = {
 static const struct {
     const char *name, *why;
 } refused[] = {
-    {"netdev", "there is no network card yet"},
+    {"netdev", "there is no network yet"},
+    {"redir", "there is no network yet"},
+    {"object", "there is nothing yet that takes one"},
+    {"audiodev", "there is no sound yet"},
+    {"usbdevice", "there is no USB"},
+    {"mon", "there are no control sockets but -monitor yet"},
+    {"virtfs", "there are no folders of the host yet"},
+    {"full-screen", "there is no window yet"},
     {"qmp", "there is no control socket yet"},
     {"s", "there is no debugger stub yet"},
     {"gdb", "there is no debugger stub yet"},
@@ -793,6 +932,7 @@ bool options_parse(int argc, char **argv, struct options *options, GError **erro
         if (!flag)
             return refuse_unknown(given, error);
         const char *arg = NULL;
+        parse.given = given;
         if (flag->arg) {
             if (i + 1 >= argc)
                 return FAIL("%s needs an argument: %s", given, flag->arg);

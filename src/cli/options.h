@@ -8,6 +8,7 @@
 #include "engine/vcpu.h"
 
 #define OPTIONS_SERIAL_MAX 4
+#define OPTIONS_ROM_MAX    4
 
 enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_DEVICE_HELP };
 
@@ -31,7 +32,10 @@ struct options {
     char accel_why[256]; /* why this engine, for the line that is always printed */
     struct drive_options drives;
     const char *vga; /* row of the graphics card, NULL: none */
-    bool no_hpet;
+    bool no_hpet, no_acpi;
+    const char *pidfile;
+    const char *option_rom[OPTIONS_ROM_MAX]; /* -option-rom */
+    unsigned option_rom_count;
     bool curses;         /* the screen on the terminal */
     const char *monitor; /* stdio or unix:..., NULL: none */
     enum sandbox sandbox;

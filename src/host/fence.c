@@ -148,7 +148,6 @@ static void allow_clients(struct fence *fence)
     ALLOW_ANY(fence, recvfrom);
     ALLOW_ANY(fence, sendto);
     ALLOW_ANY(fence, shutdown);
-    ALLOW_ANY(fence, unlink); /* its socket, at the end */
 }
 
 /* What is hostile elsewhere, and a cell's way to life here. */
@@ -167,6 +166,8 @@ static void fence_fill(struct fence *fence, const struct fence_needs *needs)
     allow_ioctls(fence, needs->kvm);
     if (needs->clients)
         allow_clients(fence);
+    if (needs->removes)
+        ALLOW_ANY(fence, unlink);
     if (needs->cells)
         allow_cells(fence);
     for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++) {

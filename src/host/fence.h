@@ -16,6 +16,7 @@ struct fence_needs {
     bool files;   /* somebody may name new files: screendump, change */
     bool clients; /* a socket listens: accept */
     bool cells;   /* child processes, traced (native/cell.c) */
+    bool removes; /* a file of ours, at the end */
 };
 
 /* For the whole process, all threads, for good. False with *error where the host does not allow it. */

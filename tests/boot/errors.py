@@ -54,11 +54,11 @@ def check_kvm():
         print("ok - without /dev/kvm # SKIP unshare is not allowed")
         return
     problems = []
-    result = subprocess.run(command("-accel", "kvm", "-kernel", "good"), capture_output=True, text=True, timeout=20)
+    result = subprocess.run(command("-accel", "kvm,fallback=off", "-kernel", "good"), capture_output=True, text=True, timeout=20)
     if result.returncode != 1 or len(result.stderr.splitlines()) != 1 or \
             not result.stderr.startswith("ringer: KVM cannot be used: /dev/kvm: "):
-        problems.append(f"-accel kvm: status {result.returncode}, {result.stderr!r}")
-    for wish in (["-enable-kvm"], ["-machine", "accel=kvm:tcg"], ["-accel", "kvm", "-accel", "tcg"]):
+        problems.append(f"-accel kvm,fallback=off: status {result.returncode}, {result.stderr!r}")
+    for wish in (["-enable-kvm"], ["-accel", "kvm"], ["-machine", "accel=kvm"], ["-machine", "accel=kvm:tcg"], ["-accel", "kvm", "-accel", "tcg"]):
         process = subprocess.Popen(command(*wish, "-kernel", "good", "-display", "none"), stderr=subprocess.PIPE, text=True)
         line = process.stderr.readline()
         process.kill()

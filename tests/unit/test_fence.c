@@ -39,7 +39,7 @@ static int behind_fence(const struct fence_needs *needs, long (*call)(void))
     return WEXITSTATUS(status);
 }
 
-static const struct fence_needs nothing, all = {true, true, true, true};
+static const struct fence_needs nothing, all = {true, true, true, true, true};
 
 /* --- calls --- */
 
@@ -186,7 +186,7 @@ static void test_refused(void)
 static void test_extras(void)
 {
     g_assert_cmpint(behind_fence(&(struct fence_needs){.files = true}, call_open), ==, 0);
-    g_assert_cmpint(behind_fence(&(struct fence_needs){.clients = true}, call_unlink), ==, ENOENT);
+    g_assert_cmpint(behind_fence(&(struct fence_needs){.removes = true}, call_unlink), ==, ENOENT);
     g_assert_cmpint(behind_fence(&(struct fence_needs){.clients = true}, call_open), ==, EPERM);
     g_assert_cmpint(behind_fence(&(struct fence_needs){.kvm = true}, call_kvm_ioctl), ==, EBADF);
     g_assert_cmpint(behind_fence(&(struct fence_needs){.cells = true}, call_exec_protect), ==, 0);
