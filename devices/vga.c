@@ -655,7 +655,7 @@ struct vga *vga_new(struct pci_bus *pci, uint8_t devfn, const uint8_t *rom, uint
     }
     vga->vram = vga->memory->host;
     vga->text = vga->vram + VGA_MEMORY;
-    vga->display = (struct display){vga_render_text, vga_render_pixels, vga};
+    vga->display = (struct display){vga_render_text, vga_render_size, vga_render_rows, vga};
     vga->pci = pci;
     if (pci && !vga_plug(vga, devfn, rom, rom_size, error)) {
         g_free(vga);

@@ -156,7 +156,8 @@ void vga_sync(struct vga *vga);
 
 /* vga_render.c */
 bool vga_render_text(void *opaque, struct display_text *out);
-bool vga_render_pixels(void *opaque, struct display_pixels *out);
+void vga_render_size(void *opaque, unsigned *width, unsigned *height);
+bool vga_render_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels);
 /* Timing from the CRTC's registers: dots and lines. */
 struct vga_timing {
     unsigned dot_clock;                             /* Hz */

@@ -356,7 +356,7 @@ static uint32_t expand6(unsigned value)
     return value << 2 | value >> 4;
 }
 
-static void dispi_draw(const struct vga *vga, unsigned width, unsigned height, uint32_t *pixels)
+static void dispi_draw(const struct vga *vga, unsigned width, unsigned top, unsigned height, uint32_t *pixels)
 {
     const struct vga_regs *r = &vga->regs;
     unsigned bpp = r->dispi[DISPI_BPP];
@@ -370,7 +370,7 @@ static void dispi_draw(const struct vga *vga, unsigned width, unsigned height, u
             colour[i] = dac_colour(r, (uint8_t)i);
     }
     for (unsigned y = 0; y < height; y++) {
-        uint32_t first = (r->dispi[DISPI_Y_OFFSET] + y) * r->dispi[DISPI_VIRT_WIDTH] + r->dispi[DISPI_X_OFFSET];
+        uint32_t first = (r->dispi[DISPI_Y_OFFSET] + top + y) * r->dispi[DISPI_VIRT_WIDTH] + r->dispi[DISPI_X_OFFSET];
         for (unsigned x = 0; x < width; x++) {
             uint32_t *out = &pixels[(size_t)y * width + x];
             if (bpp == 4) {
@@ -401,35 +401,52 @@ static void dispi_draw(const struct vga *vga, unsigned width, unsigned height, u
     }
 }
 
-bool vga_render_pixels(void *opaque, struct display_pixels *out)
+void vga_render_size(void *opaque, unsigned *width, unsigned *height)
 {
     struct vga *vga = opaque;
     const struct vga_regs *r = &vga->regs;
-    unsigned width, height;
 
-    vga_sync(vga);
     if (vga_dispi_on(vga)) {
-        width = r->dispi[DISPI_XRES];
-        height = r->dispi[DISPI_YRES];
+        *width = r->dispi[DISPI_XRES];
+        *height = r->dispi[DISPI_YRES];
     } else {
         struct vga_timing t;
         vga_timing(vga, &t);
         unsigned dots = is_text(vga) && !(r->seq[SEQ_CLOCKING] & SEQ_CLOCKING_8DOT) ? 9 : 8;
-        width = (r->crtc[CRTC_HDISP_END] + 1u) * dots * (r->seq[SEQ_CLOCKING] & SEQ_CLOCKING_HALF ? 2 : 1);
-        height = MAX(t.vdisp, 1);
+        *width = (r->crtc[CRTC_HDISP_END] + 1u) * dots * (r->seq[SEQ_CLOCKING] & SEQ_CLOCKING_HALF ? 2 : 1);
+        *height = MAX(t.vdisp, 1);
     }
-    size_t size = (size_t)width * height * sizeof(uint32_t);
-    uint32_t *pixels = g_malloc(size);
-    if (is_blank(vga) && !vga_dispi_on(vga))
-        memset(pixels, 0, size);
-    else if (vga_dispi_on(vga))
-        dispi_draw(vga, width, height, pixels);
-    else
-        vga_draw(vga, width, height, pixels);
+}
 
-    bool changed =
-        !out->pixels || out->width != width || out->height != height || memcmp(pixels, out->pixels, size) != 0;
-    g_free(out->pixels);
-    *out = (struct display_pixels){width, height, pixels};
-    return changed;
+/* The VGA's own modes are small, and drawn whole: a row depends on those above it. */
+static void vga_draw_rows(struct vga *vga, unsigned width, unsigned height, unsigned first, unsigned count,
+                          uint32_t *pixels)
+{
+    size_t row = width * sizeof(uint32_t);
+    if (is_blank(vga)) {
+        memset(pixels, 0, count * row);
+    } else if (count == height) {
+        vga_draw(vga, width, height, pixels);
+    } else {
+        uint32_t *all = g_malloc(height * row);
+        vga_draw(vga, width, height, all);
+        memcpy(pixels, all + (size_t)first * width, count * row);
+        g_free(all);
+    }
+}
+
+bool vga_render_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels)
+{
+    struct vga *vga = opaque;
+    unsigned now_width, now_height;
+
+    vga_sync(vga);
+    vga_render_size(vga, &now_width, &now_height);
+    if (now_width != width || now_height != height || first > height || count > height - first)
+        return false;
+    if (vga_dispi_on(vga))
+        dispi_draw(vga, width, first, count, pixels);
+    else
+        vga_draw_rows(vga, width, height, first, count, pixels);
+    return true;
 }

@@ -35,9 +35,11 @@ struct display_pixels {
 struct display {
     /* False when the screen is not a text screen (out is then untouched). Reuses out->cells. */
     bool (*text)(void *opaque, struct display_text *out);
-    /* Reuses out->pixels. Resizes as the guest's mode demands. False: nothing changed since out was filled
-     * by the last call. */
-    bool (*pixels)(void *opaque, struct display_pixels *out);
+    /* The picture's size now. */
+    void (*size)(void *opaque, unsigned *width, unsigned *height);
+    /* Rows first to first + count of a picture of that size; false: it has another one by now. Small pieces, as the
+     * lock is held meanwhile; a picture put together of them may be torn, as on a screen. */
+    bool (*rows)(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels);
     void *opaque;
 };
 

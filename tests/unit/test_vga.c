@@ -563,8 +563,13 @@ static void test_register_storm(void)
         default:
             if (i % 97 == 0) {
                 const struct display *display = vga_display(vga);
-                if (dispi_get(1) * (unsigned)dispi_get(2) < 4000000)
-                    display->pixels(display->opaque, &picture);
+                unsigned width, height;
+                display->size(display->opaque, &width, &height);
+                unsigned first = (unsigned)g_test_rand_int_range(0, (gint32)height + 2);
+                unsigned count = (unsigned)g_test_rand_int_range(0, 32);
+                picture.pixels = g_renew(uint32_t, picture.pixels, (size_t)width * 32);
+                bool fits = display->rows(display->opaque, width, height, first, count, picture.pixels);
+                g_assert_true(fits == (first <= height && count <= height - MIN(first, height)));
                 display->text(display->opaque, &screen);
             }
             vclock_fake_advance(value & 0xfffff);

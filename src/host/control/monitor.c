@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -21,28 +22,61 @@
 
 #define PROMPT         "(ringer) "
 #define LINE_MAX_BYTES 4096u
+#define OUT_MAX        (1024 * 1024u)
 
 struct monitor {
     struct monitor_hooks hooks;
     char *path;        /* of the socket */
     int listen_fd;     /* -1: stdio */
     int in_fd, out_fd; /* -1: nobody is connected */
-    guint listen_source, in_source;
-    GString *line;
+    guint listen_source, in_source, out_source;
+    GString *line; /* being typed */
+    GString *out;  /* answers not yet taken */
 };
 
-/* Short answers to somebody who reads them: a reader who does not is cut off. */
+static void monitor_hang_up(struct monitor *monitor);
+static gboolean monitor_writable(gint fd, GIOCondition condition, gpointer opaque);
+
+/* Writes what the other side takes now; what polls as writable takes PIPE_BUF bytes at least. */
+static void monitor_flush(struct monitor *monitor)
+{
+    while (monitor->out->len && monitor->out_fd >= 0) {
+        struct pollfd poll_fd = {.fd = monitor->out_fd, .events = POLLOUT};
+        if (poll(&poll_fd, 1, 0) <= 0)
+            break;
+        ssize_t written = write(monitor->out_fd, monitor->out->str, MIN(monitor->out->len, 4096u));
+        if (written < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (written <= 0) {
+            g_string_truncate(monitor->out, 0);
+            return; /* reading will tell that it is gone */
+        }
+        g_string_erase(monitor->out, 0, written);
+    }
+    if (monitor->out->len && monitor->out_fd >= 0 && !monitor->out_source)
+        monitor->out_source = g_unix_fd_add(monitor->out_fd, G_IO_OUT | G_IO_HUP | G_IO_ERR, monitor_writable, monitor);
+}
+
+static gboolean monitor_writable(gint fd, GIOCondition condition, gpointer opaque)
+{
+    struct monitor *monitor = opaque;
+    monitor->out_source = 0;
+    monitor_flush(monitor);
+    return G_SOURCE_REMOVE;
+}
+
+/* Nobody waits for a reader: one who lets a megabyte pile up is cut off, on a terminal the rest is lost. */
 static void monitor_say(struct monitor *monitor, const char *text, size_t len)
 {
-    while (len && monitor->out_fd >= 0) {
-        ssize_t written = write(monitor->out_fd, text, len);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            break;
-        text += written;
-        len -= (size_t)written;
+    if (monitor->out_fd < 0)
+        return;
+    if (monitor->out->len + len > OUT_MAX) {
+        if (monitor->listen_fd >= 0)
+            monitor_hang_up(monitor);
+        return;
     }
+    g_string_append_len(monitor->out, text, (gssize)len);
+    monitor_flush(monitor);
 }
 
 /* --- Commands --- */
@@ -342,7 +376,10 @@ static void monitor_hang_up(struct monitor *monitor)
 {
     if (monitor->in_source)
         g_source_remove(monitor->in_source);
-    monitor->in_source = 0;
+    if (monitor->out_source)
+        g_source_remove(monitor->out_source);
+    monitor->in_source = monitor->out_source = 0;
+    g_string_truncate(monitor->out, 0);
     if (monitor->listen_fd >= 0 && monitor->in_fd >= 0)
         close(monitor->in_fd);
     monitor->in_fd = monitor->out_fd = -1;
@@ -362,7 +399,7 @@ static gboolean monitor_ready(gint fd, GIOCondition condition, gpointer opaque)
         monitor_hang_up(monitor);
         return G_SOURCE_REMOVE;
     }
-    for (ssize_t i = 0; i < len; i++) {
+    for (ssize_t i = 0; i < len && monitor->in_fd == fd; i++) { /* it may be cut off on the way */
         if (bytes[i] == '\n') {
             monitor_execute(monitor, monitor->line->str);
             g_string_truncate(monitor->line, 0);
@@ -370,7 +407,7 @@ static gboolean monitor_ready(gint fd, GIOCondition condition, gpointer opaque)
             g_string_append_c(monitor->line, bytes[i]);
         }
     }
-    return G_SOURCE_CONTINUE;
+    return monitor->in_fd == fd ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
 static void monitor_attach(struct monitor *monitor, int in_fd, int out_fd)
@@ -389,8 +426,7 @@ static gboolean monitor_accept(gint fd, GIOCondition condition, gpointer opaque)
     int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 
     if (client >= 0) {
-        struct timeval limit = {.tv_sec = 2};
-        setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+        fcntl(client, F_SETFL, O_NONBLOCK);
         monitor_hang_up(monitor);
         monitor_attach(monitor, client, client);
     }
@@ -441,6 +477,7 @@ struct monitor *monitor_new(const char *spec, const struct monitor_hooks *hooks,
     monitor->hooks = *hooks;
     monitor->listen_fd = monitor->in_fd = monitor->out_fd = -1;
     monitor->line = g_string_new(NULL);
+    monitor->out = g_string_new(NULL);
     if (strcmp(spec, "stdio") == 0) {
         monitor_attach(monitor, STDIN_FILENO, STDOUT_FILENO);
     } else if (g_str_has_prefix(spec, "unix:")) {
@@ -468,5 +505,6 @@ void monitor_free(struct monitor *monitor)
     }
     g_free(monitor->path);
     g_string_free(monitor->line, TRUE);
+    g_string_free(monitor->out, TRUE);
     g_free(monitor);
 }

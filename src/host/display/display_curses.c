@@ -24,7 +24,6 @@ static struct {
     void (*quit)(void *opaque);
     void *opaque;
     struct display_text text, shown;
-    struct display_pixels picture;
     bool redraw, asking;
     guint timer, input;
 } screen;
@@ -97,10 +96,11 @@ static void text_draw(void)
 static void graphics_say(void)
 {
     char line[80];
+    unsigned width, height;
     machine_lock();
-    screen.display->pixels(screen.display->opaque, &screen.picture);
+    screen.display->size(screen.display->opaque, &width, &height);
     machine_unlock();
-    g_snprintf(line, sizeof(line), "%u x %u graphics mode", screen.picture.width, screen.picture.height);
+    g_snprintf(line, sizeof(line), "%u x %u graphics mode", width, height);
     erase();
     curs_set(0);
     wattr_set(stdscr, A_NORMAL, 0, NULL);
@@ -239,5 +239,4 @@ void curses_close(void)
     endwin();
     display_text_clear(&screen.text);
     display_text_clear(&screen.shown);
-    display_pixels_clear(&screen.picture);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "grab.h"
 #include "vclock.h"
 
 static const char cp437[256][4] = {
@@ -64,9 +65,7 @@ static bool write_pixels(const struct display *display, FILE *file, bool png)
 {
     struct display_pixels picture = {0};
 
-    machine_lock();
-    display->pixels(display->opaque, &picture);
-    machine_unlock();
+    display_grab(display, &picture);
     size_t count = (size_t)picture.width * picture.height;
     uint8_t *rgb = g_malloc(count * 3);
     for (size_t i = 0; i < count; i++) {
