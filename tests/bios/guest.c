@@ -549,6 +549,44 @@ static void test_interrupts_off(void)
     }
 }
 
+/* The monitor: power states and identity. */
+static void test_monitor(void)
+{
+    struct bregs r = fresh(0x4f10);
+    bios_int(0x10, &r);
+    check("vbe10/standby, suspend and off are there", r.ax == 0x004f && (r.bh & 7) == 7);
+    static const uint8_t states[] = {0x04, 0x01, 0x02, 0x00};
+    for (unsigned i = 0; i < sizeof(states); i++) {
+        r = fresh(0x4f10);
+        r.bx = (uint16_t)(states[i] << 8 | 1);
+        bios_int(0x10, &r);
+        bool set = r.ax == 0x004f;
+        outb(0x3c4, 1);
+        bool is_dark = inb(0x3c5) & 0x20;
+        r = fresh(0x4f10);
+        r.bx = 2;
+        bios_int(0x10, &r);
+        check(i < 3 ? "vbe10/off" : "vbe10/on again",
+              set && r.ax == 0x004f && r.bh == states[i] && is_dark == (states[i] != 0));
+    }
+    r = fresh(0x4f15);
+    bios_int(0x10, &r);
+    check("vbe15/DDC2", r.ax == 0x004f && (r.bl & 2));
+    clear_buffer();
+    r = fresh(0x4f15);
+    r.bx = 1;
+    r.cx = r.dx = 0;
+    r.es = BUFFER;
+    r.edi = 0x100;
+    bios_int(0x10, &r);
+    uint8_t sum = 0;
+    for (uint16_t i = 0; i < 128; i++)
+        sum = (uint8_t)(sum + peek8(BUFFER, (uint16_t)(0x100 + i)));
+    check("vbe15/EDID block", r.ax == 0x004f && peek32(BUFFER, 0x100) == 0xffffff00 &&
+                                  peek32(BUFFER, 0x104) == 0x00ffffff && !sum && peek32(BUFFER, 0x180) == 0xeeeeeeee);
+    check("vbe15/it prefers a timing", peek16(BUFFER, 0x100 + 54) != 0);
+}
+
 static void test_hd(void)
 {
     struct bregs r = fresh(0x0800);
@@ -1436,6 +1474,8 @@ void guest_main(uint32_t boot_drive)
     test_ports();
     test_v86();
     test_protected();
+    if (peek8(0, 0x7c00 + 509) & 1) /* the video BIOS is ours, too */
+        test_monitor();
     if (peek8(0, 0x7c00 + 509) & 1) /* run.py says that the machine has the shutdown byte */
         test_reset();
     verdict();
