@@ -23,11 +23,12 @@ _start:
     xorw %bx, %bx               /* destination */
     cmpb $3, medium - _start    /* all of it was loaded: a CD without emulation */
     jne 4f
-    movw $512, %si
-    xorw %di, %di
+    movw $512 + LOAD_SECTORS * 512 - 2, %si
+    movw $LOAD_SECTORS * 512 - 2, %di
     movw $LOAD_SECTORS * 256, %cx
-    cld
+    std                         /* from its end: the two places overlap */
     rep movsw
+    cld
     jmp 5f
 4:  movw $1, %si                /* sector to load, from 0 */
     movw $LOAD_SECTORS, %di
@@ -64,7 +65,7 @@ tries:
     .org 508                    /* filled by run.py: 0 floppy, 1 to 3 CD as floppy, as disk, as it is */
 medium:
     .byte 0
-    .byte 0                     /* resets come back */
+    .byte 0                     /* bit 0: resets come back; bit 1: hooks may go deep */
     .org 510
     .word 0xaa55
 
@@ -258,6 +259,117 @@ old_15:
     .long 0
     .text
 
+/* A hook of INT 9 that reads the key before it goes on. */
+    .globl hook_09, old_09
+hook_09:
+    pushw %ax
+    inb $0x60, %al
+    popw %ax
+    ljmpw *%cs:old_09
+    .data
+old_09:
+    .long 0
+    .text
+
+/* void int_with_if0(unsigned vector, uint32_t eax): INT n with interrupts off before and after. */
+    .globl int_with_if0
+int_with_if0:
+    pushal
+    movl 36(%esp), %eax
+    movb %al, 1f + 1
+    movl 40(%esp), %eax
+    movl %eax, %edx
+    xorl %ebx, %ebx
+    xorl %edx, %edx
+    movw %ax, %dx
+    cli
+    jmp 1f
+1:  .byte 0xcd, 0
+    cli
+    cld
+    movw %cs, %ax
+    movw %ax, %ds
+    movw %ax, %es
+    popal
+    retl
+
+/* A timer hook in the manner of 1985: it ends the interrupt, lets the next ones in, uses much of the stack that it finds,
+ * switches to its own and waits for a key there; while it waits, the next tick does the same, DEEP times. The last gives
+ * each of them its key. */
+#define DEEP 12
+    .globl hook_deep, deep_count, deep_bad
+hook_deep:
+    pushal
+    pushw %ds
+    pushw %es
+    movw %cs, %ax
+    movw %ax, %ds
+    cmpb $DEEP, deep_count
+    jae 4f
+    incb deep_count
+    movb $0x20, %al
+    outb %al, $0x20
+    movw %ss, %ax
+    movw %ax, %es
+    cld
+    movw %sp, %di
+    subw $0x400, %di
+    movw $0x200, %cx
+    movw $0xdead, %ax
+    rep stosw                       /* below SP, as a deep call would have left it */
+    movzbl deep_count, %ebx
+    movl %ebx, %ebp
+    movw %sp, deep_sp(,%ebx,4)
+    movw %ss, deep_sp + 2(,%ebx,4)
+    shlw $11, %bx
+    movw $0x5000, %ax
+    movw %ax, %ss
+    movw %bx, %sp
+    pushl $0x13579bdf
+    cmpb $DEEP, deep_count
+    jb 2f
+    movw $DEEP + 1, %si
+1:  movw $0x0500, %ax
+    movw $0x1e61, %cx
+    int $0x16
+    decw %si
+    jnz 1b
+2:  sti
+    movl $0x2468ace0, %ecx
+    movl %ebp, %edx
+    movw $0x0000, %ax
+    int $0x16
+    cli
+    cmpw $0x1e61, %ax
+    jne 3f
+    cmpl $0x2468ace0, %ecx
+    jne 3f
+    cmpl %ebp, %edx
+    jne 3f
+    popl %eax
+    cmpl $0x13579bdf, %eax
+    jne 3f
+    jmp 5f
+3:  incb %cs:deep_bad
+5:  movw %cs, %ax
+    movw %ax, %ds
+    movl %ebp, %ebx
+    movw deep_sp + 2(,%ebx,4), %ss
+    movw deep_sp(,%ebx,4), %sp
+4:  popw %es
+    popw %ds
+    popal
+    iretw
+    .data
+    .balign 4
+deep_sp:
+    .space 4 * (DEEP + 1)
+deep_count:
+    .byte 0
+deep_bad:
+    .byte 0
+    .text
+
 /* The mouse handler of INT 15h function C207h: status, X, Y, 0 on the stack. */
     .globl mouse_handler
 mouse_handler:
@@ -351,7 +463,7 @@ call_bios32:
     movl pm_flags, %eax
     retl
 
-/* uint32_t v86_int(struct pm_regs *regs, unsigned vector): INT n in virtual 8086 mode (IOPL 3, interrupts on, ports open), under
+/* uint32_t v86_int(struct pm_regs *regs, unsigned vector): INT n in virtual 8086 mode (IOPL 3, interrupts on, the PC's own ports open), under
  * a monitor that reflects interrupts through the vectors at 0:0 and lets HLT pass. ES is BUFFER. 0, or what else the
  * code did: exception << 8 | opcode byte. */
 #define BASE (SEG * 16)
@@ -391,13 +503,19 @@ v86_int:
     addl $8, %eax
     cmpl $V86_IDT + 0x800, %edi
     jb 2b
-    xorl %eax, %eax                 /* TSS: SS0:ESP0, bitmap behind it, all ports open */
+    xorl %eax, %eax                 /* TSS: SS0:ESP0, bitmap behind it */
     movl $0x2100 / 4, %ecx
     rep stosl
     movl $0x6f000, V86_TSS + 4
     movl $0x10, V86_TSS + 8
     movw $0x68, V86_TSS + 102
     movb $0xff, V86_TSS + 0x68 + 0x2000
+    movl $V86_TSS + 0x68 + 0x400 / 8, %edi  /* shut above 3FFh, but for the power management block at 600h */
+    movl $(0x2000 - 0x400 / 8) / 4, %ecx
+    movl $0xffffffff, %eax
+    rep stosl
+    movl $0, V86_TSS + 0x68 + 0x600 / 8
+    movl $0, V86_TSS + 0x68 + 0x620 / 8
     movw $0x38, %ax
     ltr %ax
     movl regs_at + BASE, %ebp

@@ -28,7 +28,10 @@ uint32_t v86_int(struct pm_regs *regs, unsigned vector);
 void guest_main(uint32_t boot_drive);
 void hook_1b(void), hook_1c(void), hook_4a(void), hook_02(void), hook_15(void), mouse_handler(void);
 void hook_08(void), hook_1c_bios(void);
-extern volatile uint32_t count_08, count_1c_bios, old_08;
+void hook_09(void), hook_deep(void);
+void int_with_if0(unsigned vector, uint32_t eax);
+extern volatile uint32_t count_08, count_1c_bios, old_08, old_09;
+extern volatile uint8_t deep_count, deep_bad;
 extern volatile uint32_t count_1b, count_1c, count_4a, count_02, count_15, mouse_count, old_15;
 extern volatile uint16_t mouse_seen[4];
 
@@ -134,6 +137,23 @@ static void test_memory(void)
     check_is("rom/model byte", peek8(0xf000, 0xfffe), 0xfc);
     check("rom/date has slashes", peek8(0xf000, 0xfff7) == '/' && peek8(0xf000, 0xfffa) == '/');
 
+    uint32_t ems = peek32(0, 0x67 * 4);
+    check("vectors/60h to 66h are the user's", peek32(0, 0x60 * 4) == 0 && peek32(0, 0x66 * 4) == 0);
+    check_is("vectors/67h leads to an IRET", peek8((uint16_t)(ems >> 16), (uint16_t)ems), 0xcf);
+    uint32_t tables = peek32(0, 0x1d * 4), font = peek32(0, 0x1f * 4), save = peek32(BDA, 0xa8);
+    check("vectors/1Dh: registers of the 6845", peek8((uint16_t)(tables >> 16), (uint16_t)tables) == 0x38 &&
+                                                    peek8((uint16_t)(tables >> 16), (uint16_t)(tables + 17)) == 80);
+    check("vectors/1Fh: a font for 80h to FFh", peek8((uint16_t)(font >> 16), (uint16_t)(font + 0x5b * 8)) != 0);
+    uint32_t params = peek32((uint16_t)(save >> 16), (uint16_t)save);
+    uint16_t seg = (uint16_t)(params >> 16), off = (uint16_t)params;
+    check("video parameters/in IBM's order",
+          peek8(seg, off) == 40 && peek8(seg, off + 2) == 8 && peek16(seg, off + 4 * 64 + 3) == 0x4000 &&
+              peek8(seg, off + 0x18 * 64) == 80 && peek8(seg, off + 0x18 * 64 + 2) == 16 &&
+              peek8(seg, off + 0x13 * 64 + 2) == 14 && peek8(seg, off + 0x1c * 64) == 40);
+    uint8_t above = peek8(0xd000, 0);
+    poke8(0xd000, 0, 0x5a);
+    check("upper memory/open bus where no ROM is", above == 0xff && peek8(0xd000, 0) == 0xff);
+
     uint16_t old = peek16(0xf000, 0x0010);
     poke16(0xf000, 0x0010, (uint16_t)~old);
     check("rom/F0000h is read-only", peek16(0xf000, 0x0010) == old);
@@ -183,6 +203,14 @@ static void test_memory(void)
     r.ecx = 20;
     bios_int(0x15, &r);
     check("int15.e820/needs SMAP", carry(&r));
+    r = fresh(0xe820);
+    r.eax = 0xe820;
+    r.edx = 0x534d4150;
+    r.ecx = 128;
+    r.ebx = 0;
+    r.es = BUFFER;
+    bios_int(0x15, &r);
+    check_is("int15.e820/20 bytes, however many are asked for", r.ecx, 20);
 }
 
 static void test_system(void)
@@ -475,6 +503,90 @@ static struct bregs extended(uint16_t ax, unsigned drive)
 
 #define HD_SECTORS 80640u /* 80 cylinders of 16 heads and 63 sectors */
 
+/* Hooks that switch stacks and call the BIOS again, deeper and deeper: everybody gets his own back. */
+static void test_deep_hooks(void)
+{
+    uint32_t old_1c = peek32(0, 0x1c * 4);
+    struct bregs r = fresh(0x0000);
+    __asm__ volatile("cli");
+    poke32(0, 0x1c * 4, (uint32_t)SEG << 16 | (uint32_t)hook_deep);
+    __asm__ volatile("sti");
+    bios_int(0x16, &r);
+    __asm__ volatile("cli");
+    poke32(0, 0x1c * 4, old_1c);
+    __asm__ volatile("sti");
+    check_is("hooks/as many as there should be", deep_count, 12);
+    check_is("hooks/each got its key and its registers", deep_bad, 0);
+    check("hooks/and so did who waited first",
+          r.ax == 0x1e61 && r.ebx == 0x22220000u && r.ecx == 0x33330000u && r.ebp == 0x77778888u && r.fs == 0x1234);
+}
+
+/* Services called with interrupts off let them in: while the timer turns five times, its interrupt comes. */
+static void test_interrupts_off(void)
+{
+    static const struct {
+        const char *name;
+        uint8_t vector;
+        uint16_t ax;
+    } services[] = {{"if0/INT 10h", 0x10, 0x0f00}, {"if0/INT 13h", 0x13, 0x0100}, {"if0/INT 14h", 0x14, 0x0300},
+                    {"if0/INT 15h", 0x15, 0xc000}, {"if0/INT 16h", 0x16, 0x0100}, {"if0/INT 17h", 0x17, 0x0200},
+                    {"if0/INT 1Ah", 0x1a, 0x0000}};
+    unsigned first = peek8(0, 0x7c00 + 509) & 1 ? 0 : 1; /* QEMU's video BIOS is not ours */
+    for (unsigned i = first; i < sizeof(services) / sizeof(services[0]); i++) {
+        uint32_t start = ticks();
+        uint16_t before = 0;
+        unsigned turns = 0;
+        while (ticks() - start < 2 && turns < 5) {
+            int_with_if0(services[i].vector, services[i].ax);
+            outb(0x43, 0x00);
+            uint16_t now = inb(0x40);
+            now = (uint16_t)(now | inb(0x40) << 8);
+            turns += now > before; /* it counts down, and begins anew */
+            before = now;
+        }
+        __asm__ volatile("sti");
+        check(services[i].name, ticks() - start >= 2);
+    }
+}
+
+/* The monitor: power states and identity. */
+static void test_monitor(void)
+{
+    struct bregs r = fresh(0x4f10);
+    bios_int(0x10, &r);
+    check("vbe10/standby, suspend and off are there", r.ax == 0x004f && (r.bh & 7) == 7);
+    static const uint8_t states[] = {0x04, 0x01, 0x02, 0x00};
+    for (unsigned i = 0; i < sizeof(states); i++) {
+        r = fresh(0x4f10);
+        r.bx = (uint16_t)(states[i] << 8 | 1);
+        bios_int(0x10, &r);
+        bool set = r.ax == 0x004f;
+        outb(0x3c4, 1);
+        bool is_dark = inb(0x3c5) & 0x20;
+        r = fresh(0x4f10);
+        r.bx = 2;
+        bios_int(0x10, &r);
+        check(i < 3 ? "vbe10/off" : "vbe10/on again",
+              set && r.ax == 0x004f && r.bh == states[i] && is_dark == (states[i] != 0));
+    }
+    r = fresh(0x4f15);
+    bios_int(0x10, &r);
+    check("vbe15/DDC2", r.ax == 0x004f && (r.bl & 2));
+    clear_buffer();
+    r = fresh(0x4f15);
+    r.bx = 1;
+    r.cx = r.dx = 0;
+    r.es = BUFFER;
+    r.edi = 0x100;
+    bios_int(0x10, &r);
+    uint8_t sum = 0;
+    for (uint16_t i = 0; i < 128; i++)
+        sum = (uint8_t)(sum + peek8(BUFFER, (uint16_t)(0x100 + i)));
+    check("vbe15/EDID block", r.ax == 0x004f && peek32(BUFFER, 0x100) == 0xffffff00 &&
+                                  peek32(BUFFER, 0x104) == 0x00ffffff && !sum && peek32(BUFFER, 0x180) == 0xeeeeeeee);
+    check("vbe15/it prefers a timing", peek16(BUFFER, 0x100 + 54) != 0);
+}
+
 static void test_hd(void)
 {
     struct bregs r = fresh(0x0800);
@@ -712,6 +824,13 @@ static void test_keyboard(void)
 {
     struct bregs r;
     drain();
+    old_09 = peek32(0, 0x09 * 4);
+    poke32(0, 0x09 * 4, (uint32_t)SEG << 16 | (uint32_t)hook_09);
+    SCAN("\x1e\x9e");
+    check_key("int09/a hook has read the key first", 0x00, 0x1e61);
+    SCAN("\xe0\x48\xe0\xc8");
+    check_key("int09/and one with a prefix", 0x10, 0x48e0);
+    poke32(0, 0x09 * 4, old_09);
     check_key("int16/no key", 0x00, 0xffffffff);
     SCAN("\x1e\x9e");
     check_key("int16/a", 0x00, 0x1e61);
@@ -1341,6 +1460,10 @@ void guest_main(uint32_t boot_drive)
     test_system();
     test_floppy();
     test_stacks();
+    if (peek8(0, 0x7c00 + 509) & 2) { /* run.py: SeaBIOS does not survive the first, nor have the second */
+        test_deep_hooks();
+        test_interrupts_off();
+    }
     test_hd();
     test_cd();
     test_keyboard();
@@ -1351,7 +1474,9 @@ void guest_main(uint32_t boot_drive)
     test_ports();
     test_v86();
     test_protected();
-    if (peek8(0, 0x7c00 + 509)) /* run.py says that the machine has the shutdown byte */
+    if (peek8(0, 0x7c00 + 509) & 1) /* the video BIOS is ours, too */
+        test_monitor();
+    if (peek8(0, 0x7c00 + 509) & 1) /* run.py says that the machine has the shutdown byte */
         test_reset();
     verdict();
 }

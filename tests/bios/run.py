@@ -62,9 +62,9 @@ def make_cd(path, medium, head):
         cd.write(content[:81 * 512] if medium == "cd" else content)
 
 
-def make_media(directory, image, resumes, medium):
+def make_media(directory, image, flags, medium):
     head = bytearray(open(image, "rb").read())
-    head[509] = resumes
+    head[509] = flags
     assert len(head) <= 81 * 512
     numbered(directory + "/fd.img", 2880, 512, head)
     numbered(directory + "/hd.img", 80640, 512, struct.pack("<I", 0) + b"CESR")
@@ -142,7 +142,8 @@ def main():
 
     with tempfile.TemporaryDirectory(prefix="ringer-bios.") as directory:
         # A reset with a shutdown byte: QEMU clears it, and SeaBIOS starts anew after a reset of the chipset.
-        make_media(directory, args.image, args.engine != "qemu" and args.bios != "seabios", args.boot)
+        flags = (args.engine != "qemu" and args.bios != "seabios") | (args.bios != "seabios") << 1
+        make_media(directory, args.image, flags, args.boot)
         process = subprocess.Popen(command(args, directory), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT)
         try:

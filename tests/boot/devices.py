@@ -115,10 +115,39 @@ def standstill():
                f"status {status}, {answer!r}")
 
 
+def jump_to_reset():
+    """A program that jumps to the reset vector resets the machine: with -no-reboot that is the end."""
+    for target in ("$0xffff, $0", "$0xf000, $0xfff0"):
+        with open("k.s", "w") as f:
+            f.write(".code16\n.globl _start\n_start:\nmovb $'J', %al\noutb %al, $0xe9\n"
+                    f"ljmpw {target}\n.org 510\n.word 0xaa55\n.org 1474560\n")
+        subprocess.run(["as", "--32", "-o", "k.o", "k.s"], check=True)
+        subprocess.run(["ld", "-m", "elf_i386", "--oformat", "binary", "-Ttext", "0", "-o", "fd.img", "k.o"], check=True)
+        for options, want in ((["-no-reboot"], b"J"), ([], b"JJ")):
+            process = subprocess.Popen([RINGER, "-display", "none", "-serial", "none", "-accel", ENGINE, "-fda", "fd.img", "-boot",
+                                        "a", "-debugcon", "file:log", *options], stdin=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL)
+            end, log = time.monotonic() + 20, b""
+            while process.poll() is None and time.monotonic() < end and not (not options and log.startswith(want)):
+                time.sleep(0.05)
+                if os.path.exists("log"):
+                    with open("log", "rb") as f:
+                        log = f.read()
+            status = process.poll()
+            process.kill()
+            process.wait()
+            if options:
+                with open("log", "rb") as f:
+                    log = f.read()
+            report(f"jump to {target} {' '.join(options)}", None if log.startswith(want) and (status == 0) == bool(options) and
+                   (not options or log == want) else f"status {status}, {log!r}")
+
+
 with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
     slow_reader()
     no_reader()
     taken_ports()
     standstill()
+    jump_to_reset()
 sys.exit(failures != 0)

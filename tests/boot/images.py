@@ -164,6 +164,78 @@ def floppies():
         floppy_boots("floppy of 1474560 bytes, SeaBIOS", "-bios", SEABIOS)
 
 
+# Reads sector LBA by the geometry that function 08h says, as boot loaders do, and tells its first byte.
+FAR = """
+    .code16
+    .globl _start
+_start:
+    xorw %ax, %ax
+    movw %ax, %ds
+    movw %ax, %ss
+    movw $0x7000, %sp
+    movw $3, %bp
+    movb $8, %ah
+    movb $0, %dl
+    int $0x13
+    jc 9f
+    andb $63, %cl
+    movzbw %cl, %bx             # sectors
+    movzbw %dh, %si
+    incw %si                    # heads
+    movw $LBA, %ax
+    xorw %dx, %dx
+    divw %bx
+    movb %dl, %cl
+    incb %cl
+    xorw %dx, %dx
+    divw %si
+    movb %al, %ch
+    movb %dl, %dh
+    movb $0, %dl
+    xorw %bx, %bx
+    movw %bx, %es
+    movw $0x8000, %bx
+1:  movw $0x0201, %ax
+    int $0x13
+    jnc 2f
+    decw %bp                    # the first call after a change of the disk may fail
+    jnz 1b
+9:  movb $'E', %al
+    jmp 3f
+2:  movb 0x8000, %al
+3:  outb %al, $0xe9
+    movb $1, %al
+    outb %al, $0xf4
+    hlt
+    .org 510
+    .word 0xaa55
+"""
+
+
+def far_sectors():
+    """What the BIOS says about a floppy's tracks is how the controller reads it (but for 720 KiB: it tells the drive's)."""
+    for size in (1228800, 1296384, 1474560, 2949120, 1000000):
+        lba = size // 512 - 100
+        with open("boot.s", "w") as f:
+            f.write(FAR)
+        subprocess.run(["as", "--32", f"--defsym=LBA={lba}", "-o", "boot.o", "boot.s"], check=True)
+        subprocess.run(["ld", "-m", "elf_i386", "--oformat", "binary", "-Ttext", "0x7c00", "-o", "floppy.img", "boot.o"],
+                       check=True)
+        with open("floppy.img", "r+b") as f:
+            f.truncate(size)
+            f.seek(lba * 512)
+            f.write(b"F")
+        for options in ([], ["-bios", SEABIOS]):
+            if options and not os.path.exists(SEABIOS):
+                continue
+            result = run("-debugcon", "file:log", "-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-boot", "a", "-fda",
+                         "floppy.img", *options)
+            with open("log", "rb") as f:
+                log = f.read()
+            report(f"sector {lba} of a floppy of {size} bytes {' '.join(options)}",
+                   None if log == b"F" else f"status {result.returncode}, {log!r}")
+
+
 def medium_stays():
     """A medium that cannot be opened leaves the old one in."""
     assemble("floppy.img", N=5, LEN=3011)
@@ -184,5 +256,6 @@ with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
     containers()
     floppies()
+    far_sectors()
     medium_stays()
 sys.exit(failures != 0)
