@@ -417,6 +417,67 @@ static void test_nothing(void)
     check(bad == 0, "strings with a count of 0 touch nothing");
 }
 
+/* The last page of linear memory and the first one. Offsets do not wrap within an instruction, linear addresses do. */
+static uint32_t last_table[1024] __attribute__((aligned(4096)));
+static void test_4g(void)
+{
+    enum { FRAME = 0xe000, CS_HIGH = SEL + 8 + 16 * SHAPES };
+    static const uint8_t increments[] = {0x40, 0x40, 0x40, 0x40, 0xcd, 0x80};
+    static const uint8_t move[] = {0xb8, 1, 2, 3, 4, 0xcd, 0x80};
+    uint8_t *end = (uint8_t *)FRAME + 4096, *zero = (uint8_t *)0;
+    struct state s;
+    unsigned bad[5] = {0};
+
+    __asm__("" : "+r"(zero)); /* what the compiler takes for NULL */
+    last_table[1023] = FRAME | 7;
+    directory[1023] = (uint32_t)last_table | 7;
+    gdt[CS_HIGH / 8] = desc_make(0xf0000000, 0xfffff, D_CODE | D_DPL(3) | D_FLAT);
+    for (unsigned round = 0; round < 3; round++) {
+        /* EIP runs over the end, between instructions. */
+        memcpy(end - 2, increments, 2);
+        memcpy(zero, increments + 2, 4);
+        state_init(&s, 3, (void *)0xfffffffe);
+        s.eax = 0;
+        run(&s);
+        bad[0] += s.vector != VEC_DONE || s.eax != 4 || s.eip != 4;
+        /* Within one: beyond the limit. */
+        memcpy(end - 2, move, 2);
+        memcpy(zero, move + 2, 5);
+        state_init(&s, 3, (void *)0xfffffffe);
+        run(&s);
+        bad[1] += s.vector != EXC_GP || s.error != 0 || s.eip != 0xfffffffe;
+        /* Not where only the linear address wraps. */
+        state_init(&s, 3, (void *)0x0ffffffe);
+        s.cs = CS_HIGH | 3;
+        run(&s);
+        bad[2] += s.vector != VEC_DONE || s.eax != 0x04030201 || s.eip != 0x10000005;
+        map(0, false);
+        state_init(&s, 3, (void *)0x0ffffffe);
+        s.cs = CS_HIGH | 3;
+        run(&s);
+        map(0, true);
+        bad[3] += s.vector != EXC_PF || s.cr2 != 0 || s.error != 4 || s.eip != 0x0ffffffe;
+        /* An operand: the last page missing or not, it is #GP. */
+        for (unsigned k = 0; k < 2; k++) {
+            uint8_t *code = (uint8_t *)CODE;
+            memcpy(code, (uint8_t[]){0x8b, 0x03, 0xcd, 0x80}, 4);
+            last_table[1023] = FRAME | (k ? 7 : 6);
+            invlpg(0xfffff000);
+            state_init(&s, 3, code);
+            s.ebx = 0xfffffffe;
+            run(&s);
+            bad[4] += s.vector != EXC_GP || s.error != 0 || s.eip != CODE;
+        }
+        last_table[1023] = FRAME | 7;
+        invlpg(0xfffff000);
+    }
+    check(bad[0] == 0, "4 GiB: EIP runs over the end");
+    check(bad[1] == 0, "4 GiB: an instruction across the end of a segment");
+    check(bad[2] == 0, "4 GiB: an instruction across the end of linear memory");
+    check(bad[3] == 0, "4 GiB: the same, the first page missing");
+    check(bad[4] == 0, "4 GiB: an operand across the end");
+}
+
 void guest_main(void)
 {
     write_cr0(read_cr0() & ~(CR0_EM | CR0_TS));
@@ -446,4 +507,5 @@ void guest_main(void)
         check(wrong == 0, "%s", insn->name);
     }
     test_nothing();
+    test_4g();
 }
