@@ -42,13 +42,14 @@ enum {
     POPS = 32,  /* registers are loaded one by one */
     NO66 = 64,  /* the prefix would make something else of it */
     REPEATS = 128,
+    ONLY_V86 = 256,
 };
 
 struct insn {
     const char *name;
     uint8_t c32[6], c16[6];
     uint8_t len;
-    uint8_t flags;
+    uint16_t flags;
     struct access a[11];
 };
 
@@ -113,6 +114,9 @@ static const struct insn insns[] = {
     {"jmp [bx]", {0xff, 0x23}, {0xff, 0x27}, 2, TARGET | NO66, {{D, 0, 0, V, R}}},
     {"ret", {0xc3}, {0xc3}, 1, TARGET | NO66, {{S, 0, 0, V, R}}},
     {"ret 8", {0xc2, 8, 0}, {0xc2, 8, 0}, 3, TARGET | NO66, {{S, 0, 0, V, R}}},
+    {"call far", {0}, {0x9a, 0, 0, 0, 0}, 5, ONLY_V86 | NO66, {{S, -1, 0, V, W}, {S, -2, 0, V, W}}},
+    {"retf", {0}, {0xcb}, 1, ONLY_V86 | TARGET | NULLS, {{S, 1, 0, V, R}, {S, 0, 0, V, R}}},
+    {"iret", {0}, {0xcf}, 1, ONLY_V86 | TARGET | NULLS, {{S, 2, 0, V, R}, {S, 1, 0, V, R}, {S, 0, 0, V, R}}},
     {"les", {0xc4, 0x03}, {0xc4, 0x07}, 2, NULLS, {{D, 0, 0, VP, R}}},
     {"lfs", {0x0f, 0xb4, 0x03}, {0x0f, 0xb4, 0x07}, 3, NULLS, {{D, 0, 0, VP, R}}},
     {"bound", {0x62, 0x03}, {0x62, 0x07}, 2, NULLS, {{D, 0, 0, V, R}, {D, 1, 0, V, R}}},
@@ -288,6 +292,8 @@ static void one(const struct insn *insn, unsigned shape, bool p66, bool live, un
         code[len++] = 0x66;
     unsigned own = insn->len ? insn->len : code16 ? 3 : 5;
     memcpy(code + len, code16 ? insn->c16 : insn->c32, own);
+    if (code[len] == 0x9a)
+        memcpy(code + len + 1, (uint16_t[]){(uint16_t)(CODE + len + own)}, 2);
     len += own;
     uint32_t next = CODE + len;
     /* Flags that are read behind it, or not: translations differ. */
@@ -492,7 +498,7 @@ void guest_main(void)
         const struct insn *insn = &insns[i];
         wrong = runs = 0;
         for (unsigned shape = 0; shape < SHAPES; shape++) {
-            if (is_stack16(shape) && insn->flags & ONLY32)
+            if ((is_stack16(shape) && insn->flags & ONLY32) || (shape != SHAPE_V86 && insn->flags & ONLY_V86))
                 continue;
             for (unsigned p66 = 0; p66 < (insn->flags & NO66 ? 1 : 2); p66++)
                 for (unsigned moved = 0; moved < BORDERS; moved++) {
