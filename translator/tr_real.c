@@ -134,9 +134,10 @@ static bool tr_far(struct tr *t, const struct ginsn *g)
         if (!tr_mem_r8(t, SEG_SS, 16, 4, &m))
             return false;
         emit_load16z(e, R11, &cs);
+        struct hmem higher = m;
+        higher.disp += 2;
+        emit_store16(e, &higher, R11); /* pushed first */
         emit_store16_i(e, &m, (uint16_t)(g->eip + g->len));
-        m.disp += 2;
-        emit_store16(e, &m, R11);
         set_sp(t);
     }
     if (g->is_mem) {

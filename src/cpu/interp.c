@@ -25,6 +25,9 @@ static enum cpu_rc op_guarded(struct cpu *cpu, const struct insn *insn)
 {
     if ((insn->row->attr & IA_NOREAL) && !cpu_is_protected(cpu))
         return cpu_raise(cpu, EXC_UD, 0);
+    /* Before the privilege: there is no CR1, CR5 to CR7. */
+    if ((insn->id == INSN_MOV_RdCd || insn->id == INSN_MOV_CdRd) && (0xe2u >> insn->reg & 1))
+        return cpu_raise(cpu, EXC_UD, 0);
     if ((insn->row->attr & IA_PRIV) && cpu->cpl != 0)
         return cpu_raise(cpu, EXC_GP, 0);
     return handlers[insn->id][insn->opsize == 4](cpu, insn);

@@ -53,8 +53,10 @@ bool shadow_walk(const struct cpu *cpu, const struct space *s, gla_t gla, struct
     k->nx = k->pde & PTE_NX;
     k->large = is_large(s, k->pde);
     if (k->large) {
-        if (s->config & CONFIG_PAGING && (s->config & CONFIG_PAE ? k->pde & 0x1fe000 : k->pde & 0x200000)) {
-            k->odd = true; /* reserved address bits */
+        /* Reserved address bits, and those from 32 on (PSE-36), where no RAM is. All of them: a fault for another
+         * reason would be told without RSVD. */
+        if (s->config & CONFIG_PAGING && (k->pde & (s->config & CONFIG_PAE ? 0x1fe000 : 0x3fe000))) {
+            k->odd = true;
             return false;
         }
         k->pte = k->pde;

@@ -42,13 +42,14 @@ enum {
     POPS = 32,  /* registers are loaded one by one */
     NO66 = 64,  /* the prefix would make something else of it */
     REPEATS = 128,
+    ONLY_V86 = 256,
 };
 
 struct insn {
     const char *name;
     uint8_t c32[6], c16[6];
     uint8_t len;
-    uint8_t flags;
+    uint16_t flags;
     struct access a[11];
 };
 
@@ -113,6 +114,9 @@ static const struct insn insns[] = {
     {"jmp [bx]", {0xff, 0x23}, {0xff, 0x27}, 2, TARGET | NO66, {{D, 0, 0, V, R}}},
     {"ret", {0xc3}, {0xc3}, 1, TARGET | NO66, {{S, 0, 0, V, R}}},
     {"ret 8", {0xc2, 8, 0}, {0xc2, 8, 0}, 3, TARGET | NO66, {{S, 0, 0, V, R}}},
+    {"call far", {0}, {0x9a, 0, 0, 0, 0}, 5, ONLY_V86 | NO66, {{S, -1, 0, V, W}, {S, -2, 0, V, W}}},
+    {"retf", {0}, {0xcb}, 1, ONLY_V86 | TARGET | NULLS, {{S, 1, 0, V, R}, {S, 0, 0, V, R}}},
+    {"iret", {0}, {0xcf}, 1, ONLY_V86 | TARGET | NULLS, {{S, 2, 0, V, R}, {S, 1, 0, V, R}, {S, 0, 0, V, R}}},
     {"les", {0xc4, 0x03}, {0xc4, 0x07}, 2, NULLS, {{D, 0, 0, VP, R}}},
     {"lfs", {0x0f, 0xb4, 0x03}, {0x0f, 0xb4, 0x07}, 3, NULLS, {{D, 0, 0, VP, R}}},
     {"bound", {0x62, 0x03}, {0x62, 0x07}, 2, NULLS, {{D, 0, 0, V, R}, {D, 1, 0, V, R}}},
@@ -288,6 +292,8 @@ static void one(const struct insn *insn, unsigned shape, bool p66, bool live, un
         code[len++] = 0x66;
     unsigned own = insn->len ? insn->len : code16 ? 3 : 5;
     memcpy(code + len, code16 ? insn->c16 : insn->c32, own);
+    if (code[len] == 0x9a)
+        memcpy(code + len + 1, (uint16_t[]){(uint16_t)(CODE + len + own)}, 2);
     len += own;
     uint32_t next = CODE + len;
     /* Flags that are read behind it, or not: translations differ. */
@@ -417,6 +423,67 @@ static void test_nothing(void)
     check(bad == 0, "strings with a count of 0 touch nothing");
 }
 
+/* The last page of linear memory and the first one. Offsets do not wrap within an instruction, linear addresses do. */
+static uint32_t last_table[1024] __attribute__((aligned(4096)));
+static void test_4g(void)
+{
+    enum { FRAME = 0xe000, CS_HIGH = SEL + 8 + 16 * SHAPES };
+    static const uint8_t increments[] = {0x40, 0x40, 0x40, 0x40, 0xcd, 0x80};
+    static const uint8_t move[] = {0xb8, 1, 2, 3, 4, 0xcd, 0x80};
+    uint8_t *end = (uint8_t *)FRAME + 4096, *zero = (uint8_t *)0;
+    struct state s;
+    unsigned bad[5] = {0};
+
+    __asm__("" : "+r"(zero)); /* what the compiler takes for NULL */
+    last_table[1023] = FRAME | 7;
+    directory[1023] = (uint32_t)last_table | 7;
+    gdt[CS_HIGH / 8] = desc_make(0xf0000000, 0xfffff, D_CODE | D_DPL(3) | D_FLAT);
+    for (unsigned round = 0; round < 3; round++) {
+        /* EIP runs over the end, between instructions. */
+        memcpy(end - 2, increments, 2);
+        memcpy(zero, increments + 2, 4);
+        state_init(&s, 3, (void *)0xfffffffe);
+        s.eax = 0;
+        run(&s);
+        bad[0] += s.vector != VEC_DONE || s.eax != 4 || s.eip != 4;
+        /* Within one: beyond the limit. */
+        memcpy(end - 2, move, 2);
+        memcpy(zero, move + 2, 5);
+        state_init(&s, 3, (void *)0xfffffffe);
+        run(&s);
+        bad[1] += s.vector != EXC_GP || s.error != 0 || s.eip != 0xfffffffe;
+        /* Not where only the linear address wraps. */
+        state_init(&s, 3, (void *)0x0ffffffe);
+        s.cs = CS_HIGH | 3;
+        run(&s);
+        bad[2] += s.vector != VEC_DONE || s.eax != 0x04030201 || s.eip != 0x10000005;
+        map(0, false);
+        state_init(&s, 3, (void *)0x0ffffffe);
+        s.cs = CS_HIGH | 3;
+        run(&s);
+        map(0, true);
+        bad[3] += s.vector != EXC_PF || s.cr2 != 0 || s.error != 4 || s.eip != 0x0ffffffe;
+        /* An operand: the last page missing or not, it is #GP. */
+        for (unsigned k = 0; k < 2; k++) {
+            uint8_t *code = (uint8_t *)CODE;
+            memcpy(code, (uint8_t[]){0x8b, 0x03, 0xcd, 0x80}, 4);
+            last_table[1023] = FRAME | (k ? 7 : 6);
+            invlpg(0xfffff000);
+            state_init(&s, 3, code);
+            s.ebx = 0xfffffffe;
+            run(&s);
+            bad[4] += s.vector != EXC_GP || s.error != 0 || s.eip != CODE;
+        }
+        last_table[1023] = FRAME | 7;
+        invlpg(0xfffff000);
+    }
+    check(bad[0] == 0, "4 GiB: EIP runs over the end");
+    check(bad[1] == 0, "4 GiB: an instruction across the end of a segment");
+    check(bad[2] == 0, "4 GiB: an instruction across the end of linear memory");
+    check(bad[3] == 0, "4 GiB: the same, the first page missing");
+    check(bad[4] == 0, "4 GiB: an operand across the end");
+}
+
 void guest_main(void)
 {
     write_cr0(read_cr0() & ~(CR0_EM | CR0_TS));
@@ -431,7 +498,7 @@ void guest_main(void)
         const struct insn *insn = &insns[i];
         wrong = runs = 0;
         for (unsigned shape = 0; shape < SHAPES; shape++) {
-            if (is_stack16(shape) && insn->flags & ONLY32)
+            if ((is_stack16(shape) && insn->flags & ONLY32) || (shape != SHAPE_V86 && insn->flags & ONLY_V86))
                 continue;
             for (unsigned p66 = 0; p66 < (insn->flags & NO66 ? 1 : 2); p66++)
                 for (unsigned moved = 0; moved < BORDERS; moved++) {
@@ -446,4 +513,5 @@ void guest_main(void)
         check(wrong == 0, "%s", insn->name);
     }
     test_nothing();
+    test_4g();
 }

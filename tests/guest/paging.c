@@ -617,6 +617,69 @@ static void test_toggle(void)
     check_equal(wrong, 0, "toggle: PG on and off 200 times");
 }
 
+/* Every bit of an entry that must be zero (36 address bits), at both levels, with each access: P and RSVD, whatever the
+ * rights; nothing of it if P is clear. And those next to them, which mean something else. */
+static void test_reserved(const char *name, bool pae, bool large, bool nx)
+{
+    unsigned wrong = 0, wrong_absent = 0, count = 0;
+    struct state s;
+
+    if (nx)
+        wrmsr(EFER, rdmsr(EFER) | 1u << 11);
+    paging_on(pae);
+    memcpy(frames + 0x123c, code_int80, 2);
+    uint32_t gla = TEST + 0x123c;
+    for (unsigned level = large; level < 2; level++)
+        for (unsigned bit = 3; bit < (pae ? 64u : 32u); bit++)
+            for (unsigned k = 0; k < 24; k++) {
+                enum access a = k % 3;
+                unsigned ring = k / 3 % 2 ? 3 : 0;
+                bool absent = k / 6 % 2, forbidden = k / 12;
+                bool is_leaf = large || level == 0;
+                bool reserved = pae ? bit >= 36 && (bit < 63 || !nx) : false;
+                if (large)
+                    reserved |= pae ? bit >= 13 && bit <= 20 : bit >= 17 && bit <= 21;
+                bool address = bit >= 12 && !reserved && !(large && bit == 12);
+                if (address || (bit >= 5 && bit <= 7) || (bit == 63 && !reserved))
+                    continue; /* another page, A, D, PS; NX */
+                uint64_t rights = P_P | P_W | (forbidden && is_leaf ? 0 : P_U);
+                uint64_t pde = large ? FRAMES | P_PS : pae ? (uint32_t)pae_pt : (uint32_t)pt;
+                uint64_t pte = FRAMES + PAGE;
+                pde |= level == 1 ? (rights & ~(uint64_t)(absent ? P_P : 0)) | 1ull << bit : ALL;
+                pte |= level == 0 ? (rights & ~(uint64_t)(absent ? P_P : 0)) | 1ull << bit : rights;
+                if (pae) {
+                    pae_pd[1][0] = pde;
+                    pae_pt[1] = pte;
+                } else {
+                    pd[TEST >> 22] = (uint32_t)pde;
+                    pt[1] = (uint32_t)pte;
+                }
+                write_cr3(read_cr3());
+                state_init(&s, ring, access_code[a]);
+                s.esi = gla;
+                s.eax = 0x80cd80cd; /* INT 80h: what is there anyway */
+                run(&s);
+                uint32_t error = (a == WRITE ? 2 : 0) | (ring == 3 ? 4 : 0) | (a == EXECUTE && nx ? 16 : 0);
+                bool fault = absent || reserved || (forbidden && is_leaf && ring == 3);
+                if (!absent && fault)
+                    error |= reserved ? 9 : 1;
+                bool ok = fault ? s.vector == EXC_PF && s.error == error && s.cr2 == gla : s.vector == VEC_DONE;
+                count++;
+                if (!ok && !wrong && !wrong_absent)
+                    print("# bit %u level %u access %u ring %u: vector %u error %x, want %s %x\n", bit, level, a, ring,
+                          (unsigned)s.vector, (unsigned)s.error, fault ? "a fault," : "none", (unsigned)error);
+                if (absent)
+                    wrong_absent += !ok;
+                else
+                    wrong += !ok;
+            }
+    check(wrong == 0, "reserved bits: %s: P and RSVD in the error code", name);
+    check(wrong_absent == 0 && count > 100, "reserved bits: %s: not looked at without P", name);
+    paging_off();
+    if (nx)
+        wrmsr(EFER, rdmsr(EFER) & ~(uint64_t)(1u << 11));
+}
+
 void guest_main(void)
 {
     build();
@@ -630,6 +693,12 @@ void guest_main(void)
     test_global();
     test_code_pages();
     test_cr2();
+    test_reserved("32-bit", false, false, false);
+    test_reserved("4 MiB", false, true, false);
+    test_reserved("PAE", true, false, false);
+    test_reserved("PAE 2 MiB", true, true, false);
+    test_reserved("PAE NX", true, false, true);
+    test_reserved("PAE 2 MiB NX", true, true, true);
     test_spaces();
     test_toggle();
 }

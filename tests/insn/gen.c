@@ -876,11 +876,9 @@ bool gen_make(struct rng *r, const struct insn_row *row, unsigned slot, bool may
     place(g, slot, len > 1 && len <= 15 ? 1 + rng_below(r, (uint32_t)len - 1) : 0);
     if (g->insn.row != row || g->len != e.len || (e.len > 15 && e.len > 22))
         return false;
-    /* Up to the model: PREFETCHW of a register, the length of UD1, registers that do not exist. */
-    if ((row->id == INSN_PREFETCHW && g->insn.mod == 3) ||
-        (row->id == INSN_UD1 && (e.len > 12 || slot_crosses(slot))) ||
+    /* Up to the model: the length of UD1, debug registers under CR4.DE. */
+    if ((row->id == INSN_UD1 && (e.len > 12 || slot_crosses(slot))) ||
         (has_operand(row, OP_Cd) && g->insn.lock) || /* LOCK MOV CR0 is AMD's MOV CR8 */
-        ((has_operand(row, OP_Cd) || has_operand(row, OP_Dd)) && (0xe2u >> g->insn.reg & 1)) ||
         (has_operand(row, OP_Dd) && (g->insn.reg == 4 || g->insn.reg == 5)))
         return false;
     /* 80h is the host's own system call. */
