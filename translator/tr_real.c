@@ -134,9 +134,11 @@ static bool tr_far(struct tr *t, const struct ginsn *g)
         if (!tr_mem_r8(t, SEG_SS, 16, 4, &m))
             return false;
         emit_load16z(e, R11, &cs);
-        emit_store16_i(e, &m, (uint16_t)(g->eip + g->len));
+        /* In the order of the pushes: a page fault names the first that finds no page. */
         m.disp += 2;
         emit_store16(e, &m, R11);
+        m.disp -= 2;
+        emit_store16_i(e, &m, (uint16_t)(g->eip + g->len));
         set_sp(t);
     }
     if (g->is_mem) {
