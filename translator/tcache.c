@@ -12,14 +12,15 @@
 /* Budgets, by the size of the cache. A boot of Debian to the shell and 300 processes: 6.3 MB of code, 276 bytes of
  * code and 3 exits a block, 3.1 bytes of metadata for one of code. Where one of them is used up, the cache is flushed.
  */
-#define META_SIZE      (2 * tc.size)
-#define EXITS_MAX      (tc.size / 128)
-#define BLOCKS_MAX     (tc.size / 256)
-#define HASH_BITS      18
-#define STARTS_SIZE    ((size_t)MEM_PAGES * PAGE_SIZE / 8)
-#define STARTS_PAGES   8192 /* of it that may be touched: the blocks of at least 256 MiB */
-#define FIXED_SIZE     4096 /* trampolines */
-#define EXIT_STUB_SIZE 11   /* mov $id, %r8d; jmp TRAMP_CHAIN */
+#define META_SIZE       (2 * tc.size)
+#define EXITS_MAX       (tc.size / 128)
+#define BLOCKS_MAX      (tc.size / 256)
+#define HASH_BITS       18
+#define STARTS_SIZE     ((size_t)MEM_PAGES * PAGE_SIZE / 8)
+#define STARTS_PAGES    8192  /* of it that may be touched: the blocks of at least 256 MiB */
+#define PAGE_BLOCKS_MAX 16384 /* of one page of RAM: it may be mapped anywhere, and each place has its own blocks */
+#define FIXED_SIZE      4096  /* trampolines */
+#define EXIT_STUB_SIZE  11    /* mov $id, %r8d; jmp TRAMP_CHAIN */
 
 /* How often a page lost all its translations to a store and got new ones soon after. */
 struct heat {
@@ -51,8 +52,9 @@ static struct {
     uint64_t *starts;
     uint64_t starts_touched[STARTS_SIZE / PAGE_SIZE / 64]; /* bit per page of it */
     unsigned starts_pages;
-    struct tblock **page; /* by page of RAM: blocks with bytes in it */
-    struct heat *heat;    /* by page of RAM */
+    struct tblock **page;  /* by page of RAM: blocks with bytes in it */
+    uint16_t *page_blocks; /* by page of RAM: how many */
+    struct heat *heat;     /* by page of RAM */
     uint32_t epoch, flushes, mixed_pages;
     struct {
         gpa_t page;
@@ -247,9 +249,10 @@ bool tcache_init(size_t size, GError **error)
     tc.exits = reserve(EXITS_MAX * sizeof *tc.exits);
     tc.blocks = reserve(BLOCKS_MAX * sizeof *tc.blocks);
     tc.page = reserve(MEM_PAGES * sizeof *tc.page);
+    tc.page_blocks = reserve(MEM_PAGES * sizeof *tc.page_blocks);
     tc.heat = reserve(MEM_PAGES * sizeof *tc.heat);
     tc.starts = reserve(STARTS_SIZE);
-    if (!tc.starts || !tc.meta || !tc.exits || !tc.blocks || !tc.page || !tc.heat)
+    if (!tc.starts || !tc.meta || !tc.exits || !tc.blocks || !tc.page || !tc.page_blocks || !tc.heat)
         goto fail;
     /* Filled from the front: one page fault for 2 MiB where the host has large pages. */
     madvise(tc.meta, META_SIZE, MADV_HUGEPAGE);
@@ -299,9 +302,11 @@ void tcache_flush(void)
         if (b->dead)
             continue;
         tc.page[b->phys >> PAGE_SHIFT] = NULL;
+        tc.page_blocks[b->phys >> PAGE_SHIFT] = 0;
         guest_mem.page_flags[b->phys >> PAGE_SHIFT] &= (uint8_t)~MEM_PAGE_CODE;
         if (b->phys2 != TBLOCK_NO_PAGE) {
             tc.page[b->phys2 >> PAGE_SHIFT] = NULL;
+            tc.page_blocks[b->phys2 >> PAGE_SHIFT] = 0;
             guest_mem.page_flags[b->phys2 >> PAGE_SHIFT] &= (uint8_t)~MEM_PAGE_CODE;
         }
     }
@@ -418,10 +423,12 @@ void tcache_commit(struct tblock *b, const struct emit *e)
     struct tblock **page = &tc.page[b->phys >> PAGE_SHIFT];
     b->page_next = *page;
     *page = b;
+    tc.page_blocks[b->phys >> PAGE_SHIFT]++;
     if (is_on_two_pages(b)) {
         page = &tc.page[b->phys2 >> PAGE_SHIFT];
         b->page2_next = *page;
         *page = b;
+        tc.page_blocks[b->phys2 >> PAGE_SHIFT]++;
     }
 }
 
@@ -467,6 +474,9 @@ void tcache_link(struct texit *exit, struct tentry *entry)
     assert_always(!exit->to);
     exit->to = entry;
     exit->next_in = entry->in;
+    exit->link_in = &entry->in;
+    if (entry->in)
+        entry->in->link_in = &exit->next_in;
     entry->in = exit;
     emit_patch(exit->rel32, tc.rx - tc.rw, entry->host);
 }
@@ -483,10 +493,9 @@ void tcache_exit_by_table(struct texit *exit)
 
 static void unlink_exit(struct texit *x)
 {
-    struct texit **p = &x->to->in;
-    while (*p != x)
-        p = &(*p)->next_in;
-    *p = x->next_in;
+    *x->link_in = x->next_in;
+    if (x->next_in)
+        x->next_in->link_in = x->link_in;
     x->to = NULL;
     emit_patch(x->rel32, tc.rx - tc.rw, x->stub);
 }
@@ -503,6 +512,7 @@ static void page_remove(struct tblock *b, gpa_t pfn)
     while (*p != b)
         p = page_link(*p, pfn);
     *p = *page_link(b, pfn);
+    tc.page_blocks[pfn]--;
     if (!tc.page[pfn])
         guest_mem.page_flags[pfn] &= (uint8_t)~MEM_PAGE_CODE;
 }
@@ -556,6 +566,11 @@ void tcache_invalidate(gpa_t gpa, uint32_t len)
         gpa += part;
         len -= part;
     }
+}
+
+bool tcache_page_is_crowded(gpa_t gpa)
+{
+    return tc.page_blocks[gpa >> PAGE_SHIFT] >= PAGE_BLOCKS_MAX;
 }
 
 bool tcache_page_is_mixed(gpa_t gpa)

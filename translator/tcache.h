@@ -33,7 +33,7 @@ struct texit {
     bool has_table;  /* may go through the jump table instead */
     struct tblock *block;
     struct tentry *to;
-    struct texit *next_in;
+    struct texit *next_in, **link_in; /* to->in's list, and the pointer in it that points here */
 };
 
 enum row_kind {
@@ -113,6 +113,9 @@ struct emit tcache_begin(void);
 void *tcache_alloc(size_t bytes);
 /* Enters a finished block (all fields set, code up to e->pos) into the indexes. */
 void tcache_commit(struct tblock *block, const struct emit *e);
+
+/* The page has so many blocks that dropping a few of them takes long: time to drop them all. */
+bool tcache_page_is_crowded(gpa_t gpa);
 
 struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit);
 struct tblock *tcache_block_at(const void *pc_rx); /* NULL if in no block; async-signal-safe */

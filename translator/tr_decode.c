@@ -432,6 +432,12 @@ static uint32_t flags_live_at(struct tr *t, uint32_t eip)
     return t->single ? FL_ARITH : live | unknown;
 }
 
+/* A G_GENERIC that may raise something: by its operand, an x87 or SSE error, DIV and IDIV. */
+static bool may_fault(const struct ginsn *g)
+{
+    return g->is_mem || g->fpu || (g->map == 0 && (g->opcode == 0xf6 || g->opcode == 0xf7) && g->reg >= 6);
+}
+
 void tr_analyse(struct tr *t)
 {
     for (unsigned i = 0; i < t->count && !t->mixed; i++) {
@@ -479,7 +485,7 @@ void tr_analyse(struct tr *t)
         }
         t->live_in[i] = (out & ~g->flags_kill) | g->flags_read;
         /* In lockstep the flags in the frame of a fault are compared. */
-        if (t->single && (g->is_mem || g->gclass != G_GENERIC))
+        if (t->single && (g->gclass != G_GENERIC || may_fault(g)))
             t->live_in[i] = FL_ARITH;
     }
 }

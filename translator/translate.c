@@ -529,6 +529,10 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
 
     if (!tcache_room(TR_BLOCK_BYTES) || jtable_depends_crowded())
         tcache_flush();
+    if (tcache_page_is_crowded(phys))
+        tcache_invalidate(phys & ~(gpa_t)(PAGE_SIZE - 1), PAGE_SIZE);
+    if (t.phys2 != TBLOCK_NO_PAGE && tcache_page_is_crowded(t.phys2))
+        tcache_invalidate(t.phys2, PAGE_SIZE);
     tr_analyse(&t);
     t.e = tcache_begin();
     /* Even addresses for entries into real code, odd ones for those that lead to the interpreter. */

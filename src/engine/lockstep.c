@@ -186,7 +186,7 @@ void lockstep_block(struct bt *bt)
         return;
     }
 
-    bool current = tentry_is_current(t);
+    const bool current = tentry_is_current(t);
     /* Whatever the block does to pages that hold translations would change the block itself. */
     before = *cpu;
     stores.count = 0;
@@ -194,8 +194,10 @@ void lockstep_block(struct bt *bt)
     uint32_t epoch = tcache_epoch(); /* grows when translations are dropped */
     interp_set_store_log(cpu, &stores);
     unsigned done = 0;
+    bool last_is_string = false;
     int at = insn_number(t, cpu->eip); /* not 0 where a label was entered */
     do {
+        last_is_string = tr_is_string(t, (unsigned)at);
         step_insn(cpu, t, (unsigned)at);
         if (stores.device || stores.overflow || cpu->shutdown || cpu->halted)
             break;
@@ -207,6 +209,12 @@ void lockstep_block(struct bt *bt)
     if (stores.overflow || cpu->shutdown || cpu->halted || tcache_epoch() != epoch) {
         /* Too much to undo, or translations (of this very block?) are gone: what the interpreter did
          * stands, uncompared. */
+        stats_add(STAT_interp_insns, done);
+        return;
+    }
+    if (current && !tentry_is_current(t) && last_is_string) {
+        /* A string instruction that overwrites itself: the interpreter fetches it anew for each element, a processor
+         * and translated code do not. */
         stats_add(STAT_interp_insns, done);
         return;
     }

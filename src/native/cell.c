@@ -132,7 +132,12 @@ static struct cell *set_up(const char **why)
     struct cell *c = g_new0(struct cell, 1);
     c->cpu[0] = c->cpu[1] = -1;
     c->orders = mmap(NULL, STUB_ORDERS_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    assert_always(c->orders != MAP_FAILED);
+    if (c->orders == MAP_FAILED) {
+        *why = "there is no address space to be had";
+        close(fd);
+        g_free(c);
+        return NULL;
+    }
     c->manager = spawn(stub, guest_mem.fd, fd);
     close(fd);
     *why = "a child process cannot be started";

@@ -28,6 +28,7 @@ bool shadow_init(void)
         return false;
     rmap_init();
     shadow_fill_init();
+    shadow_cell_init();
     for (unsigned i = 0; i < SPACES; i++)
         for (unsigned v = 0; v < WINDOWS; v++)
             shadow_spaces[i].window[v] = window_base(i * WINDOWS + v);

@@ -16,6 +16,11 @@ static unsigned cells;
 enum scan { SCAN_UNKNOWN, SCAN_DIRECT, SCAN_NOT };
 static uint8_t *scans;
 
+void shadow_cell_init(void)
+{
+    scans = shadow_reserve(MEM_PAGES);
+}
+
 void space_cell_unmap(struct space *s, gla_t gla, uint64_t len)
 {
     if (s->cell)
@@ -101,8 +106,6 @@ static bool may_execute(struct bt *bt, const struct walk *k, unsigned entry)
     gpa_t pfn = k->page >> PAGE_SHIFT;
     if (k->nx || tcache_page_is_mixed(k->page)) /* it would be looked through again and again */
         return false;
-    if (!scans)
-        scans = shadow_reserve(MEM_PAGES);
     if (!(guest_mem.page_flags[pfn] & MEM_PAGE_DIRECT))
         scans[pfn] = SCAN_UNKNOWN;
     if (scans[pfn] == SCAN_UNKNOWN) {

@@ -165,8 +165,9 @@ static inline void copy_set(const struct space *s, struct ptcopy *c, unsigned j,
         c->e32[j] = (uint32_t)value;
 }
 
-void *shadow_reserve(size_t bytes); /* zeroed address space; aborts if there is none */
+void *shadow_reserve(size_t bytes); /* zeroed address space; aborts if there is none: only at the start */
 void shadow_fill_init(void);
+void shadow_cell_init(void);
 void ptcopy_free(struct ptcopy *c);
 /* Gives back memory; while nothing is mapped. */
 void shadow_fill_trim(void);
