@@ -273,8 +273,12 @@ static bool feature_parse(struct cpu_model *model, const char *part, const char 
         const char *equals = strchr(part, '=');
         on = !equals || strcmp(equals + 1, "on") == 0 || strcmp(equals + 1, "true") == 0;
         g_snprintf(name, sizeof(name), "%.*s", equals ? (int)(equals - part) : (int)strlen(part), part);
-        if (!equals || g_str_has_prefix(name, "hv_") || g_str_has_prefix(name, "hv-") || g_str_has_prefix(name, "kvm"))
-            return equals && (*not_here = part);
+        if (!equals) /* how strictly the host's features are looked at: nothing depends on them here */
+            return strcmp(name, "check") == 0 || strcmp(name, "enforce") == 0;
+        if (g_str_has_prefix(name, "hv_") || g_str_has_prefix(name, "hv-") || g_str_has_prefix(name, "kvm")) {
+            *not_here = on ? part : *not_here;
+            return true;
+        }
     }
     if (switch_feature(model, strcmp(name, "pni") == 0 ? "sse3" : name, on))
         return true;

@@ -55,7 +55,7 @@ def files_make(folder):
     os.mkdir(os.path.join(folder, "DIR"))
 
 
-NAMES = "DISK2|DISK|CDROM|FLOPPY|KERNEL|BZIMAGE|INITRD|ROM|QCOW2B|QCOW2F|QCOW2|VDI|LOG|SOCK|DIR"
+NAMES = "DISK2|DISK|CDROM|FLOPPY|KERNEL|BZIMAGE|INITRD|ROM|QCOW2B|QCOW2F|QCOW2|VDI|LOG|SOCK|PID|DIR"
 
 
 def try_line(ringer, line, folder):
@@ -102,7 +102,7 @@ def main():
         files_make(folder)
         for line in lines:
             sentence = try_line(ringer, line, folder)
-            for name in ("LOG", "SOCK"):
+            for name in ("LOG", "SOCK", "PID"):
                 if os.path.exists(os.path.join(folder, name)):
                     os.remove(os.path.join(folder, name))
             if sentence is None:
