@@ -823,6 +823,21 @@ static void drive_configure(struct ide_drive *drive, const struct ide_drive_conf
         snprintf(drive->serial, sizeof(drive->serial), "RG%05u", drive->number + 1);
 }
 
+/* The bus master, and where BIOS and drivers find it. An ISA controller has none. */
+static void ide_plug(struct ide *ide, struct pci_bus *bus)
+{
+    struct pci_device *dev = &ide->pci;
+    pci_device_init(dev, "piix3-ide", 0x8086, 0x7010, 0x010180, 0);
+    dev->config[PCI_STATUS] = 0x80;
+    dev->writable[PCI_COMMAND] = PCI_COMMAND_IO | PCI_COMMAND_MASTER;
+    for (unsigned i = 0; i < 4; i++)
+        dev->writable[IDETIM + i] = 0xff;
+    dev->writable[0x44] = 0xff; /* slave timing */
+    pci_add_io_bar(dev, 4, 16, &bus_master_io, ide);
+    dev->config_written = ide_config_written;
+    pci_plug(bus, dev, PCI_DEVFN(1, 1));
+}
+
 struct ide *ide_new(struct pci_bus *bus, const struct ide_wiring *wiring, const struct ide_drive_config drive[4])
 {
     static const uint16_t base[2] = {0x1f0, 0x170};
@@ -844,23 +859,16 @@ struct ide *ide_new(struct pci_bus *bus, const struct ide_wiring *wiring, const 
         ioport_register(base[i] + 0x206, 1, &control_io, channel, i ? "ide1-control" : "ide0-control");
     }
 
-    struct pci_device *dev = &ide->pci;
-    pci_device_init(dev, "piix3-ide", 0x8086, 0x7010, 0x010180, 0);
-    dev->config[PCI_STATUS] = 0x80;
-    dev->writable[PCI_COMMAND] = PCI_COMMAND_IO | PCI_COMMAND_MASTER;
-    for (unsigned i = 0; i < 4; i++)
-        dev->writable[IDETIM + i] = 0xff;
-    dev->writable[0x44] = 0xff; /* slave timing */
-    pci_add_io_bar(dev, 4, 16, &bus_master_io, ide);
-    dev->config_written = ide_config_written;
-    pci_plug(bus, dev, PCI_DEVFN(1, 1));
+    if (bus)
+        ide_plug(ide, bus);
     ide_reset(ide);
     return ide;
 }
 
 void ide_free(struct ide *ide)
 {
-    pci_unplug(&ide->pci);
+    if (ide->pci.bus)
+        pci_unplug(&ide->pci);
     for (unsigned i = 0; i < 2; i++) {
         ioport_unregister(ide->channel[i].base, 8);
         ioport_unregister(ide->channel[i].base + 0x206, 1);
@@ -934,6 +942,25 @@ const struct device_class ide_class = {
     .dump = ide_dump,
 };
 DEVICE_CLASS(ide_class);
+
+/* The same two channels where there is no PCI: board_service("pci") is NULL. */
+static const struct device_class isa_ide_class = {
+    .name = "isa-ide",
+    .info = "ide",
+    .help = "IDE controller: two channels of two drives, without DMA",
+    .bus = BUS_ISA,
+    .internal = true,
+    .provides_bus = BUS_IDE,
+    .provides_count = 2,
+    .create = ide_create,
+    .destroy = ide_destroy,
+    .reset = ide_reset,
+    .pieces = ide_pieces,
+    .before_load = ide_before_load,
+    .after_load = ide_after_load,
+    .dump = ide_dump,
+};
+DEVICE_CLASS(isa_ide_class);
 
 struct ide_drive_properties {
     const struct device_drive *drive;

@@ -755,3 +755,34 @@ const struct device_class vga_class = {
     .dump = vga_dump,
 };
 DEVICE_CLASS(vga_class);
+
+static void *isa_vga_create(const struct device_site *site, const void *config, GError **error)
+{
+    const struct board_rom *own = board_service(site->board, "vga-rom");
+    struct vga *vga = vga_new(NULL, 0, NULL, 0, error);
+    if (!vga)
+        return NULL;
+    if (own)
+        mem_set_isa_rom(MEM_ISA_ROM, own->bytes, own->size);
+    board_provide(site->board, "display", (void *)vga_display(vga));
+    return vga;
+}
+
+static const struct device_class isa_vga_class = {
+    .name = "isa-vga",
+    .info = "vga",
+    .help = "VGA of a board without PCI: no linear frame buffer",
+    .bus = BUS_ISA,
+    .internal = true,
+    .create = isa_vga_create,
+    .destroy = vga_destroy,
+    .reset = vga_reset,
+    .layout = &vga_layout,
+    .regs_offset = offsetof(struct vga, regs),
+    .pieces = vga_pieces,
+    .before_save = vga_before_save,
+    .before_load = vga_before_load,
+    .after_load = vga_after_load,
+    .dump = vga_dump,
+};
+DEVICE_CLASS(isa_vga_class);

@@ -70,7 +70,8 @@ void kernel_reset(struct machine *machine)
     struct board *board = registry_board(machine->registry);
     if (!machine->boot || machine->kernel_by_bios)
         return;
-    firmware_init_board(board_service(board, "pci"));
+    if (board_service(board, "pci"))
+        firmware_init_board(board_service(board, "pci"));
     if (board_service(board, "display"))
         firmware_init_vga(vgabios_rom);
     boot_image_install(machine->boot, vcpu_cpu(machine->vcpu), NULL);

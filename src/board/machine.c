@@ -116,9 +116,11 @@ struct machine *machine_new(const struct options *options, GError **error)
     /* What can be wrong with the user's files is found out before anything is opened or built. */
     if (!kernel_open(machine, error))
         goto fail;
-    machine->model = cpu_model_parse(options->cpu, error);
+    machine->model = cpu_model_parse(options->cpu ? options->cpu : options->isapc ? "486" : NULL, error);
     if (!machine->model)
         goto fail;
+    if (options->isapc) /* nothing is wired to it on such a board */
+        cpu_model_hide_apic(machine->model);
     if (!mem_init(options->ram_size, error))
         goto fail;
 

@@ -20,9 +20,19 @@ static bool always(const struct machine *machine)
     return true;
 }
 
+static bool has_pci(const struct machine *machine)
+{
+    return !machine->options.isapc;
+}
+
+static bool has_no_pci(const struct machine *machine)
+{
+    return machine->options.isapc;
+}
+
 static bool has_apic(const struct machine *machine)
 {
-    return machine->model->edx & CPUID_APIC;
+    return has_pci(machine) && machine->model->edx & CPUID_APIC;
 }
 
 static bool has_deadline(const struct machine *machine)
@@ -42,7 +52,7 @@ static bool has_hpet(const struct machine *machine)
 
 static bool has_acpi(const struct machine *machine)
 {
-    return !machine->options.no_acpi;
+    return has_pci(machine) && !machine->options.no_acpi;
 }
 
 static const struct row {
@@ -53,7 +63,8 @@ static const struct row {
     {has_plain_apic, "apic"},
     {has_apic, "ioapic"},
     {always, "isa-i8259"},
-    {always, "i440FX-pcihost"},
+    {has_pci, "i440FX-pcihost"},
+    {has_no_pci, "isa-shadow"},
     {has_hpet, "hpet"}, /* before the timers whose interrupts it can replace */
     {always, "isa-pit"},
     {always, "mc146818rtc"},
@@ -62,7 +73,8 @@ static const struct row {
     {has_acpi, "PIIX4_PM"},
     {always, "fw_cfg"},
     {always, "ferr"},
-    {always, "piix3-ide"},
+    {has_pci, "piix3-ide"},
+    {has_no_pci, "isa-ide"},
     {always, "i8257"},
     {always, "isa-fdc"},
 };
@@ -175,7 +187,8 @@ bool pc_build(struct machine *machine, GError **error)
     if (!storage_open(&machine->storage, &machine->options.drives, error) ||
         !storage_add_devices(&machine->storage, machine->registry, error))
         return false;
-    if (machine->options.vga && !registry_add_row(machine->registry, machine->options.vga, error))
+    const char *vga = machine->options.vga;
+    if (vga && !registry_add_row(machine->registry, has_pci(machine) ? vga : "isa-vga", error))
         return false;
     if (!ports_add(machine, error) || !user_devices_add(machine, error))
         return false;

@@ -314,6 +314,10 @@ static bool board_parse(struct parse *parse, const char *type, GError **error)
     if (strcmp(type, "pc") == 0 || g_str_has_prefix(type, "pc-i440fx") || g_str_has_prefix(type, "pc-0.") ||
         g_str_has_prefix(type, "pc-1."))
         return true;
+    if (strcmp(type, "isapc") == 0) {
+        parse->options->isapc = true;
+        return true;
+    }
     if (strcmp(type, "q35") == 0 || g_str_has_prefix(type, "pc-q35")) {
         log_user("-machine %s: there is no Q35 chipset; it is an i440FX PC, 'pc'", type);
         return true;
@@ -755,7 +759,7 @@ static const struct flag flags[] = {
     {"accel", "ENGINE", set_accel,
      "direct (the default), bt, interp, lockstep or kvm; tcg and auto mean the default; kvm: where it works, else the "
      "default (kvm,fallback=off: or not at all)"},
-    {"machine", "TYPE", set_machine, "pc, the only type; accel=ENGINE"},
+    {"machine", "TYPE", set_machine, "pc, isapc (no PCI); accel=ENGINE, hpet=off, acpi=off"},
     {"M", "TYPE", set_machine, NULL},
     {"enable-kvm", NULL, set_enable_kvm, "KVM where it works, else our own engine"},
     {"smp", "N", set_smp, "processors: 1"},

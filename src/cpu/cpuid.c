@@ -337,6 +337,12 @@ struct cpu_model *cpu_model_parse(const char *arg, GError **error)
     return model;
 }
 
+void cpu_model_hide_apic(struct cpu_model *model)
+{
+    model->edx &= ~CPUID_APIC;
+    model->ecx &= ~CPUID_TSC_DEADLINE_C;
+}
+
 const struct cpu_model *cpuid_model_default(void)
 {
     static struct cpu_model *model;

@@ -58,6 +58,9 @@ struct cpu_model *cpu_model_parse(const char *arg, GError **error);
 /* The model `-cpu default` names, built once. */
 const struct cpu_model *cpuid_model_default(void);
 
+/* For a board that has no use for the local APIC. */
+void cpu_model_hide_apic(struct cpu_model *model);
+
 void cpu_model_cpuid(const struct cpu_model *model, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 
 static inline bool cpu_model_has(const struct cpu_model *model, enum insn_feature feat)

@@ -4,7 +4,7 @@
 usage: media.py RINGER ENGINE BIOS CASE...
 
 BIOS is ours, or seabios (Debian's package; status 77, a skip, where it is missing).
-Cases: grub-floppy grub-cd grub-disk memtest ipxe menu order nothing
+Cases: grub-isapc grub-floppy grub-cd grub-disk memtest ipxe menu order nothing
 """
 import os
 import shutil
@@ -53,6 +53,12 @@ def grub(screen, drive):
     screen.command("type lsmmap\\n")
     screen.expect("available RAM", "Type = RAM")
     screen.command("quit")
+
+
+def grub_isapc():
+    """The same on a board without PCI: from a floppy, and from a CD by programmed I/O."""
+    grub(start("-M", "isapc", "-cpu", "pentium", "-fda", medium("grub-rescue-floppy.img"), "-boot", "a", "-snapshot"), "fd0")
+    grub(start("-M", "isapc", "-cpu", "pentium", "-cdrom", medium("grub-rescue-cdrom.iso"), "-boot", "d"), "hd96")
 
 
 def grub_floppy():
@@ -125,7 +131,7 @@ def nothing():
     screen.command("quit")
 
 
-CASES = {"grub-floppy": grub_floppy, "grub-cd": grub_cd, "grub-disk": grub_disk, "memtest": memtest, "ipxe": ipxe,
+CASES = {"grub-isapc": grub_isapc, "grub-floppy": grub_floppy, "grub-cd": grub_cd, "grub-disk": grub_disk, "memtest": memtest, "ipxe": ipxe,
          "menu": menu, "order": order, "nothing": nothing}
 
 
