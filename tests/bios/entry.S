@@ -297,6 +297,7 @@ int_with_if0:
  * switches to its own and waits for a key there; while it waits, the next tick does the same, DEEP times. The last gives
  * each of them its key. */
 #define DEEP 12
+#define DEEP_USE 0x600
     .globl hook_deep, deep_count, deep_bad
 hook_deep:
     pushal
@@ -312,16 +313,16 @@ hook_deep:
     movw %ss, %ax
     movw %ax, %es
     cld
+    subw $DEEP_USE, %sp
     movw %sp, %di
-    subw $0x400, %di
-    movw $0x200, %cx
+    movw $DEEP_USE / 2, %cx
     movw $0xdead, %ax
-    rep stosw                       /* below SP, as a deep call would have left it */
+    rep stosw
     movzbl deep_count, %ebx
     movl %ebx, %ebp
     movw %sp, deep_sp(,%ebx,4)
     movw %ss, deep_sp + 2(,%ebx,4)
-    shlw $11, %bx
+    shlw $12, %bx
     movw $0x5000, %ax
     movw %ax, %ss
     movw %bx, %sp
@@ -356,6 +357,16 @@ hook_deep:
     movl %ebp, %ebx
     movw deep_sp + 2(,%ebx,4), %ss
     movw deep_sp(,%ebx,4), %sp
+    movw %ss, %ax
+    movw %ax, %es
+    movw %sp, %di
+    movw $DEEP_USE / 2, %cx
+    movw $0xdead, %ax
+    cld
+    repe scasw
+    je 6f
+    incb deep_bad
+6:  addw $DEEP_USE, %sp
 4:  popw %es
     popw %ds
     popal

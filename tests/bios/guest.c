@@ -521,7 +521,7 @@ static void test_deep_hooks(void)
           r.ax == 0x1e61 && r.ebx == 0x22220000u && r.ecx == 0x33330000u && r.ebp == 0x77778888u && r.fs == 0x1234);
 }
 
-/* Services called with interrupts off let them in: while the timer turns five times, its interrupt comes. */
+/* Services called with interrupts off let them in: the timer turns, and its interrupt comes. */
 static void test_interrupts_off(void)
 {
     static const struct {
@@ -536,7 +536,7 @@ static void test_interrupts_off(void)
         uint32_t start = ticks();
         uint16_t before = 0;
         unsigned turns = 0;
-        while (ticks() - start < 2 && turns < 5) {
+        while (ticks() - start < 2 && turns < 40) { /* a busy host delivers ticks late */
             int_with_if0(services[i].vector, services[i].ax);
             outb(0x43, 0x00);
             uint16_t now = inb(0x40);
