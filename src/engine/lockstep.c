@@ -95,14 +95,20 @@ static _Noreturn void differ(struct bt *bt, const struct tentry *t, const struct
 }
 
 /* Undoes the logged stores, newest first, keeping what they had written. */
+/* Memory as it was before store number `first`. */
+static void put_back(unsigned first)
+{
+    for (unsigned i = stores.count; i-- > first;)
+        memcpy(mem_ptr(stores.entry[i].gpa), stores.entry[i].old, stores.entry[i].size);
+}
+
 static void undo(void)
 {
     for (unsigned i = 0; i < stores.count; i++) {
         uint8_t *p = mem_ptr(stores.entry[i].gpa);
         memcpy(new_bytes[i], p, stores.entry[i].size); /* the final value, also where stored twice */
     }
-    for (unsigned i = stores.count; i-- > 0;)
-        memcpy(mem_ptr(stores.entry[i].gpa), stores.entry[i].old, stores.entry[i].size);
+    put_back(0);
 }
 
 static bool same_stores(void)
@@ -158,16 +164,27 @@ static int insn_number(const struct tentry *t, uint32_t eip)
     return -1;
 }
 
+static void step_once(struct cpu *cpu)
+{
+    unsigned logged = stores.count;
+    interp_step(cpu);
+    if (stores.device && !stores.overflow) {
+        /* It was not executed. That its page tables say "accessed" is not to be expected of the block either. */
+        put_back(logged);
+        stores.count = logged;
+    }
+}
+
 /* Instruction i of the block by the interpreter; a REP instruction to its end. */
 static void step_insn(struct cpu *cpu, const struct tentry *t, unsigned i)
 {
     uint32_t eip = cpu->eip, esp = cpu->gpr[ESP];
     do
-        interp_step(cpu);
+        step_once(cpu);
     while (cpu->eip == eip && !cpu->changed && !stores.device && !stores.overflow && tr_is_string(t, i));
     /* A call with what it calls, unless it faulted. */
     for (unsigned n = tentry_insn_steps(t, i); n > 1 && cpu->gpr[ESP] == esp - 4 && !cpu->changed; n--)
-        interp_step(cpu);
+        step_once(cpu);
 }
 
 void lockstep_block(struct bt *bt)
