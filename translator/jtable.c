@@ -1,11 +1,12 @@
-/* Jump tables: EIP to host address, one load per indirect jump (see translator.h). */
+/* Jump tables: EIP to host address, one load per indirect jump (see jtable.h). */
 #include <glib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "log.h"
 #include "tcache.h"
-#include "translator.h"
+#include "bt.h"
+#include "jtable.h"
 
 #define JTABLE_BYTES (16 * GiB)
 

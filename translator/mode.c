@@ -1,7 +1,8 @@
 /* What a translation depends on besides its bytes: segment shapes, privilege, FPU and paging state; and
- * EFLAGS taken apart for translated code. See translator.h. */
+ * EFLAGS taken apart for translated code. See bt.h. */
 #include "log.h"
-#include "translator.h"
+#include "bt.h"
+#include "block.h"
 
 enum seg_shape bt_seg_shape(const struct cpu *cpu, unsigned s)
 {

@@ -1,7 +1,8 @@
 /* From a place in translated code back to exact guest state, through the rows recorded with each block. */
 #include "log.h"
 #include "tcache.h"
-#include "translator.h"
+#include "bt.h"
+#include "block.h"
 
 static const struct trow *row_at(const uint8_t *pc, const struct tblock **block, bool *exact)
 {

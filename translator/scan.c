@@ -6,7 +6,8 @@
 #include <Zydis/Zydis.h>
 
 #include "ginsn.h"
-#include "translator.h"
+#include "bt.h"
+#include "block.h"
 
 /* Instructions that are the interpreter's in translated code, and in a cell either trap or do what they would in the
  * guest. */

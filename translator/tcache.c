@@ -8,6 +8,9 @@
 
 #include "log.h"
 #include "mem.h"
+#include "block.h"
+#include "cache.h"
+#include "jtable.h"
 
 /* Budgets, by the size of the cache. A boot of Debian to the shell and 300 processes: 6.3 MB of code, 276 bytes of
  * code and 3 exits a block, 3.1 bytes of metadata for one of code. Where one of them is used up, the cache is flushed.

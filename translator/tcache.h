@@ -8,7 +8,7 @@
 #pragma once
 
 #include "emit.h"
-#include "translator.h"
+#include "bt.h"
 #include "types.h"
 
 struct tblock;

@@ -1,10 +1,11 @@
 /* The translation in progress: what translate.c and the tr_*.c files share. Private to translator/. */
 #pragma once
 
+#include "block.h"
 #include "emit.h"
 #include "ginsn.h"
 #include "tcache.h"
-#include "translator.h"
+#include "bt.h"
 
 /* Budgets of a block. The guest decides how much of each an instruction takes, so before each one tr_emit looks whether
  * the worst there is and its settling still fit; where they do not, the block ends. */

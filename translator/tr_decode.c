@@ -10,6 +10,8 @@
 #include "log.h"
 #include "mem.h"
 #include "tr.h"
+#include "block.h"
+#include "cache.h"
 
 static bool is_call(const struct ginsn *g)
 {

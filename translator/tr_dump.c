@@ -5,6 +5,7 @@
 #include "log.h"
 #include "mem.h"
 #include "tr.h"
+#include "block.h"
 
 static void listing(GString *out, csh cs, const uint8_t *code, size_t len, uint64_t address, const char *lead)
 {

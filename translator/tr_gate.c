@@ -1,12 +1,13 @@
 /* Segment loads in protected mode, and the ways into and out of the supervisor: INT n, IRET, SYSENTER, SYSEXIT
  * (Intel SDM vol. 2; vol. 3A, 5.8.7, 6.12.1). Code here does what the interpreter did before on the same
- * descriptors (struct gate_desc and others in translator.h) and leaves everything else to it, before anything
+ * descriptors (struct gate_desc and others in bt.h) and leaves everything else to it, before anything
  * has changed.
  *
  * Most of these end in another mode, with other translations: TRAMP_MODE finds the mode's jump table and goes on
  * there.
  */
 #include "tr.h"
+#include "block.h"
 
 #define FLAT_CODE_ACCESS (ACC_G | ACC_DB | ACC_P | ACC_S | ACC_CODE | ACC_READ | ACC_ACCESSED)
 #define FLAT_DATA_ACCESS (ACC_G | ACC_DB | ACC_P | ACC_S | ACC_WRITE | ACC_ACCESSED)

@@ -17,6 +17,8 @@
 #include "tr.h"
 
 #include "stats.h"
+#include "cache.h"
+#include "site.h"
 
 #define FAULTS     8    /* before it is a site: retranslating costs as much */
 #define IDLE       32   /* before another one gets its place */

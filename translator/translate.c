@@ -1,7 +1,7 @@
 /* Guest code to host code, one extended block at a time: decode, analyse, emit, commit.
  *
  * A block runs from its entry past calls and not-taken branches to the first unconditional jump, the
- * end of the page, or an instruction that is the interpreter's. See translator.h for the invariants.
+ * end of the page, or an instruction that is the interpreter's. See bt.h for the invariants.
  */
 #include <glib.h>
 #include <string.h>
@@ -10,6 +10,9 @@
 #include "mem.h"
 #include "stats.h"
 #include "tr.h"
+#include "block.h"
+#include "cache.h"
+#include "jtable.h"
 
 code_page_fn *tr_code_page;
 

@@ -17,6 +17,10 @@
 #include "native/world.h"
 #include "stats.h"
 #include "x87.h"
+#include "translator/block.h"
+#include "translator/cache.h"
+#include "translator/jtable.h"
+#include "translator/site.h"
 
 struct bt_stats bt_stats;
 

@@ -4,7 +4,7 @@
 #include <glib.h>
 
 #include "stats.h"
-#include "translator.h"
+#include "bt.h"
 
 /* Builds the engine around a fresh CPU (bt->cpu, not yet reset). One per process. NULL with *error. */
 struct bt *bt_new(size_t tcache_size, GError **error); /* TCACHE_MIN to TCACHE_MAX bytes */

@@ -2,7 +2,7 @@
  * native/cell.h. */
 #pragma once
 
-#include "translator.h"
+#include "bt.h"
 
 /* Direct execution is wanted; always: of all code that can. False, and *why, where the host allows none. */
 bool direct_enable(struct bt *bt, bool always, const char **why);

@@ -5,6 +5,7 @@
 
 #include "cpu/interp.h"
 #include "cpu/segment.h"
+#include "translator/block.h"
 
 /* What all entries depend on besides the raw descriptors. */
 struct basis {

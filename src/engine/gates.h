@@ -1,8 +1,8 @@
-/* Descriptors and gates that translated code may use without the interpreter (see struct gate_desc in translator.h).
+/* Descriptors and gates that translated code may use without the interpreter (see struct gate_desc in bt.h).
  * An entry is made from what the interpreter has just done with the same selector or vector. */
 #pragma once
 
-#include "translator.h"
+#include "bt.h"
 
 /* Forgets everything. */
 void gates_clear(struct bt *bt);

@@ -19,6 +19,9 @@
 #include "mem.h"
 #include "native/sighandler.h"
 #include "x87.h"
+#include "translator/block.h"
+#include "translator/cache.h"
+#include "translator/site.h"
 
 #define LOG_MAX 65536
 

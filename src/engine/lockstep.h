@@ -1,7 +1,7 @@
 /* -accel lockstep: every block is interpreted, undone, run translated, and compared. */
 #pragma once
 
-#include "translator.h"
+#include "bt.h"
 
 /* Executes one block at cpu->eip both ways (or one instruction by the interpreter where there is no
  * translation). On a difference prints both states and exits with status 3. */

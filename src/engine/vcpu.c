@@ -16,6 +16,7 @@
 #include "state.h"
 #include "stats.h"
 #include "vclock.h"
+#include "translator/cache.h"
 
 #define REQUEST_STOP  0x1
 #define REQUEST_PAUSE 0x2

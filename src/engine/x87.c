@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "native/world.h"
+#include "translator/block.h"
 
 enum { ENV_FIP = 3, ENV_FDP = 5 };
 

@@ -12,7 +12,7 @@
  */
 #pragma once
 
-#include "translator.h"
+#include "bt.h"
 
 /* world_enter with all that. */
 enum exit_reason x87_enter(struct bt *bt, const void *host);

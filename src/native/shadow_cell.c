@@ -7,6 +7,7 @@
 
 #include "cell.h"
 #include "log.h"
+#include "translator/block.h"
 
 #define CELLS_MAX 12 /* processes of the host */
 

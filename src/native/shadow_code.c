@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "log.h"
+#include "translator/cache.h"
+#include "translator/jtable.h"
 
 /* Supervisor code pages entered in the supervisor's tables: linear page -> frame. Those whose mapping is
  * not global are apart: a switch of CR3 must look at each of them. */

@@ -1,5 +1,6 @@
 /* Out of windows again: what guest tables no longer say, and what is in the way. */
 #include "shadow_space.h"
+#include "translator/jtable.h"
 
 #include <string.h>
 

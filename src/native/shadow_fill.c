@@ -1,5 +1,6 @@
 /* Guest pages into windows, on demand. */
 #include "shadow_space.h"
+#include "translator/site.h"
 
 #include <string.h>
 #include <sys/mman.h>

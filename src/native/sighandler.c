@@ -16,6 +16,9 @@
 #include "stats.h"
 #include "window.h"
 #include "world.h"
+#include "translator/block.h"
+#include "translator/jtable.h"
+#include "translator/site.h"
 
 #define ALTSTACK_SIZE (256 * 1024)
 #define TRAP_DB       1

@@ -11,7 +11,7 @@
 
 #include <glib.h>
 
-#include "translator.h"
+#include "bt.h"
 
 /* For the vCPU thread, before it first enters translated code. */
 void sighandler_attach(struct bt *bt);

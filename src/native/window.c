@@ -10,7 +10,7 @@
 
 #include "log.h"
 #include "mem.h"
-#include "translator.h"
+#include "bt.h"
 
 #define DEFAULT_MAX_MAP_COUNT 65530
 #define MARGIN                4096 /* for the rest of the process */

@@ -13,7 +13,7 @@ static inline uint8_t *window_base(unsigned n)
     return (uint8_t *)(WINDOW_FIRST + n * WINDOW_STRIDE);
 }
 
-/* Makes the n first windows' lists (translator.h: WINDOW_READABLE). False: no address space. */
+/* Makes the n first windows' lists (bt.h: WINDOW_READABLE). False: no address space. */
 bool window_reserve(unsigned n);
 /* What the list says of the page of gla. */
 bool window_lists(const uint8_t *base, gla_t gla, bool write);

@@ -1,7 +1,7 @@
 /* The way into and out of translated code (src/native/world.c implements it). */
 #pragma once
 
-#include "translator.h"
+#include "bt.h"
 
 /* Runs translated code at host until it exits; returns an enum exit_reason, argument in
  * bt->exit_arg, guest registers in bt->cpu.gpr, flags in bt->host_flags. EIP is stored by the exit

@@ -15,7 +15,9 @@
 #include "translator/ginsn.h"
 #include "mem.h"
 #include "translator/tcache.h"
-#include "translator.h"
+#include "bt.h"
+#include "translator/block.h"
+#include "translator/cache.h"
 
 #define CODE_AT 0x10000u
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "engine.h"
+#include "translator/cache.h"
 
 static struct bt *bt;
 

@@ -2,7 +2,8 @@
 #include <glib.h>
 #include <string.h>
 
-#include "translator.h"
+#include "bt.h"
+#include "translator/block.h"
 
 #define ALL_ISA UINT32_MAX
 

@@ -1,4 +1,5 @@
-/* What the run loop and the native layer know of the translator.
+/* What translated code runs on: the state around a virtual CPU that emitted code, world.S, the run loop and the native
+ * layer share, and everything a translation depends on.
  *
  * Invariants of emitted code (every function that emits relies on them, at block entries and exits):
  *   - Guest EAX ECX EDX EBX EBP ESI EDI are in the host registers of the same number, upper halves
@@ -68,8 +69,6 @@ enum seg_shape {
 
 struct jtable;
 struct tentry;
-const void *jtable_get(const struct jtable *table, uint32_t eip);      /* NULL if unknown */
-bool jtable_contains(const struct jtable *table, const void *address); /* async-signal-safe */
 
 /* What translated code remembers of descriptors and gates, so that segment loads, INT n and IRET need not leave it
  * (tr_gate.c). An entry holds while memory still has the raw descriptors it was made from, which is compared each
@@ -207,150 +206,3 @@ struct bt {
     bool gs_seen;               /* such an instruction has been translated: takes effect with the next change of mode */
     uint32_t user_fpu, user_gs; /* MODE_FPU_OFF and the shape of GS as user code in the present state has them */
 };
-
-/* --- translate.c --- */
-/* MODE_* of the CPU as it stands; false in *ok when translated code cannot run in it at all. */
-uint32_t bt_mode(const struct bt *bt, bool *ok);
-enum seg_shape bt_seg_shape(const struct cpu *cpu, unsigned seg);
-/* Whether GS counts as slow in the mode: see MODE_USERS. */
-static inline bool bt_hides_gs(const struct bt *bt, uint32_t mode)
-{
-    return (mode & MODE_PROT) && !(mode & MODE_CPL) && !bt->gs_matters && !bt->single;
-}
-void bt_split_flags(struct bt *bt); /* cpu.eflags -> host_flags, vif, sysflags */
-void bt_merge_flags(struct bt *bt); /* and back */
-
-/* Resolves a code page for translation: the physical page that linear page gla executes from now, or
- * false (not present, not executable, not RAM). *global: the mapping is the same in all address
- * spaces until it is flushed. Provided by the native layer. */
-typedef bool code_page_fn(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global);
-
-void tr_set_code_page(code_page_fn *fn);
-/* Called when a page gets its first translation: takes write access to it out of all windows. */
-typedef void tr_protect_fn(gpa_t page);
-void tr_set_protect(tr_protect_fn *fn);
-
-/* Finds or makes the translation of cs_base:eip in the present mode. NULL: the instruction there is
- * for the interpreter (it does not fetch, or its page is not RAM).
- * natural: guest code jumps or falls to it, as opposed to a place where an interrupt or fault happened
- * to come back. Other blocks end where they meet a natural entry, and only there: else each timer tick
- * in a loop would cut the loop in two for good. */
-struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural);
-const void *tentry_host(const struct tentry *entry);
-/* Number of guest instructions of the block behind entry, and the EIP of number i (lockstep). */
-unsigned tentry_insn_count(const struct tentry *entry);
-uint32_t tentry_insn_eip(const struct tentry *entry, unsigned i);
-/* The number of the instruction that the block itself goes to when instruction i has led to eip; -1: it is
- * left. Only in blocks made for lockstep. */
-int tentry_insn_next(const struct tentry *entry, unsigned i, uint32_t eip);
-/* How many guest instructions, one after the other, instruction i of the block stands for. */
-unsigned tentry_insn_steps(const struct tentry *entry, unsigned i);
-/* Is the code that the block was made from still what memory holds? Only in blocks made for lockstep. */
-bool tentry_is_current(const struct tentry *entry);
-bool tentry_crosses(const struct tentry *entry); /* it has bytes in a second page */
-
-/* The jump table's entry for eip, NULL if none; and making entry the one for its EIP. */
-static inline const void *tr_published(const struct bt *bt, uint32_t eip)
-{
-    return jtable_get(bt->table, eip);
-}
-void tr_publish(struct bt *bt, const struct tentry *entry);
-/* A hint: entering at host would only come back with EXIT_INTERP. Such entries are at odd addresses. */
-static inline bool tr_leads_to_interp(const void *host)
-{
-    return (uintptr_t)host & 1;
-}
-/* Is instruction i of the block a string instruction (which lockstep steps to its end)? */
-bool tr_is_string(const struct tentry *entry, unsigned i);
-/* May the page of code run directly on the CPU (scan.c)? entry: an offset at which an instruction begins, PAGE_SIZE if
- * none is known. */
-bool tr_page_is_direct(const uint8_t *page, unsigned entry, uint32_t isa);
-/* Pages whose code and data lie so close that protecting them costs more than it saves. Blocks from such a page compare
- * their own source bytes on entry, and the page stays writable. */
-bool tcache_page_is_mixed(gpa_t gpa);
-void tr_print_block(const struct tentry *entry); /* guest and host code, to the log */
-const void *tr_ret_slow(void);
-void tr_code_written(void *opaque, gpa_t gpa, uint32_t len); /* guest_mem.code_written */
-
-/* After EXIT_CHAIN with exit id arg: the EIP it wants. */
-uint32_t tr_exit_target(uint32_t arg);
-/* Makes exit arg jump to entry directly, if that is valid for good. */
-void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry);
-
-/* Where a host address in the code cache lies. TR_BOUNDARY: between two guest instructions (or
- * iterations of a string instruction), an interrupt may be taken there. TR_POPF: the host's next
- * instruction is a POPFQ. Async-signal-safe. */
-enum tr_where { TR_INSIDE, TR_POPF, TR_BOUNDARY };
-enum tr_where tr_where(const void *pc);
-/* Exact guest state (GPRs, EIP, arithmetic flags into *bt) at the start of the guest instruction that
- * the host context is in; what the instruction had pushed for itself is off the context's stack. False: it is in no
- * block. Only to leave translated code for good: what it overwrites (EIP) may have been stored by the block itself on
- * its way out. Async-signal-safe. */
-bool tr_recover(struct bt *bt, ucontext_t *uc);
-/* The part of it that needs no row: GPRs and arithmetic flags, guest ESP = R13 + delta. */
-void tr_take_registers(struct bt *bt, const ucontext_t *uc, int32_t delta);
-bool tr_in_code(const void *pc); /* pc lies in the code cache */
-
-/* The x87 instruction that the host address is in, one that leaves its address behind (FIP). */
-struct x87_place {
-    uint32_t eip, cs_base, mode;
-    uint16_t fop;
-    bool has_operand;    /* in memory */
-    uint8_t operand_seg; /* of that operand, else of the last one before in the block; DS if there is none */
-};
-bool tr_x87_find(uint32_t host, struct x87_place *place);
-
-/* --- tr_site.c --- */
-/* The instruction at host address pc touched a page that was not mapped (for this). Async-signal-safe. */
-void tr_site_fault(const void *pc);
-/* Retranslates instructions that tr_site_fault found to be worth it. Not while translated code runs. */
-extern volatile bool tr_sites_due;
-void tr_sites_take(struct bt *bt);
-/* After EXIT_SITE: false if it came because the site seldom misses by now, and looks no more. */
-bool tr_site_missed(struct bt *bt);
-/* Then: is it better to interpret the access than to map the page? page: a number for it and its address space; epoch:
- * another one after each change of address spaces. */
-bool tr_site_interprets(const struct bt *bt, uint64_t page, uint32_t epoch);
-void tr_site_touched(const struct bt *bt, uint64_t page, uint32_t epoch); /* that was done */
-/* The page is mapped now, whatever for. Async-signal-safe. */
-void tr_site_mapped(uint64_t page, uint32_t epoch);
-
-/* --- tcache.c --- */
-#define TCACHE_MIN     (1 * MiB)
-#define TCACHE_MAX     (1 * GiB)
-#define TCACHE_DEFAULT (64 * MiB)
-bool tcache_init(size_t size, GError **error);   /* bytes of host code, a multiple of 4 KiB */
-void tcache_flush(void);                         /* drops everything */
-void tcache_forget(void);                        /* and gives its memory back */
-void tcache_invalidate(gpa_t gpa, uint32_t len); /* drops translations of these bytes */
-/* A store to a page with translations: drops all of the page, and learns from it. */
-void tcache_written(gpa_t gpa, uint32_t len);
-/* Drops what was translated from linear page gla of physical page gpa (its mapping changed). */
-void tcache_drop_linear(gpa_t gpa, gla_t gla);
-uint64_t tcache_used(void);
-uint32_t tcache_flushes(void);
-/* To be called now and then with a clock in milliseconds: pages that were mixed for a while get another chance. */
-void tcache_cool(uint64_t ms);
-unsigned tcache_mixed_pages(void); /* how many pages became "mixed" so far */
-uint32_t tcache_epoch(void);       /* grows with every flush or invalidation: private stacks are stale */
-
-/* --- jump tables, jtable.c --- */
-/* A table of 32-bit host addresses indexed by EIP; 0 = unknown. 16 GiB of address space each. */
-struct jtable *jtable_new(void); /* NULL: no address space */
-uint32_t *jtable_base(struct jtable *table);
-void jtable_set(struct jtable *table, uint32_t eip, const struct tentry *entry);
-/* Translated code has read the entry of eip. Async-signal-safe. */
-void jtable_touched(struct jtable *table, uint32_t eip);
-/* The tables together have reached their budget of memory: time for jtable_release_all, which forgets all entries. */
-bool jtable_crowded(void);
-void jtable_release_all(void);
-/* Forgets the entries of linear page gla, and those of pages that depend on it. */
-void jtable_drop_page(struct jtable *table, gla_t gla);
-/* From now on entries of linear page gla go when linear page `on` goes: some translation of it holds only
- * while that page is mapped where it was. */
-void jtable_depends(gla_t gla, gla_t on);
-bool jtable_depends_crowded(void); /* time for a tcache_flush, which forgets them */
-void jtable_clear(struct jtable *table);
-void jtable_clear_all(void); /* all entries of all tables, and all dependences */
-/* Forgets one entry point in every table. */
-void jtable_forget(uint32_t eip, const void *host);

@@ -1,0 +1,27 @@
+/* Jump tables: EIP to host address. jtable.c. */
+#pragma once
+
+#include "bt.h"
+
+const void *jtable_get(const struct jtable *table, uint32_t eip);      /* NULL if unknown */
+bool jtable_contains(const struct jtable *table, const void *address); /* async-signal-safe */
+
+/* A table of 32-bit host addresses indexed by EIP; 0 = unknown. 16 GiB of address space each. */
+struct jtable *jtable_new(void); /* NULL: no address space */
+uint32_t *jtable_base(struct jtable *table);
+void jtable_set(struct jtable *table, uint32_t eip, const struct tentry *entry);
+/* Translated code has read the entry of eip. Async-signal-safe. */
+void jtable_touched(struct jtable *table, uint32_t eip);
+/* The tables together have reached their budget of memory: time for jtable_release_all, which forgets all entries. */
+bool jtable_crowded(void);
+void jtable_release_all(void);
+/* Forgets the entries of linear page gla, and those of pages that depend on it. */
+void jtable_drop_page(struct jtable *table, gla_t gla);
+/* From now on entries of linear page gla go when linear page `on` goes: some translation of it holds only
+ * while that page is mapped where it was. */
+void jtable_depends(gla_t gla, gla_t on);
+bool jtable_depends_crowded(void); /* time for a tcache_flush, which forgets them */
+void jtable_clear(struct jtable *table);
+void jtable_clear_all(void); /* all entries of all tables, and all dependences */
+/* Forgets one entry point in every table. */
+void jtable_forget(uint32_t eip, const void *host);

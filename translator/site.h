@@ -1,0 +1,18 @@
+/* Sites: instructions that look whether their operand is mapped before they touch it. tr_site.c. */
+#pragma once
+
+#include "bt.h"
+
+/* The instruction at host address pc touched a page that was not mapped (for this). Async-signal-safe. */
+void tr_site_fault(const void *pc);
+/* Retranslates instructions that tr_site_fault found to be worth it. Not while translated code runs. */
+extern volatile bool tr_sites_due;
+void tr_sites_take(struct bt *bt);
+/* After EXIT_SITE: false if it came because the site seldom misses by now, and looks no more. */
+bool tr_site_missed(struct bt *bt);
+/* Then: is it better to interpret the access than to map the page? page: a number for it and its address space; epoch:
+ * another one after each change of address spaces. */
+bool tr_site_interprets(const struct bt *bt, uint64_t page, uint32_t epoch);
+void tr_site_touched(const struct bt *bt, uint64_t page, uint32_t epoch); /* that was done */
+/* The page is mapped now, whatever for. Async-signal-safe. */
+void tr_site_mapped(uint64_t page, uint32_t epoch);
