@@ -1,6 +1,8 @@
 /* The drive flags of the command line; their language is QEMU's. See drives.h. */
 #include "drives.h"
 
+#include "keyvalue.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,40 +38,11 @@ bool drives_set_file(struct drive_options *drives, const char *flag, const char 
     return slot_take(drives->ide, (unsigned)(flag[2] - 'a'), &drive, given, "IDE", error);
 }
 
-/* Items between commas; two commas are one in a value. */
-static char **items_split(const char *list)
-{
-    GPtrArray *items = g_ptr_array_new();
-    GString *item = g_string_new(NULL);
-    for (const char *at = list;; at++) {
-        if (*at == ',' && at[1] == ',') {
-            g_string_append_c(item, *at++);
-        } else if (*at == ',' || *at == 0) {
-            g_ptr_array_add(items, g_string_free(item, FALSE));
-            if (*at == 0)
-                break;
-            item = g_string_new(NULL);
-        } else {
-            g_string_append_c(item, *at);
-        }
-    }
-    g_ptr_array_add(items, NULL);
-    return (char **)g_ptr_array_free(items, FALSE);
-}
-
 struct drive_keys {
     struct drive_option drive;
     bool is_floppy, is_other, has_media;
     int index, bus, unit;
 };
-
-static bool switch_parse(const char *value, bool *on)
-{
-    if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-        return false;
-    *on = strcmp(value, "on") == 0;
-    return true;
-}
 
 static bool place_parse(const char *value, int *place)
 {
@@ -111,9 +84,9 @@ static bool drive_key_set(struct drive_keys *keys, const char *key, const char *
         return *value != 0; /* opening the image says which there are, and how to make one of them */
     }
     if (strcmp(key, "snapshot") == 0)
-        return switch_parse(value, &drive->image.snapshot);
+        return value_is_switch(value, &drive->image.snapshot);
     if (strcmp(key, "readonly") == 0 || strcmp(key, "read-only") == 0)
-        return switch_parse(value, &drive->image.read_only);
+        return value_is_switch(value, &drive->image.read_only);
     if (strcmp(key, "cache") == 0) {
         /* "none" and "directsync" bypass the host's page cache in QEMU; what they promise is the same. */
         if (strcmp(value, "writethrough") == 0 || strcmp(value, "directsync") == 0)
@@ -140,7 +113,7 @@ static bool drive_key_set(struct drive_keys *keys, const char *key, const char *
     if (strcmp(key, "werror") == 0 || strcmp(key, "rerror") == 0)
         return strcmp(value, "report") == 0;
     if (strcmp(key, "copy-on-read") == 0)
-        return switch_parse(value, &ignored) && !ignored;
+        return value_is_switch(value, &ignored) && !ignored;
     *known = false;
     return false;
 }
@@ -148,22 +121,17 @@ static bool drive_key_set(struct drive_keys *keys, const char *key, const char *
 bool drives_set_drive(struct drive_options *drives, const char *arg, GError **error)
 {
     struct drive_keys keys = {.index = -1, .bus = -1, .unit = -1};
-    char **items = items_split(arg);
-    bool ok = true;
+    struct keyvalues *list = keyvalues_parse(arg, "-drive", NULL, error);
+    bool ok = list, known;
 
-    for (unsigned i = 0; items[i] && ok; i++) {
-        char *value = strchr(items[i], '=');
-        bool known;
-        if (!value) {
-            ok = FAIL("-drive: '%s' needs a value, as in -drive file=disk.img,if=ide", items[i]);
-            break;
-        }
-        *value++ = 0;
-        if (!drive_key_set(&keys, items[i], value, &known))
-            ok = known ? FAIL("-drive: '%s=%s' is not possible here", items[i], value)
-                       : FAIL("-drive: option '%s' is not known", items[i]);
+    for (unsigned i = 0; ok && i < list->item->len; i++) {
+        const struct keyvalue *item = g_ptr_array_index(list->item, i);
+        if (!drive_key_set(&keys, item->key, item->value, &known))
+            ok = known ? FAIL("-drive: '%s=%s' is not possible here", item->key, item->value)
+                       : FAIL("-drive: option '%s' is not known; write for example -drive file=disk.img,if=ide",
+                              item->key);
     }
-    g_strfreev(items);
+    keyvalues_free(list);
     if (!ok)
         return false;
     if (keys.is_other) {
@@ -212,31 +180,31 @@ static bool order_set(char *order, size_t size, const char *value, GError **erro
     return true;
 }
 
+static bool boot_key_set(struct drive_options *drives, const char *key, const char *value, GError **error)
+{
+    bool ignored;
+    if (strcmp(key, "order") == 0)
+        return order_set(drives->boot_order, sizeof(drives->boot_order), value, error);
+    if (strcmp(key, "once") == 0)
+        return order_set(drives->boot_once, sizeof(drives->boot_once), value, error);
+    if (strcmp(key, "menu") == 0)
+        return value_is_switch(value, &drives->boot_menu) || FAIL("-boot: menu is on or off, not '%s'", value);
+    if (strcmp(key, "strict") == 0)
+        return value_is_switch(value, &ignored) || FAIL("-boot: strict is on or off, not '%s'", value);
+    return FAIL("-boot: option '%s' is not known; write for example -boot order=dc", key);
+}
+
 bool drives_set_boot(struct drive_options *drives, const char *arg, GError **error)
 {
-    char **items = items_split(arg);
-    bool ok = true, ignored;
-
-    for (unsigned i = 0; items[i] && ok; i++) {
-        char *value = strchr(items[i], '=');
-        if (!value) {
-            ok = i == 0 ? order_set(drives->boot_order, sizeof(drives->boot_order), items[i], error)
-                        : FAIL("-boot: '%s' needs a value, as in -boot order=dc", items[i]);
-            continue;
-        }
-        *value++ = 0;
-        if (strcmp(items[i], "order") == 0)
-            ok = order_set(drives->boot_order, sizeof(drives->boot_order), value, error);
-        else if (strcmp(items[i], "once") == 0)
-            ok = order_set(drives->boot_once, sizeof(drives->boot_once), value, error);
-        else if (strcmp(items[i], "menu") == 0)
-            ok = switch_parse(value, &drives->boot_menu) || FAIL("-boot: menu is on or off, not '%s'", value);
-        else if (strcmp(items[i], "strict") == 0)
-            ok = switch_parse(value, &ignored) || FAIL("-boot: strict is on or off, not '%s'", value);
-        else
-            ok = FAIL("-boot: option '%s' is not known", items[i]);
+    struct keyvalues *list = keyvalues_parse(arg, "-boot", "order", error);
+    bool ok = list;
+    if (ok && !list->item->len)
+        ok = order_set(drives->boot_order, sizeof(drives->boot_order), "", error);
+    for (unsigned i = 0; ok && i < list->item->len; i++) {
+        const struct keyvalue *item = g_ptr_array_index(list->item, i);
+        ok = boot_key_set(drives, item->key, item->value, error);
     }
-    g_strfreev(items);
+    keyvalues_free(list);
     return ok;
 }
 

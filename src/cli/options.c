@@ -1,5 +1,5 @@
 /* The command line. Flags are rows of one table that also prints the help. See options.h. */
-#include "options.h"
+#include "options_internal.h"
 
 #include "keyvalue.h"
 #include "log.h"
@@ -10,28 +10,10 @@
 #include <string.h>
 #include <time.h>
 
-#define RAM_DEFAULT (128 * MiB)
-#define RAM_MAX_MIB 3072
-#define ENGINES_MAX 8
-
-static GQuark options_error(void)
+GQuark options_error(void)
 {
     return g_quark_from_static_string("ringer-options");
 }
-
-#define FAIL(...) (g_set_error(error, options_error(), 0, __VA_ARGS__), false)
-
-struct parse {
-    struct options *options;
-    unsigned serial_count;
-    bool vga_given;
-    const char *given; /* the option being read, as it was written */
-    bool no_display;
-    enum accel_kind engine[ENGINES_MAX]; /* that the user wants, first choice first */
-    unsigned engine_count;
-    char engine_why[96]; /* the flag and what it said */
-    bool no_fallback;    /* -accel kvm,fallback=off */
-};
 
 struct flag {
     const char *name;
@@ -42,22 +24,17 @@ struct flag {
 
 /* --- small languages --- */
 
-/* "a=1,b=2" and a first word without '=': calls set for each; value NULL where there is no '='. */
-static bool list_parse(const char *list,
-                       bool (*set)(struct parse *, const char *key, const char *value, bool first, GError **error),
-                       struct parse *parse, GError **error)
+bool list_parse(const char *list, const char *what, const char *implied,
+                bool (*set)(struct parse *, const char *key, const char *value, GError **error), struct parse *parse,
+                GError **error)
 {
-    char **items = g_strsplit(list, ",", -1);
-    bool ok = true;
-    if (!items[0]) /* g_strsplit makes nothing of nothing */
-        ok = set(parse, "", NULL, true, error);
-    for (unsigned i = 0; items[i] && ok; i++) {
-        char *value = strchr(items[i], '=');
-        if (value)
-            *value++ = 0;
-        ok = set(parse, items[i], value, i == 0, error);
+    struct keyvalues *values = keyvalues_parse(list, what, implied, error);
+    bool ok = values;
+    for (unsigned i = 0; ok && i < values->item->len; i++) {
+        const struct keyvalue *item = g_ptr_array_index(values->item, i);
+        ok = set(parse, item->key, item->value, error);
     }
-    g_strfreev(items);
+    keyvalues_free(values);
     return ok;
 }
 
@@ -86,34 +63,6 @@ static unsigned edit_distance(const char *a, const char *b)
 
 /* --- handlers --- */
 
-static bool set_memory(struct parse *parse, const char *arg, GError **error)
-{
-    struct keyvalues *list = keyvalues_parse(arg, "-m", "size", error);
-    if (!list)
-        return false;
-    const char *size = keyvalues_get(list, "size");
-    uint64_t bytes = RAM_DEFAULT;
-    bool ok = true;
-    /* Memory that could be plugged in later: a board of these years takes none. */
-    keyvalues_get(list, "maxmem");
-    keyvalues_get(list, "slots");
-    const char *unknown = keyvalues_unused(list);
-    if (unknown)
-        ok = FAIL("-m: '%s' is not supported; give only a size, as in -m 256", unknown);
-    else if (!arg[0] || (size && !value_is_size(size, 20, &bytes)))
-        ok = FAIL("-m: '%s' is not a size; write for example -m 256 (MiB) or -m 1G", size ? size : "");
-    else if (bytes < MiB || bytes % PAGE_SIZE)
-        ok = FAIL("-m: '%s' is out of range; this PC takes at least 1 MiB", size);
-    if (ok && bytes > RAM_MAX_MIB * MiB) {
-        log_user("-m %s: this PC takes %u MiB, and gets them", size, RAM_MAX_MIB);
-        bytes = RAM_MAX_MIB * MiB;
-    }
-    if (ok)
-        parse->options->ram_size = bytes;
-    keyvalues_free(list);
-    return ok;
-}
-
 static bool set_kernel(struct parse *parse, const char *arg, GError **error)
 {
     parse->options->kernel = arg;
@@ -132,296 +81,11 @@ static bool set_append(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
-static bool set_nographic(struct parse *parse, const char *arg, GError **error)
+bool set_nographic(struct parse *parse, const char *arg, GError **error)
 {
     parse->options->nographic = true;
     parse->no_display = true;
     return true;
-}
-
-static bool set_serial(struct parse *parse, const char *arg, GError **error)
-{
-    if (parse->serial_count == OPTIONS_SERIAL_MAX)
-        return FAIL("-serial: a PC has %u serial ports at most", OPTIONS_SERIAL_MAX);
-    parse->options->serial[parse->serial_count++] = strcmp(arg, "none") == 0 ? NULL : arg;
-    return true;
-}
-
-static bool set_parallel(struct parse *parse, const char *arg, GError **error)
-{
-    parse->options->parallel = strcmp(arg, "none") == 0 ? NULL : arg;
-    return true;
-}
-
-static bool set_debugcon(struct parse *parse, const char *arg, GError **error)
-{
-    parse->options->debugcon = arg;
-    return true;
-}
-
-static bool set_display(struct parse *parse, const char *arg, GError **error)
-{
-    static const char *const windows[] = {"sdl", "gtk", "cocoa", "default", "vnc", "spice-app", "egl-headless", "dbus"};
-    parse->options->curses = strcmp(arg, "curses") == 0;
-    parse->no_display = strcmp(arg, "none") == 0;
-    if (parse->options->curses || parse->no_display)
-        return true;
-    for (unsigned i = 0; i < G_N_ELEMENTS(windows); i++) {
-        if (g_str_has_prefix(arg, windows[i]))
-            return FAIL("-display: there is no %s window yet; use -display curses for text, or -display none and "
-                        "screendump in -monitor",
-                        windows[i]);
-    }
-    return FAIL("-display: '%s' is not known; choose curses or none", arg);
-}
-
-static bool set_curses(struct parse *parse, const char *arg, GError **error)
-{
-    return set_display(parse, "curses", error);
-}
-
-static bool set_monitor(struct parse *parse, const char *arg, GError **error)
-{
-    if (strcmp(arg, "none") != 0 && strcmp(arg, "stdio") != 0 && strncmp(arg, "unix:", 5) != 0)
-        return FAIL("-monitor: '%s' is none of stdio, unix:PATH,server=on,wait=off, none", arg);
-    parse->options->monitor = strcmp(arg, "none") == 0 ? NULL : arg;
-    return true;
-}
-
-static bool set_vga(struct parse *parse, const char *arg, GError **error)
-{
-    if (strcmp(arg, "std") != 0 && strcmp(arg, "none") != 0)
-        return FAIL("-vga: there is no '%s' card; choose std or none", arg);
-    parse->options->vga = strcmp(arg, "none") == 0 ? NULL : "VGA";
-    parse->vga_given = true;
-    return true;
-}
-
-static bool set_network(struct parse *parse, const char *arg, GError **error)
-{
-    if (strcmp(arg, "none") != 0)
-        return FAIL("%s %s: there is no network yet; the only choice is 'none'", parse->given, arg);
-    return true;
-}
-
-static enum accel_kind own_engine(void)
-{
-    return ACCEL_DIRECT;
-}
-
-/* One more engine to try, behind those named before. */
-static bool engine_add(struct parse *parse, const char *flag, const char *name, GError **error)
-{
-    enum accel_kind kind = ACCEL_COUNT;
-    if (strcmp(name, "tcg") == 0 || strcmp(name, "auto") == 0)
-        kind = own_engine();
-    for (unsigned i = 0; i < ACCEL_COUNT; i++) {
-        if (strcmp(name, vcpu_accel_name(i)) == 0)
-            kind = i;
-    }
-    if (kind == ACCEL_COUNT)
-        return FAIL("%s: there is no engine '%s'; choose direct, bt, interp, lockstep or kvm", flag, name);
-    if (parse->engine_count == ENGINES_MAX)
-        return FAIL("%s: more than %u engines are named", flag, ENGINES_MAX);
-    parse->engine[parse->engine_count++] = kind;
-    return true;
-}
-
-/* names may be a list "kvm:tcg", first choice first. */
-static bool engine_parse(struct parse *parse, const char *flag, const char *names, GError **error)
-{
-    char **name = g_strsplit(names, ":", -1);
-    bool ok = true;
-    for (unsigned i = 0; name[i] && ok; i++)
-        ok = engine_add(parse, flag, name[i], error);
-    g_strfreev(name);
-    if (ok && !names[0])
-        ok = engine_add(parse, flag, "", error);
-    g_snprintf(parse->engine_why, sizeof(parse->engine_why), "%s %s", flag, names);
-    return ok;
-}
-
-/* Of several engines the first that works here. */
-static void engine_settle(struct parse *parse)
-{
-    struct options *options = parse->options;
-    GString *why = g_string_new(parse->engine_why);
-    unsigned i = 0;
-
-    if (!parse->engine_count)
-        parse->engine[parse->engine_count++] = own_engine();
-    /* Scripts say kvm where they mean "fast": without it there is still a machine. */
-    if (parse->engine[parse->engine_count - 1] == ACCEL_KVM && !parse->no_fallback && parse->engine_count < ENGINES_MAX)
-        parse->engine[parse->engine_count++] = own_engine();
-    for (; i + 1 < parse->engine_count; i++) {
-        GError *error = NULL;
-        if (vcpu_accel_works(parse->engine[i], &error))
-            break;
-        g_string_append_printf(why, "; %.*s", (int)strcspn(error->message, ";"), error->message);
-        g_error_free(error);
-    }
-    options->accel = parse->engine[i];
-    g_strlcpy(options->accel_why, why->str, sizeof(options->accel_why));
-    g_string_free(why, TRUE);
-}
-
-static bool accel_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
-{
-    if (first)
-        return engine_parse(parse, "-accel", value && strcmp(key, "accel") == 0 ? value : key, error);
-    if (strcmp(key, "thread") == 0) /* an option of QEMU's TCG that changes nothing a guest sees */
-        return true;
-    if (strcmp(key, "fallback") == 0) {
-        bool on;
-        if (!value || !value_is_switch(value, &on))
-            return FAIL("-accel: fallback is on or off");
-        parse->no_fallback = !on;
-        return true;
-    }
-    if (strcmp(key, "always") == 0) {
-        if (value && strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-            return FAIL("-accel: always=%s: say always=on or always=off", value);
-        parse->options->direct_always = !value || strcmp(value, "on") == 0;
-        return true;
-    }
-    if (strcmp(key, "tb-size") == 0) {
-        char *end;
-        unsigned long mib = value ? strtoul(value, &end, 10) : 0;
-        if (!value || *end || end == value || mib < 1 || mib > 1024)
-            return FAIL("-accel: tb-size is the size of the code cache in MiB, from 1 to 1024, not '%s'",
-                        value ? value : "");
-        parse->options->tb_size = (unsigned)mib;
-        return true;
-    }
-    return FAIL("-accel: option '%s' is not known", key);
-}
-
-static bool set_accel(struct parse *parse, const char *arg, GError **error)
-{
-    return list_parse(arg, accel_item, parse, error);
-}
-
-static bool set_enable_kvm(struct parse *parse, const char *arg, GError **error)
-{
-    bool ok = engine_parse(parse, "-enable-kvm", "kvm:tcg", error);
-    g_strlcpy(parse->engine_why, "-enable-kvm", sizeof(parse->engine_why));
-    return ok;
-}
-
-/* Boards: pc, whatever version of it; and what stands in for others. */
-static bool board_parse(struct parse *parse, const char *type, GError **error)
-{
-    if (strcmp(type, "pc") == 0 || g_str_has_prefix(type, "pc-i440fx") || g_str_has_prefix(type, "pc-0.") ||
-        g_str_has_prefix(type, "pc-1."))
-        return true;
-    if (strcmp(type, "isapc") == 0) {
-        parse->options->isapc = true;
-        return true;
-    }
-    if (strcmp(type, "q35") == 0 || g_str_has_prefix(type, "pc-q35")) {
-        log_user("-machine %s: there is no Q35 chipset; it is an i440FX PC, 'pc'", type);
-        return true;
-    }
-    return FAIL("-machine: there is no '%s'; this is an i440FX PC, 'pc'", type);
-}
-
-/* Keys of -machine that change nothing here, or nothing that is not so already. */
-static bool machine_key_is_idle(const char *key)
-{
-    static const char *const idle[] = {"dump-guest-core",
-                                       "kernel-irqchip",
-                                       "kernel_irqchip",
-                                       "mem-merge",
-                                       "vmport",
-                                       "nvdimm",
-                                       "smm",
-                                       "memory-encryption",
-                                       "max-ram-below-4g",
-                                       "suppress-vmdesc",
-                                       "phandle_start",
-                                       "igd-passthru",
-                                       "smbus",
-                                       "sata",
-                                       "pit",
-                                       "pic",
-                                       "rtc",
-                                       "fd-bootchk"};
-    for (unsigned i = 0; i < G_N_ELEMENTS(idle); i++) {
-        if (strcmp(idle[i], key) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool machine_key_set(struct parse *parse, const char *key, const char *value, GError **error)
-{
-    struct options *options = parse->options;
-    bool on;
-    if (strcmp(key, "type") == 0)
-        return board_parse(parse, value, error);
-    if (strcmp(key, "accel") == 0)
-        return engine_parse(parse, "-machine accel", value, error);
-    if (strcmp(key, "hpet") == 0 || strcmp(key, "acpi") == 0 || strcmp(key, "usb") == 0) {
-        if (!value_is_switch(value, &on))
-            return FAIL("-machine: %s is on or off, not '%s'", key, value);
-        if (key[0] == 'h')
-            options->no_hpet = !on;
-        else if (key[0] == 'a')
-            options->no_acpi = !on;
-        else if (on)
-            return FAIL("-machine: usb=on: there is no USB");
-        return true;
-    }
-    if (machine_key_is_idle(key))
-        return true;
-    if (strcmp(key, "graphics") == 0)
-        return strcmp(value, "off") != 0 || set_nographic(parse, NULL, error);
-    return FAIL("-machine: option '%s' is not known", key);
-}
-
-static bool set_machine(struct parse *parse, const char *arg, GError **error)
-{
-    struct keyvalues *list = keyvalues_parse(arg, "-machine", "type", error);
-    bool ok = list;
-    for (unsigned i = 0; ok && i < list->item->len; i++) {
-        const struct keyvalue *item = g_ptr_array_index(list->item, i);
-        ok = machine_key_set(parse, item->key, item->value, error);
-    }
-    keyvalues_free(list);
-    return ok;
-}
-
-static bool set_cpu(struct parse *parse, const char *arg, GError **error)
-{
-    parse->options->cpu = arg;
-    return true;
-}
-
-/* One processor, whatever the wish: guests run on one as well. */
-static bool set_smp(struct parse *parse, const char *arg, GError **error)
-{
-    static const char *const keys[] = {"cpus", "cores", "threads", "sockets", "dies", "clusters", "maxcpus"};
-    struct keyvalues *list = keyvalues_parse(arg, "-smp", "cpus", error);
-    uint64_t number, cpus = 0, product = 1;
-    bool ok = list;
-    for (unsigned i = 0; ok && i < G_N_ELEMENTS(keys); i++) {
-        const char *value = keyvalues_get(list, keys[i]);
-        if (!value)
-            continue;
-        if (!value_is_number(value, 4096, &number) || !number)
-            ok = FAIL("-smp: '%s' is not a number of processors", value);
-        else if (i == 0)
-            cpus = number;
-        else if (strcmp(keys[i], "maxcpus") != 0)
-            product *= number;
-    }
-    const char *unknown = ok ? keyvalues_unused(list) : NULL;
-    if (unknown)
-        ok = FAIL("-smp: option '%s' is not known", unknown);
-    if (ok && (cpus ? cpus : product) > 1)
-        log_user("-smp %s: this PC has one processor", arg);
-    keyvalues_free(list);
-    return ok;
 }
 
 static bool set_no_reboot(struct parse *parse, const char *arg, GError **error)
@@ -455,11 +119,9 @@ static bool date_parse(const char *text, int64_t *seconds)
     return true;
 }
 
-static bool rtc_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
+static bool rtc_item(struct parse *parse, const char *key, const char *value, GError **error)
 {
     struct options *options = parse->options;
-    if (!value)
-        return FAIL("-rtc: '%s' needs a value, as in -rtc base=utc", key);
     if (strcmp(key, "base") == 0) {
         options->rtc_base_set = options->rtc_localtime = false;
         if (strcmp(value, "localtime") == 0)
@@ -471,12 +133,12 @@ static bool rtc_item(struct parse *parse, const char *key, const char *value, bo
     if ((strcmp(key, "clock") == 0 && (strcmp(value, "host") == 0 || strcmp(value, "vm") == 0)) ||
         (strcmp(key, "driftfix") == 0 && (strcmp(value, "none") == 0 || strcmp(value, "slew") == 0)))
         return true; /* the clock moves with the machine, and no tick is lost */
-    return FAIL("-rtc: '%s=%s' is not known", key, value);
+    return FAIL("-rtc: '%s=%s' is not known; write for example -rtc base=utc", key, value);
 }
 
-static bool set_rtc(struct parse *parse, const char *arg, GError **error)
+bool set_rtc(struct parse *parse, const char *arg, GError **error)
 {
-    return list_parse(arg, rtc_item, parse, error);
+    return list_parse(arg, "-rtc", NULL, rtc_item, parse, error);
 }
 
 static bool set_log_items(struct parse *parse, const char *arg, GError **error)
@@ -491,157 +153,35 @@ static bool set_log_file(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
-static void list_append(GPtrArray **list, struct keyvalues *values)
-{
-    if (!*list)
-        *list = g_ptr_array_new_with_free_func((GDestroyNotify)keyvalues_free);
-    g_ptr_array_add(*list, values);
-}
-
-static bool set_device(struct parse *parse, const char *arg, GError **error)
-{
-    struct options *options = parse->options;
-    struct keyvalues *request = keyvalues_parse(arg, "-device", "driver", error);
-    if (!request)
-        return false;
-    const char *driver = keyvalues_get(request, "driver"), *help = keyvalues_get(request, "help");
-    if ((driver && (strcmp(driver, "help") == 0 || strcmp(driver, "?") == 0)) || help) {
-        options->action = OPTIONS_DEVICE_HELP;
-        options->help_about = help ? g_intern_string(driver) : NULL;
-    }
-    list_append(&options->devices, request);
-    return true;
-}
-
-/* -chardev BACKEND,id=ID,...: as far as -serial knows back ends. */
-static bool set_chardev(struct parse *parse, const char *arg, GError **error)
-{
-    struct keyvalues *given = keyvalues_parse(arg, "-chardev", "backend", error);
-    if (!given)
-        return false;
-    const char *backend = keyvalues_get(given, "backend"), *id = keyvalues_get(given, "id");
-    const char *path = keyvalues_get(given, "path"), *mux = keyvalues_get(given, "mux");
-    const char *unknown = keyvalues_unused(given);
-    bool ok = true, muxed = false;
-    char *spec = NULL;
-
-    if (!backend || !id)
-        ok = FAIL("-chardev: it takes a back end and an id, as in -chardev file,id=c0,path=log.txt");
-    else if (mux && !value_is_switch(mux, &muxed))
-        ok = FAIL("-chardev: mux is on or off, not '%s'", mux);
-    else if (unknown && strcmp(unknown, "signal") != 0)
-        ok = FAIL("-chardev %s: option '%s' is not known", backend, unknown);
-    else if (strcmp(backend, "file") == 0)
-        ok = path ? (spec = g_strdup_printf("file:%s", path), true) : FAIL("-chardev file: it needs path=");
-    else if (strcmp(backend, "stdio") == 0)
-        spec = g_strdup(muxed ? "mon:stdio" : "stdio");
-    else if (strcmp(backend, "null") == 0 || strcmp(backend, "pty") == 0)
-        spec = g_strdup(backend);
-    else
-        ok = FAIL("-chardev: there is no back end '%s' yet; known are file, null, pty, stdio", backend);
-    if (ok) {
-        struct keyvalues *chardev = keyvalues_new();
-        keyvalues_add(chardev, "id", id);
-        keyvalues_add(chardev, "spec", spec);
-        list_append(&parse->options->chardevs, chardev);
-    }
-    g_free(spec);
-    keyvalues_free(given);
-    return ok;
-}
-
 static bool set_bios(struct parse *parse, const char *arg, GError **error)
 {
     parse->options->bios = arg;
     return true;
 }
 
-static bool set_global(struct parse *parse, const char *arg, GError **error)
-{
-    const char *equals = strchr(arg, '='), *dot = strrchr(arg, '.');
-    struct keyvalues *global;
-    if (strchr(arg, ',') && g_str_has_prefix(arg, "driver=")) {
-        global = keyvalues_parse(arg, "-global", NULL, error);
-    } else {
-        for (dot = equals; dot && dot > arg && *dot != '.'; dot--)
-            continue;
-        if (!equals || dot == arg || *dot != '.')
-            return FAIL("-global: '%s' is not understood; write DRIVER.PROPERTY=VALUE", arg);
-        char *driver = g_strndup(arg, (gsize)(dot - arg)), *property = g_strndup(dot + 1, (gsize)(equals - dot - 1));
-        global = keyvalues_new();
-        keyvalues_add(global, "driver", driver);
-        keyvalues_add(global, "property", property);
-        keyvalues_add(global, "value", equals + 1);
-        g_free(driver);
-        g_free(property);
-    }
-    if (!global)
-        return false;
-    list_append(&parse->options->globals, global);
-    if (!keyvalues_get(global, "driver") || !keyvalues_get(global, "property") || !keyvalues_get(global, "value"))
-        return FAIL("-global: '%s' is not understood; write DRIVER.PROPERTY=VALUE", arg);
-    return true;
-}
-
-static bool set_snapshot(struct parse *parse, const char *arg, GError **error)
-{
-    parse->options->drives.snapshot = true;
-    return true;
-}
-
-static bool set_nodefaults(struct parse *parse, const char *arg, GError **error)
-{
-    parse->options->drives.no_defaults = true;
-    if (!parse->vga_given)
-        parse->options->vga = NULL;
-    return true;
-}
-
-static bool set_drive(struct parse *parse, const char *arg, GError **error)
-{
-    return drives_set_drive(&parse->options->drives, arg, error);
-}
-
-static bool set_boot(struct parse *parse, const char *arg, GError **error)
-{
-    return drives_set_boot(&parse->options->drives, arg, error);
-}
-
-/* -hda and its like: the flag's own name says which drive. */
-#define SET_FILE(flag) \
-    static bool set_##flag(struct parse *parse, const char *arg, GError **error) \
-    { \
-        return drives_set_file(&parse->options->drives, #flag, arg, error); \
-    }
-SET_FILE(hda)
-SET_FILE(hdb)
-SET_FILE(hdc)
-SET_FILE(hdd)
-SET_FILE(cdrom)
-SET_FILE(fda)
-SET_FILE(fdb)
-
 /* As QEMU's. What its further keys deny is never possible here. */
-static bool sandbox_item(struct parse *parse, const char *key, const char *value, bool first, GError **error)
+static bool sandbox_item(struct parse *parse, const char *key, const char *value, GError **error)
 {
     static const char *const denied[] = {"obsolete", "elevateprivileges", "spawn", "resourcecontrol"};
-    const char *state = first && !value ? key : strcmp(key, "enable") == 0 ? value : NULL;
-    if (state && (strcmp(state, "on") == 0 || strcmp(state, "off") == 0)) {
-        parse->options->sandbox = state[1] == 'n' ? SANDBOX_ON : SANDBOX_OFF;
+    if (strcmp(key, "enable") == 0) {
+        bool on;
+        if (!value_is_switch(value, &on))
+            return FAIL("-sandbox: '%s' is neither on nor off", value);
+        parse->options->sandbox = on ? SANDBOX_ON : SANDBOX_OFF;
         return true;
     }
-    for (unsigned i = 0; value && i < G_N_ELEMENTS(denied); i++) {
+    for (unsigned i = 0; i < G_N_ELEMENTS(denied); i++) {
         if (strcmp(key, denied[i]) == 0 && (strcmp(value, "deny") == 0 || strcmp(value, "children") == 0))
             return true;
         if (strcmp(key, denied[i]) == 0)
             return FAIL("-sandbox: '%s=%s' is not possible; use -sandbox off", key, value);
     }
-    return FAIL("-sandbox: '%s' is neither on nor off", value ? value : key);
+    return FAIL("-sandbox: option '%s' is not known", key);
 }
 
 static bool set_sandbox(struct parse *parse, const char *arg, GError **error)
 {
-    return list_parse(arg, sandbox_item, parse, error);
+    return list_parse(arg, "-sandbox", "enable", sandbox_item, parse, error);
 }
 
 static bool set_stats(struct parse *parse, const char *arg, GError **error)
@@ -676,40 +216,6 @@ static bool set_pidfile(struct parse *parse, const char *arg, GError **error)
 {
     parse->options->pidfile = arg;
     return true;
-}
-
-static bool set_option_rom(struct parse *parse, const char *arg, GError **error)
-{
-    struct options *options = parse->options;
-    if (options->option_rom_count == OPTIONS_ROM_MAX)
-        return FAIL("-option-rom: there are %u at most", OPTIONS_ROM_MAX);
-    options->option_rom[options->option_rom_count++] = arg;
-    return true;
-}
-
-/* Old: -soundhw a,b is -device for each; the PC speaker is there anyway. */
-static bool set_soundhw(struct parse *parse, const char *arg, GError **error)
-{
-    static const char *const names[][2] = {{"sb16", "sb16"},      {"adlib", "adlib"}, {"ac97", "AC97"},
-                                           {"es1370", "ES1370"},  {"gus", "gus"},     {"hda", "intel-hda"},
-                                           {"cs4231a", "cs4231a"}};
-    char **cards = g_strsplit(arg, ",", -1);
-    bool ok = true;
-    for (unsigned i = 0; cards[i] && ok; i++) {
-        const char *device = NULL;
-        for (unsigned n = 0; n < G_N_ELEMENTS(names); n++) {
-            if (strcmp(cards[i], names[n][0]) == 0)
-                device = names[n][1];
-        }
-        if (device)
-            ok = set_device(parse, device, error);
-        else if (strcmp(cards[i], "pcspk") == 0)
-            log_user("-soundhw pcspk: the speaker is silent here");
-        else
-            ok = FAIL("-soundhw: there is no '%s'", cards[i]);
-    }
-    g_strfreev(cards);
-    return ok;
 }
 
 /* Understood, and without effect here: said once. */
@@ -876,23 +382,6 @@ static const struct flag *flag_find(const char *given)
 }
 
 /* What follows from flags together. */
-/* A device of the user's stands in for what the board would have had by default, as in QEMU. */
-static void defaults_settle(struct parse *parse)
-{
-    struct options *options = parse->options;
-    for (unsigned i = 0; options->devices && i < options->devices->len; i++) {
-        const char *driver = keyvalues_get(g_ptr_array_index(options->devices, i), "driver");
-        if (!driver)
-            continue;
-        if (strcmp(driver, "ide-cd") == 0 || strcmp(driver, "ide-hd") == 0)
-            options->drives.no_default_cd = true;
-        if (strcmp(driver, "floppy") == 0)
-            options->drives.no_default_floppy = true;
-        if (strcmp(driver, "VGA") == 0 && !parse->vga_given)
-            options->vga = NULL;
-    }
-}
-
 static bool options_settle(struct parse *parse, GError **error)
 {
     struct options *options = parse->options;

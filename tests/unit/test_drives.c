@@ -103,8 +103,8 @@ static void test_drive_errors(void)
     drive_fails("file=x,snapshot=maybe", "'snapshot=maybe'");
     drive_fails("file=x,format=", "'format='");
     drive_fails("index=1", "needs file=");
-    drive_fails("disk.img", "needs a value");
-    drive_fails("", "needs a value");
+    drive_fails("disk.img", "'disk.img' is not known");
+    drive_fails("", "a disk needs file=");
 }
 
 static void test_twice(void)

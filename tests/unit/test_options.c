@@ -234,7 +234,7 @@ static void test_clock(void)
     g_assert_cmpint(good("-kernel k -rtc base=2006-06-17").rtc_base, ==, 1150502400);
     bad("-kernel k -rtc base=tomorrow", "none of utc");
     bad("-kernel k -rtc clock=rt", "'clock=rt'");
-    bad("-kernel k -rtc utc", "needs a value");
+    bad("-kernel k -rtc utc", "'utc=on' is not known");
 }
 
 static void test_switches(void)

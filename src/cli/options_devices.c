@@ -1,0 +1,247 @@
+/* The command line: devices, drives, back ends, screen. */
+#include "options_internal.h"
+
+#include <string.h>
+
+#include "keyvalue.h"
+#include "log.h"
+
+static void list_append(GPtrArray **list, struct keyvalues *values)
+{
+    if (!*list)
+        *list = g_ptr_array_new_with_free_func((GDestroyNotify)keyvalues_free);
+    g_ptr_array_add(*list, values);
+}
+
+bool set_device(struct parse *parse, const char *arg, GError **error)
+{
+    struct options *options = parse->options;
+    struct keyvalues *request = keyvalues_parse(arg, "-device", "driver", error);
+    if (!request)
+        return false;
+    const char *driver = keyvalues_get(request, "driver"), *help = keyvalues_get(request, "help");
+    if ((driver && (strcmp(driver, "help") == 0 || strcmp(driver, "?") == 0)) || help) {
+        options->action = OPTIONS_DEVICE_HELP;
+        options->help_about = help ? g_intern_string(driver) : NULL;
+    }
+    list_append(&options->devices, request);
+    return true;
+}
+
+/* -chardev BACKEND,id=ID,...: as far as -serial knows back ends. */
+bool set_chardev(struct parse *parse, const char *arg, GError **error)
+{
+    struct keyvalues *given = keyvalues_parse(arg, "-chardev", "backend", error);
+    if (!given)
+        return false;
+    const char *backend = keyvalues_get(given, "backend"), *id = keyvalues_get(given, "id");
+    const char *path = keyvalues_get(given, "path"), *mux = keyvalues_get(given, "mux");
+    const char *unknown = keyvalues_unused(given);
+    bool ok = true, muxed = false;
+    char *spec = NULL;
+
+    if (!backend || !id)
+        ok = FAIL("-chardev: it takes a back end and an id, as in -chardev file,id=c0,path=log.txt");
+    else if (mux && !value_is_switch(mux, &muxed))
+        ok = FAIL("-chardev: mux is on or off, not '%s'", mux);
+    else if (unknown && strcmp(unknown, "signal") != 0)
+        ok = FAIL("-chardev %s: option '%s' is not known", backend, unknown);
+    else if (strcmp(backend, "file") == 0)
+        ok = path ? (spec = g_strdup_printf("file:%s", path), true) : FAIL("-chardev file: it needs path=");
+    else if (strcmp(backend, "stdio") == 0)
+        spec = g_strdup(muxed ? "mon:stdio" : "stdio");
+    else if (strcmp(backend, "null") == 0 || strcmp(backend, "pty") == 0)
+        spec = g_strdup(backend);
+    else
+        ok = FAIL("-chardev: there is no back end '%s' yet; known are file, null, pty, stdio", backend);
+    if (ok) {
+        struct keyvalues *chardev = keyvalues_new();
+        keyvalues_add(chardev, "id", id);
+        keyvalues_add(chardev, "spec", spec);
+        list_append(&parse->options->chardevs, chardev);
+    }
+    g_free(spec);
+    keyvalues_free(given);
+    return ok;
+}
+
+bool set_global(struct parse *parse, const char *arg, GError **error)
+{
+    const char *equals = strchr(arg, '='), *dot = strrchr(arg, '.');
+    struct keyvalues *global;
+    if (strchr(arg, ',') && g_str_has_prefix(arg, "driver=")) {
+        global = keyvalues_parse(arg, "-global", NULL, error);
+    } else {
+        for (dot = equals; dot && dot > arg && *dot != '.'; dot--)
+            continue;
+        if (!equals || dot == arg || *dot != '.')
+            return FAIL("-global: '%s' is not understood; write DRIVER.PROPERTY=VALUE", arg);
+        char *driver = g_strndup(arg, (gsize)(dot - arg)), *property = g_strndup(dot + 1, (gsize)(equals - dot - 1));
+        global = keyvalues_new();
+        keyvalues_add(global, "driver", driver);
+        keyvalues_add(global, "property", property);
+        keyvalues_add(global, "value", equals + 1);
+        g_free(driver);
+        g_free(property);
+    }
+    if (!global)
+        return false;
+    list_append(&parse->options->globals, global);
+    if (!keyvalues_get(global, "driver") || !keyvalues_get(global, "property") || !keyvalues_get(global, "value"))
+        return FAIL("-global: '%s' is not understood; write DRIVER.PROPERTY=VALUE", arg);
+    return true;
+}
+
+/* Old: -soundhw a,b is -device for each; the PC speaker is there anyway. */
+bool set_soundhw(struct parse *parse, const char *arg, GError **error)
+{
+    static const char *const names[][2] = {{"sb16", "sb16"},      {"adlib", "adlib"}, {"ac97", "AC97"},
+                                           {"es1370", "ES1370"},  {"gus", "gus"},     {"hda", "intel-hda"},
+                                           {"cs4231a", "cs4231a"}};
+    char **cards = g_strsplit(arg, ",", -1);
+    bool ok = true;
+    for (unsigned i = 0; cards[i] && ok; i++) {
+        const char *device = NULL;
+        for (unsigned n = 0; n < G_N_ELEMENTS(names); n++) {
+            if (strcmp(cards[i], names[n][0]) == 0)
+                device = names[n][1];
+        }
+        if (device)
+            ok = set_device(parse, device, error);
+        else if (strcmp(cards[i], "pcspk") == 0)
+            log_user("-soundhw pcspk: the speaker is silent here");
+        else
+            ok = FAIL("-soundhw: there is no '%s'", cards[i]);
+    }
+    g_strfreev(cards);
+    return ok;
+}
+
+/* A device of the user's stands in for what the board would have had by default, as in QEMU. */
+void defaults_settle(struct parse *parse)
+{
+    struct options *options = parse->options;
+    for (unsigned i = 0; options->devices && i < options->devices->len; i++) {
+        const char *driver = keyvalues_get(g_ptr_array_index(options->devices, i), "driver");
+        if (!driver)
+            continue;
+        if (strcmp(driver, "ide-cd") == 0 || strcmp(driver, "ide-hd") == 0)
+            options->drives.no_default_cd = true;
+        if (strcmp(driver, "floppy") == 0)
+            options->drives.no_default_floppy = true;
+        if (strcmp(driver, "VGA") == 0 && !parse->vga_given)
+            options->vga = NULL;
+    }
+}
+
+bool set_serial(struct parse *parse, const char *arg, GError **error)
+{
+    if (parse->serial_count == OPTIONS_SERIAL_MAX)
+        return FAIL("-serial: a PC has %u serial ports at most", OPTIONS_SERIAL_MAX);
+    parse->options->serial[parse->serial_count++] = strcmp(arg, "none") == 0 ? NULL : arg;
+    return true;
+}
+
+bool set_parallel(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->parallel = strcmp(arg, "none") == 0 ? NULL : arg;
+    return true;
+}
+
+bool set_debugcon(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->debugcon = arg;
+    return true;
+}
+
+bool set_display(struct parse *parse, const char *arg, GError **error)
+{
+    static const char *const windows[] = {"sdl", "gtk", "cocoa", "default", "vnc", "spice-app", "egl-headless", "dbus"};
+    parse->options->curses = strcmp(arg, "curses") == 0;
+    parse->no_display = strcmp(arg, "none") == 0;
+    if (parse->options->curses || parse->no_display)
+        return true;
+    for (unsigned i = 0; i < G_N_ELEMENTS(windows); i++) {
+        if (g_str_has_prefix(arg, windows[i]))
+            return FAIL("-display: there is no %s window yet; use -display curses for text, or -display none and "
+                        "screendump in -monitor",
+                        windows[i]);
+    }
+    return FAIL("-display: '%s' is not known; choose curses or none", arg);
+}
+
+bool set_curses(struct parse *parse, const char *arg, GError **error)
+{
+    return set_display(parse, "curses", error);
+}
+
+bool set_monitor(struct parse *parse, const char *arg, GError **error)
+{
+    if (strcmp(arg, "none") != 0 && strcmp(arg, "stdio") != 0 && strncmp(arg, "unix:", 5) != 0)
+        return FAIL("-monitor: '%s' is none of stdio, unix:PATH,server=on,wait=off, none", arg);
+    parse->options->monitor = strcmp(arg, "none") == 0 ? NULL : arg;
+    return true;
+}
+
+bool set_vga(struct parse *parse, const char *arg, GError **error)
+{
+    if (strcmp(arg, "std") != 0 && strcmp(arg, "none") != 0)
+        return FAIL("-vga: there is no '%s' card; choose std or none", arg);
+    parse->options->vga = strcmp(arg, "none") == 0 ? NULL : "VGA";
+    parse->vga_given = true;
+    return true;
+}
+
+bool set_network(struct parse *parse, const char *arg, GError **error)
+{
+    if (strcmp(arg, "none") != 0)
+        return FAIL("%s %s: there is no network yet; the only choice is 'none'", parse->given, arg);
+    return true;
+}
+
+bool set_drive(struct parse *parse, const char *arg, GError **error)
+{
+    return drives_set_drive(&parse->options->drives, arg, error);
+}
+
+bool set_boot(struct parse *parse, const char *arg, GError **error)
+{
+    return drives_set_boot(&parse->options->drives, arg, error);
+}
+
+bool set_snapshot(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->drives.snapshot = true;
+    return true;
+}
+
+bool set_nodefaults(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->drives.no_defaults = true;
+    if (!parse->vga_given)
+        parse->options->vga = NULL;
+    return true;
+}
+
+bool set_option_rom(struct parse *parse, const char *arg, GError **error)
+{
+    struct options *options = parse->options;
+    if (options->option_rom_count == OPTIONS_ROM_MAX)
+        return FAIL("-option-rom: there are %u at most", OPTIONS_ROM_MAX);
+    options->option_rom[options->option_rom_count++] = arg;
+    return true;
+}
+
+/* -hda and its like: the flag's own name says which drive. */
+#define SET_FILE(flag) \
+    bool set_##flag(struct parse *parse, const char *arg, GError **error) \
+    { \
+        return drives_set_file(&parse->options->drives, #flag, arg, error); \
+    }
+SET_FILE(hda)
+SET_FILE(hdb)
+SET_FILE(hdc)
+SET_FILE(hdd)
+SET_FILE(cdrom)
+SET_FILE(fda)
+SET_FILE(fdb)

@@ -1,0 +1,45 @@
+/* Between the files of the command line: options.c (the table, and what is left), options_engine.c (machine, memory,
+ * processor, engine), options_devices.c (devices, drives, back ends, screen). */
+#pragma once
+
+#include "options.h"
+
+#define RAM_DEFAULT (128 * MiB)
+#define RAM_MAX_MIB 3072
+#define ENGINES_MAX 8
+
+GQuark options_error(void);
+#define FAIL(...) (g_set_error(error, options_error(), 0, __VA_ARGS__), false)
+
+struct parse {
+    struct options *options;
+    unsigned serial_count;
+    bool vga_given;
+    const char *given; /* the option being read, as it was written */
+    bool no_display;
+    enum accel_kind engine[ENGINES_MAX]; /* that the user wants, first choice first */
+    unsigned engine_count;
+    char engine_why[96]; /* the flag and what it said */
+    bool no_fallback;    /* -accel kvm,fallback=off */
+};
+
+/* What a word of the command line does. False with a sentence in *error. */
+typedef bool option_fn(struct parse *parse, const char *arg, GError **error);
+
+/* Calls set for each item of a list (keyvalue.h). */
+bool list_parse(const char *list, const char *what, const char *implied,
+                bool (*set)(struct parse *, const char *key, const char *value, GError **error), struct parse *parse,
+                GError **error);
+
+/* options_engine.c */
+option_fn set_accel, set_enable_kvm, set_machine, set_memory, set_cpu, set_smp;
+void engine_settle(struct parse *parse);
+
+/* options_devices.c */
+option_fn set_device, set_chardev, set_global, set_soundhw, set_serial, set_parallel, set_debugcon, set_display,
+    set_curses, set_monitor, set_vga, set_network, set_drive, set_boot, set_snapshot, set_nodefaults, set_option_rom,
+    set_hda, set_hdb, set_hdc, set_hdd, set_cdrom, set_fda, set_fdb;
+void defaults_settle(struct parse *parse);
+
+/* options.c */
+option_fn set_nographic, set_rtc;
