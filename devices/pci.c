@@ -476,6 +476,37 @@ static bool pci_after_load(void *dev)
     return true;
 }
 
+static const char *class_name(const struct pci_device *dev)
+{
+    static const struct {
+        uint16_t class;
+        const char *name;
+    } names[] = {{0x0100, "SCSI controller"}, {0x0101, "IDE controller"},   {0x0200, "Ethernet controller"},
+                 {0x0300, "VGA controller"},  {0x0401, "Audio controller"}, {0x0600, "Host bridge"},
+                 {0x0601, "ISA bridge"},      {0x0680, "Bridge"},           {0x0c03, "USB controller"}};
+    uint16_t class = (uint16_t)(dev->config[PCI_CLASS + 2] << 8 | dev->config[PCI_CLASS + 1]);
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (names[i].class == class)
+            return names[i].name;
+    }
+    return "Device";
+}
+
+static void bar_dump(const struct pci_device *dev, unsigned n, GString *out)
+{
+    const struct pci_bar *bar = &dev->bar[n];
+    uint32_t base = get32(&dev->config[PCI_BAR0 + 4 * n]) & (bar->is_io ? ~3u : ~15u);
+    if (!bar->size)
+        return;
+    g_string_append_printf(out, "      BAR%u: %s at 0x%0*x [0x%0*x]%s\n", n,
+                           bar->is_io                          ? "I/O"
+                           : dev->config[PCI_BAR0 + 4 * n] & 8 ? "32 bit prefetchable memory"
+                                                               : "32 bit memory",
+                           bar->is_io ? 4 : 8, base, bar->is_io ? 4 : 8, base + bar->size - 1,
+                           bar->mapped ? "." : ", off.");
+}
+
+/* As QEMU's info pci, and what the command register says. */
 static void pci_dump(void *dev, GString *out)
 {
     struct pci_bus *bus = dev;
@@ -483,15 +514,18 @@ static void pci_dump(void *dev, GString *out)
         const struct pci_device *d = bus->device[i];
         if (!d)
             continue;
-        g_string_append_printf(out, "pci 00:%02x.%u %s: command=%02x%02x intx=%d line=%u", i >> 3, i & 7, d->name,
-                               d->config[PCI_COMMAND + 1], d->config[PCI_COMMAND], d->intx,
-                               d->config[PCI_INTERRUPT_LINE]);
-        for (unsigned n = 0; n < 6; n++) {
-            if (d->bar[n].size)
-                g_string_append_printf(out, " bar%u=%x%s", n, get32(&d->config[PCI_BAR0 + 4 * n]),
-                                       d->bar[n].mapped ? "" : "(off)");
-        }
-        g_string_append_c(out, '\n');
+        g_string_append_printf(out, "  Bus  0, device %3u, function %u:\n    %s: PCI device %02x%02x:%02x%02x (%s)\n",
+                               i >> 3, i & 7, class_name(d), d->config[1], d->config[0], d->config[3], d->config[2],
+                               d->name);
+        g_string_append_printf(out, "      PCI subsystem %02x%02x:%02x%02x\n", d->config[PCI_SUBSYSTEM + 1],
+                               d->config[PCI_SUBSYSTEM], d->config[PCI_SUBSYSTEM + 3], d->config[PCI_SUBSYSTEM + 2]);
+        if (d->config[PCI_INTERRUPT_PIN])
+            g_string_append_printf(out, "      IRQ %u, pin %c%s\n", d->config[PCI_INTERRUPT_LINE],
+                                   'A' + d->config[PCI_INTERRUPT_PIN] - 1, d->intx ? ", raised" : "");
+        for (unsigned n = 0; n < 6; n++)
+            bar_dump(d, n, out);
+        g_string_append_printf(out, "      command=%02x%02x%s\n", d->config[PCI_COMMAND + 1], d->config[PCI_COMMAND],
+                               pci_msi_is_on(d) ? " msi" : "");
     }
 }
 
