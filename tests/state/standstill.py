@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Stop means stop: all clocks of the guest stand alike, nothing is lost, and what is off stays off.
+
+usage: standstill.py RINGER ENGINE CLOCKS.elf
+"""
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+failed = 0
+
+
+def report(name, wrong):
+    global failed
+    failed += bool(wrong)
+    print("%s - %s%s" % ("not ok" if wrong else "ok", name, ": " + wrong if wrong else ""), flush=True)
+
+
+class Machine:
+    def __init__(self, ringer, engine, image, *options):
+        self.folder = tempfile.TemporaryDirectory()
+        self.log, path = os.path.join(self.folder.name, "log"), os.path.join(self.folder.name, "monitor")
+        self.process = subprocess.Popen(
+            [ringer, "-accel", engine, "-m", "16", "-kernel", image, "-display", "none", "-serial", "null", "-debugcon",
+             "file:" + self.log, "-monitor", "unix:%s,server=on,wait=off" % path, *options], stderr=subprocess.DEVNULL)
+        self.monitor = socket.socket(socket.AF_UNIX)
+        for _ in range(500):
+            try:
+                self.monitor.connect(path)
+                break
+            except OSError:
+                time.sleep(0.02)
+        self.monitor.settimeout(20)
+        self.answer()
+
+    def answer(self):
+        text = b""
+        while not text.endswith(b"(ringer) "):
+            piece = self.monitor.recv(65536)
+            if not piece:
+                raise EOFError
+            text += piece
+        return text.decode()
+
+    def command(self, line):
+        self.monitor.sendall(line.encode() + b"\n")
+        return self.answer()
+
+    def lines(self):
+        if not os.path.exists(self.log):
+            return []
+        with open(self.log) as f:
+            return f.read().split("\n")
+
+    def wait(self, pattern, count=1, limit=60):
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            found = [line for line in self.lines()[:-1] if re.search(pattern, line)]
+            if len(found) >= count:
+                return found
+            time.sleep(0.02)
+        return []
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def check_clocks(ringer, engine, image):
+    machine = Machine(ringer, engine, image)
+    machine.wait("clocks begin")
+    for stand in (0.5, 2, 0.05, 1):
+        machine.command("stop")
+        status = machine.command("info status")
+        before = len(machine.lines())
+        time.sleep(stand)
+        if len(machine.lines()) != before or "paused" not in status:
+            report("nothing runs while it stands", "the guest went on; " + status)
+        machine.command("cont")
+        time.sleep(0.3)
+    seconds = 6 if engine != "interp" else 4
+    found = machine.wait("clocks pm", seconds)
+    machine.end()
+    if not found:
+        report("clocks", "the guest said nothing")
+        return
+    clocks = dict(zip(*[iter(found[seconds - 1].split()[1:])] * 2))
+    pm = int(clocks.pop("pm"))
+    # A tick's own length, and what a busy host keeps back of the last ticks.
+    wrong = ["%s says %s ms of %d" % (name, value, pm) for name, value in clocks.items()
+             if abs(int(value) - pm) > 40 + pm // 200]
+    report("all clocks stand alike", ", ".join(wrong))
+
+
+def check_off(ringer, engine, image):
+    machine = Machine(ringer, engine, image, "-append", "off", "-no-shutdown")
+    machine.wait("clocks pm")
+    for _ in range(100):
+        if "shutdown" in machine.command("info status"):
+            break
+        time.sleep(0.05)
+    wrong = []
+    status = machine.command("info status")
+    if "paused (shutdown)" not in status:
+        wrong.append("status: " + status.split("\r")[0])
+    before = machine.lines()
+    registers = [machine.command("info registers") for _ in range(3)]
+    answer = machine.command("cont")
+    if "system_reset" not in answer:
+        wrong.append("cont: " + answer)
+    time.sleep(0.5)
+    registers.append(machine.command("info registers"))
+    if len(set(registers)) != 1 or machine.lines() != before:
+        wrong.append("it went on")
+    report("what is off stays off, whatever is asked", "; ".join(wrong))
+    machine.command("system_reset")
+    wrong = []
+    if "paused (prelaunch)" not in machine.command("info status"):
+        wrong.append("after the reset: " + machine.command("info status"))
+    machine.command("cont")
+    if not machine.wait("clocks begin", 2):
+        wrong.append("it does not start again")
+    report("system_reset and cont start it again", "; ".join(wrong))
+    machine.end()
+
+
+def main():
+    ringer, engine, image = sys.argv[1:4]
+    check_clocks(ringer, engine, image)
+    check_off(ringer, engine, image)
+    print("standstill: %d failed" % failed)
+    return 1 if failed else 0
+
+
+sys.exit(main())
