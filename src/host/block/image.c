@@ -203,7 +203,13 @@ static bool file_open(struct image_file *file, const char *path, bool writable, 
         IMAGE_FAIL(error, file, "is empty");
         goto fail;
     }
-    if (!file_lock(file)) {
+    /* A process that has just been killed may still be on its way out. */
+    bool locked = file_lock(file);
+    for (unsigned tries = 0; !locked && tries < 10; tries++) {
+        g_usleep(20000);
+        locked = file_lock(file);
+    }
+    if (!locked) {
         IMAGE_FAIL(error, file, "is in use by another process; end that one, or use -snapshot for both");
         goto fail;
     }
