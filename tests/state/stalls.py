@@ -17,6 +17,9 @@ import tempfile
 import threading
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from guest import die_with_parent  # noqa: E402
+
 LIMIT_US = 5000
 failed = 0
 
@@ -40,7 +43,7 @@ class Machine:
         self.process = subprocess.Popen(
             [ringer, "-m", "32", "-kernel", image, "-debugcon", "file:" + self.log, "-serial", "null", "-no-reboot",
              "-device", "isa-debug-exit,iobase=0xf4", "-monitor", "unix:%s,server=on,wait=off" % self.path, *options],
-            stderr=subprocess.PIPE, **standard)
+            stderr=subprocess.PIPE, preexec_fn=die_with_parent, **standard)
         for _ in range(500):
             if os.path.exists(self.path):
                 break

@@ -11,6 +11,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from guest import die_with_parent  # noqa: E402
+
 failed = 0
 
 
@@ -26,7 +29,7 @@ class Machine:
         self.log, path = os.path.join(self.folder.name, "log"), os.path.join(self.folder.name, "monitor")
         self.process = subprocess.Popen(
             [ringer, "-accel", engine, "-m", "16", "-kernel", image, "-display", "none", "-serial", "null", "-debugcon",
-             "file:" + self.log, "-monitor", "unix:%s,server=on,wait=off" % path, *options], stderr=subprocess.DEVNULL)
+             "file:" + self.log, "-monitor", "unix:%s,server=on,wait=off" % path, *options], stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
         self.monitor = socket.socket(socket.AF_UNIX)
         for _ in range(500):
             try:
