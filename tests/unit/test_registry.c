@@ -248,8 +248,8 @@ static void test_tree_and_help(void)
                                            "      dev: toy-pci, id \"\"\n        addr = 07.0\n",
                                            "bus: ide.1\n",
                                            "bus: isa.0\n  type ISA\n  dev: isa-i8259, id \"\"\n",
-                                           "  dev: toy-isa, id \"toy\"\n    iobase = 768 (0x300)\n    irq = 5 (0x5)\n  "
-                                           "  loud = false\n    greeting = \"hi\"\n"};
+                                           "  dev: toy-isa, id \"toy\"\n    iobase = 768 (0x300)\n    irq = 5 (0x5)\n",
+                                           "    loud = false\n    greeting = \"hi\"\n"};
     for (unsigned i = 0; i < G_N_ELEMENTS(expected); i++) {
         if (!strstr(out->str, expected[i]))
             g_error("not in the tree: %s\n%s", expected[i], out->str);
