@@ -187,7 +187,7 @@ static void test_modified(void)
 
 /* 16-bit code and V86: the formats of FNSTENV there. */
 extern uint8_t f16[], f16_end[];
-__asm__(".pushsection .data.f16,\"aw\"\n.code16\nf16: fninit\n fldl (%si)\n fnstenv (%di)\n fnstenvl 32(%di)\n"
+__asm__(".pushsection .data.f16,\"aw\"\n.code16\nf16: fninit\n fldl (%si)\n fnstenv (%di)\n data32 fnstenv 32(%di)\n"
         " int $0x80\nf16_end:\n.code32\n.popsection");
 static void test_16(void)
 {
