@@ -39,8 +39,10 @@ void cpu_reset(struct cpu *cpu)
     /* Boot processor; enabled where there is a local APIC. */
     cpu->msr_apicbase = 0xfee00100 | (cpu->model && (cpu->model->edx & CPUID_APIC) ? APICBASE_ENABLE : 0);
     cpu->msr_misc_enable = 1; /* fast strings */
-    cpu->fpu.fcw = 0x40;
-    cpu->fpu.ftw = 0xff; /* power-on: all registers hold +0.0 */
+    /* As after FNINIT. A chip shows control word 0040h and eight zeroes in use until then; QEMU does not, and kernels
+     * that never give FNINIT rely on that. */
+    cpu->fpu.fcw = 0x37f;
+    cpu->fpu.ftw = 0;
     cpu->fpu.mxcsr = 0x1f80;
     cpu->fpu.mxcsr_mask = 0xffff;
     cpu->changed = CHANGED_MODE | CHANGED_TLB | CHANGED_CR3 | CHANGED_A20 | CHANGED_DR;
