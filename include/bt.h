@@ -179,10 +179,12 @@ struct bt {
     /* What the host knows of the last x87 instruction: FNSTENV's image at world_exit, and an address in the code cache
      * that is known to be of that instruction, should the image say nothing. See src/engine/x87.h. */
     uint32_t x87_env[7], x87_at;
-    uint32_t mxcsr_new;                         /* LDMXCSR's operand */
-    uint16_t left_cs, left_ss, left_ds, unused; /* before the last change of CPL by INT n, IRET, SYSENTER, SYSEXIT */
-    uint8_t *view[2];                           /* windows of the present space: supervisor, user */
-    uint8_t *gs_base;                           /* what the host's GS base is */
+    uint64_t x87_operand; /* the first 8 bytes of its segment register (selector, base), as the last x87 instruction
+                             with an operand in memory found it; all ones: there was none */
+    uint32_t mxcsr_new;   /* LDMXCSR's operand */
+    uint16_t left_cs, unused[3]; /* before the last change of CPL by INT n, IRET, SYSENTER, SYSEXIT */
+    uint8_t *view[2];            /* windows of the present space: supervisor, user */
+    uint8_t *gs_base;            /* what the host's GS base is */
     struct ras ras[2];
     uint32_t leave_out;  /* LEAVE_*: reasons to leave instead of returning to user code */
     uint32_t user_exits; /* entries to the supervisor by instructions and page faults */
@@ -197,6 +199,7 @@ struct bt {
     /* --- monitor only --- */
     uint32_t mode, cs_base, cs_limit;
     struct jtable *table;    /* whose base jtable is */
+    uint32_t recovered;      /* how often translated code was left by a signal */
     uint32_t isa;            /* GISA_* */
     uint32_t mem_generation; /* of the memory map this was last brought in line with */
     bool single;             /* lockstep: blocks are entered one by one, nothing is chained */

@@ -94,7 +94,6 @@ bool tr_in_code(const void *pc); /* pc lies in the code cache */
 struct x87_place {
     uint32_t eip, cs_base, mode;
     uint16_t fop;
-    bool has_operand;    /* in memory */
-    uint8_t operand_seg; /* of that operand, else of the last one before in the block; DS if there is none */
+    bool has_operand; /* in memory */
 };
 bool tr_x87_find(uint32_t host, struct x87_place *place);

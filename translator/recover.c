@@ -30,13 +30,7 @@ bool tr_x87_find(uint32_t host, struct x87_place *place)
                                 .cs_base = b->cs_base,
                                 .mode = b->mode,
                                 .fop = b->x87[i] & X87_FOP,
-                                .has_operand = b->x87[i] & X87_MEM,
-                                .operand_seg = SEG_DS};
-    for (unsigned k = i + 1; k-- > 0;)
-        if (b->x87[k] & X87_MEM) {
-            place->operand_seg = b->x87[k] >> X87_SEG_SHIFT & 7;
-            break;
-        }
+                                .has_operand = b->x87[i] & X87_MEM};
     return true;
 }
 
@@ -88,6 +82,7 @@ static void recover_string(struct cpu *cpu, const greg_t *r, unsigned arg)
 
 bool tr_recover(struct bt *bt, ucontext_t *uc)
 {
+    bt->recovered++;
     const struct tblock *b;
     bool exact;
     const struct trow *row = row_at((const uint8_t *)uc->uc_mcontext.gregs[REG_RIP], &b, &exact);

@@ -64,10 +64,9 @@ struct trow {
 };
 
 /* An instruction that sets FIP and its like: its FOP in the low 11 bits. */
-#define X87_FOP       0x07ffu
-#define X87_SEG_SHIFT 11 /* segment of its memory operand */
-#define X87_MEM       0x4000u
-#define X87_INSN      0x8000u
+#define X87_FOP  0x07ffu
+#define X87_MEM  0x4000u /* an operand in memory */
+#define X87_INSN 0x8000u
 
 /* What of a page decided what a block is, as it was then. */
 struct tseen {

@@ -54,18 +54,14 @@ static void copy_seg(struct tr *t, unsigned seg, struct hmem from)
     emit_store32(e, &to, R9);
 }
 
-/* The selectors that an x87 instruction before the change of CPL had, for FCS and FDS (src/engine/x87.h). Uses r. */
-static void keep_selectors(struct tr *t, uint8_t r)
+/* The selector that an x87 instruction before the change of CPL had, for FCS (src/engine/x87.h). Uses r. */
+static void keep_selector(struct tr *t, uint8_t r)
 {
-    static const uint8_t kept[] = {SEG_CS, SEG_SS, SEG_DS};
+    struct hmem from = TR_SEG_FIELD(SEG_CS, sel), to = BT_FIELD(left_cs);
     if (t->mode & (MODE_NOFPU | MODE_FPU_OFF))
         return;
-    for (unsigned i = 0; i < 3; i++) {
-        struct hmem from = TR_SEG_FIELD(kept[i], sel);
-        struct hmem to = cpu_field(offsetof(struct bt, left_cs) + i * sizeof(uint16_t));
-        emit_load16z(&t->e, r, &from);
-        emit_store16(&t->e, &to, r);
-    }
+    emit_load16z(&t->e, r, &from);
+    emit_store16(&t->e, &to, r);
 }
 
 /* R10 = window of the other privilege level becomes the window. */
@@ -313,7 +309,7 @@ static bool tr_int(struct tr *t, const struct ginsn *g)
     slot.disp = 0;
     emit_store32_i(e, &slot, g->eip + g->len);
     /* Nothing can go wrong from here on. */
-    keep_selectors(t, R9);
+    keep_selector(t, R9);
     emit_mov_rr(e, R13, R8);
     copy_seg(t, SEG_CS, cs);
     copy_seg(t, SEG_SS, ss);
@@ -357,7 +353,7 @@ static bool tr_sysenter(struct tr *t)
     emit_load32(e, R9, &msr_cs);
     emit_alu_ri(e, 4, R9, 0xfffc);
     slow_if(t, 4, GATE_IRET, true);
-    keep_selectors(t, R10);
+    keep_selector(t, R10);
     set_flat(t, SEG_CS, FLAT_CODE_ACCESS);
     emit_lea32(e, R9, &next);
     set_flat(t, SEG_SS, FLAT_DATA_ACCESS);
@@ -510,7 +506,7 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
         emit_pop(e, R9);
         tr_row(t, ROW_GLUE, 0);
     }
-    keep_selectors(t, R9);
+    keep_selector(t, R9);
     emit_mov_rr(e, R13, R11);
     emit_mov_rr(e, R11, R10);
     emit_store8_i(e, &cpl, 3);
@@ -555,7 +551,7 @@ static bool tr_sysexit(struct tr *t)
     emit_load32(e, R8, &msr_cs);
     emit_test_ri(e, R8, 0xfffc);
     slow_if(t, 4, GATE_IRET, true);
-    keep_selectors(t, R9);
+    keep_selector(t, R9);
     struct hmem sel = {.base = R8, .index = HREG_NONE, .disp = 16};
     emit_lea32(e, R9, &sel);
     emit_alu_ri(e, 1, R9, 3);

@@ -97,7 +97,7 @@ uint16_t tr_x87_of(const struct ginsn *g)
     const uint8_t *p = g->bytes;
     while (*p < 0xd8 || *p > 0xdf) /* no prefix is one of these */
         p++;
-    return (uint16_t)(X87_INSN | (p[0] & 7) << 8 | p[1] | (g->is_mem ? X87_MEM | g->seg << X87_SEG_SHIFT : 0));
+    return (uint16_t)(X87_INSN | (p[0] & 7) << 8 | p[1] | (g->is_mem ? X87_MEM : 0));
 }
 
 uint32_t tr_x87_before(const struct tr *t, unsigned end)
@@ -123,6 +123,32 @@ void tr_note_x87(struct tr *t, uint32_t at)
     struct hmem m = BT_FIELD(x87_at);
     if (at)
         emit_store32_i(&t->e, &m, at);
+}
+
+/* Is what tr_note_operand would note there already, from an instruction before that always comes first? */
+static bool operand_noted(const struct tr *t)
+{
+    for (unsigned k = t->i; k-- > 0;) {
+        const struct ginsn *g = &t->g[k];
+        if (t->join[k + 1] || t->after[k] != AFTER_NEXT)
+            return false;
+        if (tr_x87_of(g) & X87_MEM)
+            return g->seg == t->g[t->i].seg;
+        if (g->gclass == G_INTERP || (g->gclass > G_LEAVE && g->gclass != G_JCC))
+            return false; /* what may load segment registers, and what is not worth a thought */
+    }
+    return false;
+}
+
+/* Behind an x87 instruction with an operand in memory: its segment register may be another by the time that somebody
+ * asks (src/engine/x87.h). Changes no flags. */
+static void tr_note_operand(struct tr *t, const struct ginsn *g)
+{
+    struct hmem from = TR_SEG_FIELD(g->seg, sel), to = BT_FIELD(x87_operand);
+    if (!(tr_x87_of(g) & X87_MEM) || operand_noted(t))
+        return;
+    emit_load64(&t->e, R9, &from);
+    emit_store64(&t->e, &to, R9);
 }
 
 /* Does the instruction store FIP? */
@@ -152,7 +178,10 @@ static bool tr_insn(struct tr *t, const struct ginsn *g)
     case G_FOLLOWED:
         return true;
     case G_GENERIC:
-        return tr_generic(t, g);
+        if (!tr_generic(t, g))
+            return false;
+        tr_note_operand(t, g);
+        return true;
     case G_OPREG_IMM:
     case G_INCDEC:
     case G_XCHG_AX:

@@ -132,9 +132,11 @@ static void share_pointers(struct cpu *cpu, const struct cpu *from)
     cpu->fpu.fds = from->fpu.fds;
 }
 
-/* The host forgets its x87 pointers with each signal and switch of tasks (x87.h). That explains a few differences, not
- * many; and none where an exception is pending, which it keeps them for. */
-static void check_pointers(struct bt *bt, const struct tentry *t, const struct cpu *before, const struct cpu *want)
+/* The host forgets its x87 pointers with each signal and switch of tasks (x87.h). That explains those of a block that a
+ * signal was seen to end, a few others, not many; and none where an exception was pending by then, which it keeps them
+ * for. */
+static void check_pointers(struct bt *bt, const struct tentry *t, const struct cpu *before, const struct cpu *want,
+                           bool recovered)
 {
     static uint64_t compared, lost;
     const struct fxstate *fx = &bt->cpu.fpu;
@@ -144,7 +146,7 @@ static void check_pointers(struct bt *bt, const struct tentry *t, const struct c
     compared++;
     if (!pointers_differ(&want->fpu, fx))
         return;
-    if (x87_pointers_lost(bt) && !(fx->fsw & 0x80) && ++lost < 64 + compared / 4) {
+    if (x87_pointers_lost(bt, before->fpu.fcw) && (recovered || ++lost < 64 + compared / 4)) {
         share_pointers(&bt->cpu, want);
         return;
     }
@@ -157,6 +159,12 @@ static void check_pointers(struct bt *bt, const struct tentry *t, const struct c
 static bool same_registers(const struct cpu *a, const struct cpu *b)
 {
     return a->eip == b->eip && !memcmp(a->gpr, b->gpr, sizeof a->gpr) && !((a->eflags ^ b->eflags) & ~FL_RF);
+}
+
+/* In a loop, registers alone may be where they were before an instruction that changes others or memory. */
+static bool same_state(const struct cpu *a, const struct cpu *b)
+{
+    return same_registers(a, b) && !fpu_differs(&a->fpu, &b->fpu) && same_stores();
 }
 
 static int insn_number(const struct tentry *t, uint32_t eip)
@@ -252,6 +260,7 @@ void lockstep_block(struct bt *bt)
     bt_split_flags(bt);
     int kick = bt->kick;
     bt->kick = 0; /* a kick would stop the block in its middle */
+    uint32_t recovered = bt->recovered;
     enum exit_reason reason = x87_enter(bt, tentry_host(t));
     if (bt->kick || kick)
         bt->kick = 1;
@@ -278,7 +287,7 @@ void lockstep_block(struct bt *bt)
         cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);
     } else if (reason == EXIT_FAULT || reason == EXIT_INTERP || reason == EXIT_GATE) {
         /* Strings too: which of the two operands of CMPS faults first is the host's affair. */
-        for (unsigned k = 0; k < done && at >= 0 && !same_registers(cpu, &want); k++) {
+        for (unsigned k = 0; k < done && at >= 0 && !same_state(cpu, &want); k++) {
             step_insn(cpu, t, (unsigned)at);
             at = insn_number(t, cpu->eip);
         }
@@ -302,5 +311,5 @@ void lockstep_block(struct bt *bt)
         differ(bt, t, &before, &want, "a segment register");
     if (!same_stores())
         differ(bt, t, &before, &want, "memory");
-    check_pointers(bt, t, &before, &want);
+    check_pointers(bt, t, &before, &want, bt->recovered != recovered);
 }

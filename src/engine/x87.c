@@ -8,6 +8,9 @@
 
 enum { ENV_FIP = 3, ENV_FDP = 5 };
 
+#define NO_OPERAND UINT64_MAX
+_Static_assert(offsetof(struct seg, sel) == 0 && offsetof(struct seg, base) == 4, "struct bt's x87_operand");
+
 /* CS as it was when the instruction was executed. Without leaving translated code it changes by gates and, in real mode
  * and V86, by far transfers. */
 static uint16_t code_selector(const struct bt *bt, const struct x87_place *p)
@@ -38,17 +41,11 @@ static void note(struct bt *bt)
     cpu->fpu.fip = p.eip;
     cpu->fpu.fcs = fcs;
     cpu->fpu.fop = p.fop;
-    if (lost || (!p.has_operand && !env[ENV_FDP]))
+    /* Without FDP there was no operand since translated code was entered, or it is lost. */
+    if (lost || bt->x87_operand == NO_OPERAND || (!p.has_operand && !env[ENV_FDP]))
         return;
-    const struct seg *s = &cpu->seg[p.operand_seg];
-    bool left = (p.mode & MODE_CPL) >> MODE_CPL_SHIFT != cpu->cpl; /* by a gate, from a flat stack */
-    uint16_t sel = s->sel;
-    if (left && p.operand_seg == SEG_SS)
-        sel = bt->left_ss;
-    else if (left && p.operand_seg == SEG_DS)
-        sel = bt->left_ds;
-    cpu->fpu.fdp = env[ENV_FDP] - (left && p.operand_seg == SEG_SS ? 0 : s->base);
-    cpu->fpu.fds = sel;
+    cpu->fpu.fdp = env[ENV_FDP] - (uint32_t)(bt->x87_operand >> 32);
+    cpu->fpu.fds = (uint16_t)bt->x87_operand;
 }
 
 enum exit_reason x87_enter(struct bt *bt, const void *host)
@@ -63,6 +60,7 @@ enum exit_reason x87_enter(struct bt *bt, const void *host)
     fx->fip = fx->fdp = 0;
     fx->fcs = fx->fds = 0;
     bt->x87_at = bt->x87_env[ENV_FIP] = 0;
+    bt->x87_operand = NO_OPERAND;
     enum exit_reason reason = world_enter(bt, host);
     fx->fop = before.fop;
     fx->fip = before.fip;
@@ -75,7 +73,10 @@ enum exit_reason x87_enter(struct bt *bt, const void *host)
     return reason;
 }
 
-bool x87_pointers_lost(const struct bt *bt)
+bool x87_pointers_lost(const struct bt *bt, uint16_t fcw_before)
 {
-    return !bt->x87_env[ENV_FIP];
+    const struct fxstate *fx = &bt->cpu.fpu;
+    if (!bt->x87_env[ENV_FIP])
+        return !(fx->fsw & 0x80) || fx->fcw != fcw_before;
+    return bt->x87_operand != NO_OPERAND && !bt->x87_env[ENV_FDP];
 }

@@ -80,6 +80,7 @@ static void one_case(GString *out, struct bt *bt, const char *name, const uint8_
     memset(cpu, 0, sizeof *cpu);
     cpu->eflags = FL_FIXED1;
     cpu->cr4 = CR4_OSFXSR;
+    bt->fpu_on = true;
     for (unsigned s = SEG_ES; s <= SEG_GS; s++) {
         struct seg *seg = &cpu->seg[s];
         seg->access = ACC_P | ACC_S | ACC_WRITE | ACC_ACCESSED | (s == SEG_CS ? ACC_CODE : 0);

@@ -36,6 +36,13 @@ FIP(f_page, ".balign 4096\n .fill 4092, 1, 0x90", "fldl (%esi)", "nop\n nop\n no
 FIP(f_save, "", "fldl (%esi)", "fnsave (%edi)");
 FIP(f_prefixes, "", ".byte 0x3e\n fldl (%esi)", "fnstenv (%edi)");
 FIP(f_loop, "movl $50, %ecx\n 1:", "fldl (%esi)", "fstp %st(0)\n loop 1b\n fnstenv (%edi)");
+/* The segment register is another by the time that somebody asks. */
+FIP(f_load_es, "", "faddl %es:(%esi)", "pushl %es\n pushl $0x53\n popl %es\n fnstenv (%edi)\n popl %es");
+FIP(f_load_fs, "fldl %fs:0x40\n pushl %ds\n popl %fs\n jmp 1f\n .balign 64\n 1:", "fld1", "fnstenv (%edi)");
+FIP(f_load_fs2,
+    "movl $30, %ecx\n 1: fldl %fs:0x40\n fstp %st(0)\n loop 1b\n pushl %ds\n popl %fs\n jmp 2f\n 2:", "fld1",
+    "fnstenv (%edi)");
+extern char f_load_es_at[], f_load_fs_at[], f_load_fs2_at[];
 extern char f_fld1_at[], f_mem_at[], f_mem_stack_at[], f_mem_fs_at[], f_mem_es_at[], f_reg_after_mem_at[], f_fcmov_at[],
     f_control_at[], f_far_at[], f_page_at[], f_save_at[], f_prefixes_at[], f_loop_at[];
 
@@ -88,6 +95,9 @@ static void test_fnstenv(void)
     EXPECT("fnstenv: on the next page", f_page, 0x506, at, UDATA);
     EXPECT("fnsave", f_save, 0x506, at, UDATA);
     EXPECT("fnstenv: prefixes count", f_prefixes, 0x506, at, UDATA);
+    EXPECT("fnstenv: ES loaded behind its operand", f_load_es, 0x406, at, UDATA);
+    EXPECT("fnstenv: FS loaded behind its operand, then a register form", f_load_fs, 0x1e8, 0x40, SEL_BASED);
+    EXPECT("fnstenv: the same behind a loop", f_load_fs2, 0x1e8, 0x40, SEL_BASED);
     expect("fnstenv: behind a loop", f_loop, (uint32_t)f_loop_at + 2, 0x5d8, at, UDATA);
 }
 
@@ -186,20 +196,23 @@ static void test_modified(void)
 }
 
 /* 16-bit code and V86: the formats of FNSTENV there. */
-extern uint8_t f16[], f16_end[];
+extern uint8_t f16[], f16_end[], f16_lds[], f16_lds_end[];
 __asm__(".pushsection .data.f16,\"aw\"\n.code16\nf16: fninit\n fldl (%si)\n fnstenv (%di)\n data32 fnstenv 32(%di)\n"
-        " int $0x80\nf16_end:\n.code32\n.popsection");
+        " int $0x80\nf16_end:\n"
+        "f16_lds: fninit\n fldl (%si)\n lds 0x80(%si), %bx\n fld1\n fnstenv %es:(%di)\n data32 fnstenv %es:32(%di)\n"
+        " int $0x80\nf16_lds_end:\n.code32\n.popsection");
 static void test_16(void)
 {
     enum { CODE = 0x8000, DATA = 0x9000 };
     const uint16_t *e = (const uint16_t *)(DATA + 0x100);
     const uint32_t *l = (const uint32_t *)(DATA + 0x100 + 32);
     struct state s;
-    memcpy((void *)CODE, f16, (uint32_t)(f16_end - f16));
     gdt[SEL_C16 / 8] = desc_make(CODE, 0xffff, D_CODE | D_DPL(3));
     gdt[SEL_D16 / 8] = desc_make(DATA, 0xffff, D_DATA | D_DPL(3));
-    for (unsigned v86 = 0; v86 < 2; v86++) {
-        bool ok = false;
+    for (unsigned v86 = 0; v86 < 3; v86++) {
+        bool ok = false, lds = v86 == 2;
+        memcpy((void *)CODE, lds ? f16_lds : f16, lds ? (uint32_t)(f16_lds_end - f16_lds) : (uint32_t)(f16_end - f16));
+        uint32_t at = CODE + (lds ? 8 : 2), fop = lds ? 0x1e8 : 0x504;
         for (unsigned i = 0; i < TRIES && !ok; i++) {
             memset((void *)DATA, 0, 512);
             state_init(&s, 3, 0);
@@ -217,10 +230,10 @@ static void test_16(void)
                 ok = e[3] == 2 && e[4] == (SEL_C16 | 3) && e[5] == 0x40 && e[6] == (SEL_D16 | 3) && l[3] == 2 &&
                      l[4] == (0x504u << 16 | SEL_C16 | 3) && l[5] == 0x40;
             else
-                ok = e[3] == CODE + 2 && e[4] == 0x504 && e[5] == DATA + 0x40 && (l[3] & 0xffff) == CODE + 2 &&
-                     l[4] == 0x504 && (l[5] & 0xffff) == DATA + 0x40;
+                ok = e[3] == at && e[4] == fop && e[5] == DATA + 0x40 && (l[3] & 0xffff) == at && l[4] == fop &&
+                     (l[5] & 0xffff) == DATA + 0x40;
         }
-        if (!check(ok, "fnstenv: %s", v86 ? "V86" : "16-bit segments"))
+        if (!check(ok, "fnstenv: %s", lds ? "V86, LDS behind the operand" : v86 ? "V86" : "16-bit segments"))
             print("# vector %u: %x %x %x %x; %x %x %x %x\n", (unsigned)s.vector, e[3], e[4], e[5], e[6], (unsigned)l[3],
                   (unsigned)l[4], (unsigned)l[5], (unsigned)l[6]);
     }
