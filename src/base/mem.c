@@ -508,16 +508,17 @@ void mem_save_ram(GByteArray *out)
             at = MIN((uint64_t)data & ~(uint64_t)(PAGE_SIZE - 1), size);
         else if (errno == ENXIO)
             break;
-        while (at < size && page_is_zero(guest_mem.ram + at)) {
+        bool zero = true;
+        while (at < size && (zero = page_is_zero(guest_mem.ram + at))) {
             at += PAGE_SIZE;
             if (at % MiB == 0)
                 break;
         }
+        if (zero)
+            continue; /* perhaps to a hole: its first page is not to be looked at either */
         uint64_t end = at;
         while (end < size && end - at < RUN_MAX && !page_is_zero(guest_mem.ram + end))
             end += PAGE_SIZE;
-        if (end == at)
-            continue;
         uint32_t run = (uint32_t)(end - at);
         g_byte_array_append(out, (const uint8_t *)&at, sizeof(at));
         g_byte_array_append(out, (const uint8_t *)&run, sizeof(run));

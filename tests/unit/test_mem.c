@@ -1,5 +1,6 @@
 /* Guest memory: long writes, which take another way than short ones, and blocks. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include <glib.h>
 
@@ -148,6 +149,9 @@ static void test_above_4_gib(void)
     GByteArray *saved = g_byte_array_new();
     mem_save_ram(saved);
     g_assert_cmpuint(saved->len, <, 3 * MiB);
+    struct stat st;
+    g_assert_cmpint(fstat(guest_mem.fd, &st), ==, 0);
+    g_assert_cmpuint((uint64_t)st.st_blocks * 512, <, 64 * MiB); /* saving took no memory */
     mem_write(6 * GiB, pattern, 4);
     mem_write(5 * GiB + 8, pattern + 100, 4);
     told_count = 0;
