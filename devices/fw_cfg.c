@@ -96,7 +96,7 @@ static void dma_run(struct fw_cfg *fw, gpa_t at)
         if (n)
             mem_write(to, item->data + fw->regs.offset, n);
         fw->regs.offset += n;
-        for (uint32_t done = n; done < len && to + done < guest_mem.ram_size; done += sizeof zero)
+        for (uint32_t done = n; done < len && to + done < mem_ram_end(to + done); done += sizeof zero)
             mem_write(to + done, zero, MIN(len - done, (uint32_t)sizeof zero));
     } else if (control & DMA_SKIP) {
         fw->regs.offset = len > UINT32_MAX - fw->regs.offset ? UINT32_MAX : fw->regs.offset + len;

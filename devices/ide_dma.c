@@ -95,8 +95,9 @@ static bool next_descriptor(struct ide_dma_regs *dma)
     uint32_t words[2];
     if (dma->last)
         return false;
-    mem_read(dma->next, words, sizeof(words));
     /* The table must not cross 64 KiB: the counter behind the pointer has 16 bits. */
+    mem_read(dma->next, words, sizeof(words[0]));
+    mem_read((dma->next & 0xffff0000u) | ((dma->next + 4) & 0xffff), words + 1, sizeof(words[1]));
     dma->next = (dma->next & 0xffff0000u) | ((dma->next + 8) & 0xffff);
     dma->address = words[0] & ~1u;
     dma->left = (words[1] & 0xfffe) ? words[1] & 0xfffe : 0x10000;
@@ -115,6 +116,8 @@ uint32_t ide_dma_move(struct ide_dma_regs *dma, uint8_t *buffer, uint32_t len, b
             break;
         }
         uint32_t piece = dma->left < len - moved ? dma->left : len - moved;
+        if (piece > 4 * GiB - dma->address) /* its address has 32 bits */
+            piece = (uint32_t)(4 * GiB - dma->address);
         if (to_memory)
             mem_write(dma->address, buffer + moved, piece);
         else

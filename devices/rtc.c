@@ -441,12 +441,12 @@ static uint32_t clamp16(uint64_t value)
     return value > 0xffff ? 0xffff : (uint32_t)value;
 }
 
-void rtc_set_memory_size(struct rtc *rtc, uint64_t ram_size)
+void rtc_set_memory_size(struct rtc *rtc, uint64_t below_4g, uint64_t above_4g)
 {
     uint8_t *cmos = rtc->regs.cmos;
     uint32_t base = 640; /* KiB */
-    uint32_t extended = ram_size > MiB ? clamp16((ram_size - MiB) / KiB) : 0;
-    uint32_t above_16m = ram_size > 16 * MiB ? clamp16((ram_size - 16 * MiB) / (64 * KiB)) : 0;
+    uint32_t extended = below_4g > MiB ? clamp16((below_4g - MiB) / KiB) : 0;
+    uint32_t above_16m = below_4g > 16 * MiB ? clamp16((below_4g - 16 * MiB) / (64 * KiB)) : 0;
 
     cmos[0x15] = base & 0xff;
     cmos[0x16] = base >> 8;
@@ -454,6 +454,8 @@ void rtc_set_memory_size(struct rtc *rtc, uint64_t ram_size)
     cmos[0x18] = cmos[0x31] = extended >> 8;
     cmos[0x34] = above_16m & 0xff;
     cmos[0x35] = above_16m >> 8;
+    for (unsigned i = 0; i < 3; i++) /* in units of 64 KiB, as QEMU and Bochs have it */
+        cmos[0x5b + i] = (uint8_t)(above_4g / (64 * KiB) >> 8 * i);
 
     unsigned sum = 0; /* bytes 10h to 2Dh */
     for (unsigned i = 0x10; i <= 0x2d; i++)

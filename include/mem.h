@@ -1,8 +1,9 @@
 /* Guest physical memory: RAM in a memfd, video RAM, ROM, MMIO; and which pages hold translated or decoded
  * code.
  *
- * mem.c owns every pointer into guest memory. RAM is [0, ram_size), at most 3 GiB, at file offset = gpa in
- * the memfd; what a device or ROM covers (0xA0000 up, when somebody registers it) hides the RAM below.
+ * mem.c owns every pointer into guest memory. RAM is [0, ram_below), at most 3 GiB, and what there is more of it
+ * from 4 GiB on, for guests with PAE or PSE-36; the memfd has both one behind the other. What a device or ROM covers
+ * (0xA0000 up, when somebody registers it) hides the RAM below.
  * Blocks (video RAM, ROM) lie behind RAM in the same file and can be put at any address, also parts of one
  * at several. Unmapped space reads as all ones and ignores writes (open bus).
  */
@@ -19,13 +20,16 @@ struct mmio_ops {
 };
 
 #define MEM_BELOW_4G_MAX (3 * GiB) /* 0xC0000000 up is PCI, APICs, ROM */
+#define MEM_HIGH         (4 * GiB) /* where the rest begins */
+#define MEM_MAX          (16 * GiB)
 
 struct mem {
     int fd;              /* the RAM memfd */
     uint8_t *ram;        /* all of RAM, host mapping, file order */
-    uint64_t ram_size;   /* bytes, multiple of 4 KiB, 1 MiB to MEM_BELOW_4G_MAX */
+    uint64_t ram_below;  /* bytes of RAM from 0 on, up to MEM_BELOW_4G_MAX */
+    uint64_t ram_size;   /* all of it: bytes, multiple of 4 KiB, 1 MiB to MEM_MAX */
     uint64_t file_size;  /* RAM and blocks */
-    uint8_t *page_flags; /* one byte per page of the first 4 GiB (by gpa): MEM_PAGE_* */
+    uint8_t *page_flags; /* one byte per page (by gpa, to MEM_PAGES): MEM_PAGE_* */
     struct mem_region *regions;
     unsigned region_count;
     uint32_t generation; /* grows with every change of the map: windows and TLBs flush on it */
@@ -45,7 +49,9 @@ struct mem {
 #define MEM_PAGE_MMIO    0x08u /* covered by a region: what RAM is there is hidden */
 #define MEM_PAGE_DIRECT  0x10u /* executable in a cell: as with translations, a store has to be heard of */
 #define MEM_PAGE_GUARDED (MEM_PAGE_CODE | MEM_PAGE_DIRECT)
-#define MEM_PAGES        (1u << 20) /* pages that have flags */
+/* Pages that have flags: to the end of the most RAM there can be. Tables by page are reserved for all of them; only
+ * what is used takes memory. */
+#define MEM_PAGES ((unsigned)((MEM_HIGH + MEM_MAX - MEM_BELOW_4G_MAX) >> PAGE_SHIFT))
 
 extern struct mem guest_mem; /* one machine per process */
 
@@ -86,7 +92,7 @@ void mem_set_isa_rom(gpa_t base, const void *image, uint32_t size);
 void mem_set_pam(gpa_t base, uint32_t size, bool read_dram, bool write_dram);
 
 /* --- Saving and loading, while the machine stands --- */
-/* RAM without its zero pages: u64 its size, then runs of u64 offset, u32 length, bytes. */
+/* RAM without its zero pages: u64 its size, then runs of u64 offset in the memfd, u32 length, bytes. */
 void mem_save_ram(GByteArray *out);
 bool mem_load_ram(const uint8_t *bytes, size_t len);
 /* What PAM hides of C0000h to FFFFFh. After the chipset has been loaded: it says what is hidden. */
@@ -95,17 +101,31 @@ bool mem_load_shadow(const uint8_t *bytes, size_t len);
 
 /* Host pointer to the RAM, block or ROM page that holds gpa, or NULL for MMIO and unmapped space.
  * Valid to the end of that page. Stores through it must respect page_flags: use mem_write. */
-uint8_t *mem_block_ptr(gpa_t gpa); /* the part of mem_ptr that is not plain RAM */
+uint8_t *mem_ptr_other(gpa_t gpa); /* the part of mem_ptr that is not plain RAM below 4 GiB */
 static inline uint8_t *mem_ptr(gpa_t gpa)
 {
-    if (unlikely(gpa >= guest_mem.ram_size) || unlikely(guest_mem.page_flags[gpa >> PAGE_SHIFT] & MEM_PAGE_MMIO))
-        return mem_block_ptr(gpa);
+    if (unlikely(gpa >= guest_mem.ram_below) || unlikely(guest_mem.page_flags[gpa >> PAGE_SHIFT] & MEM_PAGE_MMIO))
+        return mem_ptr_other(gpa);
     return guest_mem.ram + gpa;
+}
+/* Where RAM that begins at or below gpa ends; gpa or less where none is. Does not look at what covers it. */
+static inline gpa_t mem_ram_end(gpa_t gpa)
+{
+    return gpa < MEM_HIGH ? guest_mem.ram_below : MEM_HIGH + (guest_mem.ram_size - guest_mem.ram_below);
+}
+/* Between RAM and its offset in the memfd. */
+static inline uint64_t mem_ram_offset(gpa_t gpa)
+{
+    return gpa < MEM_HIGH ? gpa : gpa - MEM_HIGH + guest_mem.ram_below;
+}
+static inline gpa_t mem_ram_gpa(uint64_t offset)
+{
+    return offset < guest_mem.ram_below ? offset : offset - guest_mem.ram_below + MEM_HIGH;
 }
 /* Plain RAM: not covered by anything. */
 static inline bool mem_is_ram(gpa_t gpa)
 {
-    return gpa < guest_mem.ram_size && !(guest_mem.page_flags[gpa >> PAGE_SHIFT] & MEM_PAGE_MMIO);
+    return gpa < mem_ram_end(gpa) && !(guest_mem.page_flags[gpa >> PAGE_SHIFT] & MEM_PAGE_MMIO);
 }
 static inline uint8_t mem_page_flags(gpa_t gpa)
 {
@@ -114,8 +134,8 @@ static inline uint8_t mem_page_flags(gpa_t gpa)
 /* Offset in the memfd of a page for which mem_ptr is not NULL. */
 uint64_t mem_file_offset(gpa_t gpa);
 
-/* The memory map in pieces, for an engine that hands it to somebody else: the piece that gpa (below 4 GiB) lies in,
- * from gpa on, to where it changes its nature or to 4 GiB. */
+/* The memory map in pieces, for an engine that hands it to somebody else: the piece that gpa (of a page below
+ * MEM_PAGES) lies in, from gpa on, to where it changes its nature, to 4 GiB or to MEM_PAGES. */
 struct mem_piece {
     uint64_t size;
     uint8_t *host; /* NULL: a device, or nobody */

@@ -42,10 +42,10 @@ static void block_free(gpointer opaque)
 bool mem_init(uint64_t size, GError **error)
 {
     assert_always(!guest_mem.ram);
-    if (size < MiB || size > MEM_BELOW_4G_MAX || size % PAGE_SIZE) {
+    if (size < MiB || size > MEM_MAX || size % PAGE_SIZE) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                    "guest memory of %llu KiB is not possible: choose 1 MiB to 3072 MiB with -m",
-                    (unsigned long long)(size / KiB));
+                    "guest memory of %llu KiB is not possible: choose 1 MiB to %llu MiB with -m",
+                    (unsigned long long)(size / KiB), MEM_MAX / MiB);
         return false;
     }
 
@@ -68,6 +68,7 @@ bool mem_init(uint64_t size, GError **error)
     }
     guest_mem.fd = fd;
     guest_mem.ram = ram;
+    guest_mem.ram_below = MIN(size, MEM_BELOW_4G_MAX);
     guest_mem.ram_size = size;
     guest_mem.file_size = size;
     guest_mem.page_flags = g_malloc0(MEM_PAGES);
@@ -190,8 +191,10 @@ void mem_map_block(gpa_t base, uint32_t size, const struct mem_block *block, uin
         mem_flag(base, size, MEM_PAGE_ROM, true);
 }
 
-uint8_t *mem_block_ptr(gpa_t gpa)
+uint8_t *mem_ptr_other(gpa_t gpa)
 {
+    if (gpa >= MEM_HIGH && mem_is_ram(gpa))
+        return guest_mem.ram + mem_ram_offset(gpa);
     const struct mem_region *region = mem_find(gpa);
     return region && region->block ? region->block->host + region->offset + (gpa - region->base) : NULL;
 }
@@ -199,7 +202,7 @@ uint8_t *mem_block_ptr(gpa_t gpa)
 uint64_t mem_file_offset(gpa_t gpa)
 {
     if (mem_is_ram(gpa))
-        return gpa;
+        return mem_ram_offset(gpa);
     const struct mem_region *region = mem_find(gpa);
     assert_always(region && region->block);
     return region->block->offset + region->offset + (gpa - region->base);
@@ -207,7 +210,7 @@ uint64_t mem_file_offset(gpa_t gpa)
 
 struct mem_piece mem_piece_at(gpa_t gpa)
 {
-    gpa_t end = MEM_PAGES * (gpa_t)PAGE_SIZE;
+    gpa_t end = gpa < MEM_HIGH ? MEM_HIGH : (gpa_t)MEM_PAGES << PAGE_SHIFT, ram_end = mem_ram_end(gpa);
     const struct mem_region *region = mem_find(gpa);
 
     if (region) {
@@ -218,9 +221,11 @@ struct mem_piece mem_piece_at(gpa_t gpa)
         if (guest_mem.regions[i].base > gpa)
             end = MIN(end, guest_mem.regions[i].base);
     }
-    if (gpa >= guest_mem.ram_size)
+    if (gpa >= ram_end)
         return (struct mem_piece){end - gpa, NULL, false};
-    end = MIN(end, guest_mem.ram_size);
+    end = MIN(end, ram_end);
+    if (gpa >= MEM_HIGH) /* no ROM there */
+        return (struct mem_piece){end - gpa, guest_mem.ram + mem_ram_offset(gpa), false};
     bool rom = mem_page_flags(gpa) & MEM_PAGE_ROM;
     gpa_t at = (gpa | (PAGE_SIZE - 1)) + 1;
     while (at < end && !!(mem_page_flags(at) & MEM_PAGE_ROM) == rom)
@@ -230,7 +235,7 @@ struct mem_piece mem_piece_at(gpa_t gpa)
 
 bool mem_is_free(gpa_t base, uint32_t size)
 {
-    if (base < guest_mem.ram_size)
+    if (base < mem_ram_end(base) || (base < MEM_HIGH && base + size > MEM_HIGH && mem_is_ram(MEM_HIGH)))
         return false;
     for (unsigned i = 0; i < guest_mem.region_count; i++) {
         const struct mem_region *region = &guest_mem.regions[i];
@@ -260,14 +265,14 @@ void mem_add_rom(gpa_t base, const void *image, uint32_t size)
     uint32_t whole = (size + PAGE_SIZE - 1) & PAGE_MASK;
 
     assert_always(base % PAGE_SIZE == 0 && size > 0);
-    if (base + whole <= guest_mem.ram_size) {
+    if (base + whole <= guest_mem.ram_below) {
         mem_forget_code(base, whole);
         memset(guest_mem.ram + base, 0xff, whole);
         memcpy(guest_mem.ram + base, image, size);
         mem_set_rom(base, whole, true);
         return;
     }
-    assert_always(base >= guest_mem.ram_size);
+    assert_always(base >= guest_mem.ram_below);
     const struct mem_block *block = mem_block_new(whole, NULL);
     assert_always(block);
     memset(block->host, 0xff, whole);
@@ -440,7 +445,7 @@ static uint32_t write_ram(gpa_t gpa, const uint8_t *from, uint32_t len)
         whole += PAGE_SIZE;
     if (whole < WRITE_AT_ONCE)
         return 0;
-    ssize_t done = pwrite(guest_mem.fd, from, whole, (off_t)gpa);
+    ssize_t done = pwrite(guest_mem.fd, from, whole, (off_t)mem_ram_offset(gpa));
     return done > 0 ? (uint32_t)done & PAGE_MASK : 0;
 }
 
@@ -503,16 +508,17 @@ void mem_save_ram(GByteArray *out)
             at = MIN((uint64_t)data & ~(uint64_t)(PAGE_SIZE - 1), size);
         else if (errno == ENXIO)
             break;
-        while (at < size && page_is_zero(guest_mem.ram + at)) {
+        bool zero = true;
+        while (at < size && (zero = page_is_zero(guest_mem.ram + at))) {
             at += PAGE_SIZE;
             if (at % MiB == 0)
                 break;
         }
+        if (zero)
+            continue; /* perhaps to a hole: its first page is not to be looked at either */
         uint64_t end = at;
         while (end < size && end - at < RUN_MAX && !page_is_zero(guest_mem.ram + end))
             end += PAGE_SIZE;
-        if (end == at)
-            continue;
         uint32_t run = (uint32_t)(end - at);
         g_byte_array_append(out, (const uint8_t *)&at, sizeof(at));
         g_byte_array_append(out, (const uint8_t *)&run, sizeof(run));
@@ -529,7 +535,8 @@ bool mem_load_ram(const uint8_t *bytes, size_t len)
     memcpy(&size, bytes, sizeof(size));
     if (size != guest_mem.ram_size)
         return false;
-    for (gpa_t gpa = 0; gpa < size; gpa += PAGE_SIZE) {
+    for (; at < size; at += PAGE_SIZE) {
+        gpa_t gpa = mem_ram_gpa(at);
         if (mem_page_flags(gpa) & (MEM_PAGE_GUARDED | MEM_PAGE_DECODED))
             mem_forget_code(gpa, PAGE_SIZE);
     }

@@ -91,8 +91,9 @@ static void fw_cfg_fill(struct machine *machine)
     struct {
         uint64_t base, len;
         uint32_t type;
-    } __attribute__((packed)) e820[] = {{0, machine->options.ram_size, 1}};
-    fw_cfg_add_file(fw, "etc/e820", e820, sizeof e820);
+    } __attribute__((packed))
+    e820[] = {{0, guest_mem.ram_below, 1}, {MEM_HIGH, guest_mem.ram_size - guest_mem.ram_below, 1}};
+    fw_cfg_add_file(fw, "etc/e820", e820, e820[1].len ? sizeof e820 : sizeof e820[0]);
 }
 
 /* -option-rom: the BIOS finds them under "genroms/". */
@@ -198,7 +199,7 @@ bool pc_build(struct machine *machine, GError **error)
     }
     if (!storage_settle(&machine->storage, machine->registry, rtc, error))
         return false;
-    rtc_set_memory_size(rtc, machine->options.ram_size); /* last: the checksum */
+    rtc_set_memory_size(rtc, guest_mem.ram_below, guest_mem.ram_size - guest_mem.ram_below); /* last: the checksum */
     if (has_acpi(machine))
         acpi_offer(machine);
     if (!option_roms_offer(machine, error))

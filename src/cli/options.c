@@ -260,7 +260,7 @@ static const struct flag flags[] = {
     {"boot", "ORDER", set_boot, "letters a (floppy), c (disk), d (CD), n (network); once=ORDER, menu=on"},
     {"snapshot", NULL, set_snapshot, "write to temporary files instead of the disk images"},
     {"bios", "FILE", set_bios, "this BIOS instead of ours"},
-    {"m", "SIZE", set_memory, "memory in MiB, or with suffix K, M, G (default 128, at most 3072)"},
+    {"m", "SIZE", set_memory, "memory in MiB, or with suffix K, M, G (default 128, at most 16384)"},
     {"cpu", "MODEL", set_cpu, "processor model and features, as in 486 or pentium3,-sse"},
     {"accel", "ENGINE", set_accel,
      "direct (the default), bt, interp, lockstep or kvm; tcg and auto mean the default; kvm: where it works, else the "

@@ -2,10 +2,11 @@
  * processor, engine), options_devices.c (devices, drives, back ends, screen). */
 #pragma once
 
+#include "mem.h"
 #include "options.h"
 
 #define RAM_DEFAULT (128 * MiB)
-#define RAM_MAX_MIB 3072
+#define RAM_MAX_MIB ((unsigned)(MEM_MAX / MiB))
 #define ENGINES_MAX 8
 
 GQuark options_error(void);

@@ -234,7 +234,7 @@ static enum cpu_rc fetch_slow(struct cpu *cpu, struct dinsn **out)
     if (len < 0 || (uint32_t)len > room)
         return cpu_raise(cpu, EXC_GP, 0);
 
-    uint32_t gpa = (uint32_t)ip->fetch_gpa + offset;
+    gpa_t gpa = ip->fetch_gpa + offset;
     struct dinsn *d = &ip->dcache[dcache_slot(gpa)];
     if (d->key != DKEY_INVALID)
         interp_drop_decoded(ip, d);
@@ -273,7 +273,7 @@ static inline enum cpu_rc fetch(struct cpu *cpu, struct interp *ip, struct dinsn
         if (rc != CPU_OK)
             return rc;
     }
-    uint32_t gpa = (uint32_t)ip->fetch_gpa + (gla & ~PAGE_MASK);
+    gpa_t gpa = ip->fetch_gpa + (gla & ~PAGE_MASK);
     struct dinsn *d = &ip->dcache[dcache_slot(gpa)];
     if (likely(d->key == dinsn_key(gpa, cpu_code32(cpu)) && ip->fetch_host &&
                cs->limit - cpu->eip >= d->insn.len - 1u && fetch_is_current(ip, gla, d))) {

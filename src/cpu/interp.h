@@ -79,7 +79,7 @@ enum tlb_kind { TLB_READ, TLB_WRITE, TLB_EXEC, TLB_KINDS };
  * see it. */
 struct tlb_entry {
     gla_t tag;
-    uint32_t gpa;
+    uint32_t page; /* number of the physical page */
     uint8_t *host;
     uint8_t *flags;
 };
@@ -90,16 +90,20 @@ struct tlb_entry {
 /* One decoded instruction. It lies within one page; those that cross are decoded afresh each time.
  * What the loop and most handlers read is the first cache line. */
 struct dinsn {
-    uint64_t key; /* gpa, and bit 32: CS.D; DKEY_INVALID if empty */
+    uint64_t key; /* gpa, and bit 63: CS.D; DKEY_INVALID if empty */
     interp_fn *fn;
     uint32_t next[2]; /* slots of the last successors: in sequence, by a jump. A guess: keys decide */
     struct insn insn;
     bool plain; /* cannot change what interp_run looks at between instructions */
 } __attribute__((aligned(64)));
 
-static inline uint64_t dinsn_key(uint32_t gpa, bool code32)
+static inline uint64_t dinsn_key(gpa_t gpa, bool code32)
 {
-    return gpa | (uint64_t)code32 << 32;
+    return gpa | (uint64_t)code32 << 63;
+}
+static inline gpa_t dinsn_gpa(uint64_t key)
+{
+    return key & ~(1ull << 63);
 }
 
 struct interp {
@@ -197,9 +201,9 @@ enum cpu_rc interp_fetch_page(struct cpu *cpu, gla_t gla);
 /* Names the calling thread as the one that owns the caches. */
 void interp_claim(struct interp *interp);
 
-static inline unsigned dcache_slot(uint32_t gpa)
+static inline unsigned dcache_slot(gpa_t gpa)
 {
-    return (gpa ^ ((gpa >> PAGE_SHIFT) * 0x9e3779b1u >> 17)) & (DCACHE_SIZE - 1);
+    return ((uint32_t)gpa ^ ((uint32_t)(gpa >> PAGE_SHIFT) * 0x9e3779b1u >> 17)) & (DCACHE_SIZE - 1);
 }
 void interp_decoded_written(void *opaque, gpa_t gpa, uint32_t len);
 enum cpu_rc interp_rmw_slow(struct cpu *cpu, gla_t gla, unsigned n, uint32_t *value);

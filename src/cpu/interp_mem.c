@@ -90,7 +90,7 @@ void interp_sync(struct cpu *cpu)
 
 void interp_drop_decoded(struct interp *ip, struct dinsn *d)
 {
-    uint32_t page = (uint32_t)d->key >> PAGE_SHIFT;
+    gpa_t page = dinsn_gpa(d->key) >> PAGE_SHIFT;
 
     d->key = DKEY_INVALID;
     if (--ip->decoded_count[page] == 0)
@@ -115,18 +115,18 @@ void interp_claim(struct interp *ip)
 void interp_decoded_written(void *opaque, gpa_t gpa, uint32_t len)
 {
     struct interp *ip = opaque;
-    uint32_t page = (uint32_t)(gpa & PAGE_MASK);
-    uint32_t first = (uint32_t)gpa - (INSN_MAX_LEN - 1);
+    gpa_t page = gpa & ~(gpa_t)(PAGE_SIZE - 1);
+    gpa_t first = gpa - (INSN_MAX_LEN - 1);
 
     if (ip->thread != &this_thread) {
         ip->forget_decoded = true; /* the caches are the vCPU thread's alone */
         return;
     }
-    if (first > (uint32_t)gpa || first < page)
+    if (first > gpa || first < page)
         first = page;
-    for (uint32_t at = first; at < gpa + len; at++) {
+    for (gpa_t at = first; at < gpa + len; at++) {
         struct dinsn *d = &ip->dcache[dcache_slot(at)];
-        if (d->key != DKEY_INVALID && (uint32_t)d->key == at && at + d->insn.len > gpa)
+        if (d->key != DKEY_INVALID && dinsn_gpa(d->key) == at && at + d->insn.len > gpa)
             interp_drop_decoded(ip, d);
     }
 }
@@ -196,7 +196,7 @@ static void tlb_fill(struct cpu *cpu, gla_t gla, enum tlb_kind kind, bool user, 
     if (ip->filled_count < TLB_FILLED_MAX)
         ip->filled[ip->filled_count++] = (uint16_t)(e - &ip->tlb[0][0][0]);
     e->tag = gla & PAGE_MASK;
-    e->gpa = (uint32_t)r->gpa;
+    e->page = (uint32_t)(r->gpa >> PAGE_SHIFT);
     e->host = host;
     e->flags = &guest_mem.page_flags[r->gpa >> PAGE_SHIFT];
 }
@@ -209,7 +209,7 @@ static enum cpu_rc translate(struct cpu *cpu, gla_t gla, enum tlb_kind kind, boo
     struct paging_result r;
 
     if (e->tag == (gla & PAGE_MASK)) {
-        *page = e->gpa;
+        *page = (gpa_t)e->page << PAGE_SHIFT;
         return CPU_OK;
     }
     if (!paging_walk(cpu, gla, access_of[kind] | (user ? PAGING_USER : 0), &r))

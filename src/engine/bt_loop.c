@@ -85,6 +85,7 @@ void bt_set_model(struct bt *bt)
     for (unsigned i = 0; i < G_N_ELEMENTS(map); i++)
         if (cpu_model_has(bt->cpu.model, map[i].feat))
             bt->isa |= map[i].isa;
+    shadow_set_pse36(bt->cpu.model->pse36 ? bt->cpu.model->phys_bits - 32u : 0);
 }
 
 static bool direct_wanted, direct_wanted_always;

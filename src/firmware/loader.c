@@ -17,12 +17,15 @@ G_DEFINE_QUARK(ringer - boot - error - quark, boot_error)
 /* Where no BIOS ran that would say. */
 static void boot_memory_map(uint64_t ram_size, struct e820_map *map)
 {
+    uint64_t below = MIN(ram_size, MEM_BELOW_4G_MAX);
     unsigned n = 0;
     map->entry[n++] = (struct e820_entry){0, 0x9fc00, E820_RAM};
     map->entry[n++] = (struct e820_entry){0x9fc00, 0x400, E820_RESERVED}; /* extended BIOS data area */
     map->entry[n++] = (struct e820_entry){0xf0000, 0x10000, E820_RESERVED};
-    if (ram_size > MiB)
-        map->entry[n++] = (struct e820_entry){MiB, ram_size - MiB, E820_RAM};
+    if (below > MiB)
+        map->entry[n++] = (struct e820_entry){MiB, below - MiB, E820_RAM};
+    if (ram_size > below)
+        map->entry[n++] = (struct e820_entry){MEM_HIGH, ram_size - below, E820_RAM};
     map->count = n;
 }
 
@@ -117,6 +120,7 @@ struct boot_image *boot_image_open(const char *kernel, const char *initrd, const
     const uint8_t *bytes = g_bytes_get_data(file, &len);
     struct boot_image *image = g_new0(struct boot_image, 1);
     image->ram_size = ram_size;
+    ram_size = MIN(ram_size, MEM_BELOW_4G_MAX); /* nothing is loaded above */
     if (!append)
         append = "";
 

@@ -15,6 +15,8 @@ struct space;
 
 /* False: no address space for a single jump table. */
 bool shadow_init(void);
+/* How many bits of physical addresses from 32 on the processor has in entries for 4 MiB pages. */
+void shadow_set_pse36(unsigned high_bits);
 /* Switches to the space of cpu's present paging state and consumes cpu->changed. Then
  * bt->window, bt->jtable belong to bt->mode, which must be up to date. */
 void shadow_sync(struct bt *bt);

@@ -110,13 +110,14 @@ static enum fill fill_large(struct space *s, struct walk *k, unsigned view, gla_
         /* Or a page is missing that is RAM by now, or the host refused part of it: map that page. */
         return fill_page(s, k, view, gla, write);
     }
-    if (gpa + len > guest_mem.ram_size)
-        len = gpa < guest_mem.ram_size ? guest_mem.ram_size - gpa : 0;
+    gpa_t ram_end = mem_ram_end(gpa);
+    if (gpa + len > ram_end)
+        len = gpa < ram_end ? ram_end - gpa : 0;
     if (!mem_is_ram(k->page)) { /* video RAM, ROM: page by page */
         s->large_mapped[k->i] |= bit | (writable ? wbit : 0);
         return fill_page(s, k, view, gla, write);
     }
-    if (!shadow_map_or_evict(s->window[view], base, gpa, len, writable, false))
+    if (!shadow_map_or_evict(s->window[view], base, mem_ram_offset(gpa), len, writable, false))
         return FILL_EMULATE;
     if (s->kind[k->i] != PDE_LARGE)
         return FILL_OK; /* the present space had to go as well: begin again */
@@ -134,7 +135,7 @@ static unsigned run_length(const struct space *s, const struct ptcopy *c, const 
     while (n < RUN_MAX && k->j + n < table_entries(s)) {
         uint64_t pte = entry_read(s, table + (k->j + n) * size);
         gpa_t page = k->page + n * PAGE_SIZE;
-        if (pte != k->pte + n * PAGE_SIZE || bit_test(c->mapped[view], k->j + n) || page >= guest_mem.ram_size ||
+        if (pte != k->pte + n * PAGE_SIZE || bit_test(c->mapped[view], k->j + n) || page >= mem_ram_end(page) ||
             rmap_is_full(page) || /* another place, perhaps in use, would have to go */
             (guest_mem.page_flags[page >> PAGE_SHIFT] & (MEM_PAGE_GUARDED | MEM_PAGE_ROM | MEM_PAGE_MMIO)))
             break;

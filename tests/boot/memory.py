@@ -5,6 +5,8 @@
 
 PROGRAMS is the folder of the built memfill and scatter (static i386). Cases:
     large-686, large-686-pae      -m 3072: nearly all of it filled and checked by several processes, and in tmpfs
+    above-686-pae                 -m 6144: 3 GiB of it above 4 GiB, most of all filled and checked
+    above-686                     -m 6144: a kernel without PAE has the first 3 GiB
     scattered-686[-pae]           -m 1536: over 200,000 single pages mapped at once, more than the host grants
     small-686[-pae]               the least memory, to 4 MiB, in which QEMU boots the same kernel
     noproc                        tiny where /proc cannot be read (in a mount namespace of its own)
@@ -80,6 +82,27 @@ def large(folder, kernel):
     print("# %s" % text.strip())
     if "memfill: %d MiB in a file, ok" % size not in text:
         guest.fail("memfill: %s" % text)
+    linux.done()
+
+
+def above(folder, kernel):
+    pae = kernel.endswith("-pae")
+    fill = 4600 if pae else 0
+    need_host_memory(fill + 1024)
+    linux = Linux(folder, 6144, kernel)
+    guest = linux.guest
+    total = linux.memory("MemTotal")
+    print("# %s of 6144 MiB are the guest's to use" % total)
+    if not (5850 < total < 6144 if pae else 2900 < total < 3072):
+        guest.fail("the guest found %d MiB" % total)
+    text = guest.run("grep RAM /proc/iomem")
+    if "100000000-1bfffffff : System RAM" not in text and pae:
+        guest.fail("iomem: %s" % text)
+    if fill:
+        text = guest.run("memfill %d 700" % fill, 1200)
+        print("# %s" % text.strip())
+        if "memfill: %d MiB in" % fill not in text or ", ok" not in text:
+            guest.fail("memfill: %s" % text)
     linux.done()
 
 
@@ -200,7 +223,7 @@ def main():
         for kernel in ("vmlinuz-686", "vmlinuz-686-pae", "initrd.gz"):
             if not os.path.exists(os.path.join(initrd.CACHE, kernel)):
                 skip("%s is not in the cache; fetch guests with tests/tools/guests.sh" % kernel)
-    if any(case.startswith(("large", "scattered")) for case in cases):
+    if any(case.startswith(("above", "large", "scattered")) for case in cases):
         for name in ("memfill", "scatter"):
             if not os.path.exists(os.path.join(PROGRAMS, name)):
                 skip("%s is not built: gcc has no C library for -m32 (Debian: gcc-multilib)" % name)
@@ -213,7 +236,7 @@ def main():
             elif kind == "noproc":
                 noproc(folder)
             else:
-                {"large": large, "scattered": scattered, "small": small}[kind](folder, kernel)
+                {"above": above, "large": large, "scattered": scattered, "small": small}[kind](folder, kernel)
         print("ok - %s under %s" % (case, ACCEL), flush=True)
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs one guest kernel on one engine and judges its output.
 
-usage: run.py RINGER ENGINE IMAGE [-append STRING] [--end CONDITION] [--stat NAME,...] [--timeout SECONDS]
+usage: run.py RINGER ENGINE IMAGE [-append STRING] [--memory MIB] [--end CONDITION] [--stat NAME,...]
+              [--timeout SECONDS]
 
 ENGINE is an -accel of Ringer, or qemu (qemu-system-i386 -accel tcg; status 77, a skip, where there is none).
 A kernel prints "ok NAME" or "not ok NAME" per check and then "PASS n" or "FAIL n of m". known.txt beside this
@@ -37,9 +38,11 @@ def known_failures(engine, image):
 
 def command(args):
     # Both programs understand the same flags: one board, two monitors.
-    common = ["-m", "128", "-display", "none", "-vga", "none", "-net", "none", "-serial", "none", "-monitor",
+    common = ["-m", args.memory, "-display", "none", "-vga", "none", "-net", "none", "-serial", "none", "-monitor",
               "none", "-parallel", "none", "-debugcon", "stdio", "-no-reboot", "-device",
               "isa-debug-exit,iobase=0xf4,iosize=0x04", "-kernel", args.image]
+    # QEMU derives the width of physical addresses from it.
+    more = ",+pse36" if int(args.memory) > 3072 else ""
     if args.append:
         common += ["-append", args.append]
     if args.engine == "qemu":
@@ -48,9 +51,11 @@ def command(args):
             print("skipped: qemu-system-i386 is not installed")
             sys.exit(SKIP)
         # The Atom of the same family as our default model.
-        return [qemu, "-accel", "tcg", "-cpu", "n270"] + common
+        return [qemu, "-accel", "tcg", "-cpu", "n270" + more] + common
     if args.stat:
         common += ["-stats", "file:" + args.stat_file]
+    if more:
+        common += ["-cpu", "n270" + more]
     return [args.ringer, "-accel", args.engine] + common
 
 
@@ -91,6 +96,7 @@ def main():
     p.add_argument("engine")
     p.add_argument("image")
     p.add_argument("-append", "--append", default="")
+    p.add_argument("--memory", default="128")
     p.add_argument("--end", default="verdict", choices=["verdict", "survive", "reset"])
     p.add_argument("--stat", default="")
     p.add_argument("--timeout", type=float, default=100)

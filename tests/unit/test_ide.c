@@ -1,6 +1,7 @@
 /* IDE: registers, ATA commands through PIO and the bus master, resets, errors. */
 #include "board.h"
 #include "devices/ide.h"
+#include "devices/ide_dma.h"
 #include "mem.h"
 #include "ram_block.h"
 
@@ -637,6 +638,24 @@ static void dma_setup(void)
     setup();
 }
 
+/* The master's address has 32 bits: nothing goes on above 4 GiB, where RAM may be. */
+static void test_dma_stays_below_4_gib(void)
+{
+    struct ide_dma_regs dma;
+    uint8_t bytes[0x2000];
+    mem_destroy();
+    g_assert_true(mem_init(4 * GiB, NULL));
+    descriptor(0, 0xfffff000, sizeof bytes, true);
+    memset(bytes, 0x55, sizeof bytes);
+    ide_dma_reset(&dma);
+    ide_dma_write(&dma, 4, 4, TABLE);
+    g_assert_true(ide_dma_write(&dma, 0, 1, 9));
+    g_assert_cmpuint(ide_dma_move(&dma, bytes, sizeof bytes, true), ==, sizeof bytes);
+    g_assert_cmphex(*mem_ptr(4 * GiB), ==, 0);
+    g_assert_cmphex(*mem_ptr(0), ==, 0x55);
+    mem_destroy();
+}
+
 static void test_dma_read_scattered(void)
 {
     uint8_t bytes[4096];
@@ -887,5 +906,6 @@ int main(int argc, char **argv)
     TEST(save_load_in_read);
     TEST(save_load_with_request_under_way);
     TEST(slave_has_its_own_state);
+    TEST(dma_stays_below_4_gib);
     return g_test_run();
 }

@@ -209,12 +209,12 @@ static const struct kvm_slot *slot_of(const struct kvm_slot *slot, unsigned coun
     return NULL;
 }
 
-/* Each page of the first 4 GiB is in the slot it belongs into, and in one only. */
+/* Each page is in the slot it belongs into, and in one only. */
 static void check_slots(const struct kvm_slot *slot, unsigned count, bool a20_masked)
 {
     for (unsigned i = 1; i < count; i++)
         g_assert_cmphex(slot[i - 1].gpa + slot[i - 1].size, <=, slot[i].gpa);
-    for (uint64_t gpa = 0; gpa < 4 * GiB; gpa += PAGE_SIZE) {
+    for (uint64_t gpa = 0; gpa < (uint64_t)MEM_PAGES << PAGE_SHIFT; gpa += PAGE_SIZE) {
         uint64_t real = a20_masked && gpa >= MiB && gpa < 2 * MiB ? gpa - MiB : gpa;
         const struct kvm_slot *in = slot_of(slot, count, gpa);
         uint8_t *host = mem_ptr(real);
@@ -249,6 +249,20 @@ static void test_slots(void)
     mem_map_block(0xa0000, 0x10000, mem_block_new(0x10000, NULL), 0, false, "bank");
     mem_add_mmio(0xb0000, 0x10000, &no_ops, NULL, "vga");
     check_slots(slot, kvm_slots_compute(slot, KVM_SLOTS_MAX, false), false);
+    mem_destroy();
+}
+
+static void test_slots_above_4_gib(void)
+{
+    struct kvm_slot slot[KVM_SLOTS_MAX];
+    g_assert_true(mem_init(6 * GiB, NULL));
+    map_build();
+    unsigned count = kvm_slots_compute(slot, KVM_SLOTS_MAX, false);
+    check_slots(slot, count, false);
+    g_assert_cmpuint(count, ==, 6);
+    g_assert_cmphex(slot[5].gpa, ==, 4 * GiB);
+    g_assert_cmphex(slot[5].size, ==, 3 * GiB);
+    check_slots(slot, kvm_slots_compute(slot, KVM_SLOTS_MAX, true), true);
     mem_destroy();
 }
 
@@ -288,6 +302,7 @@ int main(int argc, char **argv)
     g_test_add_func("/kvm_state/msrs", test_msrs);
     g_test_add_func("/kvm_state/cpuid", test_cpuid);
     g_test_add_func("/kvm_state/slots", test_slots);
+    g_test_add_func("/kvm_state/slots_above_4_gib", test_slots_above_4_gib);
     g_test_add_func("/kvm_state/a20", test_a20);
     g_test_add_func("/kvm_state/slot_limit", test_slot_limit);
     return g_test_run();

@@ -55,7 +55,9 @@ static void test_memory_forms(void)
     g_assert_cmpuint(good("-kernel k -m 512M").ram_size, ==, 512 * MiB);
     g_assert_cmpuint(good("-kernel k -m size=2048K").ram_size, ==, 2 * MiB);
     g_assert_cmpuint(good("-kernel k -m 3072").ram_size, ==, 3 * GiB);
-    g_assert_cmpuint(good("-kernel k -m 4G").ram_size, ==, 3 * GiB); /* says so */
+    g_assert_cmpuint(good("-kernel k -m 3073").ram_size, ==, 3073 * MiB);
+    g_assert_cmpuint(good("-kernel k -m 16G").ram_size, ==, 16 * GiB);
+    g_assert_cmpuint(good("-kernel k -m 17G").ram_size, ==, 16 * GiB); /* says so */
     g_assert_cmpuint(good("-kernel k -m size=1M,slots=2,maxmem=4G").ram_size, ==, MiB);
 }
 

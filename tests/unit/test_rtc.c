@@ -289,7 +289,10 @@ static void test_registers_c_and_d_are_read_only(void)
 static void test_memory_size_bytes(void)
 {
     setup();
-    rtc_set_memory_size(rtc, 128 * MiB);
+    rtc_set_memory_size(rtc, 3 * GiB, 3 * GiB + 64 * KiB);
+    g_assert_cmpuint(get(0x34) | get(0x35) << 8, ==, 0xbf00);
+    g_assert_cmpuint(get(0x5b) | get(0x5c) << 8 | get(0x5d) << 16, ==, 0xc001);
+    rtc_set_memory_size(rtc, 128 * MiB, 0);
     g_assert_cmpuint(get(0x15) | get(0x16) << 8, ==, 640);
     g_assert_cmpuint(get(0x17) | get(0x18) << 8, ==, 65535);
     g_assert_cmpuint(get(0x34) | get(0x35) << 8, ==, 112 * 16);

@@ -234,8 +234,8 @@ static unsigned slots_add(struct kvm_slot *slot, unsigned count, unsigned max, u
 unsigned kvm_slots_compute(struct kvm_slot *slot, unsigned max, bool a20_masked)
 {
     if (!a20_masked)
-        return slots_add(slot, 0, max, 0, 4 * GiB, 0);
+        return slots_add(slot, 0, max, 0, (uint64_t)MEM_PAGES << PAGE_SHIFT, 0);
     unsigned count = slots_add(slot, 0, max, 0, MiB, 0);
     count = slots_add(slot, count, max, 0, MiB, MiB);
-    return slots_add(slot, count, max, 2 * MiB, 4 * GiB, 0);
+    return slots_add(slot, count, max, 2 * MiB, (uint64_t)MEM_PAGES << PAGE_SHIFT, 0);
 }
