@@ -170,10 +170,17 @@ static void test_cpuid(void)
     struct kvm_cpuid_entry2 entry[KVM_STATE_CPUID_MAX];
     cpu_fill(&cpu);
     unsigned count = kvm_state_cpuid(&cpu, entry, KVM_STATE_CPUID_MAX);
-    g_assert_cmpuint(count, ==, cpu.model->max_leaf + 1 + 9);
+    g_assert_cmpuint(count, ==, cpu.model->max_leaf + 1 + 9 + 3);
+    unsigned caches = 0;
     for (unsigned i = 0; i < count; i++) {
         uint32_t out[4];
-        cpu_model_cpuid(cpu.model, entry[i].function, 0, out);
+        cpu_model_cpuid(cpu.model, entry[i].function, entry[i].index, out);
+        /* A guest asks for caches until there is none: were the index not looked at, for ever. */
+        g_assert_cmpuint(entry[i].flags, ==, entry[i].function == 4 ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0);
+        if (entry[i].function == 4) {
+            g_assert_cmpuint(entry[i].index, ==, caches++);
+            g_assert_cmpint((out[0] & 0x1f) == 0, ==, caches == 4);
+        }
         if (entry[i].function == 0x80000008)
             g_assert_cmphex(entry[i].eax, ==, cpu.model->phys_bits); /* KVM knows 48 and 57 linear bits, or none said */
         else
@@ -182,6 +189,7 @@ static void test_cpuid(void)
             g_assert_cmphex(entry[i].ecx, ==, out[2] & ~CPUID_TSC_DEADLINE_C);
         g_assert_cmphex(entry[i].edx, ==, out[3]);
     }
+    g_assert_cmpuint(caches, ==, 4);
     g_assert_cmpuint(kvm_state_cpuid(&cpu, entry, 3), ==, 3);
 }
 

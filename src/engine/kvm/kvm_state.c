@@ -193,6 +193,30 @@ void kvm_state_set_msr(struct cpu *cpu, unsigned n, uint64_t value)
     }
 }
 
+#define CPUID_CACHES 4 /* the leaf with subleaves: their low five bits of EAX are 0 behind the last cache */
+
+/* Returns the new count. */
+static unsigned cpuid_add(const struct cpu_model *model, uint32_t leaf, struct kvm_cpuid_entry2 *entry, unsigned count,
+                          unsigned max)
+{
+    for (uint32_t subleaf = 0; count < max; subleaf++) {
+        uint32_t out[4];
+        cpu_model_cpuid(model, leaf, subleaf, out);
+        if (leaf == 1)
+            out[2] &= ~CPUID_TSC_DEADLINE_C; /* KVM has that timer only in an APIC of its own */
+        if (leaf == 0x80000008)
+            out[0] &= ~0xff00u; /* linear address bits: KVM wants those of a 64-bit CPU, or none */
+        entry[count++] = (struct kvm_cpuid_entry2){
+            .function = leaf, .index = subleaf, .eax = out[0], .ebx = out[1], .ecx = out[2], .edx = out[3]};
+        if (leaf != CPUID_CACHES)
+            break;
+        entry[count - 1].flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+        if (!(out[0] & 0x1f))
+            break;
+    }
+    return count;
+}
+
 unsigned kvm_state_cpuid(const struct cpu *cpu, struct kvm_cpuid_entry2 *entry, unsigned max)
 {
     const struct cpu_model *model = cpu->model;
@@ -202,16 +226,8 @@ unsigned kvm_state_cpuid(const struct cpu *cpu, struct kvm_cpuid_entry2 *entry, 
         uint32_t first = range ? 0x80000000 : 0, last = range ? model->max_ext_leaf : model->max_leaf;
         if (range && !last)
             break;
-        for (uint32_t leaf = first; leaf <= last && count < max; leaf++) {
-            uint32_t out[4];
-            cpu_model_cpuid(model, leaf, 0, out);
-            if (leaf == 1)
-                out[2] &= ~CPUID_TSC_DEADLINE_C; /* KVM has that timer only in an APIC of its own */
-            if (leaf == 0x80000008)
-                out[0] &= ~0xff00u; /* linear address bits: KVM wants those of a 64-bit CPU, or none */
-            entry[count++] =
-                (struct kvm_cpuid_entry2){.function = leaf, .eax = out[0], .ebx = out[1], .ecx = out[2], .edx = out[3]};
-        }
+        for (uint32_t leaf = first; leaf <= last; leaf++)
+            count = cpuid_add(model, leaf, entry, count, max);
     }
     return count;
 }
