@@ -51,14 +51,12 @@ bool kernel_open(struct machine *machine, GError **error)
                     options->kernel);
         return false;
     }
-    return (!options->bios && machine->boot && !machine->kernel_by_bios) ||
-           bios_open(&machine->bios, options->bios, error);
+    return bios_open(&machine->bios, options->bios, error);
 }
 
 void kernel_build(struct machine *machine)
 {
-    if (machine->bios.image)
-        bios_install(&machine->bios);
+    bios_install(&machine->bios);
     if (machine->kernel_by_bios)
         ioport_register(KERNEL_PORT, 4, &kernel_port_io, machine, "kernel");
     machine->vga_rom = (struct board_rom){vgabios_rom, vgabios_rom_size};
