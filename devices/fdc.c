@@ -1292,10 +1292,6 @@ static void *floppy_create(const struct device_site *site, const void *config, G
     return site->controller;
 }
 
-static void floppy_destroy(void *dev)
-{
-}
-
 static const struct device_class floppy_class = {
     .name = "floppy",
     .help = "floppy drive, of the kind that takes its medium",
@@ -1303,6 +1299,5 @@ static const struct device_class floppy_class = {
     .properties = floppy_properties,
     .config_size = sizeof(struct floppy_config),
     .create = floppy_create,
-    .destroy = floppy_destroy,
 };
 DEVICE_CLASS(floppy_class);

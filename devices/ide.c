@@ -1023,11 +1023,6 @@ static void *cd_create(const struct device_site *site, const void *config, GErro
     return drive_create(site, config, IDE_CD, error);
 }
 
-/* The controller has all of it. */
-static void drive_destroy(void *dev)
-{
-}
-
 static const struct device_class hd_class = {
     .name = "ide-hd",
     .help = "IDE disk",
@@ -1035,7 +1030,6 @@ static const struct device_class hd_class = {
     .properties = hd_properties,
     .config_size = sizeof(struct ide_drive_properties),
     .create = hd_create,
-    .destroy = drive_destroy,
 };
 DEVICE_CLASS(hd_class);
 
@@ -1046,6 +1040,5 @@ static const struct device_class cd_class = {
     .properties = cd_properties,
     .config_size = sizeof(struct ide_drive_properties),
     .create = cd_create,
-    .destroy = drive_destroy,
 };
 DEVICE_CLASS(cd_class);

@@ -175,8 +175,8 @@ struct device_class {
     uint32_t config_size;
     /* config is valid as long as the device. NULL with a sentence in *error. */
     void *(*create)(const struct device_site *site, const void *config, GError **error);
-    void (*destroy)(void *dev);
-    void (*reset)(void *dev); /* RESET#; may be NULL */
+    void (*destroy)(void *dev); /* NULL: somebody else has all of it */
+    void (*reset)(void *dev);   /* RESET#; may be NULL */
     /* State: one layout at an offset in the device, or pieces. Neither: it has none. */
     const struct state_layout *layout;
     uint32_t regs_offset;

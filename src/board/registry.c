@@ -149,7 +149,7 @@ static void global_free(gpointer opaque)
 
 static void instance_free(struct instance *instance)
 {
-    if (instance->dev)
+    if (instance->dev && instance->class->destroy)
         instance->class->destroy(instance->dev);
     keyvalues_free(instance->request);
     g_ptr_array_unref(instance->strings);
