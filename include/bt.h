@@ -179,6 +179,7 @@ struct bt {
     /* What the host knows of the last x87 instruction: FNSTENV's image at world_exit, and an address in the code cache
      * that is known to be of that instruction, should the image say nothing. See src/engine/x87.h. */
     uint32_t x87_env[7], x87_at;
+    uint32_t x87_ran;     /* not 0: an x87 instruction was executed since world_enter, the image is of now */
     uint64_t x87_operand; /* the first 8 bytes of its segment register (selector, base), as the last x87 instruction
                              with an operand in memory found it; all ones: there was none */
     uint32_t mxcsr_new;   /* LDMXCSR's operand */

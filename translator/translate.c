@@ -125,19 +125,28 @@ void tr_note_x87(struct tr *t, uint32_t at)
         emit_store32_i(&t->e, &m, at);
 }
 
-/* Is what tr_note_operand would note there already, from an instruction before that always comes first? */
-static bool operand_noted(const struct tr *t)
+/* The nearest x87 instruction with one of the properties (X87_*) that comes before in each way to this one, without an
+ * exit of this block and a return into it between them; NULL: none is known. */
+static const struct ginsn *always_before(const struct tr *t, uint16_t properties)
 {
     for (unsigned k = t->i; k-- > 0;) {
         const struct ginsn *g = &t->g[k];
         if (t->join[k + 1] || t->after[k] != AFTER_NEXT)
-            return false;
-        if (tr_x87_of(g) & X87_MEM)
-            return g->seg == t->g[t->i].seg;
+            return NULL;
+        if (g->gclass == G_GENERIC && (tr_x87_of(g) & properties))
+            return g;
         if (g->gclass == G_INTERP || (g->gclass > G_LEAVE && g->gclass != G_JCC))
-            return false; /* what may load segment registers, and what is not worth a thought */
+            return NULL; /* what may load segment registers, and what is not worth a thought */
     }
-    return false;
+    return NULL;
+}
+
+/* Before an x87 instruction that leaves its address behind: world_exit is to ask for it. Changes no flags. */
+static void tr_note_ran(struct tr *t, const struct ginsn *g)
+{
+    struct hmem m = BT_FIELD(x87_ran);
+    if (tr_x87_of(g) && !always_before(t, X87_INSN))
+        emit_store32_i(&t->e, &m, 1);
 }
 
 /* Behind an x87 instruction with an operand in memory: its segment register may be another by the time that somebody
@@ -145,8 +154,11 @@ static bool operand_noted(const struct tr *t)
 static void tr_note_operand(struct tr *t, const struct ginsn *g)
 {
     struct hmem from = TR_SEG_FIELD(g->seg, sel), to = BT_FIELD(x87_operand);
-    if (!(tr_x87_of(g) & X87_MEM) || operand_noted(t))
+    if (!(tr_x87_of(g) & X87_MEM))
         return;
+    const struct ginsn *before = always_before(t, X87_MEM);
+    if (before && before->seg == g->seg)
+        return; /* noted already */
     emit_load64(&t->e, R9, &from);
     emit_store64(&t->e, &to, R9);
 }
@@ -178,6 +190,7 @@ static bool tr_insn(struct tr *t, const struct ginsn *g)
     case G_FOLLOWED:
         return true;
     case G_GENERIC:
+        tr_note_ran(t, g);
         if (!tr_generic(t, g))
             return false;
         tr_note_operand(t, g);

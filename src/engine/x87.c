@@ -26,6 +26,19 @@ static uint16_t code_selector(const struct bt *bt, const struct x87_place *p)
     return bt->left_cs;
 }
 
+/* The image's head in four words: between FXSAVE and FXRSTOR, and what comes next to them, a processor would wait for
+ * each store that is narrower than a load behind it. */
+struct head {
+    uint64_t control; /* FCW, FSW, FTW; FOP */
+    uint64_t fip_fcs, fdp_fds;
+    uint64_t mxcsr; /* and in the upper half what MXCSR may be, in the processor shown */
+};
+#define HEAD_FOP  0xffff000000000000u
+#define HEAD_MASK 0xffffffff00000000u
+_Static_assert(offsetof(struct fxstate, fop) == 6 && offsetof(struct fxstate, fip) == 8 &&
+                   offsetof(struct fxstate, fdp) == 16 && offsetof(struct fxstate, mxcsr_mask) == 28,
+               "struct head");
+
 static void note(struct bt *bt)
 {
     struct cpu *cpu = &bt->cpu;
@@ -54,21 +67,21 @@ enum exit_reason x87_enter(struct bt *bt, const void *host)
 
     if (!bt->fpu_on)
         return world_enter(bt, host);
-    struct fxstate before;
-    memcpy(&before, fx, offsetof(struct fxstate, st)); /* with what MXCSR may be in the processor shown */
-    fx->fop = 0;
-    fx->fip = fx->fdp = 0;
-    fx->fcs = fx->fds = 0;
-    bt->x87_at = bt->x87_env[ENV_FIP] = 0;
+    struct head before, head;
+    memcpy(&before, fx, sizeof before);
+    head = before;
+    head.control &= ~HEAD_FOP;
+    head.fip_fcs = head.fdp_fds = 0;
+    memcpy(fx, &head, sizeof head);
+    bt->x87_at = bt->x87_ran = bt->x87_env[ENV_FIP] = bt->x87_env[ENV_FDP] = 0;
     bt->x87_operand = NO_OPERAND;
     enum exit_reason reason = world_enter(bt, host);
-    fx->fop = before.fop;
-    fx->fip = before.fip;
-    fx->fcs = before.fcs;
-    fx->fdp = before.fdp;
-    fx->fds = before.fds;
-    fx->rsvd1 = fx->rsvd2 = 0;
-    fx->mxcsr_mask = before.mxcsr_mask;
+    memcpy(&head, fx, sizeof head);
+    head.control = (head.control & ~HEAD_FOP) | (before.control & HEAD_FOP);
+    head.fip_fcs = before.fip_fcs;
+    head.fdp_fds = before.fdp_fds;
+    head.mxcsr = (head.mxcsr & ~HEAD_MASK) | (before.mxcsr & HEAD_MASK);
+    memcpy(fx, &head, sizeof head);
     note(bt);
     return reason;
 }

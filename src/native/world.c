@@ -97,6 +97,8 @@ __attribute__((naked)) unsigned world_enter(struct bt *bt __attribute__((unused)
                      "cmpl $0, %c[fpu_on](%%r15)\n\t"
                      "je world_leave\n\t"
                      "fxsave %c[fpu](%%r15)\n\t"
+                     "cmpl $0, %c[x87_ran](%%r15)\n\t"
+                     "je world_leave\n\t"
                      /* FXSAVE has the x87 pointers only while an exception is pending, on AMD's processors. */
                      "fnstenv %c[x87_env](%%r15)\n"
                      "world_leave:\n\t"
@@ -118,6 +120,7 @@ __attribute__((naked)) unsigned world_enter(struct bt *bt __attribute__((unused)
                      "ret\n\t"
                      :
                      : OFF(host_rsp), OFF(kick), OFF(jtable), OFF(window), OFF(ras_rsp), OFF(host_flags), OFF(exit_arg),
-                       OFF(host_mxcsr), OFF(fpu_on), OFF(x87_env), [gpr] "i"(offsetof(struct bt, cpu.gpr)),
-                       [fpu] "i"(offsetof(struct bt, cpu.fpu)), [exit_kick] "i"(EXIT_KICK));
+                       OFF(host_mxcsr), OFF(fpu_on), OFF(x87_env),
+                       OFF(x87_ran), [gpr] "i"(offsetof(struct bt, cpu.gpr)), [fpu] "i"(offsetof(struct bt, cpu.fpu)),
+                       [exit_kick] "i"(EXIT_KICK));
 }
