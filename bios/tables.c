@@ -4,6 +4,7 @@
  * data segment. ACPI 1.0b chapter 5 (MADT of 2.0, HPET 1.0a); MultiProcessor Specification 1.4; SMBIOS 2.4;
  * Microsoft's PCI IRQ Routing Table 1.0; BIOS32 Service Directory 0.4; Plug and Play BIOS 1.0A.
  */
+#include "acpi.h"
 #include "bios.h"
 
 #define F_TABLES_BYTES 0x800
@@ -250,10 +251,7 @@ static void build_smbios(void)
 
 /* --- APICs --- */
 
-#define LAPIC     0xfee00000u
-#define IOAPIC    0xfec00000u
-#define HPET      0xfed00000u
-#define IOAPIC_ID 1
+#define HPET 0xfed00000u
 
 static uint32_t read_physical(uint32_t at)
 {
@@ -268,14 +266,14 @@ static void find_apics(void)
 {
     uint32_t features;
     cpuid_signature(&features);
-    uint32_t version = read_physical(LAPIC + 0x30);
+    uint32_t version = read_physical(ACPI_LAPIC + 0x30);
     has_apics = (features & (1u << 9)) && (version & 0xf0) == 0x10;
     if (has_apics) {
         /* Virtual wire: LINT0 is the 8259's output, LINT1 is NMI. */
         static const uint32_t svr = 0x1ff, lint0 = 0x700, lint1 = 0x400;
-        pm_copy(LAPIC + 0xf0, linear_of(&svr), 4);
-        pm_copy(LAPIC + 0x350, linear_of(&lint0), 4);
-        pm_copy(LAPIC + 0x360, linear_of(&lint1), 4);
+        pm_copy(ACPI_LAPIC + 0xf0, linear_of(&svr), 4);
+        pm_copy(ACPI_LAPIC + 0x350, linear_of(&lint0), 4);
+        pm_copy(ACPI_LAPIC + 0x360, linear_of(&lint1), 4);
     }
 }
 
@@ -300,7 +298,7 @@ static void build_mp(void)
     memcpy(mp, "PCMP", 4);
     mp[6] = 4;
     memcpy(mp + 8, "RINGER  PC          ", 20);
-    uint32_t lapic = LAPIC;
+    uint32_t lapic = ACPI_LAPIC;
     memcpy(mp + 36, &lapic, 4);
 
     memset(at, 0, 20); /* the processor: boot processor, usable */
@@ -316,13 +314,13 @@ static void build_mp(void)
     memcpy(at, "\1\1ISA   ", 8);
     at += 8;
     const uint8_t ioapic[8] = {2,
-                               IOAPIC_ID,
+                               ACPI_IOAPIC_ID,
                                0x11,
                                1,
-                               (uint8_t)IOAPIC,
-                               (uint8_t)(IOAPIC >> 8),
-                               (uint8_t)(IOAPIC >> 16),
-                               (uint8_t)(IOAPIC >> 24)};
+                               (uint8_t)ACPI_IOAPIC,
+                               (uint8_t)(ACPI_IOAPIC >> 8),
+                               (uint8_t)(ACPI_IOAPIC >> 16),
+                               (uint8_t)(ACPI_IOAPIC >> 24)};
     memcpy(at, ioapic, 8);
     at += 8;
     count += 3;
@@ -330,13 +328,14 @@ static void build_mp(void)
         uint8_t pin = (uint8_t)pci_read((uint16_t)bdf, 0x3d, 1), irq = (uint8_t)pci_read((uint16_t)bdf, 0x3c, 1);
         if (!pin || pin > 4 || irq > 15 || at + 18 * 8 > mp + sizeof(mp))
             continue;
-        at = mp_interrupt(at, 3, 0, irq == 9 ? 0x0d : 0x0f, 0, (uint8_t)((bdf >> 3) << 2 | (pin - 1)), IOAPIC_ID, irq);
+        at = mp_interrupt(at, 3, 0, irq == 9 ? 0x0d : 0x0f, 0, (uint8_t)((bdf >> 3) << 2 | (pin - 1)), ACPI_IOAPIC_ID,
+                          irq);
         count++;
     }
     for (uint8_t irq = 0; irq < 16; irq++) {
         if (irq == 2 || irq == 10 || irq == 11)
             continue;
-        at = mp_interrupt(at, 3, 0, irq == 9 ? 0x0d : 0, 1, irq, IOAPIC_ID, irq == 0 ? 2 : irq);
+        at = mp_interrupt(at, 3, 0, irq == 9 ? 0x0d : 0, 1, irq, ACPI_IOAPIC_ID, irq == 0 ? 2 : irq);
         count++;
     }
     at = mp_interrupt(at, 4, 3, 0, 1, 0, 0xff, 0); /* ExtINT to LINT0 */
@@ -360,47 +359,10 @@ static void build_mp(void)
 
 /* --- ACPI --- */
 
-struct acpi_header {
-    char signature[4];
-    uint32_t length;
-    uint8_t revision, checksum;
-    char oem_id[6], oem_table_id[8];
-    uint32_t oem_revision;
-    char creator_id[4];
-    uint32_t creator_revision;
-} __attribute__((packed));
-
-static struct {
-    struct acpi_header header;
-    uint32_t facs, dsdt;
-    uint8_t int_model, reserved1;
-    uint16_t sci_int;
-    uint32_t smi_cmd;
-    uint8_t acpi_enable, acpi_disable, s4bios_req, reserved2;
-    uint32_t pm1a_evt_blk, pm1b_evt_blk, pm1a_cnt_blk, pm1b_cnt_blk, pm2_cnt_blk, pm_tmr_blk;
-    uint32_t gpe0_blk, gpe1_blk;
-    uint8_t pm1_evt_len, pm1_cnt_len, pm2_cnt_len, pm_tmr_len, gpe0_blk_len, gpe1_blk_len, gpe1_base, reserved3;
-    uint16_t p_lvl2_lat, p_lvl3_lat, flush_size, flush_stride;
-    uint8_t duty_offset, duty_width, day_alrm, mon_alrm, century, reserved4[3];
-    uint32_t flags;
-} __attribute__((packed)) fadt;
-
-static struct {
-    char signature[4];
-    uint32_t length, hardware_signature, waking_vector, global_lock, flags;
-    uint8_t reserved[40];
-} __attribute__((packed, aligned(64))) facs;
-
-static uint8_t madt[sizeof(struct acpi_header) + 8 + 8 + 12 + 4 * 10 + 6];
-static struct {
-    struct acpi_header header;
-    uint32_t block_id;
-    uint8_t space, bits, offset, reserved;
-    uint64_t address;
-    uint8_t number;
-    uint16_t min_tick;
-    uint8_t protection;
-} __attribute__((packed)) hpet;
+static struct acpi_fadt fadt;
+static struct acpi_facs facs __attribute__((aligned(64)));
+static struct acpi_madt madt;
+static struct acpi_hpet hpet;
 static struct {
     struct acpi_header header;
     uint32_t entries[4];
@@ -412,39 +374,12 @@ static void acpi_finish(struct acpi_header *header, const char *signature, uint3
     memcpy(header->signature, signature, 4);
     header->length = length;
     header->revision = revision;
-    memcpy(header->oem_id, "RINGER", 6);
-    memcpy(header->oem_table_id, "RINGERPC", 8);
+    memcpy(header->oem_id, ACPI_OEM_ID, 6);
+    memcpy(header->oem_table_id, ACPI_OEM_TABLE_ID, 8);
     header->oem_revision = 1;
-    memcpy(header->creator_id, "RNGR", 4);
+    memcpy(header->creator_id, ACPI_CREATOR_ID, 4);
     header->creator_revision = 1;
     header->checksum = checksum(header, length);
-}
-
-static void build_madt(void)
-{
-    static const struct {
-        uint8_t irq, gsi, flags;
-    } overrides[] = {{0, 2, 0}, {9, 9, 0x0d}, {10, 10, 0x0f}, {11, 11, 0x0f}};
-    uint8_t *at = madt + sizeof(struct acpi_header);
-    uint32_t lapic = LAPIC, flags = 1, ioapic = IOAPIC;
-
-    memcpy(at, &lapic, 4);
-    memcpy(at + 4, &flags, 4); /* there are 8259s, too */
-    at += 8;
-    const uint8_t cpu[8] = {0, 8, 0, 0, 1};
-    memcpy(at, cpu, 8);
-    at += 8;
-    const uint8_t io[4] = {1, 12, IOAPIC_ID, 0};
-    memcpy(at, io, 4);
-    memcpy(at + 4, &ioapic, 4);
-    at += 12;
-    for (unsigned i = 0; i < 4; i++, at += 10) {
-        const uint8_t entry[10] = {2, 10, 0, overrides[i].irq, overrides[i].gsi, 0, 0, 0, overrides[i].flags, 0};
-        memcpy(at, entry, 10);
-    }
-    const uint8_t nmi[6] = {4, 6, 0xff, 0, 0, 1};
-    memcpy(at, nmi, 6);
-    acpi_finish((struct acpi_header *)madt, "APIC", sizeof(madt), 1);
 }
 
 /* Name (NAME, 0x2D) in the compiled DSDT becomes 0x55: the device is there. */
@@ -487,25 +422,26 @@ static void build_acpi(void)
     fadt.facs = linear_of(&facs);
     fadt.dsdt = linear_of(acpi_dsdt);
     fadt.sci_int = 9;
-    fadt.smi_cmd = 0xb2;
-    fadt.acpi_enable = 0xf1;
-    fadt.acpi_disable = 0xf0;
-    fadt.pm1a_evt_blk = pm_base;
-    fadt.pm1a_cnt_blk = pm_base + 4u;
-    fadt.pm_tmr_blk = pm_base + 8u;
-    fadt.gpe0_blk = pm_base + 12u;
+    fadt.smi_cmd = ACPI_SMI_CMD;
+    fadt.acpi_enable = ACPI_SMI_ENABLE;
+    fadt.acpi_disable = ACPI_SMI_DISABLE;
+    fadt.pm1a_evt_blk = pm_base + ACPI_PM1_EVT;
+    fadt.pm1a_cnt_blk = pm_base + ACPI_PM1_CNT;
+    fadt.pm_tmr_blk = pm_base + ACPI_PM_TMR;
+    fadt.gpe0_blk = pm_base + ACPI_GPE0;
     fadt.pm1_evt_len = 4;
     fadt.pm1_cnt_len = 2;
     fadt.pm_tmr_len = 4;
     fadt.gpe0_blk_len = 4;
-    fadt.p_lvl2_lat = fadt.p_lvl3_lat = 0xfff; /* not there */
+    fadt.p_lvl2_lat = fadt.p_lvl3_lat = P_LVL_NONE;
     fadt.century = 0x32;
-    fadt.flags = 0x01 | 0x20 | 0x40; /* WBINVD; no sleep button, no RTC wake among the fixed features */
+    fadt.flags = FADT_WBINVD | FADT_SLP_BUTTON | FADT_FIX_RTC;
     acpi_finish(&fadt.header, "FACP", sizeof(fadt), 1);
     rsdt.entries[n++] = linear_of(&fadt);
     if (has_apics) {
-        build_madt();
-        rsdt.entries[n++] = linear_of(madt);
+        madt = acpi_madt_of_board();
+        acpi_finish(&madt.header, "APIC", sizeof(madt), 1);
+        rsdt.entries[n++] = linear_of(&madt);
     }
     uint32_t hpet_id = read_physical(HPET);
     if (hpet_id && hpet_id != 0xffffffff && (hpet_id & 0xff)) {
@@ -518,13 +454,7 @@ static void build_acpi(void)
     }
     acpi_finish(&rsdt.header, "RSDT", sizeof(rsdt.header) + n * 4, 1);
 
-    static struct {
-        char signature[8];
-        uint8_t checksum;
-        char oem_id[6];
-        uint8_t revision;
-        uint32_t rsdt;
-    } __attribute__((packed)) rsdp = {.signature = "RSD PTR ", .oem_id = "RINGER"};
+    static struct acpi_rsdp rsdp = {.signature = "RSD PTR ", .oem_id = ACPI_OEM_ID};
     rsdp.rsdt = linear_of(&rsdt);
     rsdp.checksum = checksum(&rsdp, sizeof(rsdp));
     f_put(&rsdp, sizeof(rsdp), 16);

@@ -435,13 +435,13 @@ static void dispi_write(struct vga *vga, unsigned index, uint16_t value)
 static uint32_t dispi_io_read(void *opaque, uint16_t port, unsigned size)
 {
     struct vga *vga = opaque;
-    return port == 0x1ce ? vga->regs.dispi_index : dispi_read(vga, vga->regs.dispi_index);
+    return port == DISPI_PORT_INDEX ? vga->regs.dispi_index : dispi_read(vga, vga->regs.dispi_index);
 }
 
 static void dispi_io_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
 {
     struct vga *vga = opaque;
-    if (port == 0x1ce)
+    if (port == DISPI_PORT_INDEX)
         vga->regs.dispi_index = (uint16_t)value;
     else
         dispi_write(vga, vga->regs.dispi_index, (uint16_t)value);
@@ -663,7 +663,7 @@ struct vga *vga_new(struct pci_bus *pci, uint8_t devfn, const uint8_t *rom, uint
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(port_ranges); i++)
         ioport_register(port_ranges[i].first, port_ranges[i].count, &vga_io, vga, "vga");
-    ioport_register(0x1ce, 4, &dispi_io, vga, "vga-dispi");
+    ioport_register(DISPI_PORT_INDEX, 4, &dispi_io, vga, "vga-dispi");
     vga_window_update(vga);
     vga_reset(vga);
     return vga;
@@ -673,7 +673,7 @@ void vga_free(struct vga *vga)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(port_ranges); i++)
         ioport_unregister(port_ranges[i].first, port_ranges[i].count);
-    ioport_unregister(0x1ce, 4);
+    ioport_unregister(DISPI_PORT_INDEX, 4);
     vga_window_remove(vga);
     if (vga->rom_base)
         mem_remove_mmio(vga->rom_base);

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "dispi.h"
 #include "mem.h"
 #include "vga.h"
 
@@ -78,30 +79,9 @@ enum {
 #define ATTR_MODE_P54S      0x80u
 #define ATTR_INDEX_PAS      0x20u
 
-enum {
-    DISPI_ID,
-    DISPI_XRES,
-    DISPI_YRES,
-    DISPI_BPP,
-    DISPI_ENABLE,
-    DISPI_BANK,
-    DISPI_VIRT_WIDTH,
-    DISPI_VIRT_HEIGHT,
-    DISPI_X_OFFSET,
-    DISPI_Y_OFFSET,
-    DISPI_MEMORY,
-    DISPI_COUNT
-};
-#define DISPI_ID_LOWEST  0xb0c0u
-#define DISPI_ID_HIGHEST 0xb0c5u
-#define DISPI_ENABLED    0x01u
-#define DISPI_GETCAPS    0x02u
-#define DISPI_8BIT_DAC   0x20u
-#define DISPI_LFB        0x40u
-#define DISPI_NOCLEAR    0x80u
-#define DISPI_MAX_XRES   16000u
-#define DISPI_MAX_YRES   12000u
-#define DISPI_MAX_BPP    32u
+#define DISPI_MAX_XRES 16000u
+#define DISPI_MAX_YRES 12000u
+#define DISPI_MAX_BPP  32u
 
 struct vga_regs {
     uint8_t misc;    /* miscellaneous output 3C2h */

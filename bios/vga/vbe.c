@@ -2,27 +2,8 @@
  *
  * VBE Core Functions Standard 3.0. Mode numbers from 140h up are those of the Bochs VBE BIOS.
  */
+#include "dispi.h"
 #include "vga.h"
-
-#define DISPI_INDEX 0x1ce
-#define DISPI_DATA  0x1cf
-enum {
-    DISPI_ID,
-    DISPI_XRES,
-    DISPI_YRES,
-    DISPI_BPP,
-    DISPI_ENABLE,
-    DISPI_BANK,
-    DISPI_VIRT_WIDTH,
-    DISPI_VIRT_HEIGHT,
-    DISPI_X_OFFSET,
-    DISPI_Y_OFFSET,
-    DISPI_MEMORY
-};
-#define ENABLE_ON      0x01
-#define ENABLE_8BIT    0x20
-#define ENABLE_LFB     0x40
-#define ENABLE_NOCLEAR 0x80
 
 #define MODE_LFB     0x4000
 #define MODE_NOCLEAR 0x8000
@@ -33,19 +14,19 @@ enum {
 
 uint16_t dispi_get(uint16_t index)
 {
-    outw(DISPI_INDEX, index);
-    return inw(DISPI_DATA);
+    outw(DISPI_PORT_INDEX, index);
+    return inw(DISPI_PORT_DATA);
 }
 
 void dispi_set(uint16_t index, uint16_t value)
 {
-    outw(DISPI_INDEX, index);
-    outw(DISPI_DATA, value);
+    outw(DISPI_PORT_INDEX, index);
+    outw(DISPI_PORT_DATA, value);
 }
 
 bool dispi_present(void)
 {
-    return (dispi_get(DISPI_ID) & 0xfff0) == 0xb0c0;
+    return (dispi_get(DISPI_ID) & 0xfff0) == DISPI_ID_LOWEST;
 }
 
 void dispi_off(void)
@@ -249,7 +230,7 @@ static uint16_t set_4f02(struct bregs *regs)
     dispi_set(DISPI_BPP, mode->bpp);
     dispi_set(DISPI_BANK, 0);
     dispi_set(DISPI_ENABLE,
-              ENABLE_ON | (regs->bx & MODE_LFB ? ENABLE_LFB : 0) | (regs->bx & MODE_NOCLEAR ? ENABLE_NOCLEAR : 0));
+              DISPI_ENABLED | (regs->bx & MODE_LFB ? DISPI_LFB : 0) | (regs->bx & MODE_NOCLEAR ? DISPI_NOCLEAR : 0));
     attr_video_on();
     bda8_set(BDA_MODE, 0xff);
     bda16_set(BDA_COLUMNS, mode->width / 8);
@@ -267,7 +248,7 @@ static uint16_t set_4f02(struct bregs *regs)
 
 static bool dispi_is_on(void)
 {
-    return dispi_get(DISPI_ENABLE) & ENABLE_ON;
+    return dispi_get(DISPI_ENABLE) & DISPI_ENABLED;
 }
 
 static uint16_t state_4f04(struct bregs *regs)
@@ -290,7 +271,7 @@ static uint16_t window_4f05(struct bregs *regs)
 {
     if (regs->bl != 0)
         return VBE_FAILED;
-    if (!dispi_is_on() || (dispi_get(DISPI_ENABLE) & ENABLE_LFB))
+    if (!dispi_is_on() || (dispi_get(DISPI_ENABLE) & DISPI_LFB))
         return VBE_NOT_NOW;
     if (regs->bh == 0) {
         if (regs->dx >= dispi_get(DISPI_MEMORY))
@@ -375,17 +356,17 @@ static uint16_t dac_4f08(struct bregs *regs)
 {
     uint16_t enable = dispi_get(DISPI_ENABLE);
 
-    if (!(enable & ENABLE_ON))
+    if (!(enable & DISPI_ENABLED))
         return VBE_NOT_NOW;
     if (dispi_get(DISPI_BPP) > 8) /* direct colour */
         return VBE_NOT_NOW;
     if (regs->bl == 0) {
-        enable = (enable & ~ENABLE_8BIT) | (regs->bh >= 8 ? ENABLE_8BIT : 0);
-        dispi_set(DISPI_ENABLE, enable | ENABLE_NOCLEAR);
+        enable = (enable & ~DISPI_8BIT_DAC) | (regs->bh >= 8 ? DISPI_8BIT_DAC : 0);
+        dispi_set(DISPI_ENABLE, enable | DISPI_NOCLEAR);
     } else if (regs->bl != 1) {
         return VBE_FAILED;
     }
-    regs->bh = enable & ENABLE_8BIT ? 8 : 6;
+    regs->bh = enable & DISPI_8BIT_DAC ? 8 : 6;
     return VBE_OK;
 }
 

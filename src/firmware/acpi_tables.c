@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "acpi.h"
 #include "devices/acpi_pm.h"
 #include "devices/hpet.h"
 #include "log.h"
@@ -16,86 +17,6 @@
 
 extern const uint8_t acpi_dsdt[];
 extern const uint32_t acpi_dsdt_size;
-
-struct acpi_rsdp {
-    char signature[8];
-    uint8_t checksum;
-    char oem_id[6];
-    uint8_t revision;
-    uint32_t rsdt;
-} __attribute__((packed));
-
-struct acpi_header {
-    char signature[4];
-    uint32_t length;
-    uint8_t revision, checksum;
-    char oem_id[6], oem_table_id[8];
-    uint32_t oem_revision;
-    char creator_id[4];
-    uint32_t creator_revision;
-} __attribute__((packed));
-
-struct acpi_fadt {
-    struct acpi_header header;
-    uint32_t facs, dsdt;
-    uint8_t int_model, reserved1;
-    uint16_t sci_int;
-    uint32_t smi_cmd;
-    uint8_t acpi_enable, acpi_disable, s4bios_req, reserved2;
-    uint32_t pm1a_evt_blk, pm1b_evt_blk, pm1a_cnt_blk, pm1b_cnt_blk, pm2_cnt_blk, pm_tmr_blk;
-    uint32_t gpe0_blk, gpe1_blk;
-    uint8_t pm1_evt_len, pm1_cnt_len, pm2_cnt_len, pm_tmr_len, gpe0_blk_len, gpe1_blk_len, gpe1_base;
-    uint8_t reserved3;
-    uint16_t p_lvl2_lat, p_lvl3_lat, flush_size, flush_stride;
-    uint8_t duty_offset, duty_width, day_alrm, mon_alrm, century, reserved4[3];
-    uint32_t flags;
-} __attribute__((packed));
-_Static_assert(sizeof(struct acpi_fadt) == 116, "FADT of ACPI 1.0");
-
-#define FADT_WBINVD     0x01u
-#define FADT_SLP_BUTTON 0x20u /* no sleep button among the fixed features */
-#define FADT_FIX_RTC    0x40u /* nor an RTC wake status */
-
-#define P_LVL_NONE 0xfff /* latency that says the state is not there */
-
-struct acpi_facs {
-    char signature[4];
-    uint32_t length, hardware_signature, waking_vector, global_lock, flags;
-    uint8_t reserved[40];
-} __attribute__((packed));
-
-struct acpi_madt {
-    struct acpi_header header;
-    uint32_t lapic, flags;
-    struct {
-        uint8_t type, length, processor, id;
-        uint32_t flags;
-    } __attribute__((packed)) cpu;
-    struct {
-        uint8_t type, length, id, reserved;
-        uint32_t address, first_gsi;
-    } __attribute__((packed)) ioapic;
-    struct {
-        uint8_t type, length, bus, irq;
-        uint32_t gsi;
-        uint16_t flags;
-    } __attribute__((packed)) override[4];
-    struct {
-        uint8_t type, length, processor;
-        uint16_t flags;
-        uint8_t lint;
-    } __attribute__((packed)) nmi;
-} __attribute__((packed));
-
-struct acpi_hpet {
-    struct acpi_header header;
-    uint32_t block_id;
-    uint8_t space, bits, offset, reserved;
-    uint64_t address;
-    uint8_t number;
-    uint16_t min_tick;
-    uint8_t protection;
-} __attribute__((packed));
 
 #define RSDT_MAX 4
 
@@ -120,9 +41,9 @@ static struct acpi_header header_of(const char *signature, uint32_t length)
 {
     struct acpi_header header = {.length = length, .revision = 1, .oem_revision = 1, .creator_revision = 1};
     memcpy(header.signature, signature, 4);
-    memcpy(header.oem_id, "RINGER", 6);
-    memcpy(header.oem_table_id, "RINGERPC", 8);
-    memcpy(header.creator_id, "RNGR", 4);
+    memcpy(header.oem_id, ACPI_OEM_ID, 6);
+    memcpy(header.oem_table_id, ACPI_OEM_TABLE_ID, 8);
+    memcpy(header.creator_id, ACPI_CREATOR_ID, 4);
     return header;
 }
 
@@ -178,24 +99,8 @@ static uint32_t dsdt_put(struct tables *tables, const struct acpi_board *board)
 
 static void madt_put(struct tables *tables)
 {
-    static const struct {
-        uint8_t irq, gsi, flags;
-    } overrides[4] = {{0, 2, 0}, {9, 9, 0x0d}, {10, 10, 0x0f}, {11, 11, 0x0f}};
-    struct acpi_madt madt = {
-        .header = header_of("APIC", sizeof(madt)),
-        .lapic = 0xfee00000,
-        .flags = 1, /* there are 8259s, too */
-        .cpu = {0, sizeof(madt.cpu), 0, 0, 1},
-        .ioapic = {1, sizeof(madt.ioapic), 1, 0, 0xfec00000, 0},
-        .nmi = {4, sizeof(madt.nmi), 0xff, 0, 1},
-    };
-    for (unsigned i = 0; i < 4; i++) {
-        madt.override[i].type = 2;
-        madt.override[i].length = sizeof(madt.override[i]);
-        madt.override[i].irq = overrides[i].irq;
-        madt.override[i].gsi = overrides[i].gsi;
-        madt.override[i].flags = overrides[i].flags;
-    }
+    struct acpi_madt madt = acpi_madt_of_board();
+    madt.header = header_of("APIC", sizeof(madt));
     table_list(tables, &madt, sizeof(madt));
 }
 
@@ -256,7 +161,7 @@ static struct acpi_rsdp rsdp_build(uint32_t rsdt)
 {
     struct acpi_rsdp rsdp = {.rsdt = rsdt};
     memcpy(rsdp.signature, "RSD PTR ", 8);
-    memcpy(rsdp.oem_id, "RINGER", 6);
+    memcpy(rsdp.oem_id, ACPI_OEM_ID, 6);
     return rsdp;
 }
 

@@ -51,7 +51,7 @@ EXCEPTIONS = {
 
 # include/ has an order of its own: a header may include those of earlier rows and its own row. insn.def is a table.
 CONTRACTS = [
-    ["types.h", "x86.h"],
+    ["types.h", "x86.h", "acpi.h", "dispi.h"],
     ["log.h", "stats.def", "stats.h"],
     ["insn.h", "cpu.h"],
     ["bt.h"],
