@@ -209,4 +209,5 @@ struct bt {
     bool gs_matters;            /* the supervisor accesses memory through GS */
     bool gs_seen;               /* such an instruction has been translated: takes effect with the next change of mode */
     uint32_t user_fpu, user_gs; /* MODE_FPU_OFF and the shape of GS as user code in the present state has them */
+    volatile bool sites_due;    /* tr_sites_take has something to do; set by the handler of host signals */
 };

@@ -432,7 +432,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         bt_merge_flags(bt);
         bt_stats.exits[reason]++;
         natural = reason == EXIT_CHAIN || reason == EXIT_LOOKUP || reason == EXIT_FPU;
-        if (unlikely(tr_sites_due))
+        if (unlikely(bt->sites_due))
             tr_sites_take(bt);
         if (reason == EXIT_SITE)
             reason = bt_site(bt);

@@ -266,7 +266,7 @@ void lockstep_block(struct bt *bt)
         bt->kick = 1;
     bt_merge_flags(bt);
     bt_stats.exits[reason]++;
-    if (tr_sites_due)
+    if (bt->sites_due)
         tr_sites_take(bt);
     if (reason == EXIT_SITE && (reason = bt_site(bt)) == EXIT_LOOKUP)
         reason = EXIT_INTERP; /* mapped now, or no site any more: it has yet to be executed */
