@@ -101,6 +101,13 @@ struct gate_out { /* IRET at CPL 0 to flat code and stack at CPL 3 */
     uint32_t same_tag, same_gla; /* the same for CS alone where CPL stays 0 */
     uint64_t same_raw;
 };
+/* What all entries depend on besides the raw descriptors. */
+struct gate_basis {
+    struct dtable gdtr, idtr;
+    uint32_t ldt_base, ldt_limit, tss_base, tss_limit;
+    uint16_t ldt_access, tss_access;
+    uint32_t cr0, cr4;
+};
 /* exit_arg of EXIT_GATE: kind, and vector or segment register. */
 #define GATE_SEG   0x100u
 #define GATE_INT   0x200u
@@ -152,6 +159,24 @@ struct cs_slot {
 struct ras {
     uint8_t *base, *rsp; /* rsp is right while the other class runs */
     uint32_t mode, cs_base, cs_limit;
+};
+
+/* What the run loop remembers from one turn to the next; nobody else's (src/engine/bt_loop.c). */
+struct bt_loop {
+    bool mode_ok;              /* the present mode can be translated for; else the interpreter has it */
+    bool natural;              /* EIP is where guest code itself goes on (see tr_lookup) */
+    bool direct_wanted;        /* see bt_want_direct */
+    bool direct_always;        /* its argument */
+    unsigned visits;           /* of bt_run: now and then one has more to do */
+    struct {                   /* who wants the FPU state in the host: see fpu_wanted */
+        bool user;             /* user code has used it in this address space */
+        unsigned kernel_exits; /* for so many more the kernel keeps it */
+        unsigned kernel_heat;  /* of its FPU instructions in the interpreter */
+    } fpu;
+    struct {            /* when and for which space the private return stacks were found true */
+        unsigned space; /* of the user stack */
+        uint32_t tcache_epoch, code_epoch;
+    } ras_seen;
 };
 
 #define BT_RAS_SIZE  (64 * 1024)
@@ -209,4 +234,7 @@ struct bt {
     bool gs_matters;            /* the supervisor accesses memory through GS */
     bool gs_seen;               /* such an instruction has been translated: takes effect with the next change of mode */
     uint32_t user_fpu, user_gs; /* MODE_FPU_OFF and the shape of GS as user code in the present state has them */
+    volatile bool sites_due;    /* tr_sites_take has something to do; set by the handler of host signals */
+    struct gate_basis gate_basis; /* of gate_desc, gate_in and gate_out */
+    struct bt_loop loop;
 };

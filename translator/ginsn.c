@@ -6,14 +6,17 @@
 
 #include "log.h"
 
-static ZydisDecoder decoder16, decoder32;
+static struct {
+    bool ready;                        /* the decoders have been set up: with the first instruction */
+    ZydisDecoder decoder16, decoder32; /* for 16-bit and 32-bit code */
+} zydis;
 
 static void ginsn_init(void)
 {
-    ZydisDecoderInit(&decoder32, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
-    ZydisDecoderInit(&decoder16, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
+    ZydisDecoderInit(&zydis.decoder32, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
+    ZydisDecoderInit(&zydis.decoder16, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
     /* MPX, CET, TZCNT, LZCNT do not exist here: their encodings mean what they meant before. */
-    ZydisDecoder *all[] = {&decoder16, &decoder32};
+    ZydisDecoder *all[] = {&zydis.decoder16, &zydis.decoder32};
     for (unsigned i = 0; i < 2; i++) {
         ZydisDecoderEnableMode(all[i], ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
         ZydisDecoderEnableMode(all[i], ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
@@ -360,16 +363,15 @@ static void ginsn_flags(struct ginsn *g, const ZydisDecodedInstruction *zi)
 
 bool ginsn_decode_zydis(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_t eip, bool code32, uint32_t isa)
 {
-    static bool ready;
-    if (!ready) {
+    if (!zydis.ready) {
         ginsn_init();
-        ready = true;
+        zydis.ready = true;
     }
     ZydisDecodedInstruction zi;
     ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
     if (avail > 15)
         avail = 15;
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(code32 ? &decoder32 : &decoder16, bytes, avail, &zi, ops)))
+    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(code32 ? &zydis.decoder32 : &zydis.decoder16, bytes, avail, &zi, ops)))
         return false;
 
     memset(g, 0, sizeof *g);

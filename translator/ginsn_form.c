@@ -9,7 +9,7 @@
 
 #include "ginsn.h"
 
-/* What is known of an opcode. */
+/* What is known of an opcode, and of which before any has been seen. */
 #define OPC_PLAIN  0x01u /* has been seen, has no ModRM byte */
 #define OPC_MODRM  0x02u /* has been seen, has one */
 #define OPC_NEVER  0x04u /* a prefix, or means different things by more than the form */
@@ -17,7 +17,7 @@
 #define OPC_REG0   0x10u /* and this of those with ModRM.reg other than 0 */
 #define OPC_SHIFT  0x20u /* a count of 0 makes a difference */
 #define OPC_MOFFS  0x40u /* an offset instead of ModRM */
-static uint8_t opcodes[2][256] = {
+static const uint8_t opcodes_at_first[2][256] = {
     {
         [0x26] = OPC_NEVER,          [0x2e] = OPC_NEVER,
         [0x36] = OPC_NEVER,          [0x3e] = OPC_NEVER,
@@ -50,11 +50,23 @@ static uint8_t opcodes[2][256] = {
 #define FORM_UNKNOWN 0 /* in the tables below */
 #define FORM_NEVER   1
 #define FORMS_MAX    4096
-static struct ginsn forms[FORMS_MAX];
-static unsigned form_count = 2;
-static uint32_t forms_isa;
-/* By code32, prefix 66, map, opcode; ModRM.reg and whether the operand is memory. */
-static uint16_t form_of[2][2][2][256][16];
+#define KNOWN        2048
+
+/* What has been learnt. Only the vCPU thread decodes. */
+static struct {
+    uint8_t opcodes[2][256]; /* OPC_*, by map: all 0 before the first instruction, see learn_form */
+    uint32_t isa;            /* GISA_* that the forms hold for */
+    unsigned form_count;     /* how much of forms is in use; 0 before the first instruction */
+    struct ginsn forms[FORMS_MAX];
+    /* By code32, prefix 66, map, opcode; ModRM.reg and whether the operand is memory. */
+    uint16_t form_of[2][2][2][256][16];
+    /* What has no form and was decoded lately: blocks overlap, and each looks at the instructions around it. */
+    struct known {
+        struct ginsn g; /* g.len 0: nothing here */
+        uint32_t isa;   /* and what it was decoded for */
+        bool code32;
+    } known[KNOWN];
+} learnt;
 
 /* The bytes up to ModRM: at most 5 of them. */
 struct head {
@@ -149,15 +161,15 @@ static inline unsigned address32(struct ginsn *g, unsigned mod, const uint8_t *p
 static inline bool by_form(struct ginsn *g, const uint8_t *bytes, uint32_t eip, bool code32, uint32_t isa)
 {
     struct head h = head_of(bytes);
-    uint8_t kind = opcodes[h.map][h.opcode];
+    uint8_t kind = learnt.opcodes[h.map][h.opcode];
     const uint8_t *p = bytes + h.len;
     if (!(kind & (OPC_PLAIN | OPC_MODRM)) || (kind & OPC_NEVER))
         return false;
     uint8_t modrm = kind & OPC_MODRM ? *p : 0xc0;
-    unsigned form = form_of[code32][h.p66][h.map][h.opcode][operands_of(modrm)];
-    if (form <= FORM_NEVER || isa != forms_isa)
+    unsigned form = learnt.form_of[code32][h.p66][h.map][h.opcode][operands_of(modrm)];
+    if (form <= FORM_NEVER || isa != learnt.isa)
         return false;
-    *g = forms[form];
+    *g = learnt.forms[form];
     g->eip = eip;
     memcpy(g->bytes, bytes, sizeof g->bytes);
     if (kind & OPC_MODRM) {
@@ -201,13 +213,18 @@ bool ginsn_by_form(struct ginsn *g, const uint8_t *bytes, uint32_t eip, bool cod
 
 static void learn_form(const struct ginsn *g, bool code32, uint32_t isa)
 {
-    if (isa != forms_isa) {
-        forms_isa = isa;
-        form_count = FORM_NEVER + 1;
-        memset(form_of, 0, sizeof form_of);
+    /* The members are not initialized where they are: that would put all of them into the program's file. */
+    if (!learnt.form_count) {
+        memcpy(learnt.opcodes, opcodes_at_first, sizeof learnt.opcodes);
+        learnt.form_count = FORM_NEVER + 1;
+    }
+    if (isa != learnt.isa) {
+        learnt.isa = isa;
+        learnt.form_count = FORM_NEVER + 1;
+        memset(learnt.form_of, 0, sizeof learnt.form_of);
     }
     struct head h = head_of(g->bytes);
-    uint8_t *kind = &opcodes[h.map][h.opcode];
+    uint8_t *kind = &learnt.opcodes[h.map][h.opcode];
     if ((*kind & OPC_NEVER) || h.seg != GREG_NONE)
         return;
     *kind |= g->has_modrm ? OPC_MODRM : OPC_PLAIN;
@@ -216,8 +233,8 @@ static void learn_form(const struct ginsn *g, bool code32, uint32_t isa)
         return;
     }
     uint8_t modrm = g->has_modrm ? g->bytes[h.len] : 0xc0;
-    uint16_t *form = &form_of[code32][h.p66][h.map][h.opcode][operands_of(modrm)];
-    if (*form != FORM_UNKNOWN || form_count == FORMS_MAX)
+    uint16_t *form = &learnt.form_of[code32][h.p66][h.map][h.opcode][operands_of(modrm)];
+    if (*form != FORM_UNKNOWN || learnt.form_count == FORMS_MAX)
         return;
     if (((*kind & OPC_MEMORY) && modrm >= 0xc0) || ((*kind & OPC_REG0) && (modrm >> 3 & 7)) || g->imm_size == 0xff) {
         *form = FORM_NEVER;
@@ -225,30 +242,21 @@ static void learn_form(const struct ginsn *g, bool code32, uint32_t isa)
     }
     if ((*kind & OPC_SHIFT) && !(g->imm & 31))
         return;
-    *form = (uint16_t)form_count;
-    forms[form_count] = *g;
+    *form = (uint16_t)learnt.form_count;
+    learnt.forms[learnt.form_count] = *g;
     /* To be on the safe side: at least this one must come out as it went in. */
     struct ginsn same;
     if (by_form(&same, g->bytes, g->eip, code32, isa) && !memcmp(&same, g, sizeof same))
-        form_count++;
+        learnt.form_count++;
     else
         *form = FORM_NEVER;
 }
-
-/* What has no form and was decoded lately: blocks overlap, and each looks at the instructions around it.
- * Only the vCPU thread decodes. */
-#define KNOWN 2048
-static struct known {
-    struct ginsn g; /* g.len 0: nothing here */
-    uint32_t isa;
-    bool code32;
-} known[KNOWN];
 
 bool ginsn_decode(struct ginsn *g, const uint8_t *bytes, unsigned avail, uint32_t eip, bool code32, uint32_t isa)
 {
     if (likely(avail >= 15) && by_form(g, bytes, eip, code32, isa))
         return true;
-    struct known *k = &known[(eip ^ eip >> 11) % KNOWN];
+    struct known *k = &learnt.known[(eip ^ eip >> 11) % KNOWN];
     if (k->g.eip == eip && k->code32 == code32 && k->isa == isa && k->g.len && k->g.len <= avail &&
         !memcmp(k->g.bytes, bytes, k->g.len)) {
         *g = k->g;

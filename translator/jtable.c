@@ -29,11 +29,11 @@ struct chunk {
 
 struct jtable {
     uint32_t *base;
-    bool guarded;
-    struct chunk *chunk[CHUNKS]; /* NULL: nothing is resident */
-    uint8_t region[(1u << (32 - REGION_SHIFT)) / 8];
-    unsigned filled, resident, regions;
-    struct jtable *next;
+    bool guarded;                                    /* opened by PIECEs as it is written */
+    struct chunk *chunk[CHUNKS];                     /* NULL: nothing is resident */
+    uint8_t region[(1u << (32 - REGION_SHIFT)) / 8]; /* bit per region: it has been touched */
+    unsigned filled, resident, regions;              /* how many such bits are set */
+    struct jtable *next;                             /* of tables.all */
 };
 
 /* Code can be run at any address, in any mode: budgets for all tables together. Where one is used up, all tables are
@@ -41,34 +41,36 @@ struct jtable {
 #define RESIDENT_MAX (64 * MiB / PAGE_SIZE)
 #define REGIONS_MAX  8192 /* 32 MiB */
 #define DEPENDS_MAX  65536
-static unsigned resident, regions, depends;
 
-static struct jtable *all;
-
-/* Linear page -> linear pages with translations that hold only while that one is mapped as it was. */
-static GHashTable *dependents;
+static struct {
+    struct jtable *all;         /* each one made: none is ever freed */
+    unsigned resident, regions; /* sums of theirs, within RESIDENT_MAX and REGIONS_MAX */
+    /* Linear page -> linear pages with translations that hold only while that one is mapped as it was. NULL: none. */
+    GHashTable *dependents;
+    unsigned depends; /* pairs in it, DEPENDS_MAX */
+} tables;
 
 void jtable_depends(gla_t gla, gla_t on)
 {
-    if (!dependents)
-        dependents = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_array_unref);
+    if (!tables.dependents)
+        tables.dependents = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_array_unref);
     gpointer key = GUINT_TO_POINTER(on >> PAGE_SHIFT);
-    GArray *pages = g_hash_table_lookup(dependents, key);
+    GArray *pages = g_hash_table_lookup(tables.dependents, key);
     if (!pages) {
         pages = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-        g_hash_table_insert(dependents, key, pages);
+        g_hash_table_insert(tables.dependents, key, pages);
     }
     uint32_t page = gla >> PAGE_SHIFT;
     for (unsigned i = 0; i < pages->len; i++)
         if (g_array_index(pages, uint32_t, i) == page)
             return;
     g_array_append_val(pages, page);
-    depends++;
+    tables.depends++;
 }
 
 bool jtable_depends_crowded(void)
 {
-    return depends >= DEPENDS_MAX;
+    return tables.depends >= DEPENDS_MAX;
 }
 
 struct jtable *jtable_new(void)
@@ -84,8 +86,8 @@ struct jtable *jtable_new(void)
     struct jtable *t = g_new0(struct jtable, 1);
     t->base = base;
     t->guarded = guarded;
-    t->next = all;
-    all = t;
+    t->next = tables.all;
+    tables.all = t;
     return t;
 }
 
@@ -111,7 +113,7 @@ void jtable_touched(struct jtable *t, uint32_t eip)
         return;
     bit_set(t->region, eip >> REGION_SHIFT);
     t->regions++;
-    regions++;
+    tables.regions++;
 }
 
 bool jtable_contains(const struct jtable *table, const void *address)
@@ -146,19 +148,19 @@ static void release(struct jtable *t)
             t->chunk[c] = NULL;
         }
     memset(t->region, 0, sizeof t->region);
-    resident -= t->resident;
-    regions -= t->regions;
+    tables.resident -= t->resident;
+    tables.regions -= t->regions;
     t->filled = t->resident = t->regions = 0;
 }
 
 bool jtable_crowded(void)
 {
-    return resident >= RESIDENT_MAX || regions >= REGIONS_MAX;
+    return tables.resident >= RESIDENT_MAX || tables.regions >= REGIONS_MAX;
 }
 
 void jtable_release_all(void)
 {
-    for (struct jtable *t = all; t; t = t->next)
+    for (struct jtable *t = tables.all; t; t = t->next)
         release(t);
 }
 
@@ -174,7 +176,7 @@ void jtable_set(struct jtable *t, uint32_t eip, const struct tentry *entry)
             return; /* stays unknown: each jump there comes as a lookup */
         bit_set((*c)->resident, leaf);
         t->resident++;
-        resident++;
+        tables.resident++;
         jtable_touched(t, eip);
     }
     if (!bit((*c)->filled, leaf)) {
@@ -206,7 +208,7 @@ void jtable_drop_page(struct jtable *t, gla_t gla)
 {
     uint32_t page = gla >> PAGE_SHIFT;
     drop_code_page(t, page);
-    GArray *pages = dependents ? g_hash_table_lookup(dependents, GUINT_TO_POINTER(page)) : NULL;
+    GArray *pages = tables.dependents ? g_hash_table_lookup(tables.dependents, GUINT_TO_POINTER(page)) : NULL;
     for (unsigned i = 0; pages && i < pages->len; i++)
         drop_code_page(t, g_array_index(pages, uint32_t, i));
 }
@@ -225,16 +227,16 @@ void jtable_clear(struct jtable *t)
 
 void jtable_clear_all(void)
 {
-    if (dependents)
-        g_hash_table_remove_all(dependents); /* the translations are gone too */
-    depends = 0;
-    for (struct jtable *t = all; t; t = t->next)
+    if (tables.dependents)
+        g_hash_table_remove_all(tables.dependents); /* the translations are gone too */
+    tables.depends = 0;
+    for (struct jtable *t = tables.all; t; t = t->next)
         jtable_clear(t);
 }
 
 void jtable_forget(uint32_t eip, const void *host)
 {
-    for (struct jtable *t = all; t; t = t->next)
+    for (struct jtable *t = tables.all; t; t = t->next)
         if (is_filled(t, eip) && t->base[eip] == (uint32_t)(uintptr_t)host)
             t->base[eip] = 0;
 }

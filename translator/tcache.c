@@ -40,33 +40,36 @@ struct heat {
 #define HEAT_FORGET 2000 /* blocks made since: an unrelated use of the page */
 
 static struct {
-    uint8_t *rw, *rx;
-    size_t size, used;
-    uint8_t *meta;
-    size_t meta_used;
-    struct texit *exits;
-    unsigned exit_count;
-    struct tblock **blocks; /* by rising host address */
-    unsigned block_count;
-    uint32_t blocks_made;
-    struct tentry *hash[1u << HASH_BITS];
+    uint8_t *rw, *rx;                     /* the code, as it is written and as it is executed */
+    size_t size, used;                    /* of it: FIXED_SIZE of trampolines, then the blocks */
+    uint8_t *meta;                        /* what tcache_alloc hands out: META_SIZE, zero beyond meta_used */
+    size_t meta_used;                     /* of it */
+    struct texit *exits;                  /* EXITS_MAX, by number */
+    unsigned exit_count;                  /* of these */
+    struct tblock **blocks;               /* by rising host address */
+    unsigned block_count;                 /* of these */
+    uint32_t blocks_made;                 /* in all, those before the last flush too: the clock of struct heat */
+    struct tentry *hash[1u << HASH_BITS]; /* by hash_of: lists by hash_next */
     /* A bit per byte of guest memory: some entry begins there, or did before the last flush. Most questions for an
      * entry are about instructions that are none. */
     uint64_t *starts;
     uint64_t starts_touched[STARTS_SIZE / PAGE_SIZE / 64]; /* bit per page of it */
-    unsigned starts_pages;
-    struct tblock **page;  /* by page of RAM: blocks with bytes in it */
-    uint16_t *page_blocks; /* by page of RAM: how many */
-    struct heat *heat;     /* by page of RAM */
-    uint32_t epoch, flushes, mixed_pages;
+    unsigned starts_pages;                                 /* how many */
+    struct tblock **page;                                  /* by page of RAM: blocks with bytes in it */
+    uint16_t *page_blocks;                                 /* by page of RAM: how many */
+    struct heat *heat;                                     /* by page of RAM */
+    uint32_t epoch;                                        /* see tcache_epoch */
+    uint32_t flushes;                                      /* so far */
+    uint32_t mixed_pages;                                  /* that became mixed so far */
     struct {
         gpa_t page;
-        uint64_t until;
-    } mixed[MIXED_MAX];
-    unsigned mixed_count;
-    uint64_t now; /* ms, see tcache_cool */
-    const uint8_t *tramp[TRAMP_COUNT], *popfq[2];
-    uint32_t probe;
+        uint64_t until;                /* ms */
+    } mixed[MIXED_MAX];                /* those that are it for a while */
+    unsigned mixed_count;              /* of these */
+    uint64_t now;                      /* ms, see tcache_cool */
+    const uint8_t *tramp[TRAMP_COUNT]; /* where they are executed */
+    const uint8_t *popfq[2];           /* the POPFQs in them, see tcache_is_popfq */
+    uint32_t probe;                    /* host address, see tcache_probe */
 } tc;
 
 static void *reserve(size_t size)

@@ -123,7 +123,13 @@ static inline struct hmem tr_slot_of_r8(void)
 }
 #define BT_FIELD(field) cpu_field(offsetof(struct bt, field))
 
-extern code_page_fn *tr_code_page; /* see tr_set_code_page */
+/* What the translator's files share; defined in translate.c. */
+extern struct tr_state {
+    code_page_fn *code_page; /* see tr_set_code_page */
+    tr_protect_fn *protect;  /* see tr_set_protect */
+    GHashTable *undecided;   /* see tr_decode.c */
+    struct tr block;         /* being translated: there is one vCPU thread */
+} tr_state;
 
 /* Fills t->g and what belongs to it. False: not even one instruction. */
 bool tr_decode(struct tr *t);

@@ -78,21 +78,21 @@ static bool is_thunk(const uint8_t *code)
     return code[0] == 0x8b && (code[1] & 0xc7) == 0x04 && reg != ESP && code[2] == 0x24 && code[3] == 0xc3;
 }
 
-/* Call sites whose target was not mapped when they were translated: EIP called -> where they are. */
-static GHashTable *undecided;
+/* tr_state.undecided: call sites whose target was not mapped when they were translated. EIP called -> where they are.
+ */
 #define UNDECIDED_MAX   4096
 #define UNDECIDED_SITES 64
 
 static void undecided_add(uint32_t target, gpa_t site)
 {
-    if (!undecided)
-        undecided = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_array_unref);
-    if (g_hash_table_size(undecided) >= UNDECIDED_MAX)
-        g_hash_table_remove_all(undecided);
-    GArray *sites = g_hash_table_lookup(undecided, GUINT_TO_POINTER(target));
+    if (!tr_state.undecided)
+        tr_state.undecided = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_array_unref);
+    if (g_hash_table_size(tr_state.undecided) >= UNDECIDED_MAX)
+        g_hash_table_remove_all(tr_state.undecided);
+    GArray *sites = g_hash_table_lookup(tr_state.undecided, GUINT_TO_POINTER(target));
     if (!sites) {
         sites = g_array_new(FALSE, FALSE, sizeof(gpa_t));
-        g_hash_table_insert(undecided, GUINT_TO_POINTER(target), sites);
+        g_hash_table_insert(tr_state.undecided, GUINT_TO_POINTER(target), sites);
     }
     if (sites->len < UNDECIDED_SITES)
         g_array_append_val(sites, site);
@@ -101,14 +101,14 @@ static void undecided_add(uint32_t target, gpa_t site)
 /* Code at eip gets translated: if it is a thunk, its callers are to be translated anew with it inside. */
 static void decide(const struct tr *t)
 {
-    GArray *sites = undecided ? g_hash_table_lookup(undecided, GUINT_TO_POINTER(t->eip)) : NULL;
+    GArray *sites = tr_state.undecided ? g_hash_table_lookup(tr_state.undecided, GUINT_TO_POINTER(t->eip)) : NULL;
     if (!sites)
         return;
     unsigned off = (t->cs_base + t->eip) & (PAGE_SIZE - 1);
     if (off + THUNK_LEN <= PAGE_SIZE && is_thunk(t->page + off))
         for (unsigned i = 0; i < sites->len; i++)
             tcache_invalidate(g_array_index(sites, gpa_t, i), 1);
-    g_hash_table_remove(undecided, GUINT_TO_POINTER(t->eip));
+    g_hash_table_remove(tr_state.undecided, GUINT_TO_POINTER(t->eip));
 }
 
 /* Makes the CALL g a G_THUNK if it is one and may be: the thunk's page becomes the block's second page
@@ -124,7 +124,7 @@ static void try_thunk(struct tr *t, struct ginsn *g)
         return;
     if (!tr_same_page(t, g->target)) {
         bool global;
-        if (!tr_code_page(t->bt, gla, &phys, &global)) {
+        if (!tr_state.code_page(t->bt, gla, &phys, &global)) {
             undecided_add(g->target, (t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + (g->eip & (PAGE_SIZE - 1)));
             return;
         }
@@ -272,7 +272,7 @@ static bool decode_crossing(struct tr *t, uint32_t eip, unsigned avail)
     gpa_t next;
     bool global;
     memcpy(bytes, t->page + PAGE_SIZE - avail, avail);
-    if (!tr_code_page(t->bt, (t->cs_base + eip + avail) & PAGE_MASK, &next, &global) || !mem_ptr(next))
+    if (!tr_state.code_page(t->bt, (t->cs_base + eip + avail) & PAGE_MASK, &next, &global) || !mem_ptr(next))
         return false;
     memcpy(bytes + avail, mem_ptr(next), 15);
     if (!ginsn_decode(g, bytes, 15, eip, t->code32, t->bt->isa))

@@ -26,31 +26,32 @@
 #define CREDIT     1024 /* looks that cost about as much as a signal */
 #define CREDIT_MAX (4 * CREDIT)
 
-volatile bool tr_sites_due;
-
-static struct site {
-    gpa_t phys; /* of the instruction; 0: free */
-    uint32_t faults;
-    uint8_t times;
-    uint8_t idle; /* while it is on: faults of others that want its place, since its own last miss */
-    bool on, due, leave;
-    uint8_t sure; /* that pages it touches are not worth mapping */
-    uint8_t rest; /* misses until that is tried again */
-} sites[SITES];
-
-/* Pages that were touched without being mapped, by hash. */
-static struct guess {
-    uint64_t page;
-    struct site *site; /* NULL: free */
-    uint32_t epoch, touches;
-} guesses[64];
-
-/* How many sites are on in the pages of physical memory, by the low bits of their number: most have none. */
-static uint16_t on_in_page[256];
+static struct {
+    struct site {
+        gpa_t phys;      /* of the instruction; 0: free */
+        uint32_t faults; /* while it is off, see FAULTS */
+        uint8_t times;   /* it was given up, see TIMES_MAX */
+        uint8_t idle;    /* while it is on: faults of others that want its place, since its own last miss */
+        bool on;         /* it looks */
+        bool due;        /* to be turned on by tr_sites_take */
+        bool leave;      /* to be turned off by it */
+        uint8_t sure;    /* that pages it touches are not worth mapping */
+        uint8_t rest;    /* misses until that is tried again */
+    } site[SITES];
+    /* Pages that were touched without being mapped, by hash. */
+    struct guess {
+        uint64_t page;     /* its number, see tr_site_interprets */
+        struct site *site; /* NULL: free */
+        uint32_t epoch;    /* of the touches */
+        uint32_t touches;
+    } guess[64];
+    /* How many sites are on in the pages of physical memory, by the low bits of their number: most have none. */
+    uint16_t on_in_page[256];
+} sites;
 
 static uint16_t *on_in(gpa_t phys)
 {
-    return &on_in_page[phys >> PAGE_SHIFT & (G_N_ELEMENTS(on_in_page) - 1)];
+    return &sites.on_in_page[phys >> PAGE_SHIFT & (G_N_ELEMENTS(sites.on_in_page) - 1)];
 }
 
 static unsigned site_number(gpa_t phys)
@@ -66,7 +67,7 @@ static bool host_has_shrx(void)
 
 /* --- who is one --- */
 
-void tr_site_fault(const void *pc)
+void tr_site_fault(struct bt *bt, const void *pc)
 {
     const struct tblock *b = tcache_block_at(pc);
     if (!b || !host_has_shrx())
@@ -76,11 +77,11 @@ void tr_site_fault(const void *pc)
     if ((first ^ at) & PAGE_MASK)
         return; /* in the block's second page */
     gpa_t phys = b->phys + (gpa_t)(int64_t)b->insn_off[insn];
-    struct site *s = &sites[site_number(phys)];
+    struct site *s = &sites.site[site_number(phys)];
     if (s->phys != phys) {
         if (s->on || s->due) { /* taken */
             s->leave = ++s->idle >= IDLE;
-            tr_sites_due |= s->leave;
+            bt->sites_due |= s->leave;
             return;
         }
         *s = (struct site){.phys = phys};
@@ -88,7 +89,7 @@ void tr_site_fault(const void *pc)
     if (s->on || ++s->faults < (uint32_t)FAULTS << s->times)
         return;
     s->due = true;
-    tr_sites_due = true;
+    bt->sites_due = true;
 }
 
 static void turn_off(struct site *s)
@@ -105,9 +106,9 @@ static void turn_off(struct site *s)
 
 void tr_sites_take(struct bt *bt)
 {
-    tr_sites_due = false;
+    bt->sites_due = false;
     for (unsigned n = 0; n < SITES; n++) {
-        struct site *s = &sites[n];
+        struct site *s = &sites.site[n];
         if (s->leave)
             turn_off(s);
         if (!s->due)
@@ -125,7 +126,7 @@ void tr_sites_take(struct bt *bt)
 bool tr_site_missed(struct bt *bt)
 {
     unsigned n = bt->exit_arg % SITES;
-    struct site *s = &sites[n];
+    struct site *s = &sites.site[n];
     uint32_t credit = bt->site_credit[n];
     if (credit && s->on) {
         bt->site_credit[n] = MIN(credit + CREDIT, CREDIT_MAX);
@@ -146,9 +147,9 @@ bool tr_site_missed(struct bt *bt)
 
 static struct guess *guess_of(uint64_t page)
 {
-    return &guesses[page * 0x9e3779b97f4a7c15ull >> 58];
+    return &sites.guess[page * 0x9e3779b97f4a7c15ull >> 58];
 }
-_Static_assert(G_N_ELEMENTS(guesses) == 1 << (64 - 58), "guess_of's range");
+_Static_assert(G_N_ELEMENTS(sites.guess) == 1 << (64 - 58), "guess_of's range");
 
 static void was_right(struct site *s)
 {
@@ -174,7 +175,7 @@ void tr_site_mapped(uint64_t page, uint32_t epoch)
 
 bool tr_site_interprets(const struct bt *bt, uint64_t page, uint32_t epoch)
 {
-    struct site *s = &sites[bt->exit_arg % SITES];
+    struct site *s = &sites.site[bt->exit_arg % SITES];
     const struct guess *g = guess_of(page);
     if (g->site && g->page == page && g->epoch == epoch)
         return g->touches < TOUCHES;
@@ -193,7 +194,7 @@ void tr_site_touched(const struct bt *bt, uint64_t page, uint32_t epoch)
     }
     if (g->site)
         was_right(g->site); /* nobody has come back to that one for a while */
-    *g = (struct guess){page, &sites[bt->exit_arg % SITES], epoch, 1};
+    *g = (struct guess){page, &sites.site[bt->exit_arg % SITES], epoch, 1};
 }
 
 /* --- looking --- */
@@ -205,7 +206,7 @@ unsigned tr_site_of(const struct tr *t, uint32_t eip)
         return 0;
     gpa_t phys = t->phys + (gpa_t)(int64_t)(int32_t)(at - first);
     unsigned n = site_number(phys);
-    return sites[n].on && sites[n].phys == phys ? n + 1 : 0;
+    return sites.site[n].on && sites.site[n].phys == phys ? n + 1 : 0;
 }
 
 /* The linear address is in R8. */

@@ -14,11 +14,11 @@
 #include "cache.h"
 #include "jtable.h"
 
-code_page_fn *tr_code_page;
+struct tr_state tr_state;
 
 void tr_set_code_page(code_page_fn *fn)
 {
-    tr_code_page = fn;
+    tr_state.code_page = fn;
 }
 
 /* --- shared helpers --- */
@@ -539,154 +539,152 @@ _Static_assert(TR_MAX_ROWS * sizeof(struct trow) + (2 * TR_MAX_INSNS + 1) * size
 
 static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool global)
 {
-    static struct tr t; /* one vCPU thread */
+    struct tr *const t = &tr_state.block;
     size_t keep = offsetof(struct tr, g);
-    memset(&t, 0, keep);
-    memset(t.join, 0, sizeof t.join);
-    memset(t.loop, 0, sizeof t.loop);
-    memset(t.label, 0, sizeof t.label);
-    t.count = t.i = t.row_count = t.pend_count = t.settle_count = t.entry_count = 0;
-    t.stale = NULL;
-    t.interp_first = false;
-    t.delta = 0;
-    t.bt = bt;
-    t.mode = bt->mode;
-    t.cs_base = bt->cs_base;
-    t.cs_limit = bt->cs_limit;
-    t.eip = eip;
-    t.phys = phys;
-    t.page = mem_ptr(phys & ~(gpa_t)(PAGE_SIZE - 1));
-    t.global = global;
-    t.code32 = t.mode & MODE_CODE32;
-    t.stack32 = t.mode & MODE_STACK32;
-    t.cpl = (t.mode & MODE_CPL) >> MODE_CPL_SHIFT;
-    t.single = bt->single;
+    memset(t, 0, keep);
+    memset(t->join, 0, sizeof t->join);
+    memset(t->loop, 0, sizeof t->loop);
+    memset(t->label, 0, sizeof t->label);
+    t->count = t->i = t->row_count = t->pend_count = t->settle_count = t->entry_count = 0;
+    t->stale = NULL;
+    t->interp_first = false;
+    t->delta = 0;
+    t->bt = bt;
+    t->mode = bt->mode;
+    t->cs_base = bt->cs_base;
+    t->cs_limit = bt->cs_limit;
+    t->eip = eip;
+    t->phys = phys;
+    t->page = mem_ptr(phys & ~(gpa_t)(PAGE_SIZE - 1));
+    t->global = global;
+    t->code32 = t->mode & MODE_CODE32;
+    t->stack32 = t->mode & MODE_STACK32;
+    t->cpl = (t->mode & MODE_CPL) >> MODE_CPL_SHIFT;
+    t->single = bt->single;
     for (unsigned s = 0; s < 6; s++)
-        t.shape[s] = (uint8_t)mode_shape(t.mode, s);
-    t.fast_stack = t.shape[SEG_SS] == SHAPE_FLAT && t.stack32;
-    t.mixed = tcache_page_is_mixed(phys);
-    t.regions = !t.mixed;
-    t.use_table = t.regions && !t.single;
-    if (!t.page)
+        t->shape[s] = (uint8_t)mode_shape(t->mode, s);
+    t->fast_stack = t->shape[SEG_SS] == SHAPE_FLAT && t->stack32;
+    t->mixed = tcache_page_is_mixed(phys);
+    t->regions = !t->mixed;
+    t->use_table = t->regions && !t->single;
+    if (!t->page)
         return NULL;
-    if (!tr_decode(&t))
+    if (!tr_decode(t))
         return NULL;
 
     if (!tcache_room(TR_BLOCK_BYTES) || jtable_depends_crowded())
         tcache_flush();
     if (tcache_page_is_crowded(phys))
         tcache_invalidate(phys & ~(gpa_t)(PAGE_SIZE - 1), PAGE_SIZE);
-    if (t.phys2 != TBLOCK_NO_PAGE && tcache_page_is_crowded(t.phys2))
-        tcache_invalidate(t.phys2, PAGE_SIZE);
-    tr_analyse(&t);
-    t.e = tcache_begin();
+    if (t->phys2 != TBLOCK_NO_PAGE && tcache_page_is_crowded(t->phys2))
+        tcache_invalidate(t->phys2, PAGE_SIZE);
+    tr_analyse(t);
+    t->e = tcache_begin();
     /* Even addresses for entries into real code, odd ones for those that lead to the interpreter. */
-    if ((uintptr_t)t.e.pos & 1)
-        emit_nop(&t.e);
-    tr_emit(&t);
-    enter_labels(&t);
-    if (t.count == 1 && t.interp_first && !(t.g[0].fpu && (t.mode & MODE_FPU_OFF))) {
-        t.e.pos = t.start_rw;
-        t.row_count = t.pend_count = t.settle_count = 0;
-        t.i = 0;
-        emit_nop(&t.e);
-        t.start_rw = t.e.pos;
-        tr_row(&t, ROW_INSN, 0);
-        tr_interp(&t);
+    if ((uintptr_t)t->e.pos & 1)
+        emit_nop(&t->e);
+    tr_emit(t);
+    enter_labels(t);
+    if (t->count == 1 && t->interp_first && !(t->g[0].fpu && (t->mode & MODE_FPU_OFF))) {
+        t->e.pos = t->start_rw;
+        t->row_count = t->pend_count = t->settle_count = 0;
+        t->i = 0;
+        emit_nop(&t->e);
+        t->start_rw = t->e.pos;
+        tr_row(t, ROW_INSN, 0);
+        tr_interp(t);
     }
 
-    struct texit *exits = tcache_alloc_exits(t.pend_count);
+    struct texit *exits = tcache_alloc_exits(t->pend_count);
     unsigned exit_count = 0;
-    unsigned rows = t.row_count;
-    const uint8_t *pos = t.e.pos;
-    settle(&t, exits, &exit_count);
-    tcache_return_exits(t.pend_count - exit_count);
-    assert_always(!t.e.full && t.row_count <= rows + t.settle_count * TR_SETTLE_ROWS &&
-                  t.e.pos <= pos + t.settle_count * TR_SETTLE_BYTES);
+    unsigned rows = t->row_count;
+    const uint8_t *pos = t->e.pos;
+    settle(t, exits, &exit_count);
+    tcache_return_exits(t->pend_count - exit_count);
+    assert_always(!t->e.full && t->row_count <= rows + t->settle_count * TR_SETTLE_ROWS &&
+                  t->e.pos <= pos + t->settle_count * TR_SETTLE_BYTES);
 
     struct tblock *b = tcache_alloc(sizeof *b);
     b->phys = phys;
-    b->phys2 = t.phys2;
-    b->gla2 = t.gla2;
+    b->phys2 = t->phys2;
+    b->gla2 = t->gla2;
     b->eip = eip;
-    b->cs_base = t.cs_base;
-    b->cs_limit = t.cs_limit;
-    b->mode = t.mode;
-    b->host = t.start_rw + t.e.rx_delta;
-    b->host_len = (uint32_t)(t.e.pos - t.start_rw);
-    b->row_count = t.row_count;
-    b->row = tcache_alloc(t.row_count * sizeof *b->row);
-    memcpy(b->row, t.row, t.row_count * sizeof *b->row);
-    b->insn_count = t.count;
-    b->insn_off = tcache_alloc(t.count * sizeof *b->insn_off);
-    for (unsigned i = 0; i < t.count; i++) {
-        int32_t off = (int32_t)(t.g[i].eip - eip), end = off + t.g[i].len;
+    b->cs_base = t->cs_base;
+    b->cs_limit = t->cs_limit;
+    b->mode = t->mode;
+    b->host = t->start_rw + t->e.rx_delta;
+    b->host_len = (uint32_t)(t->e.pos - t->start_rw);
+    b->row_count = t->row_count;
+    b->row = tcache_alloc(t->row_count * sizeof *b->row);
+    memcpy(b->row, t->row, t->row_count * sizeof *b->row);
+    b->insn_count = t->count;
+    b->insn_off = tcache_alloc(t->count * sizeof *b->insn_off);
+    for (unsigned i = 0; i < t->count; i++) {
+        int32_t off = (int32_t)(t->g[i].eip - eip), end = off + t->g[i].len;
         b->insn_off[i] = (int16_t)off;
         b->first = off < b->first ? (int16_t)off : b->first;
         b->guest_len = end > (int32_t)b->guest_len ? (uint32_t)end : b->guest_len;
     }
-    for (unsigned i = 0; i < t.count; i++) {
-        uint16_t x87 = tr_x87_of(&t.g[i]);
+    for (unsigned i = 0; i < t->count; i++) {
+        uint16_t x87 = tr_x87_of(&t->g[i]);
         if (!x87)
             continue;
         if (!b->x87)
-            b->x87 = tcache_alloc(t.count * sizeof *b->x87);
+            b->x87 = tcache_alloc(t->count * sizeof *b->x87);
         b->x87[i] = x87;
     }
-    if (t.single) {
+    if (t->single) {
         b->seen = tcache_alloc(2 * sizeof *b->seen);
         for (unsigned n = 0; n < 2; n++) {
-            const uint8_t *page = n ? mem_ptr(t.phys2) : t.page;
-            if (t.seen[n].from >= t.seen[n].to)
+            const uint8_t *page = n ? mem_ptr(t->phys2) : t->page;
+            if (t->seen[n].from >= t->seen[n].to)
                 continue;
-            b->seen[n].from = (uint16_t)t.seen[n].from;
-            b->seen[n].len = (uint16_t)(t.seen[n].to - t.seen[n].from);
+            b->seen[n].from = (uint16_t)t->seen[n].from;
+            b->seen[n].len = (uint16_t)(t->seen[n].to - t->seen[n].from);
             b->seen[n].bytes = tcache_alloc(b->seen[n].len);
-            memcpy(b->seen[n].bytes, page + t.seen[n].from, b->seen[n].len);
+            memcpy(b->seen[n].bytes, page + t->seen[n].from, b->seen[n].len);
         }
-        b->insn_next = tcache_alloc(t.count * sizeof *b->insn_next);
-        b->insn_steps = tcache_alloc(t.count * sizeof *b->insn_steps);
-        for (unsigned i = 0; i < t.count; i++) {
-            const struct ginsn *g = &t.g[i];
+        b->insn_next = tcache_alloc(t->count * sizeof *b->insn_next);
+        b->insn_steps = tcache_alloc(t->count * sizeof *b->insn_steps);
+        for (unsigned i = 0; i < t->count; i++) {
+            const struct ginsn *g = &t->g[i];
             b->insn_steps[i] = g->gclass == G_THUNK ? 3 : 1;
-            int to = tr_is_branch(g) ? tr_insn_at(&t, g->target) : -1;
-            b->insn_next[i][0] = t.after[i] == AFTER_NEXT ? (int16_t)(i + 1) : -1;
-            b->insn_next[i][1] = to >= 0 && t.label[to] ? (int16_t)to : -1;
+            int to = tr_is_branch(g) ? tr_insn_at(t, g->target) : -1;
+            b->insn_next[i][0] = t->after[i] == AFTER_NEXT ? (int16_t)(i + 1) : -1;
+            b->insn_next[i][1] = to >= 0 && t->label[to] ? (int16_t)to : -1;
         }
     }
-    b->entry_count = t.entry_count + 1;
+    b->entry_count = t->entry_count + 1;
     b->entry = tcache_alloc(b->entry_count * sizeof *b->entry);
     b->entry[0] = (struct tentry){.phys = phys, .eip = eip, .host = b->host};
-    memcpy(b->entry + 1, t.entry, t.entry_count * sizeof *t.entry);
+    memcpy(b->entry + 1, t->entry, t->entry_count * sizeof *t->entry);
     for (unsigned i = 0; i < b->entry_count; i++) {
         b->entry[i].block = b;
-        b->entry[i].mode = t.mode;
-        b->entry[i].cs_base = t.cs_base;
-        b->entry[i].cs_limit = t.cs_limit;
+        b->entry[i].mode = t->mode;
+        b->entry[i].cs_base = t->cs_base;
+        b->entry[i].cs_limit = t->cs_limit;
     }
     b->exit = exits;
     b->exit_count = exit_count;
     for (unsigned i = 0; i < exit_count; i++)
         exits[i].block = b;
-    tcache_commit(b, &t.e);
-    if (!t.single)
+    tcache_commit(b, &t->e);
+    if (!t->single)
         link_known(b);
-    if (!t.mixed)
+    if (!t->mixed)
         guest_mem.page_flags[phys >> PAGE_SHIFT] |= MEM_PAGE_CODE;
-    if (t.phys2 != TBLOCK_NO_PAGE) {
-        guest_mem.page_flags[t.phys2 >> PAGE_SHIFT] |= MEM_PAGE_CODE;
-        jtable_depends(t.cs_base + eip, t.gla2);
+    if (t->phys2 != TBLOCK_NO_PAGE) {
+        guest_mem.page_flags[t->phys2 >> PAGE_SHIFT] |= MEM_PAGE_CODE;
+        jtable_depends(t->cs_base + eip, t->gla2);
     }
     if (log_on(LOG_TR))
-        tr_dump(&t, b);
+        tr_dump(t, b);
     return &b->entry[0];
 }
 
-static tr_protect_fn *protect;
-
 void tr_set_protect(tr_protect_fn *fn)
 {
-    protect = fn;
+    tr_state.protect = fn;
 }
 
 struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
@@ -696,14 +694,14 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
     if (eip > bt->cs_limit)
         return NULL; /* the interpreter raises #GP */
     bool global;
-    if (!tr_code_page(bt, gla & PAGE_MASK, &page, &global))
+    if (!tr_state.code_page(bt, gla & PAGE_MASK, &page, &global))
         return NULL;
     gpa_t phys = page + (gla & (PAGE_SIZE - 1));
     struct tentry *t = tcache_find(phys, eip, bt->mode, bt->cs_base, bt->cs_limit);
     if (t && t->block->phys2 != TBLOCK_NO_PAGE) {
         gpa_t next;
         bool g2;
-        bool mapped = tr_code_page(bt, t->block->gla2, &next, &g2);
+        bool mapped = tr_state.code_page(bt, t->block->gla2, &next, &g2);
         if (!mapped && t->block->gla2 == (gla & PAGE_MASK) + PAGE_SIZE && (gla & (PAGE_SIZE - 1)) > PAGE_SIZE - 15)
             return NULL; /* the instruction at its entry may reach into it: the interpreter finds out */
         if (!mapped || next != t->block->phys2) {
@@ -727,9 +725,9 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
     if (t)
         t->natural = natural;
     if (t && !(before & MEM_PAGE_CODE) && (mem_page_flags(phys) & MEM_PAGE_CODE))
-        protect(phys & ~(gpa_t)(PAGE_SIZE - 1));
+        tr_state.protect(phys & ~(gpa_t)(PAGE_SIZE - 1));
     if (t && t->block->phys2 != TBLOCK_NO_PAGE)
-        protect(t->block->phys2);
+        tr_state.protect(t->block->phys2);
     return t;
 }
 
@@ -811,9 +809,11 @@ void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry)
     if (paging) {
         gpa_t page;
         bool global;
-        if (x->cross_page && !(tr_code_page(bt, (entry->cs_base + entry->eip) & PAGE_MASK, &page, &global) && global))
+        if (x->cross_page &&
+            !(tr_state.code_page(bt, (entry->cs_base + entry->eip) & PAGE_MASK, &page, &global) && global))
             return;
-        if (!depends_alike(x->block, entry) && !(tr_code_page(bt, entry->block->gla2, &page, &global) && global)) {
+        if (!depends_alike(x->block, entry) &&
+            !(tr_state.code_page(bt, entry->block->gla2, &page, &global) && global)) {
             if (x->has_table)
                 tcache_exit_by_table(x);
             return;

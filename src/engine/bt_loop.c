@@ -24,14 +24,6 @@
 
 struct bt_stats bt_stats;
 
-/* When and for which space the private return stacks were found true. */
-static struct {
-    unsigned space; /* of the user stack */
-    uint32_t tcache_epoch, code_epoch;
-} ras_seen;
-
-static bool mode_ok;
-
 static uint8_t *ras_new(void)
 {
     size_t size = BT_RAS_GUARD + BT_RAS_SIZE + BT_RAS_SLOTS * 8;
@@ -88,19 +80,17 @@ void bt_set_model(struct bt *bt)
     shadow_set_pse36(bt->cpu.model->pse36 ? bt->cpu.model->phys_bits - 32u : 0);
 }
 
-static bool direct_wanted, direct_wanted_always;
-
-void bt_want_direct(bool always)
+void bt_want_direct(struct bt *bt, bool always)
 {
-    direct_wanted = true;
-    direct_wanted_always = always;
+    bt->loop.direct_wanted = true;
+    bt->loop.direct_always = always;
 }
 
 void bt_attach_thread(struct bt *bt)
 {
     const char *why;
     sighandler_attach(bt);
-    if (direct_wanted && !direct_enable(bt, direct_wanted_always, &why))
+    if (bt->loop.direct_wanted && !direct_enable(bt, bt->loop.direct_always, &why))
         log_user("user code is translated as well: %s", why);
 }
 
@@ -124,14 +114,10 @@ static void set_gs_base(struct bt *bt)
  * all that the kernel does in another mode is translated once more. */
 #define KERNEL_FPU_EXITS 256
 #define KERNEL_FPU_HEAT  16 /* of an instruction; each exit cools by one */
-static struct {
-    bool user;
-    unsigned kernel_exits, kernel_heat;
-} fpu;
 
 static bool fpu_wanted(const struct bt *bt)
 {
-    return bt->single || (bt->cpu.cpl == 3 ? fpu.user : fpu.kernel_exits > 0);
+    return bt->single || (bt->cpu.cpl == 3 ? bt->loop.fpu.user : bt->loop.fpu.kernel_exits > 0);
 }
 
 /* The private stack of the present class of code. */
@@ -144,8 +130,8 @@ static void ras_select(struct bt *bt)
      * of some earlier visit, and its memory has been used for other things since. */
     if (before && !now)
         r->rsp = r->base;
-    if (ras_seen.space != shadow_space_id()) {
-        ras_seen.space = shadow_space_id();
+    if (bt->loop.ras_seen.space != shadow_space_id()) {
+        bt->loop.ras_seen.space = shadow_space_id();
         bt->ras[1].rsp = bt->ras[1].base;
     }
     if (r->mode != bt->mode || r->cs_base != bt->cs_base || r->cs_limit != bt->cs_limit) {
@@ -176,7 +162,7 @@ static void bt_sync(struct bt *bt)
     }
     bt->user_gs = (uint32_t)bt_seg_shape(cpu, SEG_GS) << (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * SEG_GS);
     gates_check(bt);
-    uint32_t mode = bt_mode(bt, &mode_ok), cs_base = cpu->seg[SEG_CS].base;
+    uint32_t mode = bt_mode(bt, &bt->loop.mode_ok), cs_base = cpu->seg[SEG_CS].base;
     uint32_t cs_limit = cpu->seg[SEG_CS].limit;
     if (cpu->changed & CHANGED_A20)
         cpu->changed |= CHANGED_TLB;
@@ -191,10 +177,10 @@ static void bt_sync(struct bt *bt)
         shadow_select(bt);
     } else {
         if (cpu->changed & CHANGED_CR3) {
-            fpu.user = false;
+            bt->loop.fpu.user = false;
             if (cpu->cpl == 3)
                 set_fpu_on(bt, false);
-            mode = bt_mode(bt, &mode_ok);
+            mode = bt_mode(bt, &bt->loop.mode_ok);
         }
         bt->mode = mode;
         bt->cs_base = cs_base;
@@ -210,26 +196,23 @@ static void bt_sync(struct bt *bt)
 static void fpu_use(struct bt *bt)
 {
     if (bt->cpu.cpl == 3)
-        fpu.user = true;
+        bt->loop.fpu.user = true;
     else
-        fpu.kernel_exits = fpu.kernel_heat = KERNEL_FPU_EXITS;
+        bt->loop.fpu.kernel_exits = bt->loop.fpu.kernel_heat = KERNEL_FPU_EXITS;
     bt->cpu.changed |= CHANGED_MODE;
 }
 
 /* Return sites on the private stacks may be gone: forget both. */
 static void check_epochs(struct bt *bt)
 {
-    if (likely(ras_seen.tcache_epoch == tcache_epoch() && ras_seen.code_epoch == shadow_code_epoch()))
+    if (likely(bt->loop.ras_seen.tcache_epoch == tcache_epoch() && bt->loop.ras_seen.code_epoch == shadow_code_epoch()))
         return;
-    ras_seen.tcache_epoch = tcache_epoch();
-    ras_seen.code_epoch = shadow_code_epoch();
+    bt->loop.ras_seen.tcache_epoch = tcache_epoch();
+    bt->loop.ras_seen.code_epoch = shadow_code_epoch();
     for (unsigned k = 0; k < 2; k++)
         bt->ras[k].rsp = bt->ras[k].base;
     bt->ras_rsp = bt->ras_base;
 }
-
-/* Whether EIP is where guest code itself goes on (see tr_lookup). */
-static bool natural;
 
 static void step(struct bt *bt, enum stat_id why)
 {
@@ -240,7 +223,7 @@ static void step(struct bt *bt, enum stat_id why)
     interp_step(&bt->cpu);
     stats_leave(STAT_dispatch);
     bt->user_exits += user && bt->cpu.cpl != 3; /* INT, an exception */
-    natural = bt->cpu.eip - eip <= 15;          /* else IRET and the like */
+    bt->loop.natural = bt->cpu.eip - eip <= 15; /* else IRET and the like */
 }
 
 /* An instruction reached a device's memory, which costs a host signal and a change of worlds. Where one does, more do
@@ -260,7 +243,7 @@ static void mmio_burst(struct bt *bt)
         stats_add(STAT_interp_insns, done);
     } while (reason == EXIT_BUDGET && guest_mem.device_accesses != seen);
     stats_leave(STAT_dispatch);
-    natural = false;
+    bt->loop.natural = false;
 }
 
 void bt_drop_stale(struct bt *bt)
@@ -296,7 +279,7 @@ static struct tentry *lookup(struct bt *bt)
         jtable_release_all();
     if (unlikely(shadow_code_crowded()))
         shadow_code_forget();
-    struct tentry *t = tr_lookup(bt, bt->cpu.eip, natural);
+    struct tentry *t = tr_lookup(bt, bt->cpu.eip, bt->loop.natural);
     if (t)
         tr_publish(bt, t);
     return t;
@@ -327,7 +310,7 @@ enum exit_reason bt_site(struct bt *bt)
     bool is_short = bt->exit_arg & SITE_EXACT || bt->cpu.gpr[ECX] <= SHORT_STRING;
     if (!bt->single && is_short && tr_site_interprets(bt, page, epoch)) {
         step(bt, STAT_callout);
-        if (natural)
+        if (bt->loop.natural)
             tr_site_touched(bt, page, epoch);
         return EXIT_LOOKUP;
     }
@@ -347,11 +330,10 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
 {
     struct cpu *cpu = &bt->cpu;
     bt->single = lockstep;
-    static unsigned visits;
-    if (!lockstep && (++visits & 63) == 0)
+    if (!lockstep && (++bt->loop.visits & 63) == 0)
         tcache_cool((uint64_t)(g_get_monotonic_time() / 1000));
     stats_enter(STAT_dispatch);
-    natural = false; /* an interrupt may have come in between */
+    bt->loop.natural = false; /* an interrupt may have come in between */
     for (;;) {
         if (cpu->shutdown)
             return EXIT_SHUTDOWN;
@@ -373,7 +355,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
                 direct_fetch_fpu(cpu);
             stats_leave(STAT_dispatch);
         }
-        if (!mode_ok) {
+        if (!bt->loop.mode_ok) {
             step(bt, STAT_interp_mode);
             continue;
         }
@@ -388,12 +370,12 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
                 premap(bt);
             if (direct_ready(bt)) {
                 if (bt->fpu_on) { /* the cell will have it */
-                    fpu.user = false;
+                    bt->loop.fpu.user = false;
                     cpu->changed |= CHANGED_MODE;
                     continue;
                 }
                 enum exit_reason reason = direct_run(bt);
-                natural = false;
+                bt->loop.natural = false;
                 if (reason == EXIT_KICK)
                     continue; /* where it is looked at */
                 if (reason == EXIT_INTERP)
@@ -420,19 +402,19 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         bt_split_flags(bt);
         if (log_on(LOG_EXEC))
             log_printf("enter %08x\n", cpu->eip);
-        if (fpu.kernel_exits) {
-            if (--fpu.kernel_exits == 0)
+        if (bt->loop.fpu.kernel_exits) {
+            if (--bt->loop.fpu.kernel_exits == 0)
                 cpu->changed |= CHANGED_MODE; /* taken notice of after this visit */
-        } else if (fpu.kernel_heat) {
-            fpu.kernel_heat--;
+        } else if (bt->loop.fpu.kernel_heat) {
+            bt->loop.fpu.kernel_heat--;
         }
         stats_enter(STAT_guest);
         enum exit_reason reason = x87_enter(bt, host);
         stats_leave(STAT_dispatch);
         bt_merge_flags(bt);
         bt_stats.exits[reason]++;
-        natural = reason == EXIT_CHAIN || reason == EXIT_LOOKUP || reason == EXIT_FPU;
-        if (unlikely(tr_sites_due))
+        bt->loop.natural = reason == EXIT_CHAIN || reason == EXIT_LOOKUP || reason == EXIT_FPU;
+        if (unlikely(bt->sites_due))
             tr_sites_take(bt);
         if (reason == EXIT_SITE)
             reason = bt_site(bt);
@@ -470,7 +452,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             gates_learn(bt, bt->exit_arg);
             break;
         case EXIT_FPU:
-            if (cpu->cpl != 3 && (fpu.kernel_heat += KERNEL_FPU_HEAT) < KERNEL_FPU_EXITS)
+            if (cpu->cpl != 3 && (bt->loop.fpu.kernel_heat += KERNEL_FPU_HEAT) < KERNEL_FPU_EXITS)
                 step(bt, STAT_callout);
             else
                 fpu_use(bt);

@@ -11,7 +11,7 @@ struct bt *bt_new(size_t tcache_size, GError **error); /* TCACHE_MIN to TCACHE_M
 /* Takes note of bt->cpu.model: which instructions exist. */
 void bt_set_model(struct bt *bt);
 /* User code is to run directly where it pays, or always. Before bt_attach_thread. */
-void bt_want_direct(bool always);
+void bt_want_direct(struct bt *bt, bool always);
 /* The machine was reset: nothing of what ran before is kept. On that thread, not within bt_run. */
 void bt_forget(void);
 /* For the thread that will call bt_run, once. */
@@ -28,10 +28,11 @@ enum exit_reason bt_site(struct bt *bt);
 /* After EXIT_STALE: drops the blocks at cpu->eip. */
 void bt_drop_stale(struct bt *bt);
 
+/* What the engine counts by itself; outside struct bt, as the other statistics are outside what they count. */
 struct bt_stats {
-    uint64_t exits[EXIT_COUNT];
-    uint64_t lockstep_blocks, lockstep_insns;
-    uint64_t interp_opcode[512][8]; /* sampled: by opcode (0..255 one-byte, 256.. two-byte) and ModRM.reg */
+    uint64_t exits[EXIT_COUNT];               /* of translated code, by reason */
+    uint64_t lockstep_blocks, lockstep_insns; /* compared */
+    uint64_t interp_opcode[512][8];           /* sampled: by opcode (0..255 one-byte, 256.. two-byte) and ModRM.reg */
 };
 extern struct bt_stats bt_stats;
 /* Fills in what the engine counts by itself; any thread. */

@@ -27,27 +27,30 @@
 
 /* One guest address space. */
 struct process {
-    uint32_t serial;
-    bool in_cell;
-    unsigned good;    /* samples in a row */
-    unsigned stops;   /* of the cell since they were last judged */
-    unsigned bounces; /* those for code that may not run directly */
-    uint64_t inside;  /* ticks in the cell since then */
-    uint64_t away, away_until;
+    uint32_t serial;     /* of the space: another one with the same number begins anew */
+    bool in_cell;        /* runs directly */
+    unsigned good;       /* samples in a row */
+    unsigned stops;      /* of the cell since they were last judged */
+    unsigned bounces;    /* those for code that may not run directly */
+    uint64_t inside;     /* ticks in the cell since then */
+    uint64_t away;       /* how long the next time out of a cell will be, in ticks */
+    uint64_t away_until; /* TSC: it stays translated until then */
 };
 
 static struct {
-    bool on, always;
+    bool on;                            /* see direct_enable */
+    bool always;                        /* its argument */
+    bool told;                          /* the user, that a cell was ended from outside */
     struct process process[SPACES_MAX]; /* by number of the space */
-    uint64_t sampled_at;
-    uint32_t sampled_entries;
-    uint32_t sampled_serial;
-    struct cell *fpu_at;      /* the cell that has the FPU state */
+    uint64_t sampled_at;                /* TSC at the last sample */
+    uint32_t sampled_entries;           /* bt->user_exits then */
+    uint32_t sampled_serial;            /* and whose code ran */
+    struct cell *fpu_at;                /* the cell that has the FPU state */
     uint16_t fcs, fds;        /* and the guest's selectors there, which the host's pointers have no room for */
     uint32_t fpu_serial;      /* and whose it is */
     uint32_t translated_page; /* code that cannot run directly: translated until control leaves this page */
-    bool in_page;
-    bool hold; /* translated until the next interrupt: cells stop too often */
+    bool in_page;             /* it has not left it yet */
+    bool hold;                /* translated until the next interrupt: cells stop too often */
 } direct;
 
 bool direct_enable(struct bt *bt, bool always, const char **why)
@@ -189,10 +192,9 @@ static void give_fpu(struct bt *bt, struct cell *cell)
 /* The cell is no more: its process goes on translated. */
 static void lost(struct bt *bt, struct process *p)
 {
-    static bool told;
-    if (!told)
+    if (!direct.told)
         log_user("a process that ran guest code directly was ended from outside; the guest goes on, translated");
-    told = true;
+    direct.told = true;
     direct_fetch_fpu(&bt->cpu); /* the last known */
     shadow_cell_drop();
     stats_count(STAT_cell_died);

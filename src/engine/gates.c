@@ -7,18 +7,9 @@
 #include "cpu/segment.h"
 #include "translator/block.h"
 
-/* What all entries depend on besides the raw descriptors. */
-struct basis {
-    struct dtable gdtr, idtr;
-    uint32_t ldt_base, ldt_limit, tss_base, tss_limit;
-    uint16_t ldt_access, tss_access;
-    uint32_t cr0, cr4;
-};
-static struct basis basis;
-
-static struct basis basis_of(const struct cpu *cpu)
+static struct gate_basis basis_of(const struct cpu *cpu)
 {
-    struct basis b;
+    struct gate_basis b;
     memset(&b, 0, sizeof b); /* compared as bytes */
     b.gdtr.base = cpu->gdtr.base;
     b.gdtr.limit = cpu->gdtr.limit;
@@ -46,10 +37,10 @@ void gates_clear(struct bt *bt)
 
 void gates_check(struct bt *bt)
 {
-    struct basis now = basis_of(&bt->cpu);
-    if (likely(!memcmp(&now, &basis, sizeof now)))
+    struct gate_basis now = basis_of(&bt->cpu);
+    if (likely(!memcmp(&now, &bt->gate_basis, sizeof now)))
         return;
-    basis = now;
+    bt->gate_basis = now;
     gates_clear(bt);
 }
 

@@ -25,8 +25,13 @@
 
 #define LOG_MAX 65536
 
-static struct store_log stores;
-static uint8_t (*new_bytes)[16];
+static struct {
+    struct store_log stores;  /* the interpreter's in this block */
+    uint8_t (*new_bytes)[16]; /* what each of them left in memory, for the block's to be compared with */
+    struct cpu before, want;  /* the processor before the block, and as the interpreter left it */
+    uint64_t compared;        /* blocks that had x87 pointers to compare */
+    uint64_t lost;            /* of these, those that no signal was seen to have taken them from */
+} lockstep;
 
 static bool pointers_differ(const struct fxstate *a, const struct fxstate *b)
 {
@@ -80,14 +85,14 @@ static _Noreturn void differ(struct bt *bt, const struct tentry *t, const struct
         print_fpu("interpreter", &want->fpu);
         print_fpu("translated", &bt->cpu.fpu);
     }
-    for (unsigned i = 0; i < stores.count; i++) {
-        const uint8_t *now = mem_ptr(stores.entry[i].gpa);
-        if (now && memcmp(now, new_bytes[i], stores.entry[i].size)) {
-            fprintf(stderr, "memory %09" G_GINT64_MODIFIER "x: interpreter", (guint64)stores.entry[i].gpa);
-            for (unsigned b = 0; b < stores.entry[i].size; b++)
-                fprintf(stderr, " %02x", new_bytes[i][b]);
+    for (unsigned i = 0; i < lockstep.stores.count; i++) {
+        const uint8_t *now = mem_ptr(lockstep.stores.entry[i].gpa);
+        if (now && memcmp(now, lockstep.new_bytes[i], lockstep.stores.entry[i].size)) {
+            fprintf(stderr, "memory %09" G_GINT64_MODIFIER "x: interpreter", (guint64)lockstep.stores.entry[i].gpa);
+            for (unsigned b = 0; b < lockstep.stores.entry[i].size; b++)
+                fprintf(stderr, " %02x", lockstep.new_bytes[i][b]);
             fprintf(stderr, " translated");
-            for (unsigned b = 0; b < stores.entry[i].size; b++)
+            for (unsigned b = 0; b < lockstep.stores.entry[i].size; b++)
                 fprintf(stderr, " %02x", now[b]);
             fprintf(stderr, "\n");
         }
@@ -101,23 +106,23 @@ static _Noreturn void differ(struct bt *bt, const struct tentry *t, const struct
 /* Memory as it was before store number `first`. */
 static void put_back(unsigned first)
 {
-    for (unsigned i = stores.count; i-- > first;)
-        memcpy(mem_ptr(stores.entry[i].gpa), stores.entry[i].old, stores.entry[i].size);
+    for (unsigned i = lockstep.stores.count; i-- > first;)
+        memcpy(mem_ptr(lockstep.stores.entry[i].gpa), lockstep.stores.entry[i].old, lockstep.stores.entry[i].size);
 }
 
 static void undo(void)
 {
-    for (unsigned i = 0; i < stores.count; i++) {
-        uint8_t *p = mem_ptr(stores.entry[i].gpa);
-        memcpy(new_bytes[i], p, stores.entry[i].size); /* the final value, also where stored twice */
+    for (unsigned i = 0; i < lockstep.stores.count; i++) {
+        uint8_t *p = mem_ptr(lockstep.stores.entry[i].gpa);
+        memcpy(lockstep.new_bytes[i], p, lockstep.stores.entry[i].size); /* the final value, also where stored twice */
     }
     put_back(0);
 }
 
 static bool same_stores(void)
 {
-    for (unsigned i = 0; i < stores.count; i++)
-        if (memcmp(mem_ptr(stores.entry[i].gpa), new_bytes[i], stores.entry[i].size))
+    for (unsigned i = 0; i < lockstep.stores.count; i++)
+        if (memcmp(mem_ptr(lockstep.stores.entry[i].gpa), lockstep.new_bytes[i], lockstep.stores.entry[i].size))
             return false;
     return true;
 }
@@ -138,15 +143,14 @@ static void share_pointers(struct cpu *cpu, const struct cpu *from)
 static void check_pointers(struct bt *bt, const struct tentry *t, const struct cpu *before, const struct cpu *want,
                            bool recovered)
 {
-    static uint64_t compared, lost;
     const struct fxstate *fx = &bt->cpu.fpu;
 
     if (!pointers_differ(&want->fpu, &before->fpu) && !pointers_differ(&want->fpu, fx))
         return;
-    compared++;
+    lockstep.compared++;
     if (!pointers_differ(&want->fpu, fx))
         return;
-    if (x87_pointers_lost(bt, before->fpu.fcw) && (recovered || ++lost < 64 + compared / 4)) {
+    if (x87_pointers_lost(bt, before->fpu.fcw) && (recovered || ++lockstep.lost < 64 + lockstep.compared / 4)) {
         share_pointers(&bt->cpu, want);
         return;
     }
@@ -177,12 +181,12 @@ static int insn_number(const struct tentry *t, uint32_t eip)
 
 static void step_once(struct cpu *cpu)
 {
-    unsigned logged = stores.count;
+    unsigned logged = lockstep.stores.count;
     interp_step(cpu);
-    if (stores.device && !stores.overflow) {
+    if (lockstep.stores.device && !lockstep.stores.overflow) {
         /* It was not executed. That its page tables say "accessed" is not to be expected of the block either. */
         put_back(logged);
-        stores.count = logged;
+        lockstep.stores.count = logged;
     }
 }
 
@@ -192,7 +196,8 @@ static void step_insn(struct cpu *cpu, const struct tentry *t, unsigned i)
     uint32_t eip = cpu->eip, esp = cpu->gpr[ESP];
     do
         step_once(cpu);
-    while (cpu->eip == eip && !cpu->changed && !stores.device && !stores.overflow && tr_is_string(t, i));
+    while (cpu->eip == eip && !cpu->changed && !lockstep.stores.device && !lockstep.stores.overflow &&
+           tr_is_string(t, i));
     /* A call with what it calls, unless it faulted. */
     for (unsigned n = tentry_insn_steps(t, i); n > 1 && cpu->gpr[ESP] == esp - 4 && !cpu->changed; n--)
         step_once(cpu);
@@ -201,11 +206,11 @@ static void step_insn(struct cpu *cpu, const struct tentry *t, unsigned i)
 void lockstep_block(struct bt *bt)
 {
     struct cpu *cpu = &bt->cpu;
-    static struct cpu before, want;
-    if (!stores.entry) {
-        stores.capacity = LOG_MAX;
-        stores.entry = g_new(struct store_log_entry, LOG_MAX);
-        new_bytes = g_malloc(LOG_MAX * sizeof *new_bytes);
+    struct cpu *const before = &lockstep.before, *const want = &lockstep.want;
+    if (!lockstep.stores.entry) {
+        lockstep.stores.capacity = LOG_MAX;
+        lockstep.stores.entry = g_new(struct store_log_entry, LOG_MAX);
+        lockstep.new_bytes = g_malloc(LOG_MAX * sizeof *lockstep.new_bytes);
     }
     struct tentry *t = tr_lookup(bt, cpu->eip, true);
     if (!t || tr_leads_to_interp(tentry_host(t))) {
@@ -216,25 +221,25 @@ void lockstep_block(struct bt *bt)
 
     const bool current = tentry_is_current(t);
     /* Whatever the block does to pages that hold translations would change the block itself. */
-    before = *cpu;
-    stores.count = 0;
-    stores.overflow = stores.device = false;
+    *before = *cpu;
+    lockstep.stores.count = 0;
+    lockstep.stores.overflow = lockstep.stores.device = false;
     uint32_t epoch = tcache_epoch(); /* grows when translations are dropped */
-    interp_set_store_log(cpu, &stores);
+    interp_set_store_log(cpu, &lockstep.stores);
     unsigned done = 0;
     bool last_is_string = false;
     int at = insn_number(t, cpu->eip); /* not 0 where a label was entered */
     do {
         last_is_string = tr_is_string(t, (unsigned)at);
         step_insn(cpu, t, (unsigned)at);
-        if (stores.device || stores.overflow || cpu->shutdown || cpu->halted)
+        if (lockstep.stores.device || lockstep.stores.overflow || cpu->shutdown || cpu->halted)
             break;
         done++;
         at = tentry_insn_next(t, (unsigned)at, cpu->eip);
     } while (!cpu->changed && at >= 0 && done < PATH_MAX_INSNS);
-    stores.overflow |= done == PATH_MAX_INSNS;
+    lockstep.stores.overflow |= done == PATH_MAX_INSNS;
     interp_set_store_log(cpu, NULL);
-    if (stores.overflow || cpu->shutdown || cpu->halted || tcache_epoch() != epoch) {
+    if (lockstep.stores.overflow || cpu->shutdown || cpu->halted || tcache_epoch() != epoch) {
         /* Too much to undo, or translations (of this very block?) are gone: what the interpreter did
          * stands, uncompared. */
         stats_add(STAT_interp_insns, done);
@@ -246,10 +251,10 @@ void lockstep_block(struct bt *bt)
         stats_add(STAT_interp_insns, done);
         return;
     }
-    want = *cpu;
-    stores.device = false;
+    *want = *cpu;
+    lockstep.stores.device = false;
     undo();
-    *cpu = before;
+    *cpu = *before;
     interp_flush_tlb(cpu);
     if (done == 0) {
         stats_count(STAT_interp_insns);
@@ -266,7 +271,7 @@ void lockstep_block(struct bt *bt)
         bt->kick = 1;
     bt_merge_flags(bt);
     bt_stats.exits[reason]++;
-    if (tr_sites_due)
+    if (bt->sites_due)
         tr_sites_take(bt);
     if (reason == EXIT_SITE && (reason = bt_site(bt)) == EXIT_LOOKUP)
         reason = EXIT_INTERP; /* mapped now, or no site any more: it has yet to be executed */
@@ -279,7 +284,7 @@ void lockstep_block(struct bt *bt)
         return;
     }
     if (!current) /* whatever came out: another time it would be wrong */
-        differ(bt, t, &before, &want, "the code it was made from");
+        differ(bt, t, before, want, "the code it was made from");
     /* Where translated code gave up (an exception, or nothing it does itself), the interpreter does now what
      * it did from there above. */
     at = insn_number(t, cpu->eip);
@@ -287,7 +292,7 @@ void lockstep_block(struct bt *bt)
         cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);
     } else if (reason == EXIT_FAULT || reason == EXIT_INTERP || reason == EXIT_GATE) {
         /* Strings too: which of the two operands of CMPS faults first is the host's affair. */
-        for (unsigned k = 0; k < done && at >= 0 && !same_state(cpu, &want); k++) {
+        for (unsigned k = 0; k < done && at >= 0 && !same_state(cpu, want); k++) {
             step_insn(cpu, t, (unsigned)at);
             at = insn_number(t, cpu->eip);
         }
@@ -297,19 +302,19 @@ void lockstep_block(struct bt *bt)
     bt_stats.lockstep_blocks++;
     bt_stats.lockstep_insns += done;
 
-    if (cpu->eip != want.eip)
-        differ(bt, t, &before, &want, "EIP");
-    if (memcmp(cpu->gpr, want.gpr, sizeof cpu->gpr))
-        differ(bt, t, &before, &want, "a general register");
-    if ((cpu->eflags ^ want.eflags) & ~FL_RF) /* see bt_split_flags */
-        differ(bt, t, &before, &want, "EFLAGS");
-    if (fpu_differs(&cpu->fpu, &want.fpu))
-        differ(bt, t, &before, &want, "the FPU state");
-    if (cpu->cr2 != want.cr2 || cpu->cpl != want.cpl || cpu->nmi_blocked != want.nmi_blocked)
-        differ(bt, t, &before, &want, "CR2, CPL or blocked NMIs");
-    if (memcmp(cpu->seg, want.seg, sizeof cpu->seg))
-        differ(bt, t, &before, &want, "a segment register");
+    if (cpu->eip != want->eip)
+        differ(bt, t, before, want, "EIP");
+    if (memcmp(cpu->gpr, want->gpr, sizeof cpu->gpr))
+        differ(bt, t, before, want, "a general register");
+    if ((cpu->eflags ^ want->eflags) & ~FL_RF) /* see bt_split_flags */
+        differ(bt, t, before, want, "EFLAGS");
+    if (fpu_differs(&cpu->fpu, &want->fpu))
+        differ(bt, t, before, want, "the FPU state");
+    if (cpu->cr2 != want->cr2 || cpu->cpl != want->cpl || cpu->nmi_blocked != want->nmi_blocked)
+        differ(bt, t, before, want, "CR2, CPL or blocked NMIs");
+    if (memcmp(cpu->seg, want->seg, sizeof cpu->seg))
+        differ(bt, t, before, want, "a segment register");
     if (!same_stores())
-        differ(bt, t, &before, &want, "memory");
-    check_pointers(bt, t, &before, &want, bt->recovered != recovered);
+        differ(bt, t, before, want, "memory");
+    check_pointers(bt, t, before, want, bt->recovered != recovered);
 }

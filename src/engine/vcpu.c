@@ -30,11 +30,11 @@
 #define STOP_SECONDS 5
 
 struct vcpu {
-    struct cpu *cpu;
-    struct vcpu_hooks hooks;
+    struct cpu *cpu;         /* in bt if there is one, else allocated for itself */
+    struct vcpu_hooks hooks; /* what the machine does for it */
     enum accel_kind kind;
-    pthread_t thread;
-    bool started;
+    pthread_t thread;                /* once started */
+    bool started;                    /* and not stopped yet */
     struct bt *bt;                   /* the translator's state around cpu, NULL for the interpreter and KVM */
     struct kvm *kvm;                 /* NULL for all others */
     volatile int *kick;              /* leave the engine at the next boundary */
@@ -43,11 +43,11 @@ struct vcpu {
     _Atomic int requests;            /* REQUEST_* */
     _Atomic bool nmi;                /* one waits to be taken */
     _Atomic bool asleep;             /* waiting for kick, on wake */
-    pthread_mutex_t wait_lock;
-    pthread_cond_t wake;
-    bool stands;          /* it waits for vcpu_resume, its state is in cpu; under wait_lock */
-    pthread_cond_t stood; /* stands became true */
-    uint64_t instructions;
+    pthread_mutex_t wait_lock;       /* of the conditions */
+    pthread_cond_t wake;             /* kick was set */
+    bool stands;                     /* it waits for vcpu_resume, its state is in cpu; under wait_lock */
+    pthread_cond_t stood;            /* stands became true */
+    uint64_t instructions;           /* see vcpu_instructions */
 };
 
 static const char *const accel_names[ACCEL_COUNT] = {"bt", "interp", "lockstep", "direct", "kvm"};
@@ -107,7 +107,7 @@ struct vcpu *vcpu_new(enum accel_kind kind, bool direct_always, unsigned tb_size
         vcpu->intr = &vcpu->bt->irq_pending;
         bt_set_model(vcpu->bt);
         if (kind == ACCEL_DIRECT)
-            bt_want_direct(direct_always);
+            bt_want_direct(bt, direct_always);
     }
     pthread_mutex_init(&vcpu->wait_lock, NULL);
     pthread_cond_init(&vcpu->wake, NULL);

@@ -119,7 +119,7 @@ static void on_fault(int sig, siginfo_t *si, void *context)
     if (view != VIEWS && (page_fault || (present && sig == SIGBUS))) {
         gla_t gla = (gla_t)(at - bt->view[view]);
         if (present)
-            tr_site_fault((void *)r[REG_RIP]);
+            tr_site_fault(bt, (void *)r[REG_RIP]);
         uint32_t error = 0;
         enum stat_id before = stats_enter(STAT_shadow_fill);
         switch (shadow_fill(bt, view, gla, page_fault && (r[REG_ERR] & PFERR_W), &error)) {
