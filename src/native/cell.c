@@ -52,24 +52,33 @@ struct cell {
     unsigned trap_back; /* how far behind the trapping instruction EIP is */
 };
 
-static volatile pid_t running; /* the runner that is let go */
+/* What all cells have in common. */
+static struct {
+    volatile pid_t running; /* the runner that is let go; the kick handler reads it */
+    int stub;               /* file with the program of a cell; -1: none yet */
+    bool sigchld_quiet;     /* children's ends raise no signal any more */
+    gla_t lowest;           /* see cell_lowest; 0: not read yet */
+    int bound_to;           /* processor of the host that the vCPU thread is bound to; -1: to none */
+    unsigned turn;          /* counts runs: see BIND_PERIOD */
+    bool known;             /* everywhere is */
+    cpu_set_t everywhere;   /* where the vCPU thread may run when it is not bound */
+} cells = {.stub = -1, .bound_to = -1};
 
 static int stub_file(void)
 {
-    static int fd = -1;
-    if (fd >= 0)
-        return fd;
+    if (cells.stub >= 0)
+        return cells.stub;
     int low = memfd_create("ringer-cell", MFD_CLOEXEC);
-    fd = fcntl(low, F_DUPFD_CLOEXEC, 10); /* out of the way of the descriptors that the stub gets */
+    int fd = fcntl(low, F_DUPFD_CLOEXEC, 10); /* out of the way of the descriptors that the stub gets */
     if (low >= 0)
         close(low);
     if (fd < 0)
         return -1;
     if (write(fd, cell_stub, cell_stub_size) != (ssize_t)cell_stub_size) {
         close(fd);
-        fd = -1;
+        return -1;
     }
-    return fd;
+    return cells.stub = fd;
 }
 
 /* The child shares our memory until it is another program: nothing here may write to what we use. */
@@ -115,11 +124,10 @@ static bool stopped_by(int status, int sig)
 
 static struct cell *set_up(const char **why)
 {
-    static bool sigchld_quiet;
-    if (!sigchld_quiet) {
+    if (!cells.sigchld_quiet) {
         sighandler_quiet_children();
         cell_lowest(); /* read now: later, no file is opened any more (host/fence.c) */
-        sigchld_quiet = true;
+        cells.sigchld_quiet = true;
     }
     int stub = stub_file();
     int fd = memfd_create("ringer-orders", MFD_CLOEXEC);
@@ -206,17 +214,16 @@ bool cell_is_dead(const struct cell *c)
 
 gla_t cell_lowest(void)
 {
-    static gla_t lowest;
-    if (!lowest) {
+    if (!cells.lowest) {
         FILE *f = fopen("/proc/sys/vm/mmap_min_addr", "re");
         unsigned long value;
-        lowest = f && fscanf(f, "%lu", &value) == 1 && value <= MiB ? (gla_t)value : 64 * KiB;
+        cells.lowest = f && fscanf(f, "%lu", &value) == 1 && value <= MiB ? (gla_t)value : 64 * KiB;
         if (f)
             fclose(f);
-        if (lowest < PAGE_SIZE)
-            lowest = PAGE_SIZE;
+        if (cells.lowest < PAGE_SIZE)
+            cells.lowest = PAGE_SIZE;
     }
-    return lowest;
+    return cells.lowest;
 }
 
 /* Somebody may kill a cell while it is set up: that says nothing about the host, so it is tried again. */
@@ -263,54 +270,49 @@ void cell_unmap(struct cell *c, gla_t gla, uint64_t len)
 #define BIND_PERIOD 256
 #define BIND_FREE   4
 
-static cpu_set_t everywhere;
-static int bound_to = -1;
-
 static void set_cpus(pid_t pid, int cpu)
 {
     cpu_set_t one;
     CPU_ZERO(&one);
     if (cpu >= 0)
         CPU_SET(cpu, &one);
-    sched_setaffinity(pid, sizeof one, cpu >= 0 ? &one : &everywhere); /* refused: merely slower */
+    sched_setaffinity(pid, sizeof one, cpu >= 0 ? &one : &cells.everywhere); /* refused: merely slower */
 }
 
 void cell_unbind(void)
 {
-    if (bound_to >= 0)
+    if (cells.bound_to >= 0)
         set_cpus(0, -1);
-    bound_to = -1;
+    cells.bound_to = -1;
 }
 
 static void bind_self(void)
 {
-    static unsigned turn;
-    static bool known;
-    if (!known) {
-        known = true;
-        if (sched_getaffinity(0, sizeof everywhere, &everywhere) < 0) /* more than 1024 processors */
-            CPU_ZERO(&everywhere);
+    if (!cells.known) {
+        cells.known = true;
+        if (sched_getaffinity(0, sizeof cells.everywhere, &cells.everywhere) < 0) /* more than 1024 processors */
+            CPU_ZERO(&cells.everywhere);
     }
-    if (CPU_COUNT(&everywhere) < 2)
+    if (CPU_COUNT(&cells.everywhere) < 2)
         return;
-    unsigned phase = turn++ % BIND_PERIOD;
+    unsigned phase = cells.turn++ % BIND_PERIOD;
     if (phase == 0)
         cell_unbind();
-    if (phase < BIND_FREE || bound_to >= 0)
+    if (phase < BIND_FREE || cells.bound_to >= 0)
         return;
     int cpu = sched_getcpu();
     if (cpu < 0 || cpu >= CPU_SETSIZE)
         return;
     set_cpus(0, cpu);
-    bound_to = cpu;
+    cells.bound_to = cpu;
 }
 
 static void bind_task(pid_t pid, int *bound)
 {
-    if (*bound == bound_to)
+    if (*bound == cells.bound_to)
         return;
-    set_cpus(pid, bound_to);
-    *bound = bound_to;
+    set_cpus(pid, cells.bound_to);
+    *bound = cells.bound_to;
 }
 
 static void died(struct cell *c)
@@ -437,7 +439,7 @@ uint32_t cell_eip(struct cell *c)
 
 void cell_kick(void)
 {
-    pid_t pid = running;
+    pid_t pid = cells.running;
     if (pid)
         syscall(SYS_tgkill, pid, pid, sighandler_kick_signal());
 }
@@ -461,9 +463,9 @@ enum cell_stop cell_run(struct cell *c, const volatile int *kick, uint64_t *addr
     bind_self();
     bind_task(c->runner, &c->cpu[0]);
     /* A kick from here on finds us: a signal that comes before the runner goes stops it at once. */
-    running = c->runner;
+    cells.running = c->runner;
     if (*kick) {
-        running = 0;
+        cells.running = 0;
         return CELL_KICK;
     }
     /* Killed while it stood, it may have come to its exit event, where CONT would let it go with its registers. Should
@@ -473,7 +475,7 @@ enum cell_stop cell_run(struct cell *c, const volatile int *kick, uint64_t *addr
         ptrace(PTRACE_CONT, c->runner, 0, 0);
         status = wait_for(c->runner);
     }
-    running = 0;
+    cells.running = 0;
     if (at_its_end(c, status))
         return CELL_DEAD;
     int sig = WSTOPSIG(status);

@@ -6,13 +6,7 @@
 
 #include "log.h"
 
-struct shadow_stats shadow_stats;
-struct space shadow_spaces[SPACES];
-struct space *shadow_current;
-uint32_t shadow_codes = 1;
-
-static uint64_t now;
-static uint32_t seen_generation, serial;
+struct shadow shadow;
 
 void *shadow_reserve(size_t bytes)
 {
@@ -23,6 +17,8 @@ void *shadow_reserve(size_t bytes)
 
 bool shadow_init(void)
 {
+    shadow.codes = 1;
+    shadow_set_pse36(0);
     window_init();
     if (!code_init())
         return false;
@@ -31,19 +27,19 @@ bool shadow_init(void)
     shadow_cell_init();
     for (unsigned i = 0; i < SPACES; i++)
         for (unsigned v = 0; v < WINDOWS; v++)
-            shadow_spaces[i].window[v] = window_base(i * WINDOWS + v);
-    seen_generation = guest_mem.generation;
+            shadow.spaces[i].window[v] = window_base(i * WINDOWS + v);
+    shadow.seen_generation = guest_mem.generation;
     return window_reserve(SPACES * WINDOWS);
 }
 
 uint32_t shadow_code_epoch(void)
 {
-    return shadow_codes;
+    return shadow.codes;
 }
 
 unsigned shadow_space_id(void)
 {
-    return space_number(shadow_current);
+    return space_number(shadow.current);
 }
 
 static struct space *space_find(const struct cpu *cpu)
@@ -52,7 +48,7 @@ static struct space *space_find(const struct cpu *cpu)
     uint32_t root = config & CONFIG_PAGING ? cpu->cr3 & (config & CONFIG_PAE ? ~31u : PAGE_MASK) : 0;
     struct space *victim = NULL;
     for (unsigned n = 0; n < SPACES; n++) {
-        struct space *s = &shadow_spaces[n];
+        struct space *s = &shadow.spaces[n];
         if (s->live && s->root == root && s->config == config)
             return s;
         if (!s->live) {
@@ -67,9 +63,9 @@ static struct space *space_find(const struct cpu *cpu)
     /* What a recycled space has in common with the new one (the kernel half) stays mapped: the
      * caller's sync drops the rest. */
     if (victim->live)
-        shadow_stats.recycled++;
+        shadow.stats.recycled++;
     victim->live = true;
-    victim->serial = ++serial;
+    victim->serial = ++shadow.serial;
     victim->root = root;
     victim->config = config;
     return victim;
@@ -78,9 +74,9 @@ static struct space *space_find(const struct cpu *cpu)
 void shadow_forget_all(void)
 {
     for (unsigned n = 0; n < SPACES; n++) {
-        if (shadow_spaces[n].live)
-            space_clear(&shadow_spaces[n]);
-        shadow_spaces[n].live = false;
+        if (shadow.spaces[n].live)
+            space_clear(&shadow.spaces[n]);
+        shadow.spaces[n].live = false;
     }
     shadow_code_forget();
     shadow_fill_trim();
@@ -92,23 +88,23 @@ void shadow_sync(struct bt *bt)
     struct cpu *cpu = &bt->cpu;
     uint32_t changed = cpu->changed;
     cpu->changed = 0;
-    if (unlikely(guest_mem.generation != seen_generation)) {
-        seen_generation = guest_mem.generation;
+    if (unlikely(guest_mem.generation != shadow.seen_generation)) {
+        shadow.seen_generation = guest_mem.generation;
         for (unsigned n = 0; n < SPACES; n++)
-            if (shadow_spaces[n].live)
-                space_clear(&shadow_spaces[n]);
+            if (shadow.spaces[n].live)
+                space_clear(&shadow.spaces[n]);
         changed |= CHANGED_TLB; /* translations of what has vanished are gone already: mem.c sees to it */
     }
-    if (!shadow_current || (changed & (CHANGED_CR3 | CHANGED_TLB))) {
-        struct space *before = shadow_current;
-        shadow_current = space_find(cpu);
-        if (shadow_current != before) {
+    if (!shadow.current || (changed & (CHANGED_CR3 | CHANGED_TLB))) {
+        struct space *before = shadow.current;
+        shadow.current = space_find(cpu);
+        if (shadow.current != before) {
             code_forget_slots(bt);
             for (unsigned v = 0; v < WINDOWS; v++)
-                bt->view[v] = shadow_current->window[v];
+                bt->view[v] = shadow.current->window[v];
         }
-        shadow_current->used_at = ++now;
-        space_sync(cpu, shadow_current);
+        shadow.current->used_at = ++shadow.now;
+        space_sync(cpu, shadow.current);
         code_check(bt, false);
         if (changed & CHANGED_TLB)
             code_check(bt, true);
@@ -116,7 +112,7 @@ void shadow_sync(struct bt *bt)
     if (changed & CHANGED_INVLPG) {
         for (unsigned n = 0; n < cpu->invlpg_count; n++) {
             gla_t gla = cpu->invlpg[n] & PAGE_MASK;
-            space_sync_page(cpu, shadow_current, gla);
+            space_sync_page(cpu, shadow.current, gla);
             code_check_page(bt, gla);
         }
     }
@@ -126,14 +122,14 @@ void shadow_sync(struct bt *bt)
 
 void shadow_stats_gather(struct stats *s)
 {
-    s->n[STAT_fill_fault] = shadow_stats.faults;
-    s->n[STAT_fill_emulate] = shadow_stats.emulated;
-    s->n[STAT_syncs] = shadow_stats.syncs;
-    s->n[STAT_dropped_pages] = shadow_stats.dropped_pages;
-    s->n[STAT_dropped_ranges] = shadow_stats.dropped_ranges;
-    s->n[STAT_recycled] = shadow_stats.recycled;
-    s->n[STAT_evicted] = shadow_stats.evicted;
+    s->n[STAT_fill_fault] = shadow.stats.faults;
+    s->n[STAT_fill_emulate] = shadow.stats.emulated;
+    s->n[STAT_syncs] = shadow.stats.syncs;
+    s->n[STAT_dropped_pages] = shadow.stats.dropped_pages;
+    s->n[STAT_dropped_ranges] = shadow.stats.dropped_ranges;
+    s->n[STAT_recycled] = shadow.stats.recycled;
+    s->n[STAT_evicted] = shadow.stats.evicted;
     s->n[STAT_mappings] = window_mappings();
     for (unsigned n = 0; n < SPACES; n++)
-        s->n[STAT_windows] += shadow_spaces[n].live, s->n[STAT_cells] += shadow_spaces[n].cell != NULL;
+        s->n[STAT_windows] += shadow.spaces[n].live, s->n[STAT_cells] += shadow.spaces[n].cell != NULL;
 }

@@ -72,9 +72,4 @@ uint32_t shadow_space_serial(void);
 uint32_t shadow_code_epoch(void);
 /* Identifies the present space (for the user private stack). */
 unsigned shadow_space_id(void);
-
-struct shadow_stats {
-    uint64_t fills, faults, emulated, syncs, dropped_pages, dropped_ranges, recycled, evicted;
-};
-extern struct shadow_stats shadow_stats;
 void shadow_stats_gather(struct stats *s); /* any thread */

@@ -11,15 +11,12 @@
 
 #define CELLS_MAX 12 /* processes of the host */
 
-static unsigned cells;
-
 /* What is known of a page of RAM as code; right while MEM_PAGE_DIRECT is set. */
 enum scan { SCAN_UNKNOWN, SCAN_DIRECT, SCAN_NOT };
-static uint8_t *scans;
 
 void shadow_cell_init(void)
 {
-    scans = shadow_reserve(MEM_PAGES);
+    shadow.cell.scans = shadow_reserve(MEM_PAGES);
 }
 
 void space_cell_unmap(struct space *s, gla_t gla, uint64_t len)
@@ -62,42 +59,42 @@ static void give_up_cell(struct space *s)
     forget_mappings(s);
     cell_free(s->cell);
     s->cell = NULL;
-    cells--;
+    shadow.cell.count--;
 }
 
 void shadow_cell_drop(void)
 {
-    if (shadow_current->cell)
-        give_up_cell(shadow_current);
+    if (shadow.current->cell)
+        give_up_cell(shadow.current);
 }
 
 void shadow_cell_drop_mappings(void)
 {
-    forget_mappings(shadow_current);
+    forget_mappings(shadow.current);
 }
 
 struct cell *shadow_cell(const char **why)
 {
-    struct space *s = shadow_current;
+    struct space *s = shadow.current;
     if (s->cell && cell_is_dead(s->cell))
         give_up_cell(s);
     if (s->cell)
         return s->cell;
-    while (cells >= CELLS_MAX) {
+    while (shadow.cell.count >= CELLS_MAX) {
         struct space *oldest = NULL;
         for (unsigned n = 0; n < SPACES; n++)
-            if (shadow_spaces[n].cell && (!oldest || shadow_spaces[n].used_at < oldest->used_at))
-                oldest = &shadow_spaces[n];
+            if (shadow.spaces[n].cell && (!oldest || shadow.spaces[n].used_at < oldest->used_at))
+                oldest = &shadow.spaces[n];
         give_up_cell(oldest);
     }
     s->cell = cell_new(why);
-    cells += s->cell != NULL;
+    shadow.cell.count += s->cell != NULL;
     return s->cell;
 }
 
 uint32_t shadow_space_serial(void)
 {
-    return shadow_current->serial;
+    return shadow.current->serial;
 }
 
 /* --- pages with code --- */
@@ -108,14 +105,14 @@ static bool may_execute(struct bt *bt, const struct walk *k, unsigned entry)
     if (k->nx || tcache_page_is_mixed(k->page)) /* it would be looked through again and again */
         return false;
     if (!(guest_mem.page_flags[pfn] & MEM_PAGE_DIRECT))
-        scans[pfn] = SCAN_UNKNOWN;
-    if (scans[pfn] == SCAN_UNKNOWN) {
-        scans[pfn] = tr_page_is_direct(mem_ptr(k->page), entry, bt->isa) ? SCAN_DIRECT : SCAN_NOT;
+        shadow.cell.scans[pfn] = SCAN_UNKNOWN;
+    if (shadow.cell.scans[pfn] == SCAN_UNKNOWN) {
+        shadow.cell.scans[pfn] = tr_page_is_direct(mem_ptr(k->page), entry, bt->isa) ? SCAN_DIRECT : SCAN_NOT;
         stats_count(STAT_cell_scans);
         guest_mem.page_flags[pfn] |= MEM_PAGE_DIRECT;
         shadow_protect(k->page);
     }
-    return scans[pfn] == SCAN_DIRECT;
+    return shadow.cell.scans[pfn] == SCAN_DIRECT;
 }
 
 void shadow_code_written(void *opaque, gpa_t gpa, uint32_t len)
@@ -208,7 +205,7 @@ static void take_neighbours(struct bt *bt, struct space *s, struct ptcopy *c, co
 
 bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
 {
-    struct space *s = shadow_current;
+    struct space *s = shadow.current;
     struct walk k;
     if (gla < cell_lowest() || !shadow_walk(&bt->cpu, s, gla, &k) || !k.u || k.large || !mem_is_ram(k.page))
         return false;

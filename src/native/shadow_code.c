@@ -14,21 +14,16 @@ struct code_where {
     gpa_t gpa;
     bool global;
 };
-static GHashTable *sup_code[2]; /* [global] */
 #define SUP_CODE_MAX 16384
-
-#define SUP_TABLES 24
-static struct user_table sup_table[SUP_TABLES];
-static unsigned sup_next;
 
 bool code_init(void)
 {
-    sup_table[0].table = jtable_new();
-    if (!sup_table[0].table)
+    shadow.sup.table[0].table = jtable_new();
+    if (!shadow.sup.table[0].table)
         return false;
-    sup_table[0].mode = UINT32_MAX; /* nobody's yet */
+    shadow.sup.table[0].mode = UINT32_MAX; /* nobody's yet */
     for (unsigned g = 0; g < 2; g++)
-        sup_code[g] = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+        shadow.sup.code[g] = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     return true;
 }
 
@@ -45,13 +40,13 @@ void space_drop_code(struct space *s, gla_t gla)
 {
     for (unsigned k = 0; k < USER_TABLES; k++)
         drop_page(&s->user[k], gla);
-    shadow_codes++;
+    shadow.codes++;
 }
 
 static struct code_where *sup_find(gla_t gla)
 {
-    struct code_where *w = g_hash_table_lookup(sup_code[1], GUINT_TO_POINTER(gla));
-    return w ? w : g_hash_table_lookup(sup_code[0], GUINT_TO_POINTER(gla));
+    struct code_where *w = g_hash_table_lookup(shadow.sup.code[1], GUINT_TO_POINTER(gla));
+    return w ? w : g_hash_table_lookup(shadow.sup.code[0], GUINT_TO_POINTER(gla));
 }
 
 /* Linear page gla no longer is what was translated from it. */
@@ -59,22 +54,22 @@ static void sup_drop(gla_t gla, const struct code_where *w)
 {
     tcache_drop_linear(w->gpa, gla);
     for (unsigned n = 0; n < SUP_TABLES; n++)
-        drop_page(&sup_table[n], gla);
-    shadow_codes++;
+        drop_page(&shadow.sup.table[n], gla);
+    shadow.codes++;
 }
 
 static void sup_check(struct bt *bt, gla_t gla, const struct code_where *w)
 {
     struct walk k;
-    if (shadow_walk(&bt->cpu, shadow_current, gla, &k) && k.page == w->gpa && !k.nx)
+    if (shadow_walk(&bt->cpu, shadow.current, gla, &k) && k.page == w->gpa && !k.nx)
         return;
     sup_drop(gla, w);
-    g_hash_table_remove(sup_code[w->global], GUINT_TO_POINTER(gla));
+    g_hash_table_remove(shadow.sup.code[w->global], GUINT_TO_POINTER(gla));
 }
 
 void code_check(struct bt *bt, bool global)
 {
-    GHashTable *pages = sup_code[global];
+    GHashTable *pages = shadow.sup.code[global];
     if (!g_hash_table_size(pages))
         return;
     GHashTableIter it;
@@ -101,31 +96,30 @@ void code_check_page(struct bt *bt, gla_t gla)
 
 bool shadow_code_crowded(void)
 {
-    return g_hash_table_size(sup_code[0]) + g_hash_table_size(sup_code[1]) >= SUP_CODE_MAX;
+    return g_hash_table_size(shadow.sup.code[0]) + g_hash_table_size(shadow.sup.code[1]) >= SUP_CODE_MAX;
 }
 
 void shadow_code_forget(void)
 {
     tcache_flush();
     for (unsigned g = 0; g < 2; g++)
-        g_hash_table_remove_all(sup_code[g]);
-    shadow_codes++;
+        g_hash_table_remove_all(shadow.sup.code[g]);
+    shadow.codes++;
 }
 
 static struct user_table *table_slot(unsigned i)
 {
-    return i < SPACES * USER_TABLES ? &shadow_spaces[i / USER_TABLES].user[i % USER_TABLES]
-                                    : &sup_table[i - SPACES * USER_TABLES];
+    return i < SPACES * USER_TABLES ? &shadow.spaces[i / USER_TABLES].user[i % USER_TABLES]
+                                    : &shadow.sup.table[i - SPACES * USER_TABLES];
 }
 
 /* The host gives no more address space: takes a table from somebody else, who is then without. */
 static struct jtable *steal_table(const struct bt *bt)
 {
-    static unsigned turn;
     unsigned slots = SPACES * USER_TABLES + SUP_TABLES;
     struct user_table *from = NULL;
     for (unsigned n = 0; n < slots && (!from || from->table == bt->table); n++) {
-        struct user_table *t = table_slot(turn++ % slots);
+        struct user_table *t = table_slot(shadow.steal_turn++ % slots);
         if (t->table)
             from = t; /* the running one only if there is no other */
     }
@@ -166,10 +160,10 @@ static struct jtable *table_of(struct user_table *tables, unsigned count, unsign
 void shadow_select(struct bt *bt)
 {
     bool user = (bt->mode & MODE_CPL) == MODE_CPL; /* CPL 3 */
-    bt->window = shadow_current->window[user];
+    bt->window = shadow.current->window[user];
     struct jtable *table = user && (bt->mode & MODE_PAGING)
-                               ? table_of(shadow_current->user, USER_TABLES, &shadow_current->user_next, bt)
-                               : table_of(sup_table, SUP_TABLES, &sup_next, bt);
+                               ? table_of(shadow.current->user, USER_TABLES, &shadow.current->user_next, bt)
+                               : table_of(shadow.sup.table, SUP_TABLES, &shadow.sup.next, bt);
     bt->table = table;
     bt->jtable = jtable_base(table);
     if (bt->cs_base == 0 && bt->cs_limit == UINT32_MAX)
@@ -184,7 +178,7 @@ void shadow_select(struct bt *bt)
 
 bool shadow_code_page(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global)
 {
-    struct space *s = shadow_current;
+    struct space *s = shadow.current;
     struct walk k;
     bool user = bt->cpu.cpl == 3;
     if (!shadow_walk(&bt->cpu, s, gla, &k) || k.nx || (user && !k.u) || !mem_ptr(k.page))
@@ -204,13 +198,13 @@ bool shadow_code_page(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global)
         if (w && (w->gpa != k.page || w->global != k.global)) {
             if (w->gpa != k.page)
                 sup_drop(gla, w);
-            g_hash_table_remove(sup_code[w->global], GUINT_TO_POINTER(gla));
+            g_hash_table_remove(shadow.sup.code[w->global], GUINT_TO_POINTER(gla));
             w = NULL;
         }
         if (!w) {
             w = g_new(struct code_where, 1);
             *w = (struct code_where){k.page, k.global};
-            g_hash_table_insert(sup_code[k.global], GUINT_TO_POINTER(gla), w);
+            g_hash_table_insert(shadow.sup.code[k.global], GUINT_TO_POINTER(gla), w);
         }
     }
     return true;

@@ -28,7 +28,7 @@ void space_drop_entry(struct space *s, unsigned i, unsigned j, bool unmap)
         bit_clear(c->code, j);
         space_drop_code(s, gla);
     }
-    shadow_stats.dropped_pages++;
+    shadow.stats.dropped_pages++;
 }
 
 void space_drop_pde(struct space *s, unsigned i, bool unmap)
@@ -62,7 +62,7 @@ void space_drop_pde(struct space *s, unsigned i, bool unmap)
         if (mapped[v])
             view_unmap(s, v, gla, pde_span(s));
     s->kind[i] = PDE_UNUSED;
-    shadow_stats.dropped_ranges++;
+    shadow.stats.dropped_ranges++;
 }
 
 /* Empties a space. */
@@ -76,7 +76,7 @@ void space_clear(struct space *s)
     for (unsigned k = 0; k < USER_TABLES; k++)
         if (s->user[k].table)
             jtable_clear(s->user[k].table);
-    shadow_codes++;
+    shadow.codes++;
 }
 
 void space_unmap_page(struct space *s, enum view view, gla_t gla, uint32_t pages)
@@ -88,13 +88,13 @@ void shadow_evict(void)
 {
     struct space *oldest = NULL;
     for (unsigned n = 0; n < SPACES; n++) {
-        struct space *s = &shadow_spaces[n];
-        if (s->live && s != shadow_current && s->used_count && (!oldest || s->used_at < oldest->used_at))
+        struct space *s = &shadow.spaces[n];
+        if (s->live && s != shadow.current && s->used_count && (!oldest || s->used_at < oldest->used_at))
             oldest = s;
     }
     if (!oldest)
-        oldest = shadow_current;
-    shadow_stats.evicted++;
+        oldest = shadow.current;
+    shadow.stats.evicted++;
     space_clear(oldest);
 }
 
@@ -109,7 +109,7 @@ void shadow_make_room(void)
         shadow_evict();
 }
 
-/* Maps, dropping other shadow_spaces while the host refuses (too many mappings, address-space limit). False
+/* Maps, dropping other spaces while the host refuses (too many mappings, address-space limit). False
  * when it refuses even so: the access must be emulated. May have dropped the current space too. */
 bool shadow_map_or_evict(uint8_t *window, gla_t gla, uint64_t offset, uint64_t len, bool writable, bool populate)
 {
@@ -184,7 +184,7 @@ static void sync_table(struct space *s, unsigned i)
 /* Compares everything the space uses with the guest's tables. */
 void space_sync(const struct cpu *cpu, struct space *s)
 {
-    shadow_stats.syncs++;
+    shadow.stats.syncs++;
     unsigned kept = 0;
     for (unsigned n = 0; n < s->used_count; n++) {
         unsigned i = s->used[n];

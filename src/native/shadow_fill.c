@@ -5,27 +5,23 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static struct ptcopy *ptcopies;
-static uint16_t ptcopy_stack[PTCOPIES]; /* numbers of free ones */
-static unsigned ptcopy_free_count;
-
 void shadow_fill_init(void)
 {
-    ptcopies = shadow_reserve(PTCOPIES * sizeof *ptcopies);
+    shadow.ptcopy.pool = shadow_reserve(PTCOPIES * sizeof *shadow.ptcopy.pool);
     shadow_fill_trim();
 }
 
 void shadow_fill_trim(void)
 {
-    madvise(ptcopies, PTCOPIES * sizeof *ptcopies, MADV_DONTNEED);
+    madvise(shadow.ptcopy.pool, PTCOPIES * sizeof *shadow.ptcopy.pool, MADV_DONTNEED);
     for (unsigned i = 0; i < PTCOPIES; i++)
-        ptcopy_stack[i] = (uint16_t)(PTCOPIES - 1 - i); /* low ones first */
-    ptcopy_free_count = PTCOPIES;
+        shadow.ptcopy.stack[i] = (uint16_t)(PTCOPIES - 1 - i); /* low ones first */
+    shadow.ptcopy.free_count = PTCOPIES;
 }
 
 void ptcopy_free(struct ptcopy *c)
 {
-    ptcopy_stack[ptcopy_free_count++] = (uint16_t)(c - ptcopies);
+    shadow.ptcopy.stack[shadow.ptcopy.free_count++] = (uint16_t)(c - shadow.ptcopy.pool);
 }
 
 /* The copy of table i, taking entries into account from now on. */
@@ -35,7 +31,7 @@ struct ptcopy *space_use_table(struct space *s, const struct walk *k)
         space_drop_pde(s, k->i, true); /* changed without an invalidation yet: use what is there now */
     if (s->kind[k->i] == PDE_TABLE)
         return s->pt[k->i];
-    while (!k->large && !ptcopy_free_count)
+    while (!k->large && !shadow.ptcopy.free_count)
         shadow_evict();
     bool listed = false;
     for (unsigned n = 0; n < s->used_count && !listed; n++)
@@ -46,7 +42,7 @@ struct ptcopy *space_use_table(struct space *s, const struct walk *k)
     s->kind[k->i] = k->large ? PDE_LARGE : PDE_TABLE;
     if (k->large)
         return NULL;
-    struct ptcopy *c = s->pt[k->i] = &ptcopies[ptcopy_stack[--ptcopy_free_count]];
+    struct ptcopy *c = s->pt[k->i] = &shadow.ptcopy.pool[shadow.ptcopy.stack[--shadow.ptcopy.free_count]];
     c->table = k->table;
     memset(c->mapped, 0, sizeof c->mapped);
     memset(c->code, 0, sizeof c->code);
@@ -146,35 +142,35 @@ static unsigned run_length(const struct space *s, const struct ptcopy *c, const 
 
 uint64_t shadow_page_number(gla_t gla)
 {
-    return (uint64_t)shadow_current->serial << 32 | gla >> PAGE_SHIFT;
+    return (uint64_t)shadow.current->serial << 32 | gla >> PAGE_SHIFT;
 }
 
 uint32_t shadow_epoch(void)
 {
-    return (uint32_t)shadow_stats.syncs;
+    return (uint32_t)shadow.stats.syncs;
 }
 
 enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint32_t *error)
 {
-    struct space *s = shadow_current;
+    struct space *s = shadow.current;
     struct walk k;
-    shadow_stats.fills++;
+    shadow.stats.fills++;
     if (!shadow_walk(&bt->cpu, s, gla, &k)) {
         if (k.odd)
             return FILL_EMULATE;
         *error = (write ? PFERR_W : 0) | (view ? PFERR_U : 0);
-        shadow_stats.faults++;
+        shadow.stats.faults++;
         return FILL_FAULT;
     }
     bool may_write = k.w || (!view && !(s->config & CONFIG_WP));
     if ((view && !k.u) || (write && !may_write)) {
         *error = PFERR_P | (write ? PFERR_W : 0) | (view ? PFERR_U : 0);
-        shadow_stats.faults++;
+        shadow.stats.faults++;
         return FILL_FAULT;
     }
     uint8_t flags = mem_page_flags(k.page);
     if (!mem_ptr(k.page) || (write && (flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM)))) {
-        shadow_stats.emulated++;
+        shadow.stats.emulated++;
         return FILL_EMULATE;
     }
     if (shadow_is_crowded())

@@ -13,34 +13,22 @@ struct rmap {
 #define RMAP_MAX    (1u << 22)
 #define RMAP_MARGIN 4096 /* what one fill may add */
 #define PLACES_MAX  128  /* of one page: all spaces and views have it in one place each, or a few in many */
-static struct rmap *rmap_pool;
-static uint32_t rmap_used, rmap_free, rmap_live;
-static uint32_t *rmap_head;
-static uint8_t *rmap_places; /* length of the list */
-
-/* Pages that lost a place, not yet unmapped there: mostly they lie side by side, and go with one call. */
-static struct {
-    struct space *s;
-    enum view view;
-    gla_t first;
-    uint32_t pages;
-} leaving;
 
 void rmap_init(void)
 {
-    rmap_pool = shadow_reserve(RMAP_MAX * sizeof *rmap_pool);
-    rmap_head = shadow_reserve(MEM_PAGES * sizeof *rmap_head);
-    rmap_places = shadow_reserve(MEM_PAGES);
+    shadow.rmap.pool = shadow_reserve(RMAP_MAX * sizeof *shadow.rmap.pool);
+    shadow.rmap.head = shadow_reserve(MEM_PAGES * sizeof *shadow.rmap.head);
+    shadow.rmap.places = shadow_reserve(MEM_PAGES);
     rmap_trim();
 }
 
 void rmap_trim(void)
 {
-    madvise(rmap_pool, RMAP_MAX * sizeof *rmap_pool, MADV_DONTNEED);
-    madvise(rmap_head, MEM_PAGES * sizeof *rmap_head, MADV_DONTNEED);
-    madvise(rmap_places, MEM_PAGES, MADV_DONTNEED);
-    rmap_used = 1;
-    rmap_free = rmap_live = 0;
+    madvise(shadow.rmap.pool, RMAP_MAX * sizeof *shadow.rmap.pool, MADV_DONTNEED);
+    madvise(shadow.rmap.head, MEM_PAGES * sizeof *shadow.rmap.head, MADV_DONTNEED);
+    madvise(shadow.rmap.places, MEM_PAGES, MADV_DONTNEED);
+    shadow.rmap.used = 1;
+    shadow.rmap.free = shadow.rmap.live = 0;
 }
 
 static uint32_t where_of(const struct space *s, enum view view, gla_t gla)
@@ -50,19 +38,20 @@ static uint32_t where_of(const struct space *s, enum view view, gla_t gla)
 
 bool rmap_is_crowded(void)
 {
-    return rmap_live > RMAP_MAX - RMAP_MARGIN;
+    return shadow.rmap.live > RMAP_MAX - RMAP_MARGIN;
 }
 
 bool rmap_is_full(gpa_t gpa)
 {
-    return rmap_places[gpa >> PAGE_SHIFT] == PLACES_MAX;
+    return shadow.rmap.places[gpa >> PAGE_SHIFT] == PLACES_MAX;
 }
 
 void rmap_settle(void)
 {
-    if (leaving.pages)
-        space_unmap_page(leaving.s, leaving.view, leaving.first, leaving.pages);
-    leaving.pages = 0;
+    struct leaving *l = &shadow.rmap.leaving;
+    if (l->pages)
+        space_unmap_page(l->s, l->view, l->first, l->pages);
+    l->pages = 0;
 }
 
 static void leave(struct space *s, enum view view, gla_t gla)
@@ -72,53 +61,53 @@ static void leave(struct space *s, enum view view, gla_t gla)
     bit_clear(c->mapped[view], j);
     if (view == VIEW_CELL)
         bit_clear(c->direct, j);
-    if (!leaving.pages || leaving.s != s || leaving.view != view ||
-        leaving.first + (leaving.pages << PAGE_SHIFT) != gla) {
+    struct leaving *l = &shadow.rmap.leaving;
+    if (!l->pages || l->s != s || l->view != view || l->first + (l->pages << PAGE_SHIFT) != gla) {
         rmap_settle();
-        leaving.s = s;
-        leaving.view = view;
-        leaving.first = gla;
+        l->s = s;
+        l->view = view;
+        l->first = gla;
     }
-    leaving.pages++;
+    l->pages++;
 }
 
 /* *p is an entry of page pfn. */
 static void unlink_place(uint32_t *p, gpa_t pfn)
 {
     uint32_t n = *p;
-    *p = rmap_pool[n].next;
-    rmap_pool[n].next = rmap_free;
-    rmap_free = n;
-    rmap_live--;
-    rmap_places[pfn]--;
+    *p = shadow.rmap.pool[n].next;
+    shadow.rmap.pool[n].next = shadow.rmap.free;
+    shadow.rmap.free = n;
+    shadow.rmap.live--;
+    shadow.rmap.places[pfn]--;
 }
 
 /* The oldest place of a page goes. */
 static void drop_oldest(gpa_t pfn)
 {
-    uint32_t *p = &rmap_head[pfn];
-    while (rmap_pool[*p].next)
-        p = &rmap_pool[*p].next;
-    uint32_t where = rmap_pool[*p].where;
+    uint32_t *p = &shadow.rmap.head[pfn];
+    while (shadow.rmap.pool[*p].next)
+        p = &shadow.rmap.pool[*p].next;
+    uint32_t where = shadow.rmap.pool[*p].where;
     unlink_place(p, pfn);
-    leave(&shadow_spaces[where >> 22], where >> 20 & 3, where << PAGE_SHIFT);
+    leave(&shadow.spaces[where >> 22], where >> 20 & 3, where << PAGE_SHIFT);
 }
 
 void rmap_add(const struct space *s, enum view view, gla_t gla, gpa_t gpa)
 {
     gpa_t pfn = gpa >> PAGE_SHIFT;
-    if (rmap_places[pfn] == PLACES_MAX)
+    if (shadow.rmap.places[pfn] == PLACES_MAX)
         drop_oldest(pfn);
-    uint32_t n = rmap_free;
+    uint32_t n = shadow.rmap.free;
     if (n)
-        rmap_free = rmap_pool[n].next;
-    else if (rmap_used < RMAP_MAX)
-        n = rmap_used++;
+        shadow.rmap.free = shadow.rmap.pool[n].next;
+    else if (shadow.rmap.used < RMAP_MAX)
+        n = shadow.rmap.used++;
     assert_always(n); /* see rmap_is_crowded */
-    rmap_pool[n] = (struct rmap){.next = rmap_head[pfn], .where = where_of(s, view, gla)};
-    rmap_head[pfn] = n;
-    rmap_live++;
-    rmap_places[pfn]++;
+    shadow.rmap.pool[n] = (struct rmap){.next = shadow.rmap.head[pfn], .where = where_of(s, view, gla)};
+    shadow.rmap.head[pfn] = n;
+    shadow.rmap.live++;
+    shadow.rmap.places[pfn]++;
 }
 
 void rmap_remove(const struct space *s, enum view view, gla_t gla, gpa_t gpa)
@@ -126,8 +115,8 @@ void rmap_remove(const struct space *s, enum view view, gla_t gla, gpa_t gpa)
     if (gpa >> PAGE_SHIFT >= MEM_PAGES)
         return;
     uint32_t where = where_of(s, view, gla);
-    for (uint32_t *p = &rmap_head[gpa >> PAGE_SHIFT]; *p; p = &rmap_pool[*p].next)
-        if (rmap_pool[*p].where == where) {
+    for (uint32_t *p = &shadow.rmap.head[gpa >> PAGE_SHIFT]; *p; p = &shadow.rmap.pool[*p].next)
+        if (shadow.rmap.pool[*p].where == where) {
             unlink_place(p, gpa >> PAGE_SHIFT);
             return;
         }
@@ -135,11 +124,11 @@ void rmap_remove(const struct space *s, enum view view, gla_t gla, gpa_t gpa)
 
 bool rmap_find_cell(gpa_t gpa, struct space **s, gla_t *gla)
 {
-    for (uint32_t n = rmap_head[gpa >> PAGE_SHIFT]; n; n = rmap_pool[n].next) {
-        uint32_t where = rmap_pool[n].where;
+    for (uint32_t n = shadow.rmap.head[gpa >> PAGE_SHIFT]; n; n = shadow.rmap.pool[n].next) {
+        uint32_t where = shadow.rmap.pool[n].where;
         if ((where >> 20 & 3) != VIEW_CELL)
             continue;
-        *s = &shadow_spaces[where >> 22];
+        *s = &shadow.spaces[where >> 22];
         *gla = where << PAGE_SHIFT;
         return true;
     }
@@ -148,9 +137,9 @@ bool rmap_find_cell(gpa_t gpa, struct space **s, gla_t *gla)
 
 void shadow_protect(gpa_t page)
 {
-    for (uint32_t n = rmap_head[page >> PAGE_SHIFT]; n; n = rmap_pool[n].next) {
-        uint32_t where = rmap_pool[n].where;
-        struct space *s = &shadow_spaces[where >> 22];
+    for (uint32_t n = shadow.rmap.head[page >> PAGE_SHIFT]; n; n = shadow.rmap.pool[n].next) {
+        uint32_t where = shadow.rmap.pool[n].where;
+        struct space *s = &shadow.spaces[where >> 22];
         enum view view = where >> 20 & 3;
         gla_t gla = where << PAGE_SHIFT;
         if (view == VIEW_CELL)
@@ -159,7 +148,7 @@ void shadow_protect(gpa_t page)
             window_unmap(s->window[view], gla, PAGE_SIZE);
     }
     for (unsigned i = 0; i < SPACES; i++) {
-        struct space *s = &shadow_spaces[i];
+        struct space *s = &shadow.spaces[i];
         for (unsigned n = 0; s->live && n < s->used_count; n++) {
             unsigned d = s->used[n];
             if (s->kind[d] != PDE_LARGE || !s->large_mapped[d])

@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <glib.h>
+
 #include "mem.h"
 #include "shadow.h"
 #include "window.h"
@@ -38,6 +40,7 @@ struct user_table {
     struct jtable *table;
 };
 #define USER_TABLES 6
+#define SUP_TABLES  24
 
 struct space {
     bool live;
@@ -67,9 +70,65 @@ struct space {
 /* Copies of page tables in all: 128 for each space, or more where others need fewer. */
 #define PTCOPIES 4096
 
-extern struct space shadow_spaces[SPACES];
-extern struct space *shadow_current;
-extern uint32_t shadow_codes; /* see shadow_code_epoch */
+struct rmap; /* shadow_rmap.c */
+
+/* All that the shadow remembers. Zero before shadow_init: with any other first value the spaces would be in the
+ * executable file. */
+extern struct shadow {
+    struct space *current;    /* the present one; NULL: none yet */
+    uint64_t now;             /* counts choices of the present space: see used_at */
+    uint32_t serial;          /* the latest space's */
+    uint32_t seen_generation; /* of guest_mem, at the latest sync */
+    uint32_t codes;           /* see shadow_code_epoch */
+    unsigned steal_turn;      /* whose jump table is taken next */
+    /* Bits of a 4 MiB page's entry that must be zero: 13 to 21, less those for address bits 32 up (PSE-36). */
+    uint64_t pse_reserved;
+
+    /* shadow_rmap.c: who has a page of RAM mapped. */
+    struct {
+        struct rmap *pool; /* its entry 0 stands for the end of a list */
+        uint32_t used;     /* entries of the pool from here on were never in use */
+        uint32_t free;     /* the first of those given back; 0: none */
+        uint32_t live;     /* entries in use */
+        uint32_t *head;    /* for each page of RAM, its list */
+        uint8_t *places;   /* length of the list */
+        /* Pages that lost a place, not yet unmapped there: mostly they lie side by side, and go with one call. */
+        struct leaving {
+            struct space *s;
+            enum view view;
+            gla_t first;
+            uint32_t pages;
+        } leaving;
+    } rmap;
+
+    /* shadow_cell.c */
+    struct {
+        unsigned count; /* spaces that have one */
+        /* enum scan for each page of RAM: what is known of it as code. Right while MEM_PAGE_DIRECT is set. */
+        uint8_t *scans;
+    } cell;
+
+    /* shadow_code.c: the supervisor's code. */
+    struct {
+        GHashTable *code[2]; /* [global]: linear page -> struct code_where */
+        struct user_table table[SUP_TABLES];
+        unsigned next; /* the table to be cleared next */
+    } sup;
+
+    struct shadow_stats {
+        uint64_t fills, faults, emulated, dropped_pages, dropped_ranges, recycled, evicted;
+        uint64_t syncs; /* see shadow_epoch */
+    } stats;
+
+    /* shadow_fill.c: copies of page tables. */
+    struct {
+        struct ptcopy *pool;
+        unsigned free_count;      /* how many numbers there are in stack */
+        uint16_t stack[PTCOPIES]; /* numbers of free ones */
+    } ptcopy;
+
+    struct space spaces[SPACES];
+} shadow;
 
 /* Which of entries 64 * w and on are known of in some way. */
 static inline uint64_t used_bits(const struct ptcopy *c, unsigned w)
@@ -79,7 +138,7 @@ static inline uint64_t used_bits(const struct ptcopy *c, unsigned w)
 
 static inline unsigned space_number(const struct space *s)
 {
-    return (unsigned)(s - shadow_spaces);
+    return (unsigned)(s - shadow.spaces);
 }
 
 static inline bool bit_test(const uint64_t *map, unsigned i)

@@ -32,12 +32,9 @@ uint64_t space_pde(const struct cpu *cpu, const struct space *s, unsigned i)
     return p ? entry_read(s, p) : 0;
 }
 
-/* Bits of a 4 MiB page's entry that must be zero: 13 to 21, less those for address bits 32 up (PSE-36). */
-static uint64_t pse_reserved = 0x3fe000;
-
 void shadow_set_pse36(unsigned high_bits)
 {
-    pse_reserved = 0x3fe000 & ~(((1ull << high_bits) - 1) << 13);
+    shadow.pse_reserved = 0x3fe000 & ~(((1ull << high_bits) - 1) << 13);
 }
 
 /* False: not present, or bits set that only the interpreter's exact walk judges (k->odd). */
@@ -62,7 +59,7 @@ bool shadow_walk(const struct cpu *cpu, const struct space *s, gla_t gla, struct
     k->large = is_large(s, k->pde);
     if (k->large) {
         /* Reserved address bits. All of them: a fault for another reason would be told without RSVD. */
-        if (s->config & CONFIG_PAGING && (k->pde & (s->config & CONFIG_PAE ? 0x1fe000 : pse_reserved))) {
+        if (s->config & CONFIG_PAGING && (k->pde & (s->config & CONFIG_PAE ? 0x1fe000 : shadow.pse_reserved))) {
             k->odd = true;
             return false;
         }

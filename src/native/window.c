@@ -15,14 +15,16 @@
 #define DEFAULT_MAX_MAP_COUNT 65530
 #define MARGIN                4096 /* for the rest of the process */
 
-static uint32_t limit = DEFAULT_MAX_MAP_COUNT - MARGIN;
-static int maps = -1;     /* /proc/self/maps: what is in it is read anew each time */
-static uint32_t estimate; /* upper bound of mappings since the last true count */
+static struct {
+    uint32_t limit;    /* of mappings, less the margin */
+    uint32_t estimate; /* upper bound of mappings since the last true count */
+    int maps;          /* /proc/self/maps: what is in it is read anew each time */
+} window = {.limit = DEFAULT_MAX_MAP_COUNT - MARGIN, .maps = -1};
 
 void window_init(void)
 {
     char text[32];
-    maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    window.maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
     int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return;
@@ -33,9 +35,9 @@ void window_init(void)
     text[n] = 0;
     long value = strtol(text, NULL, 10);
     if (value > 2 * MARGIN)
-        limit = (uint32_t)(value > 1000000 ? 1000000 : value) - MARGIN;
+        window.limit = (uint32_t)(value > 1000000 ? 1000000 : value) - MARGIN;
     else if (value > 0)
-        limit = (uint32_t)value / 2;
+        window.limit = (uint32_t)value / 2;
 }
 
 #define BIT_STRING_REACH (256 * MiB) /* of BT, BTS, BTR, BTC, with a little for the operand */
@@ -77,7 +79,7 @@ static void note(uint8_t *base, gla_t gla, uint64_t len, bool readable, bool wri
 
 bool window_map(uint8_t *base, gla_t gla, uint64_t offset, uint64_t len, bool writable, bool populate)
 {
-    estimate++;
+    window.estimate++;
     if (mmap(base + gla, len, PROT_READ | (writable ? PROT_WRITE : 0),
              MAP_SHARED | MAP_FIXED | (populate ? MAP_POPULATE : 0), guest_mem.fd, (off_t)offset) == MAP_FAILED)
         return false;
@@ -87,7 +89,7 @@ bool window_map(uint8_t *base, gla_t gla, uint64_t offset, uint64_t len, bool wr
 
 void window_unmap(uint8_t *base, gla_t gla, uint64_t len)
 {
-    estimate++; /* a hole in the middle of a mapping makes two */
+    window.estimate++; /* a hole in the middle of a mapping makes two */
     note(base, gla, len, false, false);
     if (munmap(base + gla, len) == 0)
         return;
@@ -100,7 +102,7 @@ void window_unmap(uint8_t *base, gla_t gla, uint64_t len)
 
 bool window_protect(uint8_t *base, gla_t gla, uint64_t len, bool writable)
 {
-    estimate += 2;
+    window.estimate += 2;
     if (mprotect(base + gla, len, PROT_READ | (writable ? PROT_WRITE : 0)) != 0)
         return false;
     note(base, gla, len, true, writable);
@@ -110,11 +112,11 @@ bool window_protect(uint8_t *base, gla_t gla, uint64_t len, bool writable)
 static uint32_t count_mappings(void)
 {
     static char buffer[65536];
-    if (maps < 0 || lseek(maps, 0, SEEK_SET) < 0)
+    if (window.maps < 0 || lseek(window.maps, 0, SEEK_SET) < 0)
         return UINT32_MAX;
     uint32_t lines = 0;
     ssize_t n;
-    while ((n = read(maps, buffer, sizeof buffer)) > 0)
+    while ((n = read(window.maps, buffer, sizeof buffer)) > 0)
         for (ssize_t i = 0; i < n; i++)
             lines += buffer[i] == '\n';
     return lines;
@@ -122,19 +124,19 @@ static uint32_t count_mappings(void)
 
 bool window_crowded(void)
 {
-    if (likely(estimate < limit))
+    if (likely(window.estimate < window.limit))
         return false;
     uint32_t count = count_mappings();
     if (count == UINT32_MAX) {
-        estimate = 0; /* the caller drops windows now; start over */
+        window.estimate = 0; /* the caller drops windows now; start over */
         return true;
     }
-    estimate = count;
+    window.estimate = count;
     /* Leave room, so that the next count is not due at once. */
-    return count > limit - limit / 4;
+    return count > window.limit - window.limit / 4;
 }
 
 uint32_t window_mappings(void)
 {
-    return estimate;
+    return window.estimate;
 }
