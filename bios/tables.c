@@ -251,8 +251,6 @@ static void build_smbios(void)
 
 /* --- APICs --- */
 
-#define HPET 0xfed00000u
-
 static uint32_t read_physical(uint32_t at)
 {
     static uint32_t value;
@@ -369,17 +367,9 @@ static struct {
 } __attribute__((packed)) rsdt;
 static bool has_hpet;
 
-static void acpi_finish(struct acpi_header *header, const char *signature, uint32_t length, uint8_t revision)
+static void acpi_finish(struct acpi_header *header)
 {
-    memcpy(header->signature, signature, 4);
-    header->length = length;
-    header->revision = revision;
-    memcpy(header->oem_id, ACPI_OEM_ID, 6);
-    memcpy(header->oem_table_id, ACPI_OEM_TABLE_ID, 8);
-    header->oem_revision = 1;
-    memcpy(header->creator_id, ACPI_CREATOR_ID, 4);
-    header->creator_revision = 1;
-    header->checksum = checksum(header, length);
+    header->checksum = checksum(header, header->length);
 }
 
 /* Name (NAME, 0x2D) in the compiled DSDT becomes 0x55: the device is there. */
@@ -417,42 +407,26 @@ static void build_acpi(void)
 {
     unsigned n = 0;
 
-    memcpy(facs.signature, "FACS", 4);
-    facs.length = sizeof(facs);
+    facs = (struct acpi_facs){.signature = "FACS", .length = sizeof(facs)};
+    fadt = acpi_fadt_of_board(pm_base);
     fadt.facs = linear_of(&facs);
     fadt.dsdt = linear_of(acpi_dsdt);
-    fadt.sci_int = 9;
-    fadt.smi_cmd = ACPI_SMI_CMD;
-    fadt.acpi_enable = ACPI_SMI_ENABLE;
-    fadt.acpi_disable = ACPI_SMI_DISABLE;
-    fadt.pm1a_evt_blk = pm_base + ACPI_PM1_EVT;
-    fadt.pm1a_cnt_blk = pm_base + ACPI_PM1_CNT;
-    fadt.pm_tmr_blk = pm_base + ACPI_PM_TMR;
-    fadt.gpe0_blk = pm_base + ACPI_GPE0;
-    fadt.pm1_evt_len = 4;
-    fadt.pm1_cnt_len = 2;
-    fadt.pm_tmr_len = 4;
-    fadt.gpe0_blk_len = 4;
-    fadt.p_lvl2_lat = fadt.p_lvl3_lat = P_LVL_NONE;
-    fadt.century = 0x32;
-    fadt.flags = FADT_WBINVD | FADT_SLP_BUTTON | FADT_FIX_RTC;
-    acpi_finish(&fadt.header, "FACP", sizeof(fadt), 1);
+    acpi_finish(&fadt.header);
     rsdt.entries[n++] = linear_of(&fadt);
     if (has_apics) {
         madt = acpi_madt_of_board();
-        acpi_finish(&madt.header, "APIC", sizeof(madt), 1);
+        acpi_finish(&madt.header);
         rsdt.entries[n++] = linear_of(&madt);
     }
-    uint32_t hpet_id = read_physical(HPET);
+    uint32_t hpet_id = read_physical(ACPI_HPET);
     if (hpet_id && hpet_id != 0xffffffff && (hpet_id & 0xff)) {
         has_hpet = true;
-        hpet.block_id = hpet_id;
-        hpet.address = HPET;
-        hpet.min_tick = 100;
-        acpi_finish(&hpet.header, "HPET", sizeof(hpet), 1);
+        hpet = acpi_hpet_of_board(hpet_id);
+        acpi_finish(&hpet.header);
         rsdt.entries[n++] = linear_of(&hpet);
     }
-    acpi_finish(&rsdt.header, "RSDT", sizeof(rsdt.header) + n * 4, 1);
+    rsdt.header = (struct acpi_header)ACPI_HEADER("RSDT", sizeof(rsdt.header) + n * 4);
+    acpi_finish(&rsdt.header);
 
     static struct acpi_rsdp rsdp = {.signature = "RSD PTR ", .oem_id = ACPI_OEM_ID};
     rsdp.rsdt = linear_of(&rsdt);

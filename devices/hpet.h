@@ -1,12 +1,13 @@
 /* High precision event timer. */
 #pragma once
 
+#include "acpi.h"
 #include "device.h"
 #include "irq.h"
 
 struct hpet;
 
-#define HPET_BASE   0xfed00000u
+#define HPET_BASE   ACPI_HPET
 #define HPET_TIMERS 3
 /* The low half of the capabilities register: vendor, 64 bits, legacy replacement, timers, revision. */
 #define HPET_BLOCK_ID (0x8086a001u | (HPET_TIMERS - 1) << 8 | 0x2000u)

@@ -101,19 +101,59 @@ _Static_assert(sizeof(struct acpi_hpet) == 56, "HPET 1.0a");
 #define ACPI_PM_TMR  0x08
 #define ACPI_GPE0    0x0c
 
-#define ACPI_OEM_ID       "RINGER"
-#define ACPI_OEM_TABLE_ID "RINGERPC"
-#define ACPI_CREATOR_ID   "RNGR"
-
+#define ACPI_OEM_ID    "RINGER"
+#define ACPI_SCI_IRQ   9
 #define ACPI_LAPIC     0xfee00000u
 #define ACPI_IOAPIC    0xfec00000u
 #define ACPI_IOAPIC_ID 1
+#define ACPI_HPET      0xfed00000u
+
+/* A table's beginning, without its checksum. */
+#define ACPI_HEADER(name, bytes) \
+    { \
+        .signature = name, .length = (bytes), .revision = 1, .oem_id = ACPI_OEM_ID, .oem_table_id = "RINGERPC", \
+        .oem_revision = 1, .creator_id = "RNGR", .creator_revision = 1 \
+    }
+
+/* pm_base: of the PIIX4's power management block. Where FACS and DSDT are is the caller's to fill in. */
+static inline struct acpi_fadt acpi_fadt_of_board(uint32_t pm_base)
+{
+    return (struct acpi_fadt){
+        .header = ACPI_HEADER("FACP", sizeof(struct acpi_fadt)),
+        .sci_int = ACPI_SCI_IRQ,
+        .smi_cmd = ACPI_SMI_CMD,
+        .acpi_enable = ACPI_SMI_ENABLE,
+        .acpi_disable = ACPI_SMI_DISABLE,
+        .pm1a_evt_blk = pm_base + ACPI_PM1_EVT,
+        .pm1a_cnt_blk = pm_base + ACPI_PM1_CNT,
+        .pm_tmr_blk = pm_base + ACPI_PM_TMR,
+        .gpe0_blk = pm_base + ACPI_GPE0,
+        .pm1_evt_len = 4,
+        .pm1_cnt_len = 2,
+        .pm_tmr_len = 4,
+        .gpe0_blk_len = 4,
+        .p_lvl2_lat = P_LVL_NONE,
+        .p_lvl3_lat = P_LVL_NONE,
+        .century = 0x32, /* its register in the CMOS RAM */
+        .flags = FADT_WBINVD | FADT_SLP_BUTTON | FADT_FIX_RTC,
+    };
+}
+
+/* block_id: the low half of its capabilities. */
+static inline struct acpi_hpet acpi_hpet_of_board(uint32_t block_id)
+{
+    return (struct acpi_hpet){.header = ACPI_HEADER("HPET", sizeof(struct acpi_hpet)),
+                              .block_id = block_id,
+                              .address = ACPI_HPET,
+                              .min_tick = 100};
+}
 
 /* One processor, one I/O APIC whose pins are the ISA bus's lines, but for the 8254, which is on pin 2; the SCI and what
  * PCI is wired to are level-triggered. */
 static inline struct acpi_madt acpi_madt_of_board(void)
 {
     return (struct acpi_madt){
+        .header = ACPI_HEADER("APIC", sizeof(struct acpi_madt)),
         .lapic = ACPI_LAPIC,
         .flags = 1, /* there are 8259s, too */
         .cpu = {0, sizeof(((struct acpi_madt *)0)->cpu), 0, 0, 1},

@@ -7,6 +7,7 @@
 #define DISPI_PORT_INDEX 0x1ce
 #define DISPI_PORT_DATA  0x1cf
 
+#ifndef __ASSEMBLER__
 enum {
     DISPI_ID,
     DISPI_XRES,
@@ -21,6 +22,7 @@ enum {
     DISPI_MEMORY, /* in 64 KiB */
     DISPI_COUNT
 };
+#endif
 #define DISPI_ID_LOWEST  0xb0c0u
 #define DISPI_ID_HIGHEST 0xb0c5u
 

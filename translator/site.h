@@ -5,7 +5,7 @@
 
 /* The instruction at host address pc touched a page that was not mapped (for this). Async-signal-safe. */
 void tr_site_fault(struct bt *bt, const void *pc);
-/* If bt->sites_due: retranslates instructions that tr_site_fault found to be worth it. Not while translated code runs.
+/* If bt->sites_due: translates anew the instructions that tr_site_fault found worth it. Not while translated code runs.
  */
 void tr_sites_take(struct bt *bt);
 /* After EXIT_SITE: false if it came because the site seldom misses by now, and looks no more. */

@@ -78,8 +78,7 @@ static bool is_thunk(const uint8_t *code)
     return code[0] == 0x8b && (code[1] & 0xc7) == 0x04 && reg != ESP && code[2] == 0x24 && code[3] == 0xc3;
 }
 
-/* tr_state.undecided: call sites whose target was not mapped when they were translated. EIP called -> where they are.
- */
+/* tr_state.undecided: call sites whose target was not mapped when they were translated, by the EIP called. */
 #define UNDECIDED_MAX   4096
 #define UNDECIDED_SITES 64
 

@@ -1,4 +1,5 @@
 /* Option ROM header (PCI Firmware Specification), the way into INT 10h, and the 32-bit interface of VBE. */
+#include "dispi.h"
 
 /* struct bregs, ../lib/regs.h */
 #define BREGS_FLAGS 40
@@ -107,7 +108,7 @@ vbe_pm:
     .word pm_set_palette - vbe_pm
     .word pm_ports - vbe_pm
 pm_ports:
-    .word 0x1ce, 0x1cf, 0x3c8, 0x3c9, 0x3da, 0xffff, 0xffff
+    .word DISPI_PORT_INDEX, DISPI_PORT_DATA, 0x3c8, 0x3c9, 0x3da, 0xffff, 0xffff
 
 /* BH 00: set window BL to position DX (in 64 KiB) */
 pm_set_window:
@@ -120,7 +121,7 @@ pm_set_window:
     pushl %eax
     pushl %edx
     movl %edx, %ecx
-    movw $0x1ce, %dx
+    movw $DISPI_PORT_INDEX, %dx
     movw $5, %ax
     outw %ax, %dx
     incl %edx
@@ -130,7 +131,7 @@ pm_set_window:
     popl %eax
     movw $0x004f, %ax
     ret
-1:  movw $0x1ce, %dx            /* BH 01: get */
+1:  movw $DISPI_PORT_INDEX, %dx            /* BH 01: get */
     movw $5, %ax
     outw %ax, %dx
     incl %edx
@@ -154,7 +155,7 @@ pm_set_start:
     shll $16, %edx
     orl %edx, %esi
     shll $2, %esi               /* bytes */
-    movw $0x1ce, %dx
+    movw $DISPI_PORT_INDEX, %dx
     movw $3, %ax
     outw %ax, %dx
     incl %edx
@@ -175,7 +176,7 @@ pm_set_start:
     divl %ecx                   /* line in EAX, pixel in EDX */
     movl %eax, %esi
     movl %edx, %ecx
-    movw $0x1ce, %dx
+    movw $DISPI_PORT_INDEX, %dx
     movw $8, %ax
     outw %ax, %dx
     incl %edx

@@ -102,7 +102,6 @@ static _Noreturn void differ(struct bt *bt, const struct tentry *t, const struct
     _Exit(3);
 }
 
-/* Undoes the logged stores, newest first, keeping what they had written. */
 /* Memory as it was before store number `first`. */
 static void put_back(unsigned first)
 {
@@ -110,6 +109,7 @@ static void put_back(unsigned first)
         memcpy(mem_ptr(lockstep.stores.entry[i].gpa), lockstep.stores.entry[i].old, lockstep.stores.entry[i].size);
 }
 
+/* Undoes the logged stores, newest first, keeping what they had written. */
 static void undo(void)
 {
     for (unsigned i = 0; i < lockstep.stores.count; i++) {

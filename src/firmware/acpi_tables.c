@@ -37,16 +37,6 @@ static uint8_t checksum(const void *bytes, size_t len)
     return (uint8_t)-sum;
 }
 
-static struct acpi_header header_of(const char *signature, uint32_t length)
-{
-    struct acpi_header header = {.length = length, .revision = 1, .oem_revision = 1, .creator_revision = 1};
-    memcpy(header.signature, signature, 4);
-    memcpy(header.oem_id, ACPI_OEM_ID, 6);
-    memcpy(header.oem_table_id, ACPI_OEM_TABLE_ID, 8);
-    memcpy(header.creator_id, ACPI_CREATOR_ID, 4);
-    return header;
-}
-
 /* Appends, on a boundary of 64 bytes; the place. */
 static uint32_t table_put(struct tables *tables, const void *table, size_t len)
 {
@@ -97,56 +87,29 @@ static uint32_t dsdt_put(struct tables *tables, const struct acpi_board *board)
     return at;
 }
 
-static void madt_put(struct tables *tables)
-{
-    struct acpi_madt madt = acpi_madt_of_board();
-    madt.header = header_of("APIC", sizeof(madt));
-    table_list(tables, &madt, sizeof(madt));
-}
-
 static struct tables tables_build(const struct acpi_board *board)
 {
     struct tables tables = {.bytes = g_byte_array_new()};
-    struct acpi_facs facs = {.length = sizeof(facs)};
-    memcpy(facs.signature, "FACS", 4);
+    const struct acpi_facs facs = {.signature = "FACS", .length = sizeof(facs)};
 
-    struct acpi_fadt fadt = {
-        .header = header_of("FACP", sizeof(fadt)),
-        .facs = table_put(&tables, &facs, sizeof(facs)),
-        .dsdt = dsdt_put(&tables, board),
-        .sci_int = ACPI_SCI_IRQ,
-        .smi_cmd = ACPI_SMI_CMD,
-        .acpi_enable = ACPI_SMI_ENABLE,
-        .acpi_disable = ACPI_SMI_DISABLE,
-        .pm1a_evt_blk = ACPI_PM_BASE + ACPI_PM1_EVT,
-        .pm1a_cnt_blk = ACPI_PM_BASE + ACPI_PM1_CNT,
-        .pm_tmr_blk = ACPI_PM_BASE + ACPI_PM_TMR,
-        .gpe0_blk = ACPI_PM_BASE + ACPI_GPE0,
-        .pm1_evt_len = 4,
-        .pm1_cnt_len = 2,
-        .pm_tmr_len = 4,
-        .gpe0_blk_len = 4,
-        .p_lvl2_lat = P_LVL_NONE,
-        .p_lvl3_lat = P_LVL_NONE,
-        .century = 0x32,
-        .flags = FADT_WBINVD | FADT_SLP_BUTTON | FADT_FIX_RTC,
-    };
+    struct acpi_fadt fadt = acpi_fadt_of_board(ACPI_PM_BASE);
+    fadt.facs = table_put(&tables, &facs, sizeof(facs));
+    fadt.dsdt = dsdt_put(&tables, board);
     table_list(&tables, &fadt, sizeof(fadt));
     tables.pointer[tables.pointers++] = tables.listed[0] + (uint32_t)offsetof(struct acpi_fadt, facs);
     tables.pointer[tables.pointers++] = tables.listed[0] + (uint32_t)offsetof(struct acpi_fadt, dsdt);
-    if (board->apic)
-        madt_put(&tables);
+    if (board->apic) {
+        const struct acpi_madt madt = acpi_madt_of_board();
+        table_list(&tables, &madt, sizeof(madt));
+    }
     if (board->hpet) {
-        struct acpi_hpet hpet = {.header = header_of("HPET", sizeof(hpet)),
-                                 .block_id = HPET_BLOCK_ID,
-                                 .address = HPET_BASE,
-                                 .min_tick = 100};
+        const struct acpi_hpet hpet = acpi_hpet_of_board(HPET_BLOCK_ID);
         table_list(&tables, &hpet, sizeof(hpet));
     }
 
     uint8_t rsdt[sizeof(struct acpi_header) + 4 * RSDT_MAX];
     uint32_t len = (uint32_t)sizeof(struct acpi_header) + 4 * tables.count;
-    struct acpi_header header = header_of("RSDT", len);
+    const struct acpi_header header = ACPI_HEADER("RSDT", len);
     memcpy(rsdt, &header, sizeof(header));
     memcpy(rsdt + sizeof(header), tables.listed, 4 * tables.count);
     tables.rsdt = table_put_summed(&tables, rsdt, len);
@@ -159,10 +122,7 @@ static struct tables tables_build(const struct acpi_board *board)
 
 static struct acpi_rsdp rsdp_build(uint32_t rsdt)
 {
-    struct acpi_rsdp rsdp = {.rsdt = rsdt};
-    memcpy(rsdp.signature, "RSD PTR ", 8);
-    memcpy(rsdp.oem_id, ACPI_OEM_ID, 6);
-    return rsdp;
+    return (struct acpi_rsdp){.signature = "RSD PTR ", .oem_id = ACPI_OEM_ID, .rsdt = rsdt};
 }
 
 static uint32_t table_length(const struct tables *tables, uint32_t at)

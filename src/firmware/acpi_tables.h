@@ -6,7 +6,6 @@
 #include "types.h"
 
 #define ACPI_RSDP_ADDR 0xf0000u
-#define ACPI_SCI_IRQ   9
 #define ACPI_PM_BASE   0x600u /* where SeaBIOS and U-Boot, too, put the power management block */
 
 /* What is on the board. */

@@ -11,7 +11,7 @@
 
 #define CELLS_MAX 12 /* processes of the host */
 
-/* What is known of a page of RAM as code; right while MEM_PAGE_DIRECT is set. */
+/* shadow.cell.scans */
 enum scan { SCAN_UNKNOWN, SCAN_DIRECT, SCAN_NOT };
 
 void shadow_cell_init(void)
