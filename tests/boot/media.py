@@ -102,10 +102,13 @@ def ipxe():
 
 def menu():
     screen = start("-fda", medium("grub-rescue-floppy.img"), "-cdrom", medium("grub-rescue-cdrom.iso"), "-snapshot", "-S")
-    # The key is in the keyboard before the BIOS asks.
+    # The BIOS looks for a key for a quarter of a second only, which a busy host can sleep through: then once more from the
+    # start. F12, because a second Esc that is already in the keyboard would leave the menu again.
     screen.command("cont")
-    for _ in range(50):
-        screen.key("esc")
+    for press in range(300):
+        if press and press % 15 == 0:
+            screen.command("system_reset")
+        screen.key("f12")
         if "Boot from:" in screen.text():
             break
     text = screen.text()
