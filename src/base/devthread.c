@@ -3,53 +3,55 @@
 
 #include <glib-unix.h>
 
-static GMainContext *context;
-static GMainLoop *loop;
-static GThread *thread;
+static struct {
+    GMainContext *context;
+    GMainLoop *loop;
+    GThread *thread;
+} dt;
 
 GMainContext *devthread_context(void)
 {
     static gsize once;
     if (g_once_init_enter(&once)) {
-        context = g_main_context_new();
+        dt.context = g_main_context_new();
         g_once_init_leave(&once, 1);
     }
-    return context;
+    return dt.context;
 }
 
 static gpointer devthread_run(gpointer opaque)
 {
-    g_main_context_push_thread_default(context);
-    g_main_loop_run(loop);
-    g_main_context_pop_thread_default(context);
+    g_main_context_push_thread_default(dt.context);
+    g_main_loop_run(dt.loop);
+    g_main_context_pop_thread_default(dt.context);
     return NULL;
 }
 
 void devthread_start(void)
 {
-    loop = g_main_loop_new(devthread_context(), FALSE);
-    thread = g_thread_new("devices", devthread_run, NULL);
+    dt.loop = g_main_loop_new(devthread_context(), FALSE);
+    dt.thread = g_thread_new("devices", devthread_run, NULL);
 }
 
 void devthread_stop(void)
 {
-    if (!thread)
+    if (!dt.thread)
         return;
     /* A loop that is told to quit before it runs would run for ever: so it is told from within. */
     GSource *source = g_idle_source_new();
     g_source_set_priority(source, G_PRIORITY_HIGH - 10);
-    g_source_set_callback(source, G_SOURCE_FUNC(g_main_loop_quit), loop, NULL);
-    g_source_attach(source, context);
+    g_source_set_callback(source, G_SOURCE_FUNC(g_main_loop_quit), dt.loop, NULL);
+    g_source_attach(source, dt.context);
     g_source_unref(source);
-    g_thread_join(thread);
-    g_main_loop_unref(loop);
-    thread = NULL;
-    loop = NULL;
+    g_thread_join(dt.thread);
+    g_main_loop_unref(dt.loop);
+    dt.thread = NULL;
+    dt.loop = NULL;
 }
 
 bool devthread_is_current(void)
 {
-    return thread && g_thread_self() == thread;
+    return dt.thread && g_thread_self() == dt.thread;
 }
 
 guint devthread_fd_add(int fd, GIOCondition condition,

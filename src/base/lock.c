@@ -10,19 +10,21 @@
 
 #include "log.h"
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER, turnstile = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic unsigned waiting;
+static struct {
+    pthread_mutex_t lock, turnstile;
+    _Atomic unsigned waiting;
+} machine = {.lock = PTHREAD_MUTEX_INITIALIZER, .turnstile = PTHREAD_MUTEX_INITIALIZER};
 static _Thread_local bool is_mine;
 
 void machine_lock(void)
 {
     assert_always(!is_mine);
-    if (atomic_load_explicit(&waiting, memory_order_relaxed) || pthread_mutex_trylock(&lock) != 0) {
-        atomic_fetch_add(&waiting, 1);
-        pthread_mutex_lock(&turnstile);
-        pthread_mutex_lock(&lock);
-        pthread_mutex_unlock(&turnstile);
-        atomic_fetch_sub(&waiting, 1);
+    if (atomic_load_explicit(&machine.waiting, memory_order_relaxed) || pthread_mutex_trylock(&machine.lock) != 0) {
+        atomic_fetch_add(&machine.waiting, 1);
+        pthread_mutex_lock(&machine.turnstile);
+        pthread_mutex_lock(&machine.lock);
+        pthread_mutex_unlock(&machine.turnstile);
+        atomic_fetch_sub(&machine.waiting, 1);
     }
     is_mine = true;
 }
@@ -31,7 +33,7 @@ void machine_unlock(void)
 {
     assert_always(is_mine);
     is_mine = false;
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&machine.lock);
 }
 
 bool machine_is_locked(void)

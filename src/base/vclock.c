@@ -23,22 +23,27 @@ struct vtimer {
     struct vtimer *next; /* in the list of armed timers, earliest first */
 };
 
-/* While stopped, frozen_at is the time and origin is meaningless; while running frozen_at is -1 and
- * the time is CLOCK_MONOTONIC - origin. Readers take no lock: frozen_at is read first, and published last. */
-static _Atomic int64_t frozen_at;
-static _Atomic int64_t origin;
-static bool is_fake;
-static _Atomic int64_t fake_now;
+static struct {
+    /* While stopped, frozen_at is the time and origin is meaningless; while running frozen_at is -1 and
+     * the time is CLOCK_MONOTONIC - origin. Readers take no lock: frozen_at is read first, and published last. */
+    _Atomic int64_t frozen_at, origin;
+    bool is_fake;
+    _Atomic int64_t fake_now;
 
-static bool wall_base_set;
-static int64_t wall_base;
+    bool wall_base_set;
+    int64_t wall_base;
 
-static int64_t stopped_ns; /* CLOCK_MONOTONIC and the host's TSC when time stopped */
-static uint64_t stopped_tsc;
+    int64_t stopped_ns; /* CLOCK_MONOTONIC and the host's TSC when time stopped */
+    uint64_t stopped_tsc;
 
-static struct vtimer *armed_list;
-static int timer_fd = -1;
-static guint timer_source;
+    int64_t first_ns; /* when time first ran */
+    uint64_t first_tsc;
+    double ns_per_tick; /* 0: not known yet */
+
+    struct vtimer *armed; /* earliest first */
+    int timer_fd;
+    guint timer_source;
+} clk = {.timer_fd = -1};
 
 static int64_t host_monotonic(void)
 {
@@ -49,12 +54,12 @@ static int64_t host_monotonic(void)
 
 int64_t vclock_now(void)
 {
-    if (is_fake)
-        return atomic_load_explicit(&fake_now, memory_order_relaxed);
-    int64_t frozen = atomic_load_explicit(&frozen_at, memory_order_acquire);
+    if (clk.is_fake)
+        return atomic_load_explicit(&clk.fake_now, memory_order_relaxed);
+    int64_t frozen = atomic_load_explicit(&clk.frozen_at, memory_order_acquire);
     if (frozen >= 0)
         return frozen;
-    return host_monotonic() - atomic_load_explicit(&origin, memory_order_acquire);
+    return host_monotonic() - atomic_load_explicit(&clk.origin, memory_order_acquire);
 }
 
 /* Both of the host's clocks at one moment: of a few tries the one that took least. */
@@ -77,27 +82,24 @@ static void host_clocks(int64_t *ns, uint64_t *tsc)
  * over what has passed. The margin is for its error: a timer may be late, as any is, but not early. */
 #define TSC_MEASURED (NS_PER_SECOND)
 #define TSC_MARGIN   (1.0 + 1.0 / 32768)
-static int64_t first_ns; /* when time first ran */
-static uint64_t first_tsc;
-static double ns_per_tick; /* 0: not known yet */
 
 int64_t vclock_of_tsc(uint64_t host_tsc)
 {
     /* In this order: what happens between the two makes it later, not too early. */
     int64_t ticks = (int64_t)(host_tsc - __rdtsc()), now = vclock_now();
-    double scale = ns_per_tick;
+    double scale = clk.ns_per_tick;
 
     if (ticks <= 0)
         return now;
     if (scale == 0) {
-        int64_t ns = first_ns;
-        uint64_t tsc = first_tsc;
+        int64_t ns = clk.first_ns;
+        uint64_t tsc = clk.first_tsc;
         host_clocks(&ns, &tsc);
-        if (tsc == first_tsc)
+        if (tsc == clk.first_tsc)
             return now;
-        scale = (double)(ns - first_ns) / (double)(tsc - first_tsc);
-        if (ns - first_ns >= TSC_MEASURED)
-            ns_per_tick = scale;
+        scale = (double)(ns - clk.first_ns) / (double)(tsc - clk.first_tsc);
+        if (ns - clk.first_ns >= TSC_MEASURED)
+            clk.ns_per_tick = scale;
     }
     double later = (double)ticks * scale * TSC_MARGIN;
     return now + (later < 1e18 ? (int64_t)later : (int64_t)1e18);
@@ -107,64 +109,64 @@ int64_t vclock_of_tsc(uint64_t host_tsc)
  * has to, so a timer may be armed from the vCPU thread. */
 static void timerfd_program(void)
 {
-    if (timer_fd < 0)
+    if (clk.timer_fd < 0)
         return;
     struct itimerspec spec = {0};
-    if (armed_list && atomic_load(&frozen_at) < 0) {
-        int64_t when = armed_list->when + atomic_load(&origin);
+    if (clk.armed && atomic_load(&clk.frozen_at) < 0) {
+        int64_t when = clk.armed->when + atomic_load(&clk.origin);
         if (when < 1)
             when = 1; /* zero would disarm */
         spec.it_value.tv_sec = when / NS_PER_SECOND;
         spec.it_value.tv_nsec = when % NS_PER_SECOND;
     }
-    int rc = timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
+    int rc = timerfd_settime(clk.timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
     assert_always(rc == 0);
 }
 
 /* Both clocks are read at one moment, so that the guest's counter and all timers stand for the same time. */
 uint64_t vclock_start(void)
 {
-    int64_t frozen = atomic_load(&frozen_at), ns = 0;
+    int64_t frozen = atomic_load(&clk.frozen_at), ns = 0;
     uint64_t tsc = 0;
-    if (is_fake || frozen < 0)
+    if (clk.is_fake || frozen < 0)
         return 0;
     host_clocks(&ns, &tsc);
-    uint64_t stood = stopped_tsc ? tsc - stopped_tsc : 0;
-    if (!first_tsc) {
-        first_ns = ns;
-        first_tsc = tsc;
+    uint64_t stood = clk.stopped_tsc ? tsc - clk.stopped_tsc : 0;
+    if (!clk.first_tsc) {
+        clk.first_ns = ns;
+        clk.first_tsc = tsc;
     }
-    atomic_store(&origin, ns - frozen);
-    atomic_store_explicit(&frozen_at, -1, memory_order_release);
+    atomic_store(&clk.origin, ns - frozen);
+    atomic_store_explicit(&clk.frozen_at, -1, memory_order_release);
     timerfd_program();
     return stood;
 }
 
 void vclock_stop(void)
 {
-    if (is_fake || atomic_load(&frozen_at) >= 0)
+    if (clk.is_fake || atomic_load(&clk.frozen_at) >= 0)
         return;
-    host_clocks(&stopped_ns, &stopped_tsc);
-    atomic_store_explicit(&frozen_at, stopped_ns - atomic_load(&origin), memory_order_release);
+    host_clocks(&clk.stopped_ns, &clk.stopped_tsc);
+    atomic_store_explicit(&clk.frozen_at, clk.stopped_ns - atomic_load(&clk.origin), memory_order_release);
     timerfd_program();
 }
 
 bool vclock_is_stopped(void)
 {
-    return !is_fake && atomic_load(&frozen_at) >= 0;
+    return !clk.is_fake && atomic_load(&clk.frozen_at) >= 0;
 }
 
 uint64_t vclock_stopped_tsc(void)
 {
-    if (!stopped_tsc) /* it has never run */
-        host_clocks(&stopped_ns, &stopped_tsc);
-    return stopped_tsc;
+    if (!clk.stopped_tsc) /* it has never run */
+        host_clocks(&clk.stopped_ns, &clk.stopped_tsc);
+    return clk.stopped_tsc;
 }
 
 void vclock_set(int64_t now)
 {
     assert_always(vclock_is_stopped());
-    atomic_store_explicit(&frozen_at, now, memory_order_release);
+    atomic_store_explicit(&clk.frozen_at, now, memory_order_release);
 }
 
 int64_t vclock_wall_base(void)
@@ -174,15 +176,15 @@ int64_t vclock_wall_base(void)
 
 int64_t vclock_wall_seconds(void)
 {
-    if (!wall_base_set)
+    if (!clk.wall_base_set)
         vclock_set_wall_base(time(NULL));
-    return wall_base + vclock_now() / NS_PER_SECOND;
+    return clk.wall_base + vclock_now() / NS_PER_SECOND;
 }
 
 void vclock_set_wall_base(int64_t seconds)
 {
-    wall_base = seconds - vclock_now() / NS_PER_SECOND;
-    wall_base_set = true;
+    clk.wall_base = seconds - vclock_now() / NS_PER_SECOND;
+    clk.wall_base_set = true;
 }
 
 struct vtimer *vtimer_new(vtimer_fn *fn, void *opaque, const char *name)
@@ -204,7 +206,7 @@ void vtimer_free(struct vtimer *timer)
 
 static void list_remove(struct vtimer *timer)
 {
-    struct vtimer **link = &armed_list;
+    struct vtimer **link = &clk.armed;
     while (*link && *link != timer)
         link = &(*link)->next;
     if (*link)
@@ -214,7 +216,7 @@ static void list_remove(struct vtimer *timer)
 
 void vtimer_arm(struct vtimer *timer, int64_t when_ns)
 {
-    struct vtimer *first = armed_list;
+    struct vtimer *first = clk.armed;
     int64_t first_when = first ? first->when : INT64_MAX;
 
     if (timer->armed)
@@ -222,12 +224,12 @@ void vtimer_arm(struct vtimer *timer, int64_t when_ns)
     timer->when = when_ns;
     timer->armed = true;
     /* Timers of equal time run in the order in which they were armed. */
-    struct vtimer **link = &armed_list;
+    struct vtimer **link = &clk.armed;
     while (*link && (*link)->when <= when_ns)
         link = &(*link)->next;
     timer->next = *link;
     *link = timer;
-    if (armed_list->when != first_when)
+    if (clk.armed->when != first_when)
         timerfd_program();
 }
 
@@ -252,8 +254,8 @@ static gboolean timerfd_ready(gint fd, GIOCondition condition, gpointer opaque)
     machine_lock();
     /* Bounded: a device that asks for "now" again and again must not keep the main loop from its
      * other work; the timerfd brings us back at once for what is left. */
-    for (int i = 0; i < 64 && armed_list && armed_list->when <= vclock_now() && atomic_load(&frozen_at) < 0; i++) {
-        struct vtimer *timer = armed_list;
+    for (int i = 0; i < 64 && clk.armed && clk.armed->when <= vclock_now() && atomic_load(&clk.frozen_at) < 0; i++) {
+        struct vtimer *timer = clk.armed;
         list_remove(timer);
         timer->fn(timer->opaque);
     }
@@ -264,44 +266,44 @@ static gboolean timerfd_ready(gint fd, GIOCondition condition, gpointer opaque)
 
 void vclock_attach(void)
 {
-    assert_always(timer_fd < 0 && !is_fake);
-    timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    assert_always(timer_fd >= 0);
-    timer_source = devthread_fd_add(timer_fd, G_IO_IN, timerfd_ready, NULL);
+    assert_always(clk.timer_fd < 0 && !clk.is_fake);
+    clk.timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    assert_always(clk.timer_fd >= 0);
+    clk.timer_source = devthread_fd_add(clk.timer_fd, G_IO_IN, timerfd_ready, NULL);
     timerfd_program();
 }
 
 void vclock_detach(void)
 {
-    if (timer_fd < 0)
+    if (clk.timer_fd < 0)
         return;
-    devthread_source_remove(timer_source);
-    close(timer_fd);
-    timer_fd = -1;
+    devthread_source_remove(clk.timer_source);
+    close(clk.timer_fd);
+    clk.timer_fd = -1;
 }
 
 void vclock_fake_start(void)
 {
-    is_fake = true;
-    atomic_store(&fake_now, 0);
-    wall_base = 0;
-    wall_base_set = true;
-    while (armed_list)
-        list_remove(armed_list);
+    clk.is_fake = true;
+    atomic_store(&clk.fake_now, 0);
+    clk.wall_base = 0;
+    clk.wall_base_set = true;
+    while (clk.armed)
+        list_remove(clk.armed);
 }
 
 void vclock_fake_advance(int64_t ns)
 {
-    assert_always(is_fake);
-    int64_t target = atomic_load(&fake_now) + ns;
+    assert_always(clk.is_fake);
+    int64_t target = atomic_load(&clk.fake_now) + ns;
     machine_lock();
-    while (armed_list && armed_list->when <= target) {
-        struct vtimer *timer = armed_list;
+    while (clk.armed && clk.armed->when <= target) {
+        struct vtimer *timer = clk.armed;
         list_remove(timer);
-        if (timer->when > atomic_load(&fake_now))
-            atomic_store(&fake_now, timer->when);
+        if (timer->when > atomic_load(&clk.fake_now))
+            atomic_store(&clk.fake_now, timer->when);
         timer->fn(timer->opaque);
     }
-    atomic_store(&fake_now, target);
+    atomic_store(&clk.fake_now, target);
     machine_unlock();
 }

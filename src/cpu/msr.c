@@ -15,25 +15,27 @@
 #define MTRR_PAIRS         8u
 
 /* The eleven fixed MTRRs follow the sixteen variable registers in cpu->msr_mtrr. */
-static void (*apicbase_hook)(void *opaque, uint64_t value);
-static void *apicbase_opaque;
-static struct tsc_deadline_hooks deadline;
+static struct {
+    void (*apicbase)(void *opaque, uint64_t value);
+    void *apicbase_opaque;
+    struct tsc_deadline_hooks deadline;
+} hooks;
 
 void cpu_set_apicbase_hook(void (*hook)(void *opaque, uint64_t value), void *opaque)
 {
-    apicbase_hook = hook;
-    apicbase_opaque = opaque;
+    hooks.apicbase = hook;
+    hooks.apicbase_opaque = opaque;
 }
 
-void cpu_set_tsc_deadline_hooks(struct tsc_deadline_hooks hooks)
+void cpu_set_tsc_deadline_hooks(struct tsc_deadline_hooks deadline)
 {
-    deadline = hooks;
+    hooks.deadline = deadline;
 }
 
 static void deadline_write(const struct cpu *cpu, uint64_t value)
 {
-    if (deadline.write)
-        deadline.write(deadline.opaque, value, value - cpu->tsc_offset);
+    if (hooks.deadline.write)
+        hooks.deadline.write(hooks.deadline.opaque, value, value - cpu->tsc_offset);
 }
 
 static const uint32_t mtrr_fixed[] = {0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f};
@@ -126,7 +128,7 @@ bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value)
     case MSR_TSC_DEADLINE:
         if (!(model->ecx & CPUID_TSC_DEADLINE_C))
             break;
-        *value = deadline.read ? deadline.read(deadline.opaque) : 0;
+        *value = hooks.deadline.read ? hooks.deadline.read(hooks.deadline.opaque) : 0;
         return true;
     case MSR_EFER:
         *value = cpu->efer;
@@ -171,8 +173,8 @@ bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value)
         return true;
     case MSR_TSC:
         cpu->tsc_offset += value - cpu_tsc(cpu);
-        if (deadline.read && deadline.read(deadline.opaque))
-            deadline_write(cpu, deadline.read(deadline.opaque)); /* it is due at another time now */
+        if (hooks.deadline.read && hooks.deadline.read(hooks.deadline.opaque))
+            deadline_write(cpu, hooks.deadline.read(hooks.deadline.opaque)); /* it is due at another time now */
         return true;
     case MSR_EBL_CR_POWERON:
     case MSR_BIOS_SIGN_ID:
@@ -191,8 +193,8 @@ bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value)
         if (value & ~((1ull << model->phys_bits) - 1) || (value & 0x6ff))
             return false; /* reserved; BSP is read-only but written back by everybody */
         cpu->msr_apicbase = value;
-        if (apicbase_hook)
-            apicbase_hook(apicbase_opaque, value);
+        if (hooks.apicbase)
+            hooks.apicbase(hooks.apicbase_opaque, value);
         return true;
     case MSR_PAT:
         if (!(model->edx & CPUID_PAT))

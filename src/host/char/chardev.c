@@ -38,27 +38,30 @@ struct host_chardev {
     guint in_source, out_source;
 };
 
-static GPtrArray *all; /* struct host_chardev */
-static void (*quit_fn)(void *opaque);
-static void *quit_opaque;
-static struct termios saved_termios;
-static bool termios_saved;
+static struct {
+    GPtrArray *all; /* struct host_chardev */
+    void (*quit)(void *opaque);
+    void *quit_opaque;
+    struct termios terminal; /* as it was before, if terminal_saved */
+    bool terminal_saved;
+    _Atomic bool no_waiting; /* the machine ends */
+} chardevs;
 
 static void terminal_restore(void)
 {
-    if (termios_saved)
-        tcsetattr(STDIN_FILENO, TCSANOW, &saved_termios);
-    termios_saved = false;
+    if (chardevs.terminal_saved)
+        tcsetattr(STDIN_FILENO, TCSANOW, &chardevs.terminal);
+    chardevs.terminal_saved = false;
 }
 
 static void terminal_set_raw(bool keep_signals)
 {
     struct termios raw;
-    if (!isatty(STDIN_FILENO) || termios_saved || tcgetattr(STDIN_FILENO, &saved_termios) < 0)
+    if (!isatty(STDIN_FILENO) || chardevs.terminal_saved || tcgetattr(STDIN_FILENO, &chardevs.terminal) < 0)
         return;
-    termios_saved = true;
+    chardevs.terminal_saved = true;
     atexit(terminal_restore);
-    raw = saved_termios;
+    raw = chardevs.terminal;
     raw.c_iflag &= ~(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
     raw.c_oflag |= OPOST;
     raw.c_lflag &= ~(ECHO | ECHONL | ICANON | IEXTEN);
@@ -149,8 +152,6 @@ static size_t host_write(struct chardev *chardev, const uint8_t *bytes, size_t l
     return taken;
 }
 
-static _Atomic bool no_waiting;
-
 /* The processor's thread, in a port write. The main loop, which empties the buffer, runs meanwhile. */
 static void host_write_all(struct chardev *chardev, const uint8_t *bytes, size_t len)
 {
@@ -161,7 +162,7 @@ static void host_write_all(struct chardev *chardev, const uint8_t *bytes, size_t
         len -= taken;
         if (!len)
             return;
-        if (atomic_load(&no_waiting)) {
+        if (atomic_load(&chardevs.no_waiting)) {
             g_byte_array_append(dev->out, bytes, (guint)len); /* the machine ends: what fits no more is told there */
             return;
         }
@@ -173,7 +174,7 @@ static void host_write_all(struct chardev *chardev, const uint8_t *bytes, size_t
 
 void chardev_stop_waiting(void)
 {
-    atomic_store(&no_waiting, true);
+    atomic_store(&chardevs.no_waiting, true);
 }
 
 /* --- Input --- */
@@ -215,8 +216,8 @@ static void escape_command(struct host_chardev *dev, uint8_t key)
     switch (key) {
     case 'x':
         terminal_say("\r\nringer: ended by Ctrl-A x\r\n");
-        if (quit_fn)
-            quit_fn(quit_opaque);
+        if (chardevs.quit)
+            chardevs.quit(chardevs.quit_opaque);
         break;
     case 'h':
     case '?':
@@ -369,17 +370,17 @@ struct chardev *chardev_open(const char *spec, const char *label, GError **error
     dev->label = g_strdup(label);
     dev->out = g_byte_array_new();
     dev->in = g_byte_array_new();
-    if (!all)
-        all = g_ptr_array_new();
-    g_ptr_array_add(all, dev);
+    if (!chardevs.all)
+        chardevs.all = g_ptr_array_new();
+    g_ptr_array_add(chardevs.all, dev);
     in_watch(dev);
     return &dev->base;
 }
 
 void chardev_resume(void)
 {
-    for (unsigned i = 0; all && i < all->len; i++) {
-        struct host_chardev *dev = g_ptr_array_index(all, i);
+    for (unsigned i = 0; chardevs.all && i < chardevs.all->len; i++) {
+        struct host_chardev *dev = g_ptr_array_index(chardevs.all, i);
         room_tell(dev);
         host_room_changed(&dev->base);
     }
@@ -387,8 +388,8 @@ void chardev_resume(void)
 
 struct chardev *chardev_find(const char *label)
 {
-    for (unsigned i = 0; all && i < all->len; i++) {
-        struct host_chardev *dev = g_ptr_array_index(all, i);
+    for (unsigned i = 0; chardevs.all && i < chardevs.all->len; i++) {
+        struct host_chardev *dev = g_ptr_array_index(chardevs.all, i);
         if (strcmp(dev->label, label) == 0)
             return &dev->base;
     }
@@ -397,14 +398,14 @@ struct chardev *chardev_find(const char *label)
 
 void chardev_set_quit(void (*quit)(void *opaque), void *opaque)
 {
-    quit_fn = quit;
-    quit_opaque = opaque;
+    chardevs.quit = quit;
+    chardevs.quit_opaque = opaque;
 }
 
 void chardev_close_all(void)
 {
-    for (unsigned i = 0; all && i < all->len; i++) {
-        struct host_chardev *dev = g_ptr_array_index(all, i);
+    for (unsigned i = 0; chardevs.all && i < chardevs.all->len; i++) {
+        struct host_chardev *dev = g_ptr_array_index(chardevs.all, i);
         int64_t give_up = g_get_monotonic_time() + 2 * G_USEC_PER_SEC;
         dev->base.front = NULL;
         while (dev->out->len && !dev->out_dead && g_get_monotonic_time() < give_up) {

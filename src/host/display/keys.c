@@ -207,30 +207,32 @@ struct event {
     unsigned wait_ms; /* before it */
 };
 
-static GQueue queue = G_QUEUE_INIT;
-static bool timer_runs;
-static void (*sink)(void *opaque, uint16_t code, bool down);
-static void *sink_opaque;
+static struct {
+    GQueue queue; /* struct event */
+    bool timer_runs;
+    void (*sink)(void *opaque, uint16_t code, bool down);
+    void *sink_opaque;
+} keys = {.queue = G_QUEUE_INIT};
 
 void keys_set_sink(void (*send)(void *opaque, uint16_t code, bool down), void *opaque)
 {
-    sink = send;
-    sink_opaque = opaque;
+    keys.sink = send;
+    keys.sink_opaque = opaque;
 }
 
 static gboolean event_due(gpointer opaque)
 {
-    struct event *event = g_queue_pop_head(&queue);
-    const struct event *next = g_queue_peek_head(&queue);
+    struct event *event = g_queue_pop_head(&keys.queue);
+    const struct event *next = g_queue_peek_head(&keys.queue);
 
     machine_lock();
-    if (sink)
-        sink(sink_opaque, event->code, event->down);
+    if (keys.sink)
+        keys.sink(keys.sink_opaque, event->code, event->down);
     machine_unlock();
     g_free(event);
     if (next)
         g_timeout_add(next->wait_ms, event_due, NULL);
-    timer_runs = next;
+    keys.timer_runs = next;
     return G_SOURCE_REMOVE;
 }
 
@@ -238,10 +240,10 @@ static void event_add(uint16_t code, bool down, unsigned wait_ms)
 {
     struct event *event = g_new(struct event, 1);
     *event = (struct event){code, down, wait_ms};
-    g_queue_push_tail(&queue, event);
-    if (!timer_runs)
+    g_queue_push_tail(&keys.queue, event);
+    if (!keys.timer_runs)
         g_timeout_add(wait_ms, event_due, NULL);
-    timer_runs = true;
+    keys.timer_runs = true;
 }
 
 void keys_press(const uint16_t *code, unsigned count, unsigned hold_ms)
