@@ -1,36 +1,29 @@
-/* PCI bus 0: mechanism #1, i440FX (82441FX PMC) host bridge, PIIX3 (82371SB) ISA bridge.
+/* PCI bus 0: who is on it, where their BARs are, the PIRQ wires, messages. The bridges are i440fx.c and piix3.c.
  *
- * PCI Local Bus Specification 2.1; Intel 290549 (440FX), 290550 (PIIX3). The four PIRQ wires are the OR
- * of the devices' pins; slot s, pin p is wired to PIRQ (p + s - 1) mod 4.
+ * PCI Local Bus Specification 2.1. The four PIRQ wires are the OR of the devices' pins; slot s, pin p is wired to
+ * PIRQ (p + s - 1) mod 4.
  */
 #include "pci.h"
 
 #include <string.h>
 
-#include "lapic.h"
 #include "log.h"
 #include "state.h"
 
-#define HOST_BRIDGE PCI_DEVFN(0, 0)
-#define ISA_BRIDGE  PCI_DEVFN(1, 0)
-
-#define PAM0          0x59 /* to 5Fh: RE and WE, two bits per segment */
-#define PIRQRC        0x60 /* PIIX3: A to D at 60h to 63h */
-#define PIRQ_OFF      0x80u
-#define CONFIG_ENABLE 0x80000000u
-
-struct pci_regs {
-    uint32_t address;   /* CF8h */
-    uint8_t reset_ctrl; /* CF9h */
+/* What of a device on the bus can change, on its way out or in. */
+struct pci_saved {
+    uint8_t config[256], intx;
 };
 
 struct pci_bus {
-    struct pci_regs regs;
-    struct pci_wiring wiring;
     struct pci_device *device[256];
-    struct pci_device host, isa;
     struct pci_saved *saved[256];
-    uint16_t irq_level; /* what the interrupt controller was last told */
+    struct irq pirq[PCI_PIRQS];
+    uint8_t pirq_level; /* what the router was last told, a bit a wire */
+    void (*msi)(void *opaque, uint64_t address, uint32_t data);
+    void *msi_opaque;
+    const struct io_ops *reset_control;
+    void *reset_control_opaque;
 };
 
 static uint32_t get32(const uint8_t *bytes)
@@ -50,28 +43,22 @@ static unsigned pirq_of(const struct pci_device *dev)
     return (dev->config[PCI_INTERRUPT_PIN] - 1u + (dev->devfn >> 3) - 1u) & 3;
 }
 
-/* Must be called when a pin or the routing may have changed. */
+/* Must be called when a pin, or whether it is driven, may have changed. */
 static void pci_update_irq(struct pci_bus *bus)
 {
-    unsigned pirq_level = 0;
+    uint8_t level = 0;
     for (unsigned i = 0; i < 256; i++) {
         const struct pci_device *dev = bus->device[i];
         if (dev && dev->intx && dev->config[PCI_INTERRUPT_PIN] && !pci_msi_is_on(dev) &&
             !(dev->config[PCI_COMMAND + 1] & PCI_COMMAND_INTX_DISABLE >> 8))
-            pirq_level |= 1u << pirq_of(dev);
+            level |= 1u << pirq_of(dev);
     }
-    uint16_t level = 0;
-    for (unsigned pirq = 0; pirq < 4; pirq++) {
-        uint8_t route = bus->isa.config[PIRQRC + pirq];
-        if (!(route & PIRQ_OFF) && (pirq_level & 1u << pirq))
-            level |= 1u << (route & 15);
+    uint8_t changed = level ^ bus->pirq_level;
+    bus->pirq_level = level;
+    for (unsigned pirq = 0; pirq < PCI_PIRQS; pirq++) {
+        if (changed & 1u << pirq)
+            irq_set(&bus->pirq[pirq], level >> pirq & 1);
     }
-    level &= 0xdef8; /* IRQs 0, 1, 2, 8 and 13 are reserved: PIRQs do not reach them */
-    for (unsigned irq = 0; irq < 16; irq++) {
-        if ((level ^ bus->irq_level) & 1u << irq)
-            irq_set(&bus->wiring.irq[irq], level >> irq & 1);
-    }
-    bus->irq_level = level;
 }
 
 void pci_set_intx(struct pci_device *dev, bool level)
@@ -258,12 +245,12 @@ bool pci_msi_is_on(const struct pci_device *dev)
 
 void pci_msi_notify(struct pci_device *dev)
 {
-    const struct pci_wiring *wiring = dev->bus ? &dev->bus->wiring : NULL;
-    if (!wiring || !wiring->msi || !pci_msi_is_on(dev) || !(dev->config[PCI_COMMAND] & PCI_COMMAND_MASTER))
+    const struct pci_bus *bus = dev->bus;
+    if (!bus || !bus->msi || !pci_msi_is_on(dev) || !(dev->config[PCI_COMMAND] & PCI_COMMAND_MASTER))
         return;
     uint64_t address;
     memcpy(&address, &dev->config[dev->msi + MSI_ADDRESS], 8);
-    wiring->msi(wiring->msi_opaque, address, get32(&dev->config[dev->msi + MSI_DATA]) & 0xffff);
+    bus->msi(bus->msi_opaque, address, get32(&dev->config[dev->msi + MSI_DATA]) & 0xffff);
 }
 
 void pci_plug(struct pci_bus *bus, struct pci_device *dev, uint8_t devfn)
@@ -294,147 +281,61 @@ void pci_device_reset(struct pci_device *dev)
     }
 }
 
-/* --- The two bridges --- */
+/* --- The bus, for its host bridge --- */
 
-/* 59h: low nibble reserved, high nibble F0000h. 5Ah to 5Fh: C0000h up, 16 KiB a nibble. Per nibble: bit 0
- * reads, bit 1 writes go to RAM. */
-static void pam_tell(struct pci_bus *bus, unsigned first, unsigned last)
+struct pci_bus *pci_bus_new(void)
 {
-    if (!bus->wiring.pam_changed)
-        return;
-    for (unsigned reg = first; reg <= last; reg++) {
-        for (unsigned half = 0; half < 2; half++) {
-            unsigned bits = bus->host.config[reg] >> (4 * half) & 3;
-            gpa_t base = 0xc0000 + (reg - PAM0 - 1) * 0x8000ull + half * 0x4000;
-            uint32_t size = 0x4000;
-            if (reg == PAM0) {
-                if (half == 0)
-                    continue;
-                base = 0xf0000;
-                size = 0x10000;
-            }
-            bus->wiring.pam_changed(bus->wiring.pam_opaque, base, size, bits & 1, bits & 2);
-        }
+    return g_new0(struct pci_bus, 1);
+}
+
+void pci_bus_free(struct pci_bus *bus)
+{
+    for (unsigned i = 0; i < 256; i++) {
+        if (bus->device[i])
+            pci_unplug(bus->device[i]);
+        g_free(bus->saved[i]);
     }
+    g_free(bus);
 }
 
-static void host_config_written(struct pci_device *dev, uint8_t offset, unsigned size)
+void pci_bus_set_router(struct pci_bus *bus, const struct irq pirq[PCI_PIRQS])
 {
-    unsigned last = offset + size - 1;
-    if (last >= PAM0 && offset <= PAM0 + 6)
-        pam_tell(dev->bus, offset < PAM0 ? PAM0 : offset, last > PAM0 + 6 ? PAM0 + 6 : last);
+    memcpy(bus->pirq, pirq, sizeof(bus->pirq));
 }
 
-static void bridges_init(struct pci_bus *bus)
+void pci_bus_set_msi(struct pci_bus *bus, void (*msi)(void *opaque, uint64_t address, uint32_t data), void *opaque)
 {
-    pci_device_init(&bus->host, "i440fx", 0x8086, 0x1237, 0x060000, 2);
-    bus->host.config[PCI_COMMAND] = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
-    bus->host.writable[PCI_COMMAND] = 0x40;
-    bus->host.config[PCI_STATUS] = 0x80;
-    for (unsigned reg = 0x50; reg <= 0x58; reg++)
-        bus->host.writable[reg] = 0xff; /* PMC configuration, DRAM timing */
-    bus->host.writable[PAM0] = 0x30;
-    for (unsigned reg = PAM0 + 1; reg <= PAM0 + 6; reg++)
-        bus->host.writable[reg] = 0x33;
-    for (unsigned reg = 0x60; reg <= 0x67; reg++)
-        bus->host.writable[reg] = 0xff; /* DRAM row boundaries */
-    bus->host.config[0x72] = 0x02;      /* SMRAMC */
-    bus->host.writable[0x72] = 0x70;
-    bus->host.config_written = host_config_written;
-    pci_plug(bus, &bus->host, HOST_BRIDGE);
-
-    pci_device_init(&bus->isa, "piix3-isa", 0x8086, 0x7000, 0x060100, 0);
-    bus->isa.config[PCI_COMMAND] = PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
-    bus->isa.writable[PCI_COMMAND] = 0;
-    bus->isa.config[PCI_HEADER_TYPE] = 0x80; /* IDE, USB, PM follow as functions */
-    bus->isa.config[0x4c] = 0x4d;            /* I/O recovery */
-    bus->isa.writable[0x4c] = 0x7f;
-    bus->isa.config[0x4e] = 0x03; /* X-bus chip select */
-    bus->isa.writable[0x4e] = bus->isa.writable[0x4f] = 0xff;
-    for (unsigned pirq = 0; pirq < 4; pirq++) {
-        bus->isa.config[PIRQRC + pirq] = PIRQ_OFF;
-        bus->isa.writable[PIRQRC + pirq] = 0x8f;
-    }
-    bus->isa.config[0x69] = 0x02; /* top of memory */
-    bus->isa.writable[0x69] = 0xfe;
-    pci_plug(bus, &bus->isa, ISA_BRIDGE);
+    bus->msi = msi;
+    bus->msi_opaque = opaque;
 }
 
-/* --- Ports CF8h to CFFh --- */
-
-/* CF8h is decoded as a dword only; the byte at CF9h is the PIIX3's reset control: bit 1 chooses hard
- * reset, the rising edge of bit 2 does it. */
-static uint32_t address_read(void *opaque, uint16_t port, unsigned size)
+void pci_bus_claim_reset_control(struct pci_bus *bus, const struct io_ops *ops, void *opaque)
 {
-    struct pci_bus *bus = opaque;
-    if (size == 4)
-        return bus->regs.address;
-    return port == 0xcf9 ? bus->regs.reset_ctrl : 0xff;
+    bus->reset_control = ops;
+    bus->reset_control_opaque = opaque;
 }
 
-static void address_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
+uint32_t pci_bus_reset_control_read(struct pci_bus *bus)
 {
-    struct pci_bus *bus = opaque;
-    if (size == 4) {
-        bus->regs.address = value & 0x80fffffc;
-    } else if (port == 0xcf9) {
-        bool rises = value & ~bus->regs.reset_ctrl & 0x04;
-        bus->regs.reset_ctrl = value & 0x06;
-        if (rises)
-            irq_set(&bus->wiring.reset, true);
-    }
+    return bus->reset_control ? bus->reset_control->read(bus->reset_control_opaque, PCI_RESET_CONTROL, 1) : 0xff;
 }
 
-static const struct io_ops address_io = {.widths = 1 | 4, .read = address_read, .write = address_write};
-
-/* Bus 0 is all there is; other buses read as all ones. */
-static bool is_bus0(const struct pci_bus *bus)
+void pci_bus_reset_control_write(struct pci_bus *bus, uint8_t value)
 {
-    return (bus->regs.address & CONFIG_ENABLE) && (bus->regs.address >> 16 & 0xff) == 0;
+    if (bus->reset_control)
+        bus->reset_control->write(bus->reset_control_opaque, PCI_RESET_CONTROL, 1, value);
 }
 
-static uint32_t data_read(void *opaque, uint16_t port, unsigned size)
+void pci_bus_reset(struct pci_bus *bus)
 {
-    struct pci_bus *bus = opaque;
-    if (!is_bus0(bus))
-        return 0xffffffffu;
-    return pci_config_read(bus, bus->regs.address >> 8, (bus->regs.address & 0xfc) + (port & 3), size);
-}
-
-static void data_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
-{
-    struct pci_bus *bus = opaque;
-    if (is_bus0(bus))
-        pci_config_write(bus, bus->regs.address >> 8, (bus->regs.address & 0xfc) + (port & 3), size, value);
-}
-
-static const struct io_ops data_io = {.widths = 1 | 2 | 4, .read = data_read, .write = data_write};
-
-static void pci_reset(void *dev)
-{
-    struct pci_bus *bus = dev;
-    memset(&bus->regs, 0, sizeof(bus->regs));
     for (unsigned i = 0; i < 256; i++) {
         if (bus->device[i])
             pci_device_reset(bus->device[i]);
     }
-    pam_tell(bus, PAM0, PAM0 + 6);
 }
 
-static const struct state_field pci_fields[] = {
-    STATE_FIELD(pci_regs, address),
-    STATE_FIELD(pci_regs, reset_ctrl),
-};
-static const struct state_layout pci_layout = STATE_LAYOUT(1, pci_regs, pci_fields);
-
-/* What of a device on the bus can change, on its way out or in. */
-struct pci_saved {
-    uint8_t config[256], intx;
-};
-
-static void pci_before_save(void *dev)
+void pci_bus_before_save(struct pci_bus *bus)
 {
-    struct pci_bus *bus = dev;
     for (unsigned i = 0; i < 256; i++) {
         const struct pci_device *d = bus->device[i];
         if (!d)
@@ -446,18 +347,16 @@ static void pci_before_save(void *dev)
     }
 }
 
-static void pci_pieces(void *dev, struct state_pieces *pieces)
+void pci_bus_pieces(struct pci_bus *bus, struct state_pieces *pieces)
 {
-    struct pci_bus *bus = dev;
     for (unsigned i = 0; i < 256; i++) {
         if (bus->device[i])
             state_add_bytes(pieces, "config", i, bus->saved[i], sizeof(*bus->saved[i]));
     }
 }
 
-static bool pci_after_load(void *dev)
+void pci_bus_after_load(struct pci_bus *bus)
 {
-    struct pci_bus *bus = dev;
     for (unsigned n = 0; n < 256; n++) {
         struct pci_device *d = bus->device[n];
         if (!d)
@@ -473,7 +372,6 @@ static bool pci_after_load(void *dev)
     }
     pci_update_maps(bus);
     pci_update_irq(bus);
-    return true;
 }
 
 static const char *class_name(const struct pci_device *dev)
@@ -507,9 +405,8 @@ static void bar_dump(const struct pci_device *dev, unsigned n, GString *out)
 }
 
 /* As QEMU's info pci, and what the command register says. */
-static void pci_dump(void *dev, GString *out)
+void pci_bus_dump(const struct pci_bus *bus, GString *out)
 {
-    struct pci_bus *bus = dev;
     for (unsigned i = 0; i < 256; i++) {
         const struct pci_device *d = bus->device[i];
         if (!d)
@@ -528,69 +425,3 @@ static void pci_dump(void *dev, GString *out)
                                pci_msi_is_on(d) ? " msi" : "");
     }
 }
-
-struct pci_bus *pci_new(const struct pci_wiring *wiring)
-{
-    struct pci_bus *bus = g_new0(struct pci_bus, 1);
-    bus->wiring = *wiring;
-    bridges_init(bus);
-    ioport_register(0xcf8, 4, &address_io, bus, "pci-address");
-    ioport_register(0xcfc, 4, &data_io, bus, "pci-data");
-    pci_reset(bus);
-    return bus;
-}
-
-void pci_free(struct pci_bus *bus)
-{
-    ioport_unregister(0xcf8, 4);
-    ioport_unregister(0xcfc, 4);
-    for (unsigned i = 0; i < 256; i++) {
-        if (bus->device[i])
-            pci_unplug(bus->device[i]);
-        g_free(bus->saved[i]);
-    }
-    g_free(bus);
-}
-
-static void pci_pam_changed(void *opaque, gpa_t base, uint32_t size, bool readable, bool writable)
-{
-    mem_set_pam(base, size, readable, writable);
-}
-
-static void *pci_create(const struct device_site *site, const void *config, GError **error)
-{
-    struct pci_wiring wiring = {.reset = board_wire(site->board, "reset"), .pam_changed = pci_pam_changed};
-    if ((wiring.msi_opaque = board_service(site->board, "apic")))
-        wiring.msi = lapic_msi;
-    for (unsigned i = 0; i < 16; i++)
-        wiring.irq[i] = board_pci_irq(site->board, i);
-    struct pci_bus *bus = pci_new(&wiring);
-    board_provide(site->board, "pci", bus);
-    return bus;
-}
-
-static void pci_destroy(void *dev)
-{
-    pci_free(dev);
-}
-
-const struct device_class pci_class = {
-    .name = "i440FX-pcihost",
-    .info = "pci",
-    .help = "i440FX host bridge and PIIX3 ISA bridge",
-    .bus = BUS_SYSTEM,
-    .internal = true,
-    .provides_bus = BUS_PCI,
-    .provides_count = 1,
-    .create = pci_create,
-    .destroy = pci_destroy,
-    .reset = pci_reset,
-    .layout = &pci_layout,
-    .regs_offset = offsetof(struct pci_bus, regs),
-    .pieces = pci_pieces,
-    .before_save = pci_before_save,
-    .before_load = pci_before_save, /* what the bytes lack stays */
-    .after_load = pci_after_load,
-    .dump = pci_dump,
-};
-DEVICE_CLASS(pci_class);

@@ -1,6 +1,4 @@
-/* PCI: configuration mechanism #1, the i440FX host bridge, the PIIX3 ISA bridge with its interrupt
- * routing, and what every PCI device embeds.
- */
+/* PCI: the bus, and what every device on it embeds. */
 #pragma once
 
 #include "device.h"
@@ -59,21 +57,6 @@ struct pci_device {
     void *opaque;
 };
 
-struct pci_wiring {
-    struct irq irq[16]; /* interrupt controller inputs, as PCI routing drives them */
-    struct irq reset;   /* pulse: reset control register CF9h asks for a hard reset */
-    /* Programmable attribute map: the guest changed what [base, base + size) is; may be NULL. */
-    void (*pam_changed)(void *opaque, gpa_t base, uint32_t size, bool readable, bool writable);
-    void *pam_opaque;
-    /* A message-signalled interrupt, as a write to memory; NULL: nobody hears of it. */
-    void (*msi)(void *opaque, uint64_t address, uint32_t data);
-    void *msi_opaque;
-};
-
-/* The bus with its two bridges at 00:00.0 and 00:01.0. */
-struct pci_bus *pci_new(const struct pci_wiring *wiring);
-void pci_free(struct pci_bus *bus);
-
 /* class_code: base class, sub-class, programming interface, as in 0x020000. */
 void pci_device_init(struct pci_device *dev, const char *name, uint16_t vendor, uint16_t device, uint32_t class_code,
                      uint8_t revision);
@@ -99,7 +82,28 @@ uint32_t pci_config_read(struct pci_bus *bus, uint8_t devfn, uint8_t offset, uns
 void pci_config_write(struct pci_bus *bus, uint8_t devfn, uint8_t offset, unsigned size, uint32_t value);
 struct pci_device *pci_find(struct pci_bus *bus, uint8_t devfn);
 
-/* Save and load cover config space, routing and the pins of all devices on the bus. */
-extern const struct device_class pci_class;
 /* A device's own reset calls this for its config space (BARs unmapped, commands off). */
 void pci_device_reset(struct pci_device *dev);
+
+/* --- The bus, as its bridges see it --- */
+
+#define PCI_PIRQS         4 /* wires that the devices' pins are on */
+#define PCI_RESET_CONTROL 0xcf9
+
+struct pci_bus *pci_bus_new(void);
+void pci_bus_free(struct pci_bus *bus); /* what is still plugged is unplugged */
+/* Where PIRQA# to PIRQD# go. */
+void pci_bus_set_router(struct pci_bus *bus, const struct irq pirq[PCI_PIRQS]);
+/* Who hears of message-signalled interrupts, which are writes to memory. */
+void pci_bus_set_msi(struct pci_bus *bus, void (*msi)(void *opaque, uint64_t address, uint32_t data), void *opaque);
+/* Bytes at CF9h, amid the host bridge's dword at CF8h, are the ISA bridge's. */
+void pci_bus_claim_reset_control(struct pci_bus *bus, const struct io_ops *ops, void *opaque);
+uint32_t pci_bus_reset_control_read(struct pci_bus *bus);
+void pci_bus_reset_control_write(struct pci_bus *bus, uint8_t value);
+
+/* All devices' config spaces and pins. */
+void pci_bus_reset(struct pci_bus *bus);
+void pci_bus_pieces(struct pci_bus *bus, struct state_pieces *pieces);
+void pci_bus_before_save(struct pci_bus *bus); /* and before loading: what the bytes lack stays */
+void pci_bus_after_load(struct pci_bus *bus);
+void pci_bus_dump(const struct pci_bus *bus, GString *out);

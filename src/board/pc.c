@@ -64,6 +64,7 @@ static const struct row {
     {has_apic, "ioapic"},
     {always, "isa-i8259"},
     {has_pci, "i440FX-pcihost"},
+    {has_pci, "PIIX3"},
     {has_no_pci, "isa-shadow"},
     {has_hpet, "hpet"}, /* before the timers whose interrupts it can replace */
     {always, "isa-pit"},

@@ -1,6 +1,7 @@
 /* PIIX4 power management: PM1 block, timer, soft-off; and the two reset and A20 ports around it. */
 #include "devices/acpi_pm.h"
 #include "board.h"
+#include "devices/i440fx.h"
 #include "devices/port92.h"
 
 #define BASE 0xb000
@@ -8,16 +9,17 @@
 
 static struct wire sci;
 static unsigned offs;
+static struct i440fx *host;
 static struct pci_bus *pci;
 static struct acpi_pm *pm;
 
 static void create(void)
 {
-    struct pci_wiring wiring = {0};
     struct irq sci_irq = wire_irq(&sci), off = {pulse_count, &offs, 0};
     memset(&sci, 0, sizeof(sci));
     offs = 0;
-    pci = pci_new(&wiring);
+    host = i440fx_new(NULL, NULL);
+    pci = i440fx_bus(host);
     pm = acpi_pm_new(pci, &sci_irq, &off);
     pci_config_write(pci, PM, 0x40, 4, BASE | 1);
     pci_config_write(pci, PM, 0x80, 1, 1);
@@ -27,7 +29,7 @@ static void setup(void)
 {
     if (pm) {
         acpi_pm_free(pm);
-        pci_free(pci);
+        i440fx_free(host);
     }
     ioport_clear();
     vclock_fake_start();
@@ -182,7 +184,7 @@ static void test_reset_closes_the_block(void)
 {
     setup();
     outb(ACPI_SMI_CMD, ACPI_SMI_ENABLE);
-    pci_class.reset(pci);
+    i440fx_class.reset(host);
     acpi_pm_class.reset(pm);
     g_assert_cmphex(ioport_read(BASE, 2), ==, 0xffff);
     pci_config_write(pci, PM, 0x40, 4, BASE | 1);
@@ -197,11 +199,11 @@ static void test_save_load_before_overflow(void)
     ioport_write(BASE + 2, 2, 0x101);
     vclock_fake_advance(2000 * MS);
     GByteArray *bytes = device_saved(&acpi_pm_class, pm);
-    GByteArray *bus = device_saved(&pci_class, pci);
+    GByteArray *bus = device_saved(&i440fx_class, host);
     acpi_pm_free(pm);
-    pci_free(pci);
+    i440fx_free(host);
     create();
-    device_load_checked(&pci_class, pci, bus);
+    device_load_checked(&i440fx_class, host, bus);
     device_load_checked(&acpi_pm_class, pm, bytes);
     g_assert_false(sci.level);
     vclock_fake_advance(344 * MS);

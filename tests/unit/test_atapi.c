@@ -19,12 +19,11 @@ static uint8_t reply[0x20000];
 
 static void create(void)
 {
-    struct pci_wiring wiring = {0};
     struct ide_wiring ide_wiring = {{wire_irq(&irq[0]), wire_irq(&irq[1])}, {pulse_count, &bus_requests, 0}};
     struct ide_drive_config config[4] = {[2] = {.kind = IDE_CD, .block = &disc.block}};
     memset(irq, 0, sizeof(irq));
     bus_requests = 0;
-    pci = pci_new(&wiring);
+    pci = pci_bus_new();
     ide = ide_new(pci, &ide_wiring, config);
     pci_config_write(pci, IDE, PCI_BAR0 + 16, 4, BM - 8);
     pci_config_write(pci, IDE, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MASTER);
@@ -34,7 +33,7 @@ static void setup_size(uint64_t size)
 {
     if (ide) {
         ide_free(ide);
-        pci_free(pci);
+        pci_bus_free(pci);
         g_free(disc.bytes);
     }
     ioport_clear();
@@ -453,7 +452,7 @@ static void test_save_load_in_reply(void)
         ioport_read(BASE, 2);
     GByteArray *saved = device_saved(&ide_class, ide);
     ide_free(ide);
-    pci_free(pci);
+    pci_bus_free(pci);
     create();
     device_load_checked(&ide_class, ide, saved);
     for (unsigned at = 33 * 2048 + 100; at < 35 * 2048; at += 2)

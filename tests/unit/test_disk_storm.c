@@ -139,7 +139,6 @@ static void reset_works(void)
 static void test_storm(void)
 {
     GError *error = NULL;
-    struct pci_wiring pci_wiring = {0};
     unsigned rounds = g_test_slow() ? 2000 : 60;
 
     ioport_clear();
@@ -150,7 +149,7 @@ static void test_storm(void)
     ram_block_init(&slave, 999 * 512);
     ram_block_init(&disc, 400 * 2048);
     ram_block_init(&floppy, 1474560);
-    pci = pci_new(&pci_wiring);
+    pci = pci_bus_new();
     struct irq bus_request = {pulse_count, &bus_requests, 0};
     struct ide_wiring ide_wiring = {{wire_irq(&wires[0]), wire_irq(&wires[1])}, bus_request};
     struct ide_drive_config config[4] = {

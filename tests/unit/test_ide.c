@@ -24,14 +24,13 @@ static struct ram_block disk;
 
 static void create(enum ide_kind slave)
 {
-    struct pci_wiring wiring = {0};
     struct ide_wiring ide_wiring = {{wire_irq(&irq[0]), wire_irq(&irq[1])}, {pulse_count, &bus_requests, 0}};
     struct ide_drive_config config[4] = {
         {.kind = IDE_DISK, .block = &disk.block, .cylinders = 20, .heads = 16, .sectors = 63},
         {.kind = slave, .block = &disk.block, .cylinders = 20, .heads = 16, .sectors = 63}};
     memset(irq, 0, sizeof(irq));
     bus_requests = 0;
-    pci = pci_new(&wiring);
+    pci = pci_bus_new();
     ide = ide_new(pci, &ide_wiring, config);
     pci_config_write(pci, IDE, PCI_BAR0 + 16, 4, BM);
     pci_config_write(pci, IDE, PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MASTER);
@@ -40,7 +39,7 @@ static void create(enum ide_kind slave)
 static void destroy(void)
 {
     ide_free(ide);
-    pci_free(pci);
+    pci_bus_free(pci);
 }
 
 static void setup(void)

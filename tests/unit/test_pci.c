@@ -1,10 +1,13 @@
-/* PCI configuration mechanism #1, BARs, interrupt routing, reset control. */
+/* PCI: configuration mechanism #1 and attribute map of the i440FX, BARs, routing and reset control of the PIIX3. */
 #include "board.h"
 #include "mem.h"
-#include "devices/pci.h"
+#include "devices/i440fx.h"
+#include "devices/piix3.h"
 
 static struct wire irq[16];
 static unsigned resets;
+static struct i440fx *host;
+static struct piix3 *bridge;
 static struct pci_bus *pci;
 static struct pci_device card;
 static uint32_t io_last;
@@ -37,18 +40,26 @@ static void pam_note(void *opaque, gpa_t base, uint32_t size, bool readable, boo
 
 static void create(void)
 {
-    struct pci_wiring wiring = {.reset = {pulse_count, &resets, 0}, .pam_changed = pam_note};
+    struct piix3_wiring wiring = {.reset = {pulse_count, &resets, 0}};
     memset(irq, 0, sizeof(irq));
     resets = 0;
     for (unsigned i = 0; i < 16; i++)
         wiring.irq[i] = wire_irq(&irq[i]);
-    pci = pci_new(&wiring);
+    host = i440fx_new(pam_note, NULL);
+    pci = i440fx_bus(host);
+    bridge = piix3_new(pci, &wiring);
     pci_device_init(&card, "card", 0x1022, 0x2000, 0x020000, 0x10);
     card.config[PCI_INTERRUPT_PIN] = 1;
     pci_add_io_bar(&card, 0, 32, &card_io, NULL);
     pci_add_mmio_bar(&card, 1, 4096, &card_mmio, NULL);
     pci_plug(pci, &card, PCI_DEVFN(3, 0));
     g_string_truncate(pam, 0);
+}
+
+static void destroy(void)
+{
+    piix3_free(bridge);
+    i440fx_free(host);
 }
 
 static void setup(void)
@@ -58,7 +69,7 @@ static void setup(void)
         g_assert_true(mem_init(16 * MiB, &error));
         pam = g_string_new(NULL);
     } else {
-        pci_free(pci);
+        destroy();
     }
     ioport_clear();
     vclock_fake_start();
@@ -274,11 +285,18 @@ static void test_reset_unmaps(void)
     setup();
     config_set(CARD, PCI_BAR0, 0xc001);
     config_set(CARD, PCI_COMMAND, PCI_COMMAND_IO);
+    route(2, 11);
     pci_set_intx(&card, true);
-    pci_class.reset(pci);
+    outb(0xcf9, 0x02);
+    i440fx_class.reset(host);
+    piix3_class.reset(bridge);
+    g_assert_false(irq[11].level);
     g_assert_cmphex(ioport_read(0xc000, 2), ==, 0xffff);
     g_assert_cmphex(config(CARD, PCI_BAR0), ==, 1);
     g_assert_cmphex(config(ISA, 0x60), ==, 0x80808080u);
+    g_assert_cmphex(inb(0xcf9), ==, 0);
+    route(2, 11);
+    g_assert_false(irq[11].level); /* its pin is down again */
 }
 
 static void test_save_load_mapped_and_interrupting(void)
@@ -289,11 +307,14 @@ static void test_save_load_mapped_and_interrupting(void)
     route(2, 11);
     pci_set_intx(&card, true);
     outl(0xcf8, 0x80000000u | CARD << 8 | PCI_BAR0);
-    GByteArray *bytes = device_saved(&pci_class, pci);
-    pci_free(pci);
+    outb(0xcf9, 0x02);
+    GByteArray *bytes = device_saved(&i440fx_class, host), *isa = device_saved(&piix3_class, bridge);
+    destroy();
     create();
     g_assert_false(irq[11].level);
-    device_load_checked(&pci_class, pci, bytes);
+    device_load_checked(&i440fx_class, host, bytes);
+    device_load_checked(&piix3_class, bridge, isa);
+    g_assert_cmphex(inb(0xcf9), ==, 0x02);
     g_assert_true(irq[11].level);
     g_assert_cmphex(ioport_read(0xcfc, 4), ==, 0xc001);
     g_assert_cmphex(ioport_read(0xc000, 2), ==, 0x1234);

@@ -13,14 +13,14 @@ static void setup(void)
     GError *error = NULL;
     if (vga) {
         vga_free(vga);
-        pci_free(pci);
+        pci_bus_free(pci);
         mem_destroy();
     }
     ioport_clear();
     vclock_fake_start();
     g_assert_true(mem_init(4 * MiB, &error));
     static const uint8_t rom[1024] = {0x55, 0xaa, 2};
-    pci = pci_new(&(struct pci_wiring){0});
+    pci = pci_bus_new();
     vga = vga_new(pci, VGA_DEVFN, rom, sizeof(rom), &error);
     g_assert_no_error(error);
     outb(0x3c2, 0x67); /* colour ports, memory on */
