@@ -528,7 +528,7 @@ static void *uart_create(const struct device_site *site, const void *config, GEr
             continue;
     }
     uint16_t base = (uint16_t)(wanted->iobase ? wanted->iobase : com[index].base);
-    /* COM3 and COM4 share the wires of COM1 and COM2: an ISA wire has one driver at a time. */
+    /* COM3 and COM4 share the lines of COM1 and COM2. */
     struct irq irq = board_isa_irq(site->board, wanted->irq ? wanted->irq : com[index].irq);
     if (!isa_ports_claim(site, base, 8, error))
         return NULL;

@@ -64,7 +64,8 @@ struct board_ops {
     /* Something of another device that is no wire: NULL if there is none. Each name says what type it is. */
     void *(*service)(struct board *board, const char *name);
     void (*provide)(struct board *board, const char *name, void *service);
-    /* ISA interrupt line 0 to 15, as ISA cards drive it, and the same input as PCI interrupt routing drives it. */
+    /* ISA interrupt line 0 to 15, as ISA cards drive it, and the same input as PCI interrupt routing drives it. Each
+     * call makes one more driver, for the life of the board: the line is the OR of all. */
     struct irq (*isa_irq)(struct board *board, unsigned line);
     struct irq (*pci_irq)(struct board *board, unsigned line);
     /* sink hears of all these lines: its argument `line` is 0 to 15 for ISA's, BOARD_LINE_PCI up for PCI's. */

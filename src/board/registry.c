@@ -15,6 +15,12 @@ struct irq_sink {
     void *opaque;
 };
 
+/* One of the devices that drive an interrupt line. */
+struct irq_driver {
+    struct registry *registry;
+    bool level;
+};
+
 struct bus_hook {
     void (*hook)(void *opaque);
     void *opaque;
@@ -33,6 +39,8 @@ struct registry {
     GHashTable *wires;    /* name: struct irq */
     GHashTable *services; /* name: whatever it is */
     GArray *sinks, *hooks;
+    GPtrArray *drivers;                  /* struct irq_driver */
+    unsigned driven[2 * BOARD_LINE_PCI]; /* by how many of them the line is high */
 };
 
 #define FAIL(...) (g_set_error(error, registry_error(), 0, __VA_ARGS__), false)
@@ -91,24 +99,38 @@ static void provide(struct board *board, const char *name, void *what)
     g_hash_table_replace(registry_of(board)->services, g_strdup(name), what);
 }
 
-/* An interrupt line goes to each controller. */
+/* An interrupt line is high while any of its drivers holds it so, and goes to each controller: two serial ports on one
+ * line do not take each other's requests away. */
 static void line_set(void *opaque, int line, bool level)
 {
-    struct registry *registry = opaque;
+    struct irq_driver *driver = opaque;
+    struct registry *registry = driver->registry;
+    if (level != driver->level)
+        registry->driven[line] += level ? 1 : -1u;
+    driver->level = level;
+    level = registry->driven[line] > 0;
     for (unsigned i = 0; i < registry->sinks->len; i++) {
         const struct irq_sink *sink = &g_array_index(registry->sinks, struct irq_sink, i);
         sink->set(sink->opaque, line, level);
     }
 }
 
+static struct irq line_driver(struct registry *registry, int line)
+{
+    struct irq_driver *driver = g_new0(struct irq_driver, 1);
+    driver->registry = registry;
+    g_ptr_array_add(registry->drivers, driver);
+    return (struct irq){line_set, driver, line};
+}
+
 static struct irq isa_irq(struct board *board, unsigned line)
 {
-    return (struct irq){line_set, board, (int)(line & 15)};
+    return line_driver(registry_of(board), (int)(line & 15));
 }
 
 static struct irq pci_irq(struct board *board, unsigned line)
 {
-    return (struct irq){line_set, board, (int)(line & 15) + BOARD_LINE_PCI};
+    return line_driver(registry_of(board), (int)(line & 15) + BOARD_LINE_PCI);
 }
 
 static void add_irq_sink(struct board *board, void (*set)(void *opaque, int line, bool level), void *opaque)
@@ -169,6 +191,7 @@ struct registry *registry_new(const struct registry_backends *backends)
     registry->globals = g_ptr_array_new_with_free_func(global_free);
     registry->wires = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     registry->services = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    registry->drivers = g_ptr_array_new_with_free_func(g_free);
     registry->sinks = g_array_new(FALSE, FALSE, sizeof(struct irq_sink));
     registry->hooks = g_array_new(FALSE, FALSE, sizeof(struct bus_hook));
     return registry;
@@ -182,6 +205,7 @@ void registry_free(struct registry *registry)
     g_ptr_array_unref(registry->globals);
     g_hash_table_unref(registry->wires);
     g_hash_table_unref(registry->services);
+    g_ptr_array_unref(registry->drivers);
     g_array_unref(registry->sinks);
     g_array_unref(registry->hooks);
     g_free(registry);

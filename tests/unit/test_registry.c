@@ -25,7 +25,7 @@ static void intr(void *opaque, int line, bool level)
 
 static void setup(void)
 {
-    static const char *const rows[] = {"apic", "ioapic", "isa-i8259", "i440FX-pcihost", "piix3-ide"};
+    static const char *const rows[] = {"apic", "ioapic", "isa-i8259", "i440FX-pcihost", "PIIX3", "piix3-ide"};
     const struct registry_backends backends = {.chardev = find_chardev};
     ioport_clear();
     vclock_fake_start();
@@ -75,16 +75,22 @@ static const struct instance *find(const char *id)
     return NULL;
 }
 
+/* The master 8259A: vectors 20h up, cascade on 2, 8086 mode, all open. */
+static void master_start(void)
+{
+    outb(0x20, 0x11);
+    outb(0x21, 0x20);
+    outb(0x21, 0x04);
+    outb(0x21, 0x01);
+    outb(0x21, 0x00);
+}
+
 static void test_isa_card(void)
 {
     setup();
     good("toy-isa,iobase=0x300,irq=7,greeting=good,,bye,id=toy");
     g_assert_cmphex(inb(0x301), ==, 'g');
-    outb(0x20, 0x11); /* the master 8259A: vectors 20h up, cascade on 2, 8086 mode, all open */
-    outb(0x21, 0x20);
-    outb(0x21, 0x04);
-    outb(0x21, 0x01);
-    outb(0x21, 0x00);
+    master_start();
     outb(0x300, 1);
     g_assert_true(intr_level);
     g_assert_cmphex(ack->ack(ack->opaque), ==, 0x27);
@@ -92,6 +98,32 @@ static void test_isa_card(void)
     g_assert_cmpuint(inb(0x300), ==, 2);
     registry_reset(registry);
     g_assert_cmpuint(inb(0x300), ==, 0);
+    teardown();
+}
+
+/* COM1 and COM3, in small: who lets go of a line does not take the other's request away. */
+static void test_shared_isa_line(void)
+{
+    setup();
+    good("toy-isa,iobase=0x220,irq=4");
+    good("toy-isa,iobase=0x240,irq=4");
+    master_start();
+    outb(0x220, 1);
+    g_assert_true(intr_level);
+    g_assert_cmphex(ack->ack(ack->opaque), ==, 0x24);
+    outb(0x240, 1);
+    outb(0x220, 0);
+    outb(0x20, 0x20);
+    g_assert_false(intr_level); /* no edge since */
+    outb(0x4d0, 0x10);          /* level: it is still held */
+    g_assert_true(intr_level);
+    outb(0x240, 0);
+    g_assert_false(intr_level);
+    outb(0x240, 0);
+    outb(0x220, 1);
+    g_assert_true(intr_level);
+    registry_reset(registry);
+    g_assert_false(intr_level);
     teardown();
 }
 
@@ -183,11 +215,7 @@ static void test_pci_interrupts(void)
     config_write(4, 0x10, 0xe0000000);
     config_write(4, 0x04, 6);
     config_write(1, 0x60, 0x0b0b0b0b); /* all PIRQs to IRQ 11 */
-    outb(0x20, 0x11);
-    outb(0x21, 0x20);
-    outb(0x21, 0x04);
-    outb(0x21, 0x01);
-    outb(0x21, 0x00);
+    master_start();
     outb(0xa0, 0x11);
     outb(0xa1, 0x28);
     outb(0xa1, 0x02);
@@ -273,6 +301,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     TEST(isa_card);
+    TEST(shared_isa_line);
     TEST(presets_and_globals);
     TEST(what_is_refused);
     TEST(pci_slots);
