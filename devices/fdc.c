@@ -115,10 +115,11 @@ struct fdc {
     struct fdc_io *io;
 };
 
-/* As for IDE: the buffer of a request outlives a reset of the controller. */
+/* As for IDE: a reset ends when what was under way has, and a request may outlive the controller, or its state. */
 struct fdc_io {
     struct fdc *fdc; /* NULL: orphaned */
     bool in_flight;
+    bool is_given_up; /* by a reset */
     uint8_t buffer[BUFFER];
 };
 
@@ -213,7 +214,7 @@ static const struct fdc_format *medium(const struct fdc *fdc, unsigned n)
 static void fdc_arm(struct fdc *fdc)
 {
     int64_t when = INT64_MAX;
-    if (fdc->regs.reset_at)
+    if (fdc->regs.reset_at && !fdc->io->in_flight)
         when = MIN(when, fdc->regs.reset_at);
     if (fdc->regs.start_at)
         when = MIN(when, fdc->regs.start_at);
@@ -474,6 +475,11 @@ static void io_done(void *opaque, int error)
         return;
     }
     struct fdc_regs *regs = &fdc->regs;
+    if (io->is_given_up) {
+        io->is_given_up = false;
+        fdc_arm(fdc);
+        return;
+    }
     if (error) {
         data_fail(fdc, ST1_DATA_ERROR, ST2_DATA_ERROR);
         return;
@@ -861,7 +867,7 @@ static void fdc_timer(void *opaque)
     struct fdc_regs *regs = &fdc->regs;
     int64_t now = vclock_now();
 
-    if (regs->reset_at && regs->reset_at <= now) {
+    if (regs->reset_at && regs->reset_at <= now && !fdc->io->in_flight) {
         regs->reset_at = 0;
         if (!(regs->config & CONFIG_POLL)) {
             fdc_raise(fdc);
@@ -881,6 +887,7 @@ static void fdc_timer(void *opaque)
 
 /* --- Registers --- */
 
+/* Before another state is loaded, and at first. */
 static void io_renew(struct fdc *fdc)
 {
     if (fdc->io && fdc->io->in_flight) {
@@ -897,7 +904,7 @@ static void io_renew(struct fdc *fdc)
 static void soft_reset(struct fdc *fdc)
 {
     struct fdc_regs *regs = &fdc->regs;
-    io_renew(fdc);
+    fdc->io->is_given_up = fdc->io->in_flight;
     dma8237_set_dreq(fdc->wiring.dma, 2, false);
     regs->start_at = regs->reset_at = 0;
     regs->reset_senses = 0;
@@ -1183,6 +1190,7 @@ struct fdc *fdc_new(const struct fdc_wiring *wiring, struct block *const block[2
         fdc->type[n] = fdc_type_of(block[n]);
         fdc_medium_changed(fdc, n);
     }
+    io_renew(fdc);
     dma8237_set_hook(wiring->dma, 2, &(struct irq){dma_ready, fdc, 2});
     ioport_register(0x3f2, 4, &fdc_io, fdc, "fdc");
     ioport_register(0x3f7, 1, &fdc_io, fdc, "fdc-dir");

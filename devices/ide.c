@@ -42,14 +42,14 @@ struct ide {
     struct ide_channel channel[2];
 };
 
-/* A buffer that a request may still be using when its drive has been reset and has gone on with another. */
+/* A buffer, and the request that uses it; it may outlive the drive, or its state. */
 struct ide_io {
     struct ide_drive *drive; /* NULL: orphaned */
     bool in_flight;
     uint8_t buffer[IDE_BUFFER];
 };
 
-static ide_step_fn end_step, done_step;
+static ide_step_fn end_step, done_step, reset_step;
 
 static ide_step_fn *const ide_steps[STEP_COUNT] = {
     [STEP_END] = end_step,
@@ -62,6 +62,7 @@ static ide_step_fn *const ide_steps[STEP_COUNT] = {
     [STEP_REPLY_TAKEN] = atapi_reply_taken_step,
     [STEP_CD_READ] = atapi_read_step,
     [STEP_PARAMETERS] = atapi_parameters_step,
+    [STEP_RESET] = reset_step,
 };
 
 #define DISK (1u << IDE_DISK)
@@ -325,19 +326,23 @@ void ide_bus_granted(struct ide *ide)
 
 /* --- Resets --- */
 
+static bool is_under_way(const struct ide_drive *drive)
+{
+    return drive->io && drive->io->in_flight;
+}
+
+/* Gives up the command. A request that is under way goes on, and the drive is busy until it has ended: a guest that
+ * resets a drive again and again would collect buffers otherwise. */
 static void drive_stop(struct ide_drive *drive)
 {
     struct ide_drive_regs *regs = &drive->regs;
-    if (drive->io && drive->io->in_flight) {
-        drive->io->drive = NULL;
-        drive->io = NULL;
-    }
     if (!drive->io && is_present(drive)) {
         drive->io = g_new0(struct ide_io, 1);
         drive->io->drive = drive;
         drive->buffer = drive->io->buffer;
     }
-    regs->phase = PHASE_IDLE;
+    regs->phase = is_under_way(drive) ? PHASE_BLOCK : PHASE_IDLE;
+    regs->step = STEP_RESET;
     regs->request = REQUEST_NONE;
     regs->dma = false;
     regs->pos = regs->end = regs->filled = regs->left = regs->reply_left = 0;
@@ -358,11 +363,19 @@ static void drive_soft_reset(struct ide_drive *drive)
     drive_stop(drive);
     ide_set_signature(drive);
     drive->regs.error = 0x01;
-    drive->regs.status = drive->kind == IDE_CD ? 0 : STS_DRDY | STS_DSC;
+    drive->regs.status = STS_BSY;
     drive->regs.intrq = false;
     drive->regs.power = 0xff;
     if (drive->kind == IDE_CD)
         atapi_reset(drive);
+    if (!is_under_way(drive))
+        reset_step(drive, 0);
+}
+
+static void reset_step(struct ide_drive *drive, int error)
+{
+    if (!(drive->channel->regs.control & CTL_SRST))
+        drive->regs.status = drive->kind == IDE_CD ? 0 : STS_DRDY | STS_DSC;
 }
 
 static void drive_hard_reset(struct ide_drive *drive)
@@ -734,8 +747,14 @@ static void ide_pieces(void *dev, struct state_pieces *pieces)
 static void ide_before_load(void *dev)
 {
     struct ide *ide = dev;
-    for (unsigned n = 0; n < 4; n++)
-        drive_stop(&ide->channel[n / 2].drive[n % 2]);
+    for (unsigned n = 0; n < 4; n++) {
+        struct ide_drive *drive = &ide->channel[n / 2].drive[n % 2];
+        if (is_under_way(drive)) {
+            drive->io->drive = NULL;
+            drive->io = NULL;
+        }
+        drive_stop(drive);
+    }
 }
 
 /* What a request and a transfer need to stay within the buffer and the medium. */
@@ -746,7 +765,7 @@ static bool drive_regs_fit(const struct ide_drive *drive, const struct ide_drive
     if (regs->pos > regs->end || regs->end > IDE_BUFFER || regs->filled > IDE_BUFFER ||
         (uint64_t)regs->pos + regs->reply_left > IDE_BUFFER || regs->request_len > IDE_BUFFER)
         return false;
-    if (regs->phase != PHASE_BLOCK || regs->request == REQUEST_FLUSH)
+    if (regs->phase != PHASE_BLOCK || regs->request == REQUEST_FLUSH || regs->step == STEP_RESET)
         return regs->phase == PHASE_IDLE || drive->kind != IDE_NONE;
     return drive->block && drive->block->has_medium && regs->request_offset <= drive->block->size &&
            regs->request_len <= drive->block->size - regs->request_offset;
@@ -764,8 +783,11 @@ static bool ide_after_load(void *dev)
         struct ide_channel *channel = &ide->channel[i];
         irq_set(&channel->irq, channel->regs.irq_level);
         for (unsigned unit = 0; unit < 2; unit++) {
-            if (channel->drive[unit].regs.phase == PHASE_BLOCK)
-                request_send(&channel->drive[unit]);
+            struct ide_drive *drive = &channel->drive[unit];
+            if (drive->regs.phase == PHASE_BLOCK && drive->regs.step == STEP_RESET)
+                next_step(drive, 0); /* what it waited for was another machine's */
+            else if (drive->regs.phase == PHASE_BLOCK)
+                request_send(drive);
         }
         channel_request_bus(channel);
     }

@@ -42,6 +42,7 @@ enum ide_step {
     STEP_REPLY_TAKEN, /* ATAPI: the host has taken a piece of the reply */
     STEP_CD_READ,     /* ATAPI: sectors have come from the medium */
     STEP_PARAMETERS,  /* ATAPI: the host has given a parameter list */
+    STEP_RESET,       /* what was under way at a reset has ended */
     STEP_COUNT
 };
 

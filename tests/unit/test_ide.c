@@ -214,14 +214,44 @@ static void test_reset_during_read_forgets_it(void)
     address_lba(5, 1);
     outb(BASE + 7, 0x20);
     g_assert_cmphex(status() & BSY, ==, BSY);
+    for (unsigned i = 0; i < 100; i++) { /* a medium that hangs: the guest collects no requests */
+        outb(CTL, 0x04);
+        outb(CTL, 0x00);
+        address_lba(6, 1);
+        outb(BASE + 7, 0x20);
+        g_assert_cmphex(status() & BSY, ==, BSY);
+    }
+    ide_class.reset(ide);
+    g_assert_cmphex(status() & BSY, ==, BSY);
     outb(CTL, 0x04);
-    outb(CTL, 0x00);
+    g_assert_cmpuint(disk.count, ==, 1);
     ram_block_complete(&disk); /* it comes too late */
+    g_assert_cmphex(status() & BSY, ==, BSY);
+    outb(CTL, 0x00);
     g_assert_cmphex(status(), ==, 0x50);
     g_assert_cmpuint(irq[0].rises, ==, 0);
     uint8_t words[512];
     identify(words);
     g_assert_cmphex(identify_word(words, 0), ==, 0x0040);
+}
+
+static void test_reset_waits_and_is_moved(void)
+{
+    setup();
+    address_lba(5, 1);
+    outb(BASE + 7, 0x20);
+    outb(CTL, 0x04);
+    outb(CTL, 0x00);
+    g_assert_cmphex(status() & BSY, ==, BSY);
+    GByteArray *saved = device_saved(&ide_class, ide);
+    ram_block_complete(&disk);
+    g_assert_cmphex(status(), ==, 0x50);
+    destroy();
+    create(IDE_NONE);
+    g_assert_true(device_load(&ide_class, ide, saved->data, saved->len));
+    g_byte_array_unref(saved);
+    g_assert_cmphex(status(), ==, 0x50); /* here nothing was under way */
+    g_assert_cmpuint(disk.count, ==, 0);
 }
 
 /* --- Interrupts --- */
@@ -869,6 +899,7 @@ int main(int argc, char **argv)
     TEST(software_reset);
     TEST(diagnostic_interrupts_and_selects_drive_0);
     TEST(reset_during_read_forgets_it);
+    TEST(reset_waits_and_is_moved);
     TEST(status_read_clears_interrupt);
     TEST(nien_masks_the_pin);
     TEST(identify);
