@@ -72,8 +72,9 @@ enum fdc_kind { KIND_READ, KIND_WRITE, KIND_VERIFY, KIND_FORMAT, KIND_READ_ID };
 struct fdc_drive_regs {
     uint8_t cylinder; /* where the head is */
     uint8_t target;   /* while it seeks */
-    bool seeks, recalibrates, changed;
-    bool seek_done; /* SENSE INTERRUPT STATUS has not been told yet */
+    /* 0 or 1; no bool, as whatever is loaded is in them before it can be looked at */
+    uint8_t seeks, recalibrates, changed;
+    uint8_t seek_done; /* SENSE INTERRUPT STATUS has not been told yet */
     uint8_t seek_st0;
     uint8_t pcn;     /* where the controller thinks that the head is */
     uint8_t next_id; /* the sector that READ ID finds next, from 0 */
@@ -1140,6 +1141,11 @@ static bool fdc_after_load(void *dev)
         regs->fifo_len > sizeof(regs->fifo) || regs->pos > regs->len || regs->len > BUFFER || regs->drive > 3 ||
         regs->rate > 3)
         return false;
+    for (unsigned n = 0; n < 4; n++) {
+        const struct fdc_drive_regs *d = &regs->drives[n];
+        if ((d->seeks | d->recalibrates | d->changed | d->seek_done) > 1)
+            return false;
+    }
     if (regs->phase >= PHASE_WAIT && regs->phase <= PHASE_PIO && !regs->start_at && !medium(fdc, regs->drive))
         return false;
     fdc_update_irq(fdc);

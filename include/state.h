@@ -12,11 +12,18 @@
 struct state_field {
     const char *name;
     uint32_t offset, size;
+    bool is_bool; /* each byte is 0 or 1 */
 };
+
+/* A bool, or an array of them: the compiler takes it for granted that no other value is in it. */
+#define STATE_IS_BOOL(member) \
+    (__builtin_types_compatible_p(typeof(member), bool) || \
+     __builtin_types_compatible_p(typeof(member), bool[sizeof(member)]))
 
 #define STATE_FIELD(type, member) \
     { \
-#member, offsetof(struct type, member), sizeof(((struct type *)NULL)->member) \
+#member, offsetof(struct type, member), sizeof(((struct type *)NULL)->member), \
+            STATE_IS_BOOL(((struct type *)NULL)->member) \
     }
 
 struct state_layout {

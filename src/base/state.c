@@ -32,6 +32,15 @@ static const struct state_field *field_find(const struct state_layout *layout, c
     return NULL;
 }
 
+static bool is_valid(const struct state_field *field, const uint8_t *bytes)
+{
+    for (uint32_t i = 0; field->is_bool && i < field->size; i++) {
+        if (bytes[i] > 1)
+            return false;
+    }
+    return true;
+}
+
 bool state_load(const struct state_layout *layout, void *regs, const uint8_t *bytes, size_t len)
 {
     uint16_t head[2];
@@ -53,7 +62,7 @@ bool state_load(const struct state_layout *layout, void *regs, const uint8_t *by
         const struct state_field *field = field_find(layout, bytes + pos + 1, name_len);
         memcpy(&size, bytes + pos + 1 + name_len, sizeof(size));
         pos += 1 + name_len + sizeof(size);
-        ok = field && field->size == size && size <= len - pos;
+        ok = field && field->size == size && size <= len - pos && is_valid(field, bytes + pos);
         if (ok) {
             memcpy(fresh + field->offset, bytes + pos, size);
             pos += size;
