@@ -24,6 +24,7 @@
 #define DMA_SKIP   0x04u
 #define DMA_SELECT 0x08u
 #define DMA_WRITE  0x10u
+#define DMA_PIECE  (1024u * 1024) /* moved at a time: nobody waits for the machine's lock for long */
 
 struct file {
     char name[56];
@@ -34,6 +35,9 @@ struct fw_cfg_regs {
     uint16_t selector;
     uint32_t offset;
     uint32_t dma_high;
+    /* The transfer under way: its descriptor, where the next byte goes, how many are left. */
+    uint64_t dma_at, dma_to;
+    uint32_t dma_left;
 };
 
 struct fw_cfg {
@@ -41,6 +45,7 @@ struct fw_cfg {
     struct file file[FILES_MAX];
     unsigned file_count;
     struct fw_cfg_regs regs;
+    struct irq bus_request;
 };
 
 static const GByteArray *selected(const struct fw_cfg *fw)
@@ -78,7 +83,48 @@ static uint32_t get_be32(const uint8_t *p)
     return GUINT32_FROM_BE(v);
 }
 
-/* Descriptor: control, length (32 bits each), address (64), all big endian. */
+static void dma_finish(gpa_t at, uint32_t result)
+{
+    uint8_t control[4];
+    put_be32(control, result);
+    mem_write(at, control, sizeof control);
+}
+
+/* A piece of the transfer: of the item, then zeros, as far as there is RAM. */
+static void dma_move(struct fw_cfg *fw)
+{
+    static const uint8_t zero[4096];
+    struct fw_cfg_regs *regs = &fw->regs;
+    for (uint32_t room = DMA_PIECE; room && regs->dma_left;) {
+        const GByteArray *item = selected(fw);
+        uint32_t have = item && regs->offset < item->len ? item->len - regs->offset : 0;
+        uint32_t n = MIN(MIN(room, regs->dma_left), have ? have : sizeof zero);
+        if (have)
+            mem_write(regs->dma_to, item->data + regs->offset, n);
+        else if (regs->dma_to < mem_ram_end(regs->dma_to))
+            mem_write(regs->dma_to, zero, n);
+        else
+            regs->dma_left = n; /* the last piece */
+        regs->offset += have ? n : 0;
+        regs->dma_to += n;
+        regs->dma_left -= n;
+        room -= n;
+    }
+    if (!regs->dma_left)
+        dma_finish(regs->dma_at, 0);
+}
+
+/* Between two instructions of the guest, which looks at the descriptor until its control word is 0. */
+void fw_cfg_bus_granted(void *opaque)
+{
+    struct fw_cfg *fw = opaque;
+    if (fw->regs.dma_left)
+        dma_move(fw);
+    if (fw->regs.dma_left)
+        irq_set(&fw->bus_request, true);
+}
+
+/* Descriptor: control, length (32 bits each), address (64), all big endian. What is short is done at once. */
 static void dma_run(struct fw_cfg *fw, gpa_t at)
 {
     uint8_t d[16];
@@ -87,25 +133,17 @@ static void dma_run(struct fw_cfg *fw, gpa_t at)
     gpa_t to = (gpa_t)get_be32(d + 8) << 32 | get_be32(d + 12);
     if (control & DMA_SELECT)
         fw_cfg_select(fw, (uint16_t)(control >> 16));
-    uint32_t result = 0;
-    if (control & DMA_READ) {
-        const GByteArray *item = selected(fw);
-        uint32_t have = item && fw->regs.offset < item->len ? item->len - fw->regs.offset : 0;
-        uint32_t n = MIN(len, have);
-        static const uint8_t zero[256];
-        if (n)
-            mem_write(to, item->data + fw->regs.offset, n);
-        fw->regs.offset += n;
-        for (uint32_t done = n; done < len && to + done < mem_ram_end(to + done); done += sizeof zero)
-            mem_write(to + done, zero, MIN(len - done, (uint32_t)sizeof zero));
-    } else if (control & DMA_SKIP) {
-        fw->regs.offset = len > UINT32_MAX - fw->regs.offset ? UINT32_MAX : fw->regs.offset + len;
-    } else if (control & DMA_WRITE) {
-        result = DMA_ERROR;
+    fw->regs.dma_left = 0; /* of one that was still under way nothing more is heard */
+    if ((control & DMA_READ) && len) {
+        fw->regs.dma_at = at;
+        fw->regs.dma_to = to;
+        fw->regs.dma_left = len;
+        fw_cfg_bus_granted(fw);
+        return;
     }
-    uint8_t done[4];
-    put_be32(done, result);
-    mem_write(at, done, sizeof done);
+    if (!(control & DMA_READ) && (control & DMA_SKIP))
+        fw->regs.offset = len > UINT32_MAX - fw->regs.offset ? UINT32_MAX : fw->regs.offset + len;
+    dma_finish(at, (control & (DMA_READ | DMA_SKIP | DMA_WRITE)) == DMA_WRITE ? DMA_ERROR : 0);
 }
 
 static uint32_t fw_cfg_read(void *opaque, uint16_t port, unsigned size)
@@ -151,6 +189,11 @@ struct fw_cfg *fw_cfg_new(void)
     fw_cfg_add(fw, FW_CFG_ID, id, sizeof id);
     fw_cfg_add(fw, FW_CFG_FILE_DIR, "\0\0\0\0", 4);
     return fw;
+}
+
+void fw_cfg_set_bus_request(struct fw_cfg *fw, struct irq bus_request)
+{
+    fw->bus_request = bus_request;
 }
 
 void fw_cfg_free(struct fw_cfg *fw)
@@ -225,11 +268,18 @@ static void fw_cfg_reset(void *dev)
 }
 
 static const struct state_field fw_cfg_fields[] = {
-    STATE_FIELD(fw_cfg_regs, selector),
-    STATE_FIELD(fw_cfg_regs, offset),
-    STATE_FIELD(fw_cfg_regs, dma_high),
+    STATE_FIELD(fw_cfg_regs, selector), STATE_FIELD(fw_cfg_regs, offset), STATE_FIELD(fw_cfg_regs, dma_high),
+    STATE_FIELD(fw_cfg_regs, dma_at),   STATE_FIELD(fw_cfg_regs, dma_to), STATE_FIELD(fw_cfg_regs, dma_left),
 };
 static const struct state_layout fw_cfg_layout = STATE_LAYOUT(1, fw_cfg_regs, fw_cfg_fields);
+
+static bool fw_cfg_after_load(void *dev)
+{
+    struct fw_cfg *fw = dev;
+    if (fw->regs.dma_left)
+        irq_set(&fw->bus_request, true);
+    return true;
+}
 
 static void fw_cfg_dump(void *dev, GString *out)
 {
@@ -241,6 +291,8 @@ static void fw_cfg_dump(void *dev, GString *out)
 static void *fw_cfg_create(const struct device_site *site, const void *config, GError **error)
 {
     struct fw_cfg *fw = fw_cfg_new();
+    fw_cfg_set_bus_request(fw, board_wire(site->board, "bus-request"));
+    board_add_bus_hook(site->board, fw_cfg_bus_granted, fw);
     board_provide(site->board, "fw_cfg", fw);
     return fw;
 }
@@ -260,6 +312,7 @@ const struct device_class fw_cfg_class = {
     .reset = fw_cfg_reset,
     .layout = &fw_cfg_layout,
     .regs_offset = offsetof(struct fw_cfg, regs),
+    .after_load = fw_cfg_after_load,
     .dump = fw_cfg_dump,
 };
 DEVICE_CLASS(fw_cfg_class);

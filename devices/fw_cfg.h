@@ -19,6 +19,9 @@ struct fw_cfg;
 
 struct fw_cfg *fw_cfg_new(void);
 void fw_cfg_free(struct fw_cfg *fw);
+/* A long DMA transfer goes on each time fw_cfg_bus_granted() is called after a pulse of this wire. */
+void fw_cfg_set_bus_request(struct fw_cfg *fw, struct irq bus_request);
+void fw_cfg_bus_granted(void *fw);
 /* Items are little endian as QEMU has them; bytes are copied. Adding a selector again replaces it. */
 void fw_cfg_add(struct fw_cfg *fw, uint16_t selector, const void *bytes, size_t len);
 void fw_cfg_add_u16(struct fw_cfg *fw, uint16_t selector, uint16_t value);

@@ -10,7 +10,7 @@ static void setup(void)
     if (fw)
         fw_cfg_free(fw);
     else
-        g_assert_true(mem_init(1 * MiB, NULL));
+        g_assert_true(mem_init(8 * MiB, NULL));
     ioport_clear();
     fw = fw_cfg_new();
 }
@@ -65,6 +65,49 @@ static void test_dma_reads(void)
     g_assert_cmpmem(got, 14, "0123456789\0\0yy", 14); /* zeroes behind the end */
     mem_read(0x1000, control, 4);
     g_assert_cmpmem(control, 4, "\0\0\0\0", 4); /* done */
+}
+
+static uint32_t control_word(void)
+{
+    uint32_t control;
+    mem_read(0x1000, &control, 4);
+    return control;
+}
+
+/* A guest may ask for 4 GiB: the machine's other parts are heard in between. */
+static void test_long_dma_comes_in_pieces(void)
+{
+    static const uint8_t descriptor[16] = {0, 0x20, 0, 0x0a, 0, 0x50, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0}; /* 5 MiB */
+    const uint32_t size = 3 * MiB + 77;
+    unsigned requests = 0, granted = 0;
+    uint8_t *bytes = g_malloc(size), *got = g_malloc(6 * MiB);
+    setup();
+    fw_cfg_set_bus_request(fw, (struct irq){pulse_count, &requests, 0});
+    for (uint32_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)((i ^ i >> 8 ^ i >> 16) | 1);
+    fw_cfg_add_file(fw, "file", bytes, size);
+    memset(got, 0xcc, 6 * MiB);
+    mem_write(MiB, got, 6 * MiB);
+    mem_write(0x1000, descriptor, sizeof descriptor);
+    ioport_write(0x518, 4, 0x00100000);
+    g_assert_cmphex(control_word(), !=, 0);
+    GByteArray *saved = device_saved(&fw_cfg_class, fw);
+    fw_cfg_class.reset(fw);
+    fw_cfg_bus_granted(fw);
+    g_assert_cmphex(control_word(), !=, 0); /* a reset ends it */
+    device_load_checked(&fw_cfg_class, fw, saved);
+    while (control_word() && granted < 100) {
+        g_assert_cmpuint(requests, >, granted);
+        granted++;
+        fw_cfg_bus_granted(fw);
+    }
+    g_assert_cmpuint(granted, ==, 4);
+    mem_read(MiB, got, 6 * MiB);
+    g_assert_cmpmem(got, size, bytes, size);
+    for (uint32_t i = size; i < 6 * MiB; i++)
+        g_assert_cmphex(got[i], ==, i < 5 * MiB ? 0 : 0xcc);
+    g_free(bytes);
+    g_free(got);
 }
 
 static void test_writes_are_refused(void)
@@ -136,6 +179,7 @@ int main(int argc, char **argv)
     ADD(signature_and_end);
     ADD(directory_is_sorted);
     ADD(dma_reads);
+    ADD(long_dma_comes_in_pieces);
     ADD(writes_are_refused);
     ADD(pam_chooses_rom_or_dram);
     ADD(block_at_two_places);
