@@ -54,6 +54,20 @@ static void copy_seg(struct tr *t, unsigned seg, struct hmem from)
     emit_store32(e, &to, R9);
 }
 
+/* IRET: what of the image in R8 is not in the host's flags. Uses r. */
+static void take_system_flags(struct tr *t, uint8_t r)
+{
+    struct emit *e = &t->e;
+    struct hmem vif = BT_FIELD(vif), sys = BT_FIELD(sysflags);
+    emit_mov_rr(e, r, R8);
+    emit_alu_ri(e, 4, r, FL_IF);
+    emit_store32(e, &vif, r);
+    emit_mov_rr(e, r, R8);
+    emit_alu_ri(e, 4, r, FL_ID);
+    emit_alu_ri(e, 1, r, FL_FIXED1);
+    emit_store32(e, &sys, r);
+}
+
 /* The selector that an x87 instruction before the change of CPL had, for FCS (src/engine/x87.h). Uses r. */
 static void keep_selector(struct tr *t, uint8_t r)
 {
@@ -401,7 +415,7 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
     if (!can_leave(t) || g->opsize != 32)
         return false;
     struct hmem top = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE};
-    struct hmem sys = BT_FIELD(sysflags), vif = BT_FIELD(vif), pending = BT_FIELD(irq_pending);
+    struct hmem sys = BT_FIELD(sysflags), pending = BT_FIELD(irq_pending);
     struct hmem nmi = BT_FIELD(cpu.nmi_blocked), cpl = BT_FIELD(cpu.cpl), leave_out = BT_FIELD(leave_out);
     struct hmem out_tag = OUT_FIELD(tag), same_tag = OUT_FIELD(same_tag), same_gla = OUT_FIELD(same_gla);
     struct hmem same_raw = OUT_FIELD(same_raw), cs_gla = OUT_FIELD(cs_gla), cs_raw = OUT_FIELD(cs_raw);
@@ -451,13 +465,7 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
         tr_row(t, ROW_GLUE, 0);
     }
     emit_store8_i(e, &nmi, 0);
-    emit_mov_rr(e, R11, R8);
-    emit_alu_ri(e, 4, R11, FL_IF);
-    emit_store32(e, &vif, R11);
-    emit_mov_rr(e, R11, R8);
-    emit_alu_ri(e, 4, R11, FL_ID);
-    emit_alu_ri(e, 1, R11, FL_FIXED1);
-    emit_store32(e, &sys, R11);
+    take_system_flags(t, R11);
     emit_alu_ri(e, 4, R8, FL_ARITH | FL_DF);
     emit_alu_ri(e, 1, R8, FL_FIXED1 | FL_IF);
     tr_lea_esp(t, R13, at + 12);
@@ -513,13 +521,7 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
     emit_store8_i(e, &nmi, 0);
     copy_seg(t, SEG_CS, cs);
     copy_seg(t, SEG_SS, ss);
-    emit_mov_rr(e, R9, R8);
-    emit_alu_ri(e, 4, R9, FL_IF);
-    emit_store32(e, &vif, R9);
-    emit_mov_rr(e, R9, R8);
-    emit_alu_ri(e, 4, R9, FL_ID);
-    emit_alu_ri(e, 1, R9, FL_FIXED1);
-    emit_store32(e, &sys, R9);
+    take_system_flags(t, R9);
     emit_load32(e, R9, &mode_bits);
     users_mode(t);
     enter_user(t);

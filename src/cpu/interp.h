@@ -49,6 +49,8 @@ enum cpu_rc interp_load_at(struct cpu *cpu, unsigned seg, goff_t offset, void *b
 enum cpu_rc interp_store_at(struct cpu *cpu, unsigned seg, goff_t offset, const void *buffer, unsigned n);
 /* The same, for the instruction's memory operand. */
 enum cpu_rc interp_load(struct cpu *cpu, const struct insn *insn, void *buffer, unsigned n);
+/* A far pointer there: an offset of the operand size, then a selector. */
+enum cpu_rc interp_load_far(struct cpu *cpu, const struct insn *insn, uint16_t *sel, uint32_t *offset);
 enum cpu_rc interp_store(struct cpu *cpu, const struct insn *insn, const void *buffer, unsigned n);
 /* The same, and #GP(0) first when the linear address is not aligned to n (16-byte SSE operands). */
 enum cpu_rc interp_load_aligned(struct cpu *cpu, const struct insn *insn, void *buffer, unsigned n);

@@ -348,15 +348,12 @@ OP(CALLF_A)
 
 static enum cpu_rc far_indirect(struct cpu *cpu, const struct insn *insn, bool is_call)
 {
-    uint8_t pointer[6] = {0};
-    uint32_t offset = 0;
+    uint32_t offset;
     uint16_t sel;
-    enum cpu_rc rc = interp_load(cpu, insn, pointer, insn->opsize + 2u);
+    enum cpu_rc rc = interp_load_far(cpu, insn, &sel, &offset);
 
     if (rc != CPU_OK)
         return rc;
-    memcpy(&offset, pointer, insn->opsize);
-    memcpy(&sel, pointer + insn->opsize, 2);
     return far_transfer(cpu, sel, offset, insn->opsize, is_call);
 }
 OP(JMPF_M)

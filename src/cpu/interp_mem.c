@@ -410,6 +410,17 @@ enum cpu_rc interp_load(struct cpu *cpu, const struct insn *insn, void *buffer, 
     return interp_load_at(cpu, insn->seg, interp_ea(cpu, insn), buffer, n);
 }
 
+enum cpu_rc interp_load_far(struct cpu *cpu, const struct insn *insn, uint16_t *sel, uint32_t *offset)
+{
+    uint8_t pointer[6] = {0};
+    enum cpu_rc rc = interp_load(cpu, insn, pointer, insn->opsize + 2u);
+
+    *offset = 0;
+    memcpy(offset, pointer, insn->opsize);
+    memcpy(sel, pointer + insn->opsize, 2);
+    return rc;
+}
+
 enum cpu_rc interp_store(struct cpu *cpu, const struct insn *insn, const void *buffer, unsigned n)
 {
     return interp_store_at(cpu, insn->seg, interp_ea(cpu, insn), buffer, n);

@@ -450,16 +450,12 @@ OP(MOV_SwEw)
 
 static enum cpu_rc load_far_pointer(struct cpu *cpu, const struct insn *insn, enum segreg reg)
 {
-    uint8_t pointer[6] = {0};
-    uint32_t offset = 0;
+    uint32_t offset;
     uint16_t sel;
-    enum cpu_rc rc = interp_load(cpu, insn, pointer, insn->opsize + 2u);
+    enum cpu_rc rc = interp_load_far(cpu, insn, &sel, &offset);
 
-    if (rc != CPU_OK)
-        return rc;
-    memcpy(&offset, pointer, insn->opsize);
-    memcpy(&sel, pointer + insn->opsize, 2);
-    rc = seg_load(cpu, reg, sel);
+    if (rc == CPU_OK)
+        rc = seg_load(cpu, reg, sel);
     if (rc != CPU_OK)
         return rc;
     if (insn->opsize == 4)
