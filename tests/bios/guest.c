@@ -26,7 +26,8 @@ void reset_and_resume(unsigned way);
 uint32_t enter_by_bios(void);
 uint32_t v86_int(struct pm_regs *regs, unsigned vector);
 void guest_main(uint32_t boot_drive);
-void hook_1b(void), hook_1c(void), hook_4a(void), hook_02(void), hook_15(void), mouse_handler(void);
+void hook_1b(void), hook_1c(void), hook_4a(void), hook_02(void), hook_15(void), hook_15_leaves(void);
+void mouse_handler(void);
 void hook_08(void), hook_1c_bios(void);
 void hook_09(void), hook_deep(void);
 void int_with_if0(unsigned vector, uint32_t eax);
@@ -931,7 +932,12 @@ static void test_keyboard(void)
     poke32(0, 0x15 * 4, (uint32_t)SEG << 16 | (uint32_t)hook_15);
     SCAN("\x1e\x9e");
     poke32(0, 0x15 * 4, old_15);
-    check("int15.4f/a hook changes the key", count_15 == 1 && key(0x00) == 0x3062);
+    check("int15.4f/a hook that wants carry changes the key", count_15 == 1 && key(0x00) == 0x3062);
+    drain();
+    poke32(0, 0x15 * 4, (uint32_t)SEG << 16 | (uint32_t)hook_15_leaves);
+    SCAN("\x1e\x9e");
+    poke32(0, 0x15 * 4, old_15);
+    check_key("int15.4f/a hook that does nothing leaves the key", 0x00, 0x1e61);
 }
 
 static void test_mouse(void)
