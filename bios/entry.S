@@ -324,7 +324,7 @@ entry_iret:
     .endm
 
 /* void call_far(struct bregs *regs, uint32_t seg_off, uint32_t is_int): calls out of the BIOS with the registers in
- * *regs and takes the results there. is_int: the target ends with IRET. Interrupts are off before and after. */
+ * *regs, carry too, and takes the results there. is_int: the target ends with IRET. Interrupts are off before and after. */
     .globl call_far
 call_far:
     pushl %ebx
@@ -334,8 +334,8 @@ call_far:
     pushl stack_free
     pushl %eax
     TO_CALLERS_STACK %ebx
-    testl %ecx, %ecx
-    jz 1f
+    btw $0, R_FLAGS(%eax)       /* carry: what the target finds, and what an IRET that changes nothing returns */
+    jecxz 1f
     pushfw
 1:  pushw %cs
     pushw $call_far_back

@@ -350,7 +350,9 @@ void handle_09(struct bregs *regs)
     memset(&hook, 0, sizeof(hook));
     hook.ah = 0x4f;
     hook.al = byte;
-    /* Carry set means: the BIOS shall have it. Nobody else's handler changes it. */
+    /* Carry set means: the BIOS shall have it. It is set before, as IBM's sets it: a hook that does not care for the
+     * key leaves it so, and keyboard drivers (mKEYB) take a call without it for somebody else's. */
+    hook.flags = F_CF;
     call_int(0x15, &hook);
     if (hook.flags & F_CF)
         key_event(hook.al);

@@ -228,10 +228,13 @@ static void step(struct bt *bt, enum stat_id why)
 
 /* An instruction reached a device's memory, which costs a host signal and a change of worlds. Where one does, more do
  * (a loop that draws in planar video memory), so the interpreter goes on as long as they come close together.
- * tests/vga/speed.py: 4.2 us an access without this. */
-#define MMIO_NEAR 64 /* instructions */
+ * tests/vga/speed.py: 4.2 us an access without this. An instruction that looks first (tr_site.c) costs no signal: as
+ * much as some 15 instructions interpreted, so going on for longer loses. A kernel that asks the local APIC who it is
+ * at every lock (xv6) has 40 instructions in between, and ran interpreted as a whole. */
+#define MMIO_NEAR      64 /* instructions */
+#define MMIO_NEAR_SITE 12
 
-static void mmio_burst(struct bt *bt)
+static void mmio_burst(struct bt *bt, unsigned near)
 {
     uint64_t seen;
     enum exit_reason reason;
@@ -239,7 +242,7 @@ static void mmio_burst(struct bt *bt)
     do {
         uint64_t done = 0;
         seen = guest_mem.device_accesses;
-        reason = interp_run(&bt->cpu, MMIO_NEAR, &bt->kick, &bt->irq_pending, &done);
+        reason = interp_run(&bt->cpu, near, &bt->kick, &bt->irq_pending, &done);
         stats_add(STAT_interp_insns, done);
     } while (reason == EXIT_BUDGET && guest_mem.device_accesses != seen);
     stats_leave(STAT_dispatch);
@@ -416,6 +419,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         bt->loop.natural = reason == EXIT_CHAIN || reason == EXIT_LOOKUP || reason == EXIT_FPU;
         if (unlikely(bt->sites_due))
             tr_sites_take(bt);
+        unsigned near = reason == EXIT_SITE ? MMIO_NEAR_SITE : MMIO_NEAR;
         if (reason == EXIT_SITE)
             reason = bt_site(bt);
         switch (reason) {
@@ -444,7 +448,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             uint64_t accesses = guest_mem.device_accesses;
             step(bt, STAT_callout);
             if (guest_mem.device_accesses != accesses && !lockstep)
-                mmio_burst(bt);
+                mmio_burst(bt, near);
             break;
         }
         case EXIT_GATE:

@@ -238,9 +238,10 @@ old_08:
     .long 0
     .text
 
-/* INT 15h: 4Fh turns scan code 1Eh (A) into 30h (B), the rest goes on. */
+/* INT 15h: 4Fh turns scan code 1Eh (A) into 30h (B), the rest goes on. Without carry it is no call of the keyboard's. */
     .globl hook_15, old_15
 hook_15:
+    jnc 1f
     cmpw $0x4f1e, %ax
     jne 1f
     movb $0x30, %al
@@ -251,6 +252,13 @@ hook_15:
     popw %bp
     iretw
 1:  ljmpw *%cs:old_15
+
+/* Another, which leaves each key to the BIOS by doing nothing: what carry was is in the flags that IRET takes. */
+    .globl hook_15_leaves
+hook_15_leaves:
+    cmpb $0x4f, %ah
+    jne 1b
+    iretw
     .data
     .globl count_15
 count_15:

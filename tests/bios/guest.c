@@ -26,7 +26,8 @@ void reset_and_resume(unsigned way);
 uint32_t enter_by_bios(void);
 uint32_t v86_int(struct pm_regs *regs, unsigned vector);
 void guest_main(uint32_t boot_drive);
-void hook_1b(void), hook_1c(void), hook_4a(void), hook_02(void), hook_15(void), mouse_handler(void);
+void hook_1b(void), hook_1c(void), hook_4a(void), hook_02(void), hook_15(void), hook_15_leaves(void);
+void mouse_handler(void);
 void hook_08(void), hook_1c_bios(void);
 void hook_09(void), hook_deep(void);
 void int_with_if0(unsigned vector, uint32_t eax);
@@ -931,7 +932,12 @@ static void test_keyboard(void)
     poke32(0, 0x15 * 4, (uint32_t)SEG << 16 | (uint32_t)hook_15);
     SCAN("\x1e\x9e");
     poke32(0, 0x15 * 4, old_15);
-    check("int15.4f/a hook changes the key", count_15 == 1 && key(0x00) == 0x3062);
+    check("int15.4f/a hook that wants carry changes the key", count_15 == 1 && key(0x00) == 0x3062);
+    drain();
+    poke32(0, 0x15 * 4, (uint32_t)SEG << 16 | (uint32_t)hook_15_leaves);
+    SCAN("\x1e\x9e");
+    poke32(0, 0x15 * 4, old_15);
+    check_key("int15.4f/a hook that does nothing leaves the key", 0x00, 0x1e61);
 }
 
 static void test_mouse(void)
@@ -1345,6 +1351,206 @@ static void test_protected(void)
     check("int15.89/interrupts are masked", inb(0x21) == 0xff && inb(0xa1) == 0xff);
 }
 
+/* --- Upper halves ---
+ *
+ * Services from before the 386 know 16-bit registers. Programs count in ECX after MOV CX and get away with it, as long
+ * as nobody leaves anything in the upper half; so each register's upper half must come back from each service. */
+
+#define WIDE_A  1 /* what a service's interface says returns 32 bits */
+#define WIDE_B  2
+#define WIDE_C  4
+#define WIDE_D  8
+#define WIDE_SI 16
+#define WIDE_DI 32
+
+static bool halves_kept(const struct bregs *r, unsigned wide)
+{
+    return ((wide & WIDE_A) || r->eax >> 16 == 0x1111) && ((wide & WIDE_B) || r->ebx >> 16 == 0x2222) &&
+           ((wide & WIDE_C) || r->ecx >> 16 == 0x3333) && ((wide & WIDE_D) || r->edx >> 16 == 0x4444) &&
+           ((wide & WIDE_SI) || r->esi >> 16 == 0x5555) && ((wide & WIDE_DI) || r->edi >> 16 == 0x6666) &&
+           r->ebp >> 16 == 0x7777 && r->fs == 0x1234 && r->gs == 0x5678;
+}
+
+struct call {
+    uint16_t ax, bx, cx, dx;
+    unsigned wide;
+};
+
+static const struct call video_calls[] = {
+    {0x0003, 0, 0, 0, 0},      {0x0100, 0, 0x0607, 0, 0}, {0x0200, 0, 0, 0x0203, 0},     {0x0300, 0, 0, 0, 0},
+    {0x0400, 0, 0, 0, 0},      {0x0500, 0, 0, 0, 0},      {0x0601, 0x700, 0, 0x0203, 0}, {0x0701, 0x700, 0, 0x0203, 0},
+    {0x0800, 0, 0, 0, 0},      {0x0941, 7, 1, 0, 0},      {0x0a41, 7, 1, 0, 0},          {0x0b00, 0, 0, 0, 0},
+    {0x0e0d, 7, 0, 0, 0},      {0x0f00, 0, 0, 0, 0},      {0x1003, 1, 0, 0, 0},          {0x1007, 1, 0, 0, 0},
+    {0x1008, 0, 0, 0, 0},      {0x1009, 0, 0, 0x8000, 0}, {0x1015, 1, 0, 0, 0},          {0x1017, 0, 16, 0x8000, 0},
+    {0x1018, 0xff, 0, 0, 0},   {0x1019, 0, 0, 0, 0},      {0x101a, 0, 0, 0, 0},          {0x1130, 0x0600, 0, 0, 0},
+    {0x1130, 0x0200, 0, 0, 0}, {0x1200, 0x10, 0, 0, 0},   {0x1202, 0x30, 0, 0, 0},       {0x1200, 0x33, 0, 0, 0},
+    {0x1200, 0x36, 0, 0, 0},   {0x1300, 7, 1, 0x0101, 0}, {0x1a00, 0, 0, 0, 0},          {0x1b00, 0, 0, 0, 0},
+    {0x1c00, 0, 7, 0, 0},      {0x4f00, 0, 0, 0, 0},      {0x4f01, 0, 0x101, 0, 0},      {0x4f01, 0, 0x118, 0, 0},
+    {0x4f02, 0x101, 0, 0, 0},  {0x4f03, 0, 0, 0, 0},      {0x4f04, 0, 7, 0, 0},          {0x4f05, 0x100, 0, 0, 0},
+    {0x4f05, 0, 0, 1, 0},      {0x4f06, 1, 0, 0, 0},      {0x4f06, 0, 1024, 0, 0},       {0x4f06, 3, 0, 0, 0},
+    {0x4f07, 1, 0, 0, 0},      {0x4f07, 0, 0, 1, 0},      {0x4f08, 1, 0, 0, 0},          {0x4f08, 0x800, 0, 0, 0},
+    {0x4f09, 1, 16, 0, 0},     {0x4f0a, 0, 0, 0, 0},      {0x4f10, 0, 0, 0, 0},          {0x4f15, 0, 0, 0, 0},
+    {0x4fff, 0, 0, 0, 0},      {0x0012, 0, 0, 0, 0},      {0x0c07, 0, 3, 4, 0},          {0x0d00, 0, 3, 4, 0},
+    {0x0e41, 7, 0, 0, 0},      {0x0013, 0, 0, 0, 0},      {0x0c07, 0, 3, 4, 0},          {0x0d00, 0, 3, 4, 0},
+    {0x0003, 0, 0, 0, 0},      {0xff00, 0, 0, 0, 0},
+};
+
+static const struct call disk_calls[] = {
+    {0x0000, 0, 0, 0x00, 0},        {0x0100, 0, 0, 0x00, 0},      {0x0201, 0, 0x1e01, 0x00, 0},
+    {0x0201, 0, 0x1e01, 0x00, 0},   {0x0401, 0, 0x1e01, 0x00, 0}, {0x0201, 0, 0x1e20, 0x00, 0},
+    {0x0800, 0, 0, 0x00, 0},        {0x0800, 0, 0, 0x05, 0},      {0x1500, 0, 0, 0x00, 0},
+    {0x1600, 0, 0, 0x00, 0},        {0x1704, 0, 0, 0x00, 0},      {0x1800, 0, 0x4f12, 0x00, 0},
+    {0x4100, 0x55aa, 0, 0x00, 0},   {0x0000, 0, 0, 0x80, 0},      {0x0100, 0, 0, 0x80, 0},
+    {0x0202, 0, 0x0505, 0x80, 0},   {0x0302, 0, 0x0505, 0x80, 0}, {0x0401, 0, 0x0505, 0x80, 0},
+    {0x0201, 0, 0x053f, 0x5080, 0}, {0x0800, 0, 0, 0x80, 0},      {0x0800, 0, 0, 0x85, 0},
+    {0x0900, 0, 0, 0x80, 0},        {0x0c00, 0, 0x0505, 0x80, 0}, {0x0d00, 0, 0, 0x80, 0},
+    {0x1000, 0, 0, 0x80, 0},        {0x1100, 0, 0, 0x80, 0},      {0x1400, 0, 0, 0x80, 0},
+    {0x1500, 0, 0, 0x80, 0},        {0x1500, 0, 0, 0x85, 0},      {0x4100, 0x55aa, 0, 0x80, 0},
+    {0x4200, 0, 0, 0x80, 0},        {0x4300, 0, 0, 0x80, 0},      {0x4400, 0, 0, 0x80, 0},
+    {0x4500, 0, 0, 0x80, 0},        {0x4700, 0, 0, 0x80, 0},      {0x4800, 0, 0, 0x80, 0},
+    {0x4e01, 0, 0, 0x80, 0},        {0x4100, 0x55aa, 0, 0xe0, 0}, {0x4200, 0, 0, 0xe0, 0},
+    {0x4500, 0, 0, 0xe0, 0},        {0x4800, 0, 0, 0xe0, 0},      {0x4b01, 0, 0, 0xe0, 0},
+    {0xff00, 0, 0, 0x80, 0},
+};
+
+static const struct call serial_calls[] = {
+    {0x00e3, 0, 0, 0, 0}, {0x0155, 0, 0, 0, 0}, {0x0200, 0, 0, 0, 0},
+    {0x0300, 0, 0, 0, 0}, {0x0300, 0, 0, 3, 0}, {0xff00, 0, 0, 0, 0},
+};
+
+static const struct call system_calls[] = {
+    {0x2400, 0, 0, 0, 0},
+    {0x2401, 0, 0, 0, 0},
+    {0x2402, 0, 0, 0, 0},
+    {0x2403, 0, 0, 0, 0},
+    {0x4f1e, 0, 0, 0, 0},
+    {0x5300, 0, 0, 0, 0},
+    {0x5302, 0, 0, 0, 0},
+    {0x530a, 1, 0, 0, 0},
+    {0x530b, 0, 0, 0, 0},
+    {0x530c, 1, 0, 0, 0},
+    {0x530e, 0, 0x102, 0, 0},
+    {0x5304, 0, 0, 0, 0},
+    {0x5303, 0, 0, 0, WIDE_B | WIDE_SI},
+    {0x5304, 0, 0, 0, 0},
+    {0x5301, 0, 0, 0, 0},
+    {0x5305, 0, 0, 0, 0},
+    {0x5304, 0, 0, 0, 0},
+    {0x8001, 0, 0, 0, 0},
+    {0x8300, 0x9000, 0, 1000, 0},
+    {0x8301, 0, 0, 0, 0},
+    {0x8400, 0, 0, 1, 0},
+    {0x8600, 0, 0, 60000, 0},
+    {0x8700, 0, 16, 0, 0},
+    {0x8800, 0, 0, 0, 0},
+    {0x9000, 0, 0, 0, 0},
+    {0x9100, 0, 0, 0, 0},
+    {0xc000, 0, 0, 0, 0},
+    {0xc100, 0, 0, 0, 0},
+    {0xc205, 0x300, 0, 0, 0},
+    {0xc201, 0, 0, 0, 0},
+    {0xc202, 0x500, 0, 0, 0},
+    {0xc203, 0x300, 0, 0, 0},
+    {0xc204, 0, 0, 0, 0},
+    {0xc206, 0, 0, 0, 0},
+    {0xe801, 0, 0, 0, 0},
+    {0xe820, 0, 20, 0, 0},
+    {0xe881, 0, 0, 0, WIDE_A | WIDE_B | WIDE_C | WIDE_D},
+    {0xff00, 0, 0, 0, 0},
+};
+
+static const struct call key_calls[] = {
+    {0x0100, 0, 0, 0, 0}, {0x0200, 0, 0, 0, 0}, {0x0305, 0, 0, 0, 0}, {0x0500, 0, 0x1e61, 0, 0},
+    {0x0100, 0, 0, 0, 0}, {0x0000, 0, 0, 0, 0}, {0x0900, 0, 0, 0, 0}, {0x0500, 0, 0x1e61, 0, 0},
+    {0x1100, 0, 0, 0, 0}, {0x1000, 0, 0, 0, 0}, {0x0a00, 0, 0, 0, 0}, {0x1200, 0, 0, 0, 0},
+    {0xa200, 0, 0, 0, 0}, {0xff00, 0, 0, 0, 0},
+};
+
+static const struct call printer_calls[] = {{0x0200, 0, 0, 0, 0}, {0x0200, 0, 0, 3, 0}, {0xff00, 0, 0, 0, 0}};
+
+static const struct call clock_calls[] = {
+    {0x0000, 0, 0, 0, 0},           {0x0200, 0, 0, 0, 0},           {0x0400, 0, 0, 0, 0},
+    {0x0600, 0, 0x2359, 0x5900, 0}, {0x0700, 0, 0, 0, 0},           {0xb101, 0, 0, 0, WIDE_D | WIDE_DI},
+    {0xb102, 0, 0x7000, 0x8086, 0}, {0xb102, 0, 0xffff, 0x8086, 0}, {0xb108, 8, 0, 0, 0},
+    {0xb109, 8, 0, 0, 0},           {0xb10a, 8, 0, 0, WIDE_C},      {0xb10b, 8, 0, 0, 0},
+    {0xb10c, 8, 0, 0, 0},           {0xb10d, 8, 0, 0, 0},           {0xb10e, 0, 0, 0, 0},
+    {0xff00, 0, 0, 0, 0},
+};
+
+static const struct call one_call[] = {{0x0000, 0, 0, 0, 0}};
+
+static void check_halves(const char *name, uint8_t vector, const struct call *calls, unsigned count)
+{
+    bool good = true;
+    for (unsigned i = 0; i < count; i++) {
+        const struct call *c = &calls[i];
+        clear_buffer();
+        make_dap(7, 0, 1, BUFFER, 0);
+        if (vector == 0x13 && c->ax == 0x4800)
+            poke16(SEG, 0xf000, 30);
+        for (uint16_t at = 0; at < 0x30; at += 4)
+            poke32(BUFFER, (uint16_t)(0xf000 + at), (at & 7) ? 0x9300 | BUFFER >> 12 : 0xffff | (uint32_t)BUFFER << 20);
+        struct bregs r = fresh(c->ax);
+        r.bx = c->bx;
+        r.cx = c->cx;
+        r.dx = c->dx;
+        r.si = 0xf000;
+        r.bp = 0x8000;
+        if (vector == 0x10 && c->ax == 0x4f09)
+            r.di = 0x9000;
+        else if (vector == 0x10 || (vector == 0x1a && c->ax == 0xb10e))
+            r.di = 0x8000;
+        else if (c->ax == 0xe820)
+            r.edx = 0x534d4150;
+        r.es = BUFFER;
+        struct bregs before = r;
+        bios_int(vector, &r);
+        if (c->ax == 0xe820) { /* all of EAX to EDX, of which the last stays */
+            r.eax = before.eax;
+            r.ebx = before.ebx;
+            r.ecx = before.ecx;
+            if (r.edx == before.edx)
+                r.edx = 0x44440000;
+        }
+        if (halves_kept(&r, c->wide))
+            continue;
+        good = false;
+        put("# AX=");
+        put_hex(before.ax);
+        put(" BX=");
+        put_hex(before.bx);
+        put(": ");
+        const uint32_t now[] = {r.eax, r.ebx, r.ecx, r.edx, r.esi, r.edi, r.ebp};
+        for (unsigned k = 0; k < sizeof(now) / sizeof(now[0]); k++) {
+            put(" ");
+            put_hex(now[k]);
+        }
+        put("\n");
+    }
+    check(name, good);
+}
+
+#define HALVES(vector, calls) \
+    check_halves("halves/INT " #vector "h keeps them", 0x##vector, calls, sizeof(calls) / sizeof(calls[0]))
+
+static void test_halves(void)
+{
+    HALVES(08, one_call); /* the timer's and the disk's interrupt, as if they had come */
+    HALVES(10, video_calls);
+    HALVES(11, one_call);
+    HALVES(12, one_call);
+    HALVES(13, disk_calls);
+    HALVES(14, serial_calls);
+    HALVES(15, system_calls);
+    drain();
+    HALVES(16, key_calls);
+    HALVES(17, printer_calls);
+    HALVES(1a, clock_calls);
+    HALVES(70, one_call);
+    HALVES(76, one_call);
+    drain();
+}
+
 /* At the end: interrupts do not work after this until somebody sets the controllers up again. */
 static void test_reset(void)
 {
@@ -1472,6 +1678,7 @@ void guest_main(uint32_t boot_drive)
     test_pci();
     test_tables();
     test_ports();
+    test_halves();
     test_v86();
     test_protected();
     if (peek8(0, 0x7c00 + 509) & 1) /* the video BIOS is ours, too */
