@@ -108,6 +108,15 @@ static inline uint8_t *mem_ptr(gpa_t gpa)
         return mem_ptr_other(gpa);
     return guest_mem.ram + gpa;
 }
+/* The same for code that is kept in another form, decoded or translated: NULL for video memory, too, as devices change
+ * it without a word, and it can be seen at several addresses. */
+const uint8_t *mem_code_ptr_other(gpa_t gpa);
+static inline const uint8_t *mem_code_ptr(gpa_t gpa)
+{
+    if (unlikely(gpa >= guest_mem.ram_below) || unlikely(guest_mem.page_flags[gpa >> PAGE_SHIFT] & MEM_PAGE_MMIO))
+        return mem_code_ptr_other(gpa);
+    return guest_mem.ram + gpa;
+}
 /* Where RAM that begins at or below gpa ends; gpa or less where none is. Does not look at what covers it. */
 static inline gpa_t mem_ram_end(gpa_t gpa)
 {

@@ -199,6 +199,12 @@ uint8_t *mem_ptr_other(gpa_t gpa)
     return region && region->block ? region->block->host + region->offset + (gpa - region->base) : NULL;
 }
 
+const uint8_t *mem_code_ptr_other(gpa_t gpa)
+{
+    const struct mem_region *region = mem_find(gpa);
+    return region && !region->rom ? NULL : mem_ptr_other(gpa);
+}
+
 uint64_t mem_file_offset(gpa_t gpa)
 {
     if (mem_is_ram(gpa))

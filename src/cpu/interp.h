@@ -116,7 +116,7 @@ struct interp {
     gla_t fetch_tag; /* linear page, or TLB_INVALID */
     bool fetch_user;
     gpa_t fetch_gpa;
-    const uint8_t *fetch_host; /* NULL: not RAM, nothing of it is cached */
+    const uint8_t *fetch_host; /* NULL: nothing of it is cached (mem_code_ptr) */
     uint8_t *fetch_flags;
 
     /* What the caches were filled under; interp_sync flushes when it is no longer so. */

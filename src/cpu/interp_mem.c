@@ -231,7 +231,7 @@ enum cpu_rc interp_fetch_page(struct cpu *cpu, gla_t gla)
     ip->fetch_tag = gla & PAGE_MASK;
     ip->fetch_user = user;
     ip->fetch_gpa = page;
-    ip->fetch_host = mem_ptr(page);
+    ip->fetch_host = mem_code_ptr(page);
     ip->fetch_flags = ip->fetch_host ? &guest_mem.page_flags[page >> PAGE_SHIFT] : NULL;
     return CPU_OK;
 }
@@ -359,9 +359,9 @@ enum cpu_rc interp_linear_store(struct cpu *cpu, gla_t gla, const void *buffer, 
         before = device_begin();
     for (unsigned i = 0; i < 2 && a.n[i]; i++) {
         uint8_t *to = mem_ptr(a.gpa[i]);
-        if (!to) {
-            mem_write(a.gpa[i], from, a.n[i]);
-        } else if (!(mem_page_flags(a.gpa[i]) & MEM_PAGE_ROM)) {
+        if (!to || (mem_page_flags(a.gpa[i]) & MEM_PAGE_ROM)) {
+            mem_write(a.gpa[i], from, a.n[i]); /* below a ROM there may be DRAM that takes it */
+        } else {
             interp_before_store(cpu, a.gpa[i], a.n[i]);
             memcpy(to, from, a.n[i]);
         }

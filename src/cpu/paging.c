@@ -31,8 +31,13 @@ static void set_entry_bits(struct cpu *cpu, gpa_t gpa, uint64_t entry, uint64_t 
         return;
     gpa = paging_a20(cpu, gpa);
     uint8_t *p = mem_ptr(gpa);
-    if (!p || (mem_page_flags(gpa) & MEM_PAGE_ROM))
+    if (!p)
         return;
+    if (mem_page_flags(gpa) & MEM_PAGE_ROM) {
+        uint8_t byte = (uint8_t)(entry | bits);
+        mem_write(gpa, &byte, 1);
+        return;
+    }
     interp_before_store(cpu, gpa, 1);
     __atomic_fetch_or(p, (uint8_t)bits, __ATOMIC_SEQ_CST);
 }

@@ -181,7 +181,7 @@ bool shadow_code_page(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global)
     struct space *s = shadow.current;
     struct walk k;
     bool user = bt->cpu.cpl == 3;
-    if (!shadow_walk(&bt->cpu, s, gla, &k) || k.nx || (user && !k.u) || !mem_ptr(k.page))
+    if (!shadow_walk(&bt->cpu, s, gla, &k) || k.nx || (user && !k.u) || !mem_code_ptr(k.page))
         return false;
     shadow_set_accessed(&k, false);
     *gpa = k.page;

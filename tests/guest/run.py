@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs one guest kernel on one engine and judges its output.
 
-usage: run.py RINGER ENGINE IMAGE [-append STRING] [--memory MIB] [--end CONDITION] [--stat NAME,...]
+usage: run.py RINGER ENGINE IMAGE [-append STRING] [--memory MIB] [--vga NAME] [--end CONDITION] [--stat NAME,...]
               [--timeout SECONDS]
 
 ENGINE is an -accel of Ringer, or qemu (qemu-system-i386 -accel tcg; status 77, a skip, where there is none).
@@ -38,7 +38,7 @@ def known_failures(engine, image):
 
 def command(args):
     # Both programs understand the same flags: one board, two monitors.
-    common = ["-m", args.memory, "-display", "none", "-vga", "none", "-net", "none", "-serial", "none", "-monitor",
+    common = ["-m", args.memory, "-display", "none", "-vga", args.vga, "-net", "none", "-serial", "none", "-monitor",
               "none", "-parallel", "none", "-debugcon", "stdio", "-no-reboot", "-device",
               "isa-debug-exit,iobase=0xf4,iosize=0x04", "-kernel", args.image]
     # QEMU derives the width of physical addresses from it.
@@ -97,6 +97,7 @@ def main():
     p.add_argument("image")
     p.add_argument("-append", "--append", default="")
     p.add_argument("--memory", default="128")
+    p.add_argument("--vga", default="none")
     p.add_argument("--end", default="verdict", choices=["verdict", "survive", "reset"])
     p.add_argument("--stat", default="")
     p.add_argument("--timeout", type=float, default=100)
