@@ -100,6 +100,16 @@ def _():
     assert screen.wait() == 0
 
 
+@check("keys that the guest cannot take yet have a limit")
+def _():
+    screen = started()
+    answers = {screen.command("type " + "x" * 500) for _ in range(100)}
+    assert answers == {"", "type: the guest still waits for the keys before; try again later\n"}, answers
+    assert "try again later" in screen.command("sendkey a")
+    screen.command("quit")
+    assert screen.wait() == 0
+
+
 @check("screendump: PNG, PPM and text show the same screen")
 def _():
     screen = started()

@@ -160,6 +160,12 @@ static void command_eject(struct monitor *monitor, char **arg, GString *out)
     }
 }
 
+static void press(const uint16_t *code, unsigned count, unsigned hold_ms, const char *command, GString *out)
+{
+    if (!keys_press(code, count, hold_ms))
+        g_string_append_printf(out, "%s: the guest still waits for the keys before; try again later\n", command);
+}
+
 static void command_sendkey(struct monitor *monitor, char **arg, GString *out)
 {
     uint16_t code[KEYS_COMBO_MAX];
@@ -169,7 +175,7 @@ static void command_sendkey(struct monitor *monitor, char **arg, GString *out)
     if (arg[0] && arg[1] && (!g_ascii_string_to_unsigned(arg[1], 10, 1, 10000, &hold, NULL)))
         g_string_append_printf(out, "sendkey: '%s' is not a time in ms\n", arg[1]);
     else if (count)
-        keys_press(code, count, (unsigned)hold);
+        press(code, count, (unsigned)hold, "sendkey", out);
     else
         g_string_append_printf(out, "sendkey: '%s' is not a key, as in ctrl-alt-delete\n", arg[0] ? arg[0] : "");
 }
@@ -179,11 +185,11 @@ static void command_type(struct monitor *monitor, char **arg, GString *out)
 {
     char *joined = g_strjoinv(" ", arg);
     char *text = g_strcompress(joined);
-    for (const char *c = text; *c; c++) {
+    for (const char *c = text; *c && !out->len; c++) {
         uint16_t code[KEYS_COMBO_MAX];
         unsigned count = keys_of_char((unsigned char)*c, code);
         if (count)
-            keys_press(code, count, 10);
+            press(code, count, 10, "type", out);
     }
     g_free(text);
     g_free(joined);

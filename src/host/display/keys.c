@@ -199,7 +199,8 @@ unsigned keys_of_char(unsigned char c, uint16_t code[KEYS_COMBO_MAX])
 
 /* --- The queue --- */
 
-#define STEP_MS 5
+#define STEP_MS      5
+#define EVENTS_LIMIT 65536u /* a quarter of it: characters that wait to be typed */
 
 struct event {
     uint16_t code;
@@ -246,10 +247,13 @@ static void event_add(uint16_t code, bool down, unsigned wait_ms)
     keys.timer_runs = true;
 }
 
-void keys_press(const uint16_t *code, unsigned count, unsigned hold_ms)
+bool keys_press(const uint16_t *code, unsigned count, unsigned hold_ms)
 {
+    if (keys.queue.length + 2 * count > EVENTS_LIMIT)
+        return false;
     for (unsigned i = 0; i < count; i++)
         event_add(code[i], true, STEP_MS);
     for (unsigned i = count; i-- > 0;)
         event_add(code[i], false, i == count - 1 ? hold_ms : STEP_MS);
+    return true;
 }
