@@ -184,6 +184,11 @@ static void command_sendkey(struct monitor *monitor, char **arg, GString *out)
 static void command_type(struct monitor *monitor, char **arg, GString *out)
 {
     char *joined = g_strjoinv(" ", arg);
+    size_t len = strlen(joined), slashes = 0;
+    while (slashes < len && joined[len - 1 - slashes] == '\\')
+        slashes++;
+    if (slashes % 2) /* a line that ends in the middle of an escape */
+        joined[len - 1] = 0;
     char *text = g_strcompress(joined);
     for (const char *c = text; *c && !out->len; c++) {
         uint16_t code[KEYS_COMBO_MAX];
