@@ -372,17 +372,10 @@ static void acpi_finish(struct acpi_header *header)
     header->checksum = checksum(header, header->length);
 }
 
-/* Name (NAME, 0x2D) in the compiled DSDT becomes 0x55: the device is there. */
 static void dsdt_enable(const char *name)
 {
-    uint8_t *aml = (uint8_t *)acpi_dsdt; /* in RAM, as all our data */
-    for (uint32_t at = sizeof(struct acpi_header); at + 7 <= acpi_dsdt_size; at++) {
-        if (aml[at] == 0x08 && aml[at + 5] == 0x0a && aml[at + 6] == 0x2d && memcmp(aml + at + 1, name, 4) == 0) {
-            aml[at + 6] = 0x55;
-            return;
-        }
-    }
-    dprintf("dsdt: no %s\n", name);
+    if (!acpi_dsdt_enable((uint8_t *)acpi_dsdt, acpi_dsdt_size, name)) /* in RAM, as all our data */
+        dprintf("dsdt: no %s\n", name);
 }
 
 /* After the ports and drives are known. */

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct acpi_rsdp {
@@ -167,4 +168,19 @@ static inline struct acpi_madt acpi_madt_of_board(void)
             },
         .nmi = {4, sizeof(((struct acpi_madt *)0)->nmi), 0xff, 0, 1},
     };
+}
+
+/* Name (NAME, 0x2D) in the compiled DSDT becomes Name (NAME, 0x55): that device is there. The checksum is to be made
+ * anew. False: it knows no such name. */
+static inline bool acpi_dsdt_enable(uint8_t *aml, uint32_t len, const char name[4])
+{
+    for (uint32_t at = sizeof(struct acpi_header); at + 7 <= len; at++) {
+        const uint8_t *op = aml + at;
+        if (op[0] == 0x08 && op[1] == (uint8_t)name[0] && op[2] == (uint8_t)name[1] && op[3] == (uint8_t)name[2] &&
+            op[4] == (uint8_t)name[3] && op[5] == 0x0a && op[6] == 0x2d) {
+            aml[at + 6] = 0x55;
+            return true;
+        }
+    }
+    return false;
 }

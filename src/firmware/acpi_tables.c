@@ -60,16 +60,10 @@ static void table_list(struct tables *tables, const void *table, size_t len)
     tables->listed[tables->count++] = table_put_summed(tables, table, len);
 }
 
-/* Name (NAME, 0x2D) in the compiled DSDT becomes 0x55: the device is there. */
-static void dsdt_enable(uint8_t *aml, size_t len, const char *name)
+static void dsdt_enable(uint8_t *aml, const char *name)
 {
-    for (size_t at = sizeof(struct acpi_header); at + 7 <= len; at++) {
-        if (aml[at] == 0x08 && aml[at + 5] == 0x0a && aml[at + 6] == 0x2d && memcmp(aml + at + 1, name, 4) == 0) {
-            aml[at + 6] = 0x55;
-            return;
-        }
-    }
-    assert_always(!"a device that the DSDT does not know");
+    bool found = acpi_dsdt_enable(aml, (uint32_t)acpi_dsdt_size, name);
+    assert_always(found);
 }
 
 static uint32_t dsdt_put(struct tables *tables, const struct acpi_board *board)
@@ -77,13 +71,13 @@ static uint32_t dsdt_put(struct tables *tables, const struct acpi_board *board)
     uint32_t at = table_put_summed(tables, acpi_dsdt, acpi_dsdt_size);
     uint8_t *aml = tables->bytes->data + at;
     if (board->com2)
-        dsdt_enable(aml, acpi_dsdt_size, "COM2");
+        dsdt_enable(aml, "COM2");
     if (board->lpt)
-        dsdt_enable(aml, acpi_dsdt_size, "LPTP");
+        dsdt_enable(aml, "LPTP");
     if (board->floppy)
-        dsdt_enable(aml, acpi_dsdt_size, "FDCP");
+        dsdt_enable(aml, "FDCP");
     if (board->hpet)
-        dsdt_enable(aml, acpi_dsdt_size, "HPTP");
+        dsdt_enable(aml, "HPTP");
     return at;
 }
 
