@@ -10,50 +10,23 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ide_dma.h"
 #include "ide_drive.h"
 #include "ioport.h"
 #include "log.h"
 #include "state.h"
 
-#define CTL_NIEN 0x02u
-#define CTL_SRST 0x04u
-#define CTL_HOB  0x80u
-
 #define IDETIM 0x40 /* config: timing, bit 15 = decode enable, one word per channel */
-
-struct ide_channel_regs {
-    uint8_t control;
-    uint8_t unit; /* the selected drive */
-    bool irq_level;
-};
-
-struct ide_channel {
-    struct ide_channel_regs regs;
-    struct ide_dma_regs dma;
-    struct ide_drive drive[2];
-    struct irq irq;
-    struct irq bus_request;
-    uint16_t base;
-};
 
 struct ide {
     struct pci_device pci; /* first */
     struct ide_channel channel[2];
 };
 
-/* A buffer, and the request that uses it; it may outlive the drive, or its state. */
-struct ide_io {
-    struct ide_drive *drive; /* NULL: orphaned */
-    bool in_flight;
-    uint8_t buffer[IDE_BUFFER];
-};
+static ide_step_fn reset_step;
 
-static ide_step_fn end_step, done_step, reset_step;
-
-static ide_step_fn *const ide_steps[STEP_COUNT] = {
-    [STEP_END] = end_step,
-    [STEP_DONE] = done_step,
+static ide_step_fn *const steps[STEP_COUNT] = {
+    [STEP_END] = ide_end_step,
+    [STEP_DONE] = ide_done_step,
     [STEP_READ] = ata_read_step,
     [STEP_READ_TAKEN] = ata_read_taken_step,
     [STEP_WRITE_GIVEN] = ata_write_given_step,
@@ -72,7 +45,7 @@ static void device_reset(struct ide_drive *drive);
 static void diagnose(struct ide_drive *drive);
 
 /* What is not here is aborted: NOP, read long, format track, security, ... */
-const struct ide_command ide_commands[256] = {
+static const struct ide_command ide_commands[256] = {
     [0x08] = {device_reset, CD},
     [0x10 ... 0x1f] = {ata_recalibrate, DISK},
     [0x20] = {ata_read_sectors, DISK | CD}, /* a CD drive aborts it, and shows its signature */
@@ -116,185 +89,6 @@ const struct ide_command ide_commands[256] = {
     [0xf8] = {ata_native_max, DISK},
 };
 
-/* --- Interrupt and end of a command --- */
-
-static bool is_present(const struct ide_drive *drive)
-{
-    return drive->kind != IDE_NONE;
-}
-
-static struct ide_drive *selected(struct ide_channel *channel)
-{
-    return &channel->drive[channel->regs.unit];
-}
-
-struct ide_drive *ide_other_drive(struct ide_drive *drive)
-{
-    return &drive->channel->drive[!(drive->number & 1)];
-}
-
-/* Must be called when INTRQ, the selection or nIEN may have changed. */
-static void channel_update_irq(struct ide_channel *channel)
-{
-    const struct ide_drive *drive = selected(channel);
-    bool level = is_present(drive) && drive->regs.intrq && !(channel->regs.control & CTL_NIEN);
-    if (level && !channel->regs.irq_level)
-        ide_dma_interrupt(&channel->dma);
-    channel->regs.irq_level = level;
-    irq_set(&channel->irq, level);
-}
-
-void ide_raise(struct ide_drive *drive)
-{
-    drive->regs.intrq = true;
-    channel_update_irq(drive->channel);
-}
-
-/* Off the bus master, if the command was at it. */
-static void leave_transfer(struct ide_drive *drive)
-{
-    if (drive->regs.dma)
-        ide_dma_end(&drive->channel->dma);
-    drive->regs.dma = false;
-    drive->regs.phase = PHASE_IDLE;
-}
-
-void ide_done(struct ide_drive *drive)
-{
-    leave_transfer(drive);
-    drive->regs.status = STS_DRDY | STS_DSC;
-    drive->regs.error = 0;
-    ide_raise(drive);
-}
-
-void ide_fail(struct ide_drive *drive, uint8_t error)
-{
-    leave_transfer(drive);
-    drive->regs.status = STS_DRDY | STS_DSC | STS_ERR;
-    drive->regs.error = error;
-    ide_raise(drive);
-}
-
-void ide_abort(struct ide_drive *drive)
-{
-    ide_fail(drive, ERR_ABRT);
-}
-
-static void end_step(struct ide_drive *drive, int error)
-{
-    leave_transfer(drive);
-    drive->regs.status = STS_DRDY | STS_DSC;
-}
-
-static void done_step(struct ide_drive *drive, int error)
-{
-    if (error)
-        ide_fail(drive, ERR_ABRT);
-    else
-        ide_done(drive);
-}
-
-static void next_step(struct ide_drive *drive, int error)
-{
-    drive->regs.phase = PHASE_IDLE;
-    ide_steps[drive->regs.step](drive, error);
-}
-
-/* --- Transfers --- */
-
-void ide_start_in(struct ide_drive *drive, uint32_t pos, uint32_t len, enum ide_step step)
-{
-    assert_always(len && pos + len <= IDE_BUFFER);
-    drive->regs.phase = PHASE_IN;
-    drive->regs.step = step;
-    drive->regs.pos = pos;
-    drive->regs.end = pos + len;
-    drive->regs.status = STS_DRDY | STS_DSC | STS_DRQ;
-}
-
-void ide_start_out(struct ide_drive *drive, uint32_t pos, uint32_t len, enum ide_step step)
-{
-    ide_start_in(drive, pos, len, step);
-    drive->regs.phase = PHASE_OUT;
-}
-
-static void request_done(void *opaque, int error)
-{
-    struct ide_io *io = opaque;
-    io->in_flight = false;
-    if (!io->drive) {
-        g_free(io);
-        return;
-    }
-    io->drive->regs.request = REQUEST_NONE;
-    next_step(io->drive, error);
-}
-
-static void request_send(struct ide_drive *drive)
-{
-    struct ide_drive_regs *regs = &drive->regs;
-    const struct block_ops *ops = drive->block->ops;
-
-    drive->io->in_flight = true;
-    if (regs->request == REQUEST_READ)
-        ops->read(drive->block, regs->request_offset, drive->buffer, regs->request_len, request_done, drive->io);
-    else if (regs->request == REQUEST_WRITE)
-        ops->write(drive->block, regs->request_offset, drive->buffer, regs->request_len, request_done, drive->io);
-    else
-        ops->flush(drive->block, request_done, drive->io);
-}
-
-static void request_start(struct ide_drive *drive, enum ide_request request, uint64_t offset, uint32_t len,
-                          enum ide_step step)
-{
-    struct ide_drive_regs *regs = &drive->regs;
-    assert_always(len <= IDE_BUFFER && !drive->io->in_flight);
-    regs->status = STS_BSY | STS_DRDY | STS_DSC;
-    regs->phase = PHASE_BLOCK;
-    regs->step = step;
-    regs->request = request;
-    regs->request_offset = offset;
-    regs->request_len = len;
-    request_send(drive);
-}
-
-void ide_start_read(struct ide_drive *drive, uint64_t offset, uint32_t len, enum ide_step step)
-{
-    request_start(drive, REQUEST_READ, offset, len, step);
-}
-
-void ide_start_write(struct ide_drive *drive, uint64_t offset, uint32_t len, enum ide_step step)
-{
-    request_start(drive, REQUEST_WRITE, offset, len, step);
-}
-
-void ide_start_flush(struct ide_drive *drive, enum ide_step step)
-{
-    request_start(drive, REQUEST_FLUSH, 0, 0, step);
-}
-
-/* Must be called when a drive has come to its DMA phase or the guest has started the bus master. */
-static void channel_request_bus(struct ide_channel *channel)
-{
-    for (unsigned unit = 0; unit < 2; unit++) {
-        if (channel->drive[unit].regs.phase == PHASE_DMA && ide_dma_is_started(&channel->dma))
-            irq_set(&channel->bus_request, true);
-    }
-}
-
-void ide_start_dma(struct ide_drive *drive, bool in, uint32_t len, enum ide_step step)
-{
-    assert_always(len && len <= IDE_BUFFER);
-    drive->regs.status = STS_BSY | STS_DRDY | STS_DSC;
-    drive->regs.phase = PHASE_DMA;
-    drive->regs.step = step;
-    drive->regs.dma = true;
-    drive->regs.dma_in = in;
-    drive->regs.pos = 0;
-    drive->regs.end = len;
-    channel_request_bus(drive->channel);
-}
-
 static void channel_move(struct ide_channel *channel)
 {
     for (unsigned unit = 0; unit < 2; unit++) {
@@ -305,7 +99,7 @@ static void channel_move(struct ide_channel *channel)
         uint32_t len = regs->end - regs->pos;
         regs->pos += ide_dma_move(&channel->dma, drive->buffer + regs->pos, len, regs->dma_in);
         if (regs->pos == regs->end) {
-            next_step(drive, 0);
+            ide_next_step(drive, 0);
         } else {
             /* The host has no room or no data for the rest: the drive waits for what will not come, as
              * one whose DMACK- stays away, but a reset or another command takes it out of there. */
@@ -326,35 +120,21 @@ void ide_bus_granted(struct ide *ide)
 
 /* --- Resets --- */
 
-static bool is_under_way(const struct ide_drive *drive)
-{
-    return drive->io && drive->io->in_flight;
-}
-
 /* Gives up the command. A request that is under way goes on, and the drive is busy until it has ended: a guest that
  * resets a drive again and again would collect buffers otherwise. */
 static void drive_stop(struct ide_drive *drive)
 {
     struct ide_drive_regs *regs = &drive->regs;
-    if (!drive->io && is_present(drive)) {
+    if (!drive->io && ide_is_present(drive)) {
         drive->io = g_new0(struct ide_io, 1);
         drive->io->drive = drive;
         drive->buffer = drive->io->buffer;
     }
-    regs->phase = is_under_way(drive) ? PHASE_BLOCK : PHASE_IDLE;
+    regs->phase = ide_is_under_way(drive) ? PHASE_BLOCK : PHASE_IDLE;
     regs->step = STEP_RESET;
     regs->request = REQUEST_NONE;
     regs->dma = false;
     regs->pos = regs->end = regs->filled = regs->left = regs->reply_left = 0;
-}
-
-void ide_set_signature(struct ide_drive *drive)
-{
-    struct ide_drive_regs *regs = &drive->regs;
-    regs->nsector = regs->sector = 1;
-    regs->lcyl = drive->kind == IDE_CD ? 0x14 : 0;
-    regs->hcyl = drive->kind == IDE_CD ? 0xeb : 0;
-    regs->select &= SEL_UNIT;
 }
 
 /* As after SRST or EXECUTE DEVICE DIAGNOSTIC: the signature, "no error found". Settings stay. */
@@ -368,7 +148,7 @@ static void drive_soft_reset(struct ide_drive *drive)
     drive->regs.power = 0xff;
     if (drive->kind == IDE_CD)
         atapi_reset(drive);
-    if (!is_under_way(drive))
+    if (!ide_is_under_way(drive))
         reset_step(drive, 0);
 }
 
@@ -407,7 +187,7 @@ static void diagnose(struct ide_drive *drive)
     for (unsigned unit = 0; unit < 2; unit++)
         drive_soft_reset(&channel->drive[unit]);
     channel->regs.unit = 0;
-    ide_raise(selected(channel));
+    ide_raise(ide_selected(channel));
 }
 
 /* --- Registers --- */
@@ -424,7 +204,7 @@ static uint32_t data_read(struct ide_drive *drive, unsigned size)
     memcpy(&value, drive->buffer + regs->pos, here);
     regs->pos += here;
     if (regs->pos == regs->end)
-        next_step(drive, 0);
+        ide_next_step(drive, 0);
     return value;
 }
 
@@ -439,24 +219,24 @@ static void data_write(struct ide_drive *drive, unsigned size, uint32_t value)
     memcpy(drive->buffer + regs->pos, &value, here);
     regs->pos += here;
     if (regs->pos == regs->end)
-        next_step(drive, 0);
+        ide_next_step(drive, 0);
 }
 
 static uint8_t status_read(struct ide_channel *channel)
 {
-    const struct ide_drive *drive = selected(channel);
-    if (is_present(drive))
+    const struct ide_drive *drive = ide_selected(channel);
+    if (ide_is_present(drive))
         return drive->regs.status;
     return 0;
 }
 
 static uint8_t register_read(struct ide_channel *channel, unsigned reg)
 {
-    struct ide_drive *drive = selected(channel);
+    struct ide_drive *drive = ide_selected(channel);
     const struct ide_drive_regs *regs = &drive->regs;
     bool hob = channel->regs.control & CTL_HOB;
 
-    if (!is_present(drive) && reg != 7 && (reg != 6 || !is_present(&channel->drive[!channel->regs.unit])))
+    if (!ide_is_present(drive) && reg != 7 && (reg != 6 || !ide_is_present(&channel->drive[!channel->regs.unit])))
         return 0;
     switch (reg) {
     case 1:
@@ -473,31 +253,31 @@ static uint8_t register_read(struct ide_channel *channel, unsigned reg)
         return (regs->select & ~SEL_UNIT) | 0xa0 | (channel->regs.unit ? SEL_UNIT : 0);
     default:
         drive->regs.intrq = false;
-        channel_update_irq(channel);
+        ide_update_irq(channel);
         return status_read(channel);
     }
 }
 
 static void command_write(struct ide_channel *channel, uint8_t value)
 {
-    struct ide_drive *drive = selected(channel);
+    struct ide_drive *drive = ide_selected(channel);
     struct ide_drive_regs *regs = &drive->regs;
     const struct ide_command *command = &ide_commands[value];
 
     if (value == 0x90) { /* for both drives, whichever is selected */
-        drive = &channel->drive[is_present(&channel->drive[0]) ? 0 : 1];
-        if (is_present(drive))
+        drive = &channel->drive[ide_is_present(&channel->drive[0]) ? 0 : 1];
+        if (ide_is_present(drive))
             diagnose(drive);
         return;
     }
-    if (!is_present(drive))
+    if (!ide_is_present(drive))
         return;
     if ((regs->status & STS_BSY) && !(value == 0x08 && drive->kind == IDE_CD)) {
         log_guest("ide%u: command %02x while busy with %02x", drive->number, value, regs->command);
         return;
     }
     regs->intrq = false;
-    channel_update_irq(channel);
+    ide_update_irq(channel);
     drive_stop(drive); /* a command in the middle of a data transfer gives it up */
     regs->command = value;
     if (regs->power == 0x00 && command->run != ata_check_power && command->run != ata_power)
@@ -523,7 +303,7 @@ static void register_write(struct ide_channel *channel, unsigned reg, uint8_t va
     if (reg == 6) {
         channel->regs.unit = !!(value & SEL_UNIT);
         channel->drive[0].regs.select = channel->drive[1].regs.select = value;
-        channel_update_irq(channel);
+        ide_update_irq(channel);
         return;
     }
     for (unsigned unit = 0; unit < 2; unit++) {
@@ -561,8 +341,8 @@ static uint32_t command_block_read(void *opaque, uint16_t port, unsigned size)
     unsigned reg = port - channel->base;
 
     if (reg == 0) {
-        struct ide_drive *drive = selected(channel);
-        return is_present(drive) ? data_read(drive, size) : 0;
+        struct ide_drive *drive = ide_selected(channel);
+        return ide_is_present(drive) ? data_read(drive, size) : 0;
     }
     uint32_t value = 0;
     for (unsigned i = 0; i < size; i++)
@@ -576,8 +356,8 @@ static void command_block_write(void *opaque, uint16_t port, unsigned size, uint
     unsigned reg = port - channel->base;
 
     if (reg == 0) {
-        if (is_present(selected(channel)))
-            data_write(selected(channel), size, value);
+        if (ide_is_present(ide_selected(channel)))
+            data_write(ide_selected(channel), size, value);
         return;
     }
     for (unsigned i = 0; i < size; i++)
@@ -604,14 +384,14 @@ static void control_write(void *opaque, uint16_t port, unsigned size, uint32_t v
         if (rises) {
             drive_stop(drive);
             drive->regs.intrq = false;
-            drive->regs.status = is_present(drive) ? STS_BSY : 0;
+            drive->regs.status = ide_is_present(drive) ? STS_BSY : 0;
         }
         if (falls)
             drive_soft_reset(drive);
     }
     if (rises || falls)
         channel->regs.unit = 0;
-    channel_update_irq(channel);
+    ide_update_irq(channel);
 }
 
 static const struct io_ops control_io = {.widths = 1, .read = control_read, .write = control_write};
@@ -629,7 +409,7 @@ static void bus_master_write(void *opaque, uint16_t port, unsigned size, uint32_
     unsigned offset = (port - ide->pci.bar[4].base) & 15;
     struct ide_channel *channel = &ide->channel[offset / 8];
     if (ide_dma_write(&channel->dma, offset % 8, size, value))
-        channel_request_bus(channel);
+        ide_request_bus(channel);
 }
 
 static const struct io_ops bus_master_io = {.widths = 1 | 2 | 4, .read = bus_master_read, .write = bus_master_write};
@@ -641,7 +421,7 @@ static void ide_config_written(struct pci_device *dev, uint8_t offset, unsigned 
     struct ide *ide = (struct ide *)dev;
     /* Bus mastering may have been allowed just now. */
     for (unsigned i = 0; i < 2; i++)
-        channel_request_bus(&ide->channel[i]);
+        ide_request_bus(&ide->channel[i]);
 }
 
 static void ide_reset(void *dev)
@@ -654,7 +434,7 @@ static void ide_reset(void *dev)
         ide_dma_reset(&channel->dma);
         for (unsigned unit = 0; unit < 2; unit++)
             drive_hard_reset(&channel->drive[unit]);
-        channel_update_irq(channel);
+        ide_update_irq(channel);
     }
 }
 
@@ -736,7 +516,7 @@ static void ide_pieces(void *dev, struct state_pieces *pieces)
         state_add(pieces, "dma", i, &dma_layout, &channel->dma);
         for (unsigned unit = 0; unit < 2; unit++) {
             struct ide_drive *drive = &channel->drive[unit];
-            if (!is_present(drive))
+            if (!ide_is_present(drive))
                 continue;
             state_add(pieces, "drive", drive->number, &drive_layout, &drive->regs);
             state_add_bytes(pieces, "buffer", drive->number, drive->buffer, IDE_BUFFER);
@@ -749,7 +529,7 @@ static void ide_before_load(void *dev)
     struct ide *ide = dev;
     for (unsigned n = 0; n < 4; n++) {
         struct ide_drive *drive = &ide->channel[n / 2].drive[n % 2];
-        if (is_under_way(drive)) {
+        if (ide_is_under_way(drive)) {
             drive->io->drive = NULL;
             drive->io = NULL;
         }
@@ -785,11 +565,11 @@ static bool ide_after_load(void *dev)
         for (unsigned unit = 0; unit < 2; unit++) {
             struct ide_drive *drive = &channel->drive[unit];
             if (drive->regs.phase == PHASE_BLOCK && drive->regs.step == STEP_RESET)
-                next_step(drive, 0); /* what it waited for was another machine's */
+                ide_next_step(drive, 0); /* what it waited for was another machine's */
             else if (drive->regs.phase == PHASE_BLOCK)
-                request_send(drive);
+                ide_send_request(drive);
         }
-        channel_request_bus(channel);
+        ide_request_bus(channel);
     }
     return true;
 }
@@ -800,7 +580,7 @@ static void ide_dump(void *dev, GString *out)
     for (unsigned n = 0; n < 4; n++) {
         const struct ide_drive *drive = &ide->channel[n / 2].drive[n % 2];
         const struct ide_drive_regs *regs = &drive->regs;
-        if (is_present(drive))
+        if (ide_is_present(drive))
             g_string_append_printf(out,
                                    "ide%u: status=%02x error=%02x command=%02x phase=%u step=%u pos=%u/%u "
                                    "lba=%llu left=%u intrq=%d bm=%02x/%02x\n",
@@ -816,13 +596,6 @@ void ide_default_geometry(uint64_t sectors, uint16_t *cylinders, uint16_t *heads
     *cylinders = (uint16_t)(count < 2 ? 2 : count > 16383 ? 16383 : count);
     *heads = 16;
     *track_sectors = 63;
-}
-
-/* Text in an IDENTIFY block: padded with blanks, each word's first character in its high byte. */
-void ide_put_string(uint8_t *words, unsigned bytes, const char *text)
-{
-    for (unsigned i = 0; i < bytes; i++)
-        words[i ^ 1] = (uint8_t)(*text ? *text++ : ' ');
 }
 
 void ide_medium_changed(struct ide *ide, unsigned n)
@@ -877,6 +650,7 @@ struct ide *ide_new(struct pci_bus *bus, const struct ide_wiring *wiring, const 
         channel->base = base[i];
         channel->irq = wiring->irq[i];
         channel->bus_request = wiring->bus_request;
+        channel->steps = steps;
         ioport_register(base[i], 8, &command_block_io, channel, i ? "ide1" : "ide0");
         ioport_register(base[i] + 0x206, 1, &control_io, channel, i ? "ide1-control" : "ide0-control");
     }

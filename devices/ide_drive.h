@@ -1,9 +1,10 @@
-/* What the drives on an IDE channel share: registers, transfers, and how a command ends. For ide.c, ata.c
- * and atapi.c. ATA-4 (X3T13 1153D) and ATA/ATAPI-6 for 48-bit addresses.
+/* What the drives on an IDE channel share: registers, transfers, and how a command ends. ide.c knows the commands of
+ * ata.c and atapi.c; those know ide_drive.c. ATA-4 (X3T13 1153D) and ATA/ATAPI-6 for 48-bit addresses.
  */
 #pragma once
 
 #include "ide.h"
+#include "ide_dma.h"
 
 #define STS_BSY  0x80u
 #define STS_DRDY 0x40u
@@ -18,6 +19,10 @@
 
 #define SEL_LBA  0x40u
 #define SEL_UNIT 0x10u
+
+#define CTL_NIEN 0x02u
+#define CTL_SRST 0x04u
+#define CTL_HOB  0x80u
 
 #define IDE_BUFFER (256u * 1024)
 
@@ -95,14 +100,47 @@ struct ide_drive {
 
 typedef void ide_step_fn(struct ide_drive *drive, int error);
 
+struct ide_channel_regs {
+    uint8_t control;
+    uint8_t unit; /* the selected drive */
+    bool irq_level;
+};
+
+struct ide_channel {
+    struct ide_channel_regs regs;
+    struct ide_dma_regs dma;
+    struct ide_drive drive[2];
+    struct irq irq;
+    struct irq bus_request;
+    uint16_t base;
+    ide_step_fn *const *steps; /* by enum ide_step */
+};
+
+/* A buffer, and the request that uses it; it may outlive the drive, or its state. */
+struct ide_io {
+    struct ide_drive *drive; /* NULL: orphaned */
+    bool in_flight;
+    uint8_t buffer[IDE_BUFFER];
+};
+
 struct ide_command {
     void (*run)(struct ide_drive *drive);
     uint8_t kinds; /* bits 1 << enum ide_kind */
 };
 
-extern const struct ide_command ide_commands[256];
-
-/* --- ide.c --- */
+/* --- ide_drive.c --- */
+bool ide_is_present(const struct ide_drive *drive);
+struct ide_drive *ide_selected(struct ide_channel *channel);
+/* Must be called when INTRQ, the selection or nIEN may have changed. */
+void ide_update_irq(struct ide_channel *channel);
+/* Must be called when a drive has come to its DMA phase or the guest has started the bus master. */
+void ide_request_bus(struct ide_channel *channel);
+/* The phase has ended. */
+void ide_next_step(struct ide_drive *drive, int error);
+ide_step_fn ide_end_step, ide_done_step;
+/* What regs say of a request, again. */
+void ide_send_request(struct ide_drive *drive);
+bool ide_is_under_way(const struct ide_drive *drive);
 void ide_raise(struct ide_drive *drive);
 /* The command is over. */
 void ide_done(struct ide_drive *drive);
