@@ -145,10 +145,12 @@ int pci_next(unsigned bdf);
 int pci_find_class(uint32_t class_mask, uint32_t class_code, unsigned index); /* bus:devfn or -1 */
 int pci_find_device(uint16_t vendor, uint16_t device, unsigned index);
 void pci_init(void);
-void pci_shadow_roms(void); /* C0000h to DFFFFh becomes RAM */
-void pci_lock_roms(void);   /* and, where ROMs are, and at F0000h, read-only */
+void pci_shadow_roms(void);           /* C0000h to DFFFFh becomes RAM */
+void pci_lock_roms(uint32_t rom_end); /* and, where ROMs are, and at F0000h, read-only */
 extern uint8_t pci_max_bus;
 void pci_bios(struct bregs *regs); /* INT 1Ah function B1h */
+/* What its function 0Eh returns: the slots of $PIR. */
+void pci_set_routing(const void *slots, uint16_t len);
 uint32_t pci_map_rom(uint16_t bdf, uint32_t *size);
 
 /* rom.c */
@@ -166,7 +168,7 @@ extern uint64_t memory_above_4g;
 extern struct e820_entry e820_map[E820_MAX];
 extern unsigned e820_count;
 
-/* disk.c */
+/* drives.c, disk.c */
 enum drive_type { DRIVE_NONE, DRIVE_FLOPPY, DRIVE_HD, DRIVE_CD };
 
 struct drive {
@@ -243,8 +245,6 @@ void serial_init(void);
 /* tables.c, apm.c */
 void tables_build(void);
 void tables_finish(void);
-extern const void *const pir_slots; /* as INT 1Ah function B10Eh returns them */
-extern uint16_t pir_slots_len;
 void apm_15(struct bregs *regs);
 
 /* fw_cfg.c: what is not there is as `otherwise` says. */

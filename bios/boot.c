@@ -212,7 +212,7 @@ void boot(void)
     uint16_t key;
     struct bregs regs;
 
-    pci_lock_roms();
+    pci_lock_roms(rom_end);
     boot_kernel();
     /* A short look at the keyboard always; a long one if the user asked for the menu. */
     uint32_t wait_ms = fw_cfg_u16(FW_CFG_BOOT_MENU, 0) ? fw_cfg_file_u16("etc/boot-menu-wait", 2500) : 250;

@@ -93,12 +93,12 @@ void pci_shadow_roms(void)
         pci_write(0, pam, 1, 0x33);
 }
 
-void pci_lock_roms(void)
+void pci_lock_roms(uint32_t used_end)
 {
     /* One nibble is 16 KiB from C0000h. What ends inside one keeps all of it read-only; from there to our own there is
      * nothing, where memory managers look for room. All of that reads FFh. */
-    uint32_t end = (rom_end + 0x3fff) & ~0x3fffu;
-    for (uint32_t at = rom_end; at < end; at += 4)
+    uint32_t end = (used_end + 0x3fff) & ~0x3fffu;
+    for (uint32_t at = used_end; at < end; at += 4)
         poke32((uint16_t)(at >> 4), (uint16_t)(at & 15), 0xffffffff);
     for (uint32_t at = 0xc0000; at < 0xe0000; at += 0x4000) {
         uint8_t pam = (uint8_t)(0x5a + ((at - 0xc0000) >> 15)), shift = (at >> 14 & 1) ? 4 : 0;
@@ -247,6 +247,15 @@ static void pci_access(struct bregs *regs)
     pci_return(regs, PCI_OK);
 }
 
+static const void *routing;
+static uint16_t routing_len;
+
+void pci_set_routing(const void *slots, uint16_t len)
+{
+    routing = slots;
+    routing_len = len;
+}
+
 void pci_bios(struct bregs *regs)
 {
     switch (regs->al) {
@@ -277,12 +286,12 @@ void pci_bios(struct bregs *regs)
     case 0x0e: { /* ES:DI: size, offset, segment of a buffer */
         uint16_t room = peek16(regs->es, regs->di), off = peek16(regs->es, (uint16_t)(regs->di + 2));
         uint16_t seg = peek16(regs->es, (uint16_t)(regs->di + 4));
-        poke16(regs->es, regs->di, pir_slots_len);
-        if (room < pir_slots_len) {
+        poke16(regs->es, regs->di, routing_len);
+        if (room < routing_len) {
             pci_return(regs, PCI_BUFFER_TOO_SMALL);
             break;
         }
-        far_copy(seg, off, DATA_SEG, (uint16_t)(uint32_t)pir_slots, pir_slots_len);
+        far_copy(seg, off, DATA_SEG, (uint16_t)(uint32_t)routing, routing_len);
         regs->bx = 0x0c00; /* IRQs 10 and 11 are PCI's alone */
         pci_return(regs, PCI_OK);
         break;

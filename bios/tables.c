@@ -55,9 +55,6 @@ static struct {
 } __attribute__((packed))
 pir = {.signature = "$PIR", .version = 0x0100, .router_devfn = 1 << 3, .exclusive = IRQ_MASK, .compatible = 0x122e8086};
 
-const void *const pir_slots = pir.slots;
-uint16_t pir_slots_len;
-
 static void build_pir(void)
 {
     unsigned n = 0;
@@ -71,8 +68,8 @@ static void build_pir(void)
         }
         s->slot = slot <= 2 ? 0 : (uint8_t)(slot - 2); /* what is soldered on has no slot number */
     }
-    pir_slots_len = (uint16_t)(n * sizeof(struct pir_slot));
-    pir.size = (uint16_t)(32 + pir_slots_len);
+    pir.size = (uint16_t)(32 + n * sizeof(struct pir_slot));
+    pci_set_routing(pir.slots, (uint16_t)(n * sizeof(struct pir_slot)));
     pir.checksum = checksum(&pir, pir.size);
     f_put(&pir, pir.size, 16);
 }

@@ -138,6 +138,8 @@ void vga_sync(struct vga *vga);
 bool vga_render_text(void *opaque, struct display_text *out);
 void vga_render_size(void *opaque, unsigned *width, unsigned *height);
 bool vga_render_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels);
+
+/* vga_timing.c */
 /* Timing from the CRTC's registers: dots and lines. */
 struct vga_timing {
     unsigned dot_clock;                             /* Hz */
