@@ -152,6 +152,8 @@ with tempfile.TemporaryDirectory() as folder:
         check(f"missing image for {flag}", [flag, "nothere"], "there is no such file")
         check(f"directory as image for {flag}", [flag, "."], "is a directory")
         check(f"empty image for {flag}", [flag, "empty"], "is empty")
+    check("folder as disk", ["-hda", "fat:rw:."], "not supported; make an image file")
+    check("server as disk", ["-drive", "file=nbd:localhost:1"], "not supported; make an image file")
     check("device as disk", ["-hda", "/dev/null"], "neither a file nor a block device")
     check("text as qcow2", ["-drive", "file=text,format=qcow2"], "is not in qcow2 format")
     check("too large for a floppy", ["-fda", "big"], "larger than any floppy")

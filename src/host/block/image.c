@@ -153,8 +153,23 @@ static bool file_lock(const struct image_file *file)
 
 /* --- Opening --- */
 
-static const char *open_trouble(int code)
+/* What QEMU opens by such a name is no file. */
+static bool is_protocol(const char *path)
 {
+    static const char *const protocols[] = {
+        "fat:", "nbd:",    "nbd+", "http:",     "https:", "ftp:",  "ftps:",     "ssh:",      "iscsi:",
+        "rbd:", "gluster", "nfs:", "sheepdog:", "json:",  "nvme:", "blkdebug:", "blkverify:"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(protocols); i++) {
+        if (g_str_has_prefix(path, protocols[i]))
+            return true;
+    }
+    return false;
+}
+
+static const char *open_trouble(const char *path, int code)
+{
+    if (code == ENOENT && is_protocol(path))
+        return "folders and servers as disks are not supported; make an image file of it";
     return code == ENOENT ? "there is no such file" : g_strerror(code);
 }
 
@@ -173,7 +188,7 @@ static bool file_open(struct image_file *file, const char *path, bool writable, 
             IMAGE_FAIL(error, file, "cannot be written (%s); use -snapshot, or readonly=on with -drive",
                        g_strerror(code));
         else
-            IMAGE_FAIL(error, file, "cannot be opened: %s", open_trouble(code));
+            IMAGE_FAIL(error, file, "cannot be opened: %s", open_trouble(path, code));
         goto fail;
     }
     if (fstat(file->fd, &st) < 0) {
