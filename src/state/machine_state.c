@@ -11,6 +11,7 @@
 
 #define MAGIC          "RNGRSTAT"
 #define STREAM_VERSION 1u
+#define CLOCK_MAX      (1ll << 60) /* ns: 36 years; sums of times must not overflow */
 
 static GQuark state_error(void)
 {
@@ -197,7 +198,8 @@ static bool own_section_load(struct machine *machine, const struct section *sect
     *known = true;
     if (strcmp(section->name, "clock") == 0) {
         struct clock_saved clock;
-        if (!state_load(&clock_layout, &clock, section->bytes, section->len) || clock.now < 0)
+        if (!state_load(&clock_layout, &clock, section->bytes, section->len) || clock.now < 0 ||
+            clock.now > CLOCK_MAX || ABS(clock.wall_base / 2) > 1ll << 40)
             return false;
         vclock_set(clock.now);
         vclock_set_wall_base(clock.wall_base + clock.now / NS_PER_SECOND);
@@ -269,6 +271,8 @@ static bool stream_load(struct machine *machine, const uint8_t *bytes, size_t le
             return FAIL("this state is cut off");
         if (strcmp(section.name, "machine") != 0 && !(seen & 1))
             return FAIL("this state does not begin with what machine it is of");
+        if (devices && (strcmp(section.name, "clock") == 0 || g_str_has_prefix(section.name, "device/")))
+            return FAIL("this state has its section '%s' behind the memory", section.name);
         for (unsigned i = 0; i < G_N_ELEMENTS(needed); i++)
             seen |= (strcmp(section.name, needed[i]) == 0) << i;
         if (strcmp(section.name, "ram") == 0 && !devices) {
