@@ -86,8 +86,13 @@ static void polled_done(void)
         stale_irq = true;
 }
 
+/* A scan code that waits would be taken for the answer: no more come, and one that is there is INT 09h's, or, with its
+ * interrupt masked, lost. The keyboard stays off until the byte is written. */
 static uint8_t command_byte(void)
 {
+    kbd_write_command(0xad);
+    yield();
+    flush_output();
     kbd_write_command(0x20);
     int value = read_output(500, false);
     polled_done();

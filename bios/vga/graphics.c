@@ -101,6 +101,8 @@ void graphics_char(ROM struct mode *mode, uint8_t page, uint8_t row, uint8_t col
     bool exclusive = attribute & 0x80;
     uint16_t vseg = mode->segment;
 
+    if (mode->class == CLASS_PLANAR)
+        indexed_write(SEQ, 2, 0x0f); /* whatever plane the program was at */
     for (uint8_t y = 0; y < height; y++) {
         uint8_t bits = peek8(seg, off + y);
         uint16_t at = line_offset(mode, page, row * height + y) + column * char_bytes(mode);
@@ -202,6 +204,7 @@ void pixel_write(struct bregs *regs)
     switch (mode->class) {
     case CLASS_PLANAR:
         at += x >> 3;
+        indexed_write(SEQ, 2, 0x0f);
         indexed_write(GC, 5, 0x02);
         indexed_write(GC, 8, 0x80 >> (x & 7));
         if (exclusive)

@@ -84,7 +84,7 @@ static bool drive_key_set(struct drive_keys *keys, const char *key, const char *
         return *value != 0; /* opening the image says which there are, and how to make one of them */
     }
     if (strcmp(key, "snapshot") == 0)
-        return value_is_switch(value, &drive->image.snapshot);
+        return drive->snapshot_given = true, value_is_switch(value, &drive->image.snapshot);
     if (strcmp(key, "readonly") == 0 || strcmp(key, "read-only") == 0)
         return value_is_switch(value, &drive->image.read_only);
     if (strcmp(key, "cache") == 0) {
@@ -230,7 +230,7 @@ bool drives_settle(struct drive_options *drives, GError **error)
     }
     struct drive_option *drive;
     for (unsigned n = 0; (drive = drive_at(drives, n)); n++) {
-        if (drives->snapshot)
+        if (drives->snapshot && !drive->snapshot_given) /* as with QEMU, what is said of the drive itself counts */
             drive->image.snapshot = true;
         if (drive->is_cd)
             drive->image.read_only = true;

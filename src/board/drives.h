@@ -13,6 +13,7 @@
 struct drive_option {
     bool present; /* there is such a drive */
     bool is_cd;
+    bool snapshot_given;        /* snapshot= stood in -drive */
     const char *id;             /* NULL: by its place */
     struct image_options image; /* path NULL: no medium */
     const char *serial;
@@ -27,6 +28,7 @@ struct drive_options {
     bool no_default_cd, no_default_floppy;
     char boot_order[8], boot_once[8]; /* letters of -boot, "" = not given */
     bool boot_menu;
+    bool no_floppy_signature; /* the BIOS starts a floppy without 55AAh, too */
 };
 
 /* One flag with its argument, without dashes. False with a sentence in *error. Strings stay referred to. */

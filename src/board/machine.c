@@ -98,11 +98,25 @@ static bool chardevs_open(const struct options *options, GError **error)
     return true;
 }
 
-static bool pidfile_write(const char *path, GError **error)
+/* Locked as long as we live: a file of a machine that runs is left alone. */
+static bool pidfile_write(struct machine *machine, const char *path, GError **error)
 {
     char text[16];
-    g_snprintf(text, sizeof(text), "%d\n", (int)getpid());
-    return g_file_set_contents(path, text, -1, error);
+    ssize_t len = g_snprintf(text, sizeof(text), "%d\n", (int)getpid());
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd >= 0 && fcntl(fd, F_SETLK, &lock) == 0 && ftruncate(fd, 0) == 0 && write(fd, text, (size_t)len) == len) {
+        machine->pidfile_fd = fd;
+        return true;
+    }
+    if (fd >= 0 && (errno == EACCES || errno == EAGAIN))
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "-pidfile: '%s' belongs to a machine that runs", path);
+    else
+        g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno), "-pidfile: cannot write '%s': %s", path,
+                    g_strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return false;
 }
 
 struct machine *machine_new(const struct options *options, GError **error)
@@ -110,6 +124,7 @@ struct machine *machine_new(const struct options *options, GError **error)
     struct machine *machine = g_new0(struct machine, 1);
     machine->options = *options;
     machine->exit_status = -1;
+    machine->pidfile_fd = -1;
     machine->stands = true;
     machine->loop = g_main_loop_new(NULL, FALSE);
 
@@ -129,7 +144,7 @@ struct machine *machine_new(const struct options *options, GError **error)
                     options->stats_file, g_strerror(errno));
         goto fail;
     }
-    if (options->pidfile && !pidfile_write(options->pidfile, error))
+    if (options->pidfile && !pidfile_write(machine, options->pidfile, error))
         goto fail;
     clock_build(options);
     registry_build(machine);
@@ -164,8 +179,10 @@ void machine_free(struct machine *machine)
     chardev_close_all();
     kernel_close(machine);
     storage_free(&machine->storage);
-    if (machine->options.pidfile)
+    if (machine->pidfile_fd >= 0) {
         unlink(machine->options.pidfile);
+        close(machine->pidfile_fd);
+    }
     mem_destroy();
     g_free(machine->model);
     g_main_loop_unref(machine->loop);
@@ -212,7 +229,7 @@ int machine_run(struct machine *machine)
     vcpu_start(machine->vcpu, true);
     machine_settle(machine);
     g_main_loop_run(machine->loop);
-    chardev_stop_waiting();
+    chardev_set_waiting(false);
     bool ended = vcpu_stop(machine->vcpu);
     console_save_stats(machine);
     if (!ended) {

@@ -14,6 +14,7 @@ struct monitor;
 
 struct machine {
     struct options options;
+    int pidfile_fd; /* -1: there is none of ours */
     struct cpu_model *model;
     struct vcpu *vcpu;
     struct registry *registry;

@@ -7,6 +7,7 @@
 #include "devices/fw_cfg.h"
 #include "devices/rtc.h"
 #include "firmware/acpi_tables.h"
+#include "firmware/loader.h"
 #include "host/char/chardev.h"
 #include "ioport.h"
 #include "log.h"
@@ -103,11 +104,15 @@ static bool option_roms_offer(struct machine *machine, GError **error)
     struct fw_cfg *fw = board_service(registry_board(machine->registry), "fw_cfg");
     for (unsigned i = 0; i < machine->options.option_rom_count; i++) {
         const char *path = machine->options.option_rom[i];
-        char *bytes, *base = g_path_get_basename(path), *name = g_strdup_printf("genroms/%u-%.40s", i, base);
+        uint8_t *bytes = NULL;
+        char *base = g_path_get_basename(path), *name = g_strdup_printf("genroms/%u-%.40s", i, base);
         gsize len;
-        bool ok = g_file_get_contents(path, &bytes, &len, error);
+        GBytes *file = boot_read_file("option ROM", path, error);
+        bool ok = file;
+        if (ok)
+            bytes = g_bytes_unref_to_data(file, &len);
         g_free(base);
-        if (ok && (len < 512 || len > 128 * KiB || (uint8_t)bytes[0] != 0x55 || (uint8_t)bytes[1] != 0xaa)) {
+        if (ok && (len < 512 || len > 128 * KiB || bytes[0] != 0x55 || bytes[1] != 0xaa)) {
             g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "-option-rom: '%s' is not a ROM image", path);
             g_free(bytes);
             ok = false;

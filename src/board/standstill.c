@@ -30,6 +30,7 @@ static bool has_reason(const struct machine *machine)
 static void stand_still(struct machine *machine)
 {
     vcpu_pause(machine->vcpu);
+    chardev_set_waiting(false);
     vcpu_wait(machine->vcpu);
     machine_lock();
     vclock_stop();
@@ -49,6 +50,7 @@ static void go_on(struct machine *machine)
     vcpu_cpu(machine->vcpu)->tsc_offset -= vclock_start();
     chardev_resume();
     machine_unlock();
+    chardev_set_waiting(true);
     vcpu_resume(machine->vcpu);
 }
 

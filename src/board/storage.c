@@ -87,13 +87,13 @@ static void cmos_disk(struct rtc *rtc, unsigned n, const struct geometry *geomet
     rtc_set_cmos(rtc, at + 8, (uint8_t)geometry->sectors);
 }
 
-static void cmos_boot_order(struct rtc *rtc, const char *order)
+static void cmos_boot_order(struct rtc *rtc, const char *order, bool no_floppy_signature)
 {
     uint8_t code[3] = {0};
     for (unsigned i = 0; i < 3 && order[i]; i++)
         code[i] = order[i] == 'a' ? 1 : order[i] == 'c' ? 2 : order[i] == 'd' ? 3 : 4;
     rtc_set_cmos(rtc, CMOS_BOOT_ORDER, (uint8_t)(code[1] << 4 | code[0]));
-    rtc_set_cmos(rtc, CMOS_BOOT_THIRD, (uint8_t)(code[2] << 4)); /* bit 0 clear: check the floppy's signature */
+    rtc_set_cmos(rtc, CMOS_BOOT_THIRD, (uint8_t)(code[2] << 4 | no_floppy_signature));
 }
 
 /* --- Media --- */
@@ -249,13 +249,14 @@ bool storage_settle(struct storage *storage, const struct registry *registry, st
 
     g_strlcpy(storage->boot_order, storage->options->boot_order, sizeof(storage->boot_order));
     order_by_index(storage, registry);
-    cmos_boot_order(rtc, storage->options->boot_once[0] ? storage->options->boot_once : storage->boot_order);
+    cmos_boot_order(rtc, storage->options->boot_once[0] ? storage->options->boot_once : storage->boot_order,
+                    storage->options->no_floppy_signature);
     return true;
 }
 
 void storage_end_boot_once(struct storage *storage)
 {
-    cmos_boot_order(storage->rtc, storage->boot_order);
+    cmos_boot_order(storage->rtc, storage->boot_order, storage->options->no_floppy_signature);
 }
 
 void storage_close(struct storage *storage)

@@ -130,7 +130,8 @@ static bool rtc_item(struct parse *parse, const char *key, const char *value, GE
             return FAIL("-rtc: base '%s' is none of utc, localtime, 2006-06-17, 2006-06-17T16:01:21", value);
         return true;
     }
-    if ((strcmp(key, "clock") == 0 && (strcmp(value, "host") == 0 || strcmp(value, "vm") == 0)) ||
+    if ((strcmp(key, "clock") == 0 &&
+         (strcmp(value, "host") == 0 || strcmp(value, "rt") == 0 || strcmp(value, "vm") == 0)) ||
         (strcmp(key, "driftfix") == 0 && (strcmp(value, "none") == 0 || strcmp(value, "slew") == 0)))
         return true; /* the clock moves with the machine, and no tick is lost */
     return FAIL("-rtc: '%s=%s' is not known; write for example -rtc base=utc", key, value);
@@ -204,6 +205,12 @@ static bool set_name(struct parse *parse, const char *arg, GError **error)
 static bool set_no_acpi(struct parse *parse, const char *arg, GError **error)
 {
     parse->options->no_acpi = true;
+    return true;
+}
+
+static bool set_no_fd_bootchk(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->drives.no_floppy_signature = true;
     return true;
 }
 
@@ -297,7 +304,7 @@ static const struct flag flags[] = {
     {"soundhw", "CARD", set_soundhw, NULL},
     {"k", "LANGUAGE", set_idle, NULL},
     {"win2k-hack", NULL, set_idle, NULL},
-    {"no-fd-bootchk", NULL, set_idle, NULL},
+    {"no-fd-bootchk", NULL, set_no_fd_bootchk, NULL},
     {"rtc-td-hack", NULL, set_idle, NULL},
     {"no-kvm-irqchip", NULL, set_idle, NULL},
     {"no-kvm-pit", NULL, set_idle, NULL},
@@ -381,6 +388,11 @@ static const struct flag *flag_find(const char *given)
     return NULL;
 }
 
+static bool is_stdio(const char *spec)
+{
+    return spec && (strcmp(spec, "stdio") == 0 || strcmp(spec, "mon:stdio") == 0);
+}
+
 /* What follows from flags together. */
 static bool options_settle(struct parse *parse, GError **error)
 {
@@ -397,11 +409,11 @@ static bool options_settle(struct parse *parse, GError **error)
         options->serial[0] = "mon:stdio";
     unsigned on_terminal = 0;
     for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++)
-        on_terminal += options->serial[i] && g_str_has_suffix(options->serial[i], "stdio");
+        on_terminal += is_stdio(options->serial[i]);
+    for (unsigned i = 0; options->chardevs && i < options->chardevs->len; i++)
+        on_terminal += is_stdio(keyvalues_get(g_ptr_array_index(options->chardevs, i), "spec"));
     on_terminal += options->curses;
-    on_terminal += options->monitor && strcmp(options->monitor, "stdio") == 0;
-    on_terminal += options->parallel && g_str_has_suffix(options->parallel, "stdio");
-    on_terminal += options->debugcon && g_str_has_suffix(options->debugcon, "stdio");
+    on_terminal += is_stdio(options->monitor) + is_stdio(options->parallel) + is_stdio(options->debugcon);
     if (on_terminal > 1)
         return FAIL("stdio is given twice; only one device can be on the terminal");
     return true;

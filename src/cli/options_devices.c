@@ -36,6 +36,7 @@ bool set_chardev(struct parse *parse, const char *arg, GError **error)
         return false;
     const char *backend = keyvalues_get(given, "backend"), *id = keyvalues_get(given, "id");
     const char *path = keyvalues_get(given, "path"), *mux = keyvalues_get(given, "mux");
+    (void)keyvalues_get(given, "signal"); /* the terminal's signals: without an effect */
     const char *unknown = keyvalues_unused(given);
     bool ok = true, muxed = false;
     char *spec = NULL;
@@ -44,7 +45,7 @@ bool set_chardev(struct parse *parse, const char *arg, GError **error)
         ok = FAIL("-chardev: it takes a back end and an id, as in -chardev file,id=c0,path=log.txt");
     else if (mux && !value_is_switch(mux, &muxed))
         ok = FAIL("-chardev: mux is on or off, not '%s'", mux);
-    else if (unknown && strcmp(unknown, "signal") != 0)
+    else if (unknown)
         ok = FAIL("-chardev %s: option '%s' is not known", backend, unknown);
     else if (strcmp(backend, "file") == 0)
         ok = path ? (spec = g_strdup_printf("file:%s", path), true) : FAIL("-chardev file: it needs path=");

@@ -142,8 +142,7 @@ static bool machine_key_is_idle(const char *key)
                                        "sata",
                                        "pit",
                                        "pic",
-                                       "rtc",
-                                       "fd-bootchk"};
+                                       "rtc"};
     for (unsigned i = 0; i < G_N_ELEMENTS(idle); i++) {
         if (strcmp(idle[i], key) == 0)
             return true;
@@ -159,13 +158,16 @@ static bool machine_key_set(struct parse *parse, const char *key, const char *va
         return board_parse(parse, value, error);
     if (strcmp(key, "accel") == 0)
         return engine_parse(parse, "-machine accel", value, error);
-    if (strcmp(key, "hpet") == 0 || strcmp(key, "acpi") == 0 || strcmp(key, "usb") == 0) {
+    if (strcmp(key, "hpet") == 0 || strcmp(key, "acpi") == 0 || strcmp(key, "usb") == 0 ||
+        strcmp(key, "fd-bootchk") == 0) {
         if (!value_is_switch(value, &on))
             return FAIL("-machine: %s is on or off, not '%s'", key, value);
         if (key[0] == 'h')
             options->no_hpet = !on;
         else if (key[0] == 'a')
             options->no_acpi = !on;
+        else if (key[0] == 'f')
+            options->drives.no_floppy_signature = !on;
         else if (on)
             return FAIL("-machine: usb=on: there is no USB");
         return true;

@@ -102,5 +102,6 @@ void firmware_init_board(struct pci_bus *pci)
 {
     legacy_init();
     pci_init(pci);
-    acpi_tables_install();
+    if (pci_find(pci, PCI_DEVFN(1, 3))) /* -no-acpi */
+        acpi_tables_install();
 }

@@ -1,6 +1,7 @@
 /* The BIOS ROM: its image, and where the bus has it. See bios.h. */
 #include "rom.h"
 
+#include "loader.h"
 #include "mem.h"
 
 #define BIOS_MAX  (16 * MiB)
@@ -16,12 +17,11 @@ bool bios_open(struct bios *bios, const char *path, GError **error)
         return true;
     }
 
-    char *bytes;
-    gsize len;
-    if (!g_file_get_contents(path, &bytes, &len, error)) {
-        g_prefix_error(error, "-bios: ");
+    GBytes *file = boot_read_file("BIOS", path, error);
+    if (!file)
         return false;
-    }
+    gsize len;
+    uint8_t *bytes = g_bytes_unref_to_data(file, &len);
     if (len == 0 || len % BIOS_UNIT || len > BIOS_MAX) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
                     "-bios: %s has %zu bytes; a BIOS image has a multiple of 64 KiB, at most 16 MiB", path,
@@ -29,7 +29,7 @@ bool bios_open(struct bios *bios, const char *path, GError **error)
         g_free(bytes);
         return false;
     }
-    *bios = (struct bios){(uint8_t *)bytes, len};
+    *bios = (struct bios){bytes, len};
     return true;
 }
 

@@ -990,6 +990,22 @@ static void test_mouse(void)
     check("mouse/unknown is 01h or 86h", carry(&r) && (r.ah == 0x01 || r.ah == 0x86));
     SCAN("\x1e\x9e");
     check_key("mouse/the keyboard still works", 0x00, 0x1e61);
+
+    /* A byte of the keyboard's that nobody has taken is not the controller's answer. */
+    outb(0x21, (uint8_t)(inb(0x21) | 0x02));
+    outb(0x60, 0xee);
+    while (!(inb(0x64) & 1))
+        continue;
+    r = fresh(0xc200);
+    bios_int(0x15, &r);
+    outb(0x64, 0x20);
+    while (!(inb(0x64) & 1))
+        continue;
+    uint8_t command_byte = inb(0x60);
+    outb(0x21, (uint8_t)(inb(0x21) & ~0x02));
+    check("mouse/a waiting key does not become the command byte", (command_byte & 0x51) == 0x41);
+    SCAN("\x1e\x9e");
+    check_key("mouse/and the keyboard works after it", 0x00, 0x1e61);
 }
 
 /* --- Clock --- */

@@ -90,6 +90,20 @@ def no_reader():
     process.stdout.close()
     report("debug console, no reader", None if status == 0 and took < 5 and b"they are lost" in errors and b"stop" not in errors
            else f"status {status}, {took:.1f} s, {errors!r}")
+    # "stop" stands for whatever looks at the machine as a whole.
+    read, write = os.pipe()
+    screen = Screen(kernel(TALK.replace("SEND", WAYS[0][1])) + ["-chardev", f"file,id=c,path=/dev/fd/{write}", "-debugcon",
+                                                              "chardev:c"], pass_fds=[write])
+    time.sleep(0.7)
+    begin = time.monotonic()
+    answers = [screen.command("stop"), screen.command("info status")]
+    screen.process.send_signal(signal.SIGTERM)
+    status = screen.wait()
+    took = time.monotonic() - begin
+    os.close(read)
+    os.close(write)
+    report("debug console, no reader, stop", None if status == 0 and took < 8 and "paused" in answers[1]
+           else f"status {status}, {took:.1f} s, {answers!r}")
 
 
 def taken_ports():

@@ -3,6 +3,7 @@
 
 usage: errors.py RINGER
 """
+import fcntl
 import os
 import resource
 import struct
@@ -154,6 +155,14 @@ with tempfile.TemporaryDirectory() as folder:
         check(f"empty image for {flag}", [flag, "empty"], "is empty")
     check("folder as disk", ["-hda", "fat:rw:."], "not supported; make an image file")
     check("server as disk", ["-drive", "file=nbd:localhost:1"], "not supported; make an image file")
+    check("two character devices of one name", ["-chardev", "null,id=serial0", "-serial", "null"], "have the id 'serial0'")
+    with open("pid", "w") as pid:
+        fcntl.lockf(pid, fcntl.LOCK_EX)
+        check("pid file of a running machine", ["-pidfile", "pid"], "belongs to a machine that runs")
+    check("missing kernel, with a pid file", ["-kernel", "nothere", "-pidfile", "pid"], "there is no such file")
+    if not os.path.exists("pid"):
+        sys.exit("not ok - another machine's pid file is gone")
+    check("device as BIOS", ["-bios", "/dev/zero"], "is a device; name a file")
     check("device as disk", ["-hda", "/dev/null"], "neither a file nor a block device")
     check("text as qcow2", ["-drive", "file=text,format=qcow2"], "is not in qcow2 format")
     check("too large for a floppy", ["-fda", "big"], "larger than any floppy")
@@ -196,7 +205,7 @@ with tempfile.TemporaryDirectory() as folder:
     first = subprocess.Popen([RINGER, "-S", "-display", "none", "-serial", "none", "-hda", "used"],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     first.stderr.readline()  # the engine line comes when all images are open
-    check("image in use", ["-hda", "used"], "in use by another process")
+    check("image in use", ["-hda", "used"], "in use already")
     first.kill()
     first.wait()
     check("unknown log item", ["-kernel", "good", "-d", "int,everything"], "'everything'")

@@ -12,13 +12,13 @@ from guest import GuestError, die_with_parent
 
 
 class Screen:
-    def __init__(self, command, stdin=None):
+    def __init__(self, command, stdin=None, pass_fds=()):
         """Starts command (a list) with a monitor added."""
         self.directory = tempfile.TemporaryDirectory()
         path = os.path.join(self.directory.name, "monitor")
         self.command_line = command + ["-monitor", f"unix:{path},server=on,wait=off"]
         self.process = subprocess.Popen(self.command_line, stdin=stdin or subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.PIPE, preexec_fn=die_with_parent)
+                                        stderr=subprocess.PIPE, preexec_fn=die_with_parent, pass_fds=pass_fds)
         os.set_blocking(self.process.stderr.fileno(), False)
         self.errors = b""
         self.socket = socket.socket(socket.AF_UNIX)

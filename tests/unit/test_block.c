@@ -234,7 +234,7 @@ static void test_writer_is_alone(void)
 {
     char *path = file_make("locked", 4096);
     struct image *image = open_ok(path, false, false);
-    open_fails(path, NULL, "in use by another process");
+    open_fails(path, NULL, "in use already");
     GError *error = NULL;
     struct image_options reader = {.path = path, .read_only = true};
     g_assert_null(image_open(&reader, &error));
@@ -249,9 +249,9 @@ static void test_readers_go_together(void)
 {
     char *path = file_make("shared", 4096);
     struct image *one = open_ok(path, true, false), *two = open_ok(path, false, true);
-    open_fails(path, NULL, "in use by another process");
+    open_fails(path, NULL, "in use already");
     image_close(one);
-    open_fails(path, NULL, "in use by another process");
+    open_fails(path, NULL, "in use already");
     image_close(two);
     g_free(path);
 }

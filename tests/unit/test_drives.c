@@ -138,6 +138,11 @@ static void test_snapshot_is_for_all(void)
     drives_set_file(&d, "fda", "y", &error);
     g_assert_true(drives_settle(&d, &error));
     g_assert_true(d.ide[0].image.snapshot && d.floppy[0].image.snapshot);
+    d = SETTLED("drive", "file=a,snapshot=off", "drive", "file=b");
+    d.snapshot = true;
+    g_assert_true(drives_settle(&d, &error));
+    g_assert_false(d.ide[0].image.snapshot); /* it was said of this one */
+    g_assert_true(d.ide[1].image.snapshot);
 }
 
 static void test_boot(void)

@@ -181,6 +181,9 @@ static void test_serial(void)
     bad("-kernel k -serial null -serial null -serial null -serial null -serial null", "4 serial ports");
     bad("-kernel k -serial stdio -serial mon:stdio", "given twice");
     bad("-kernel k -nographic -debugcon stdio", "given twice");
+    bad("-chardev stdio,id=a -serial chardev:a -monitor stdio", "given twice");
+    bad("-chardev stdio,id=a -chardev stdio,id=b", "given twice");
+    bad("-chardev null,id=a,signal=off,colour=red", "'colour' is not known");
 }
 
 static const char *item(GPtrArray *list, unsigned i, const char *key)
@@ -235,7 +238,7 @@ static void test_clock(void)
     g_assert_cmpint(options.rtc_base, ==, 1150560081);
     g_assert_cmpint(good("-kernel k -rtc base=2006-06-17").rtc_base, ==, 1150502400);
     bad("-kernel k -rtc base=tomorrow", "none of utc");
-    bad("-kernel k -rtc clock=rt", "'clock=rt'");
+    bad("-kernel k -rtc clock=sun", "'clock=sun'");
     bad("-kernel k -rtc utc", "'utc=on' is not known");
 }
 

@@ -170,6 +170,12 @@ static void test_boot_order(void)
     g_assert_cmphex(rtc_get_cmos(rtc, 0x3d), ==, 0x32);
     g_assert_cmphex(rtc_get_cmos(rtc, 0x38), ==, 0x10);
     destroy();
+    drives.no_floppy_signature = true;
+    build(&drives);
+    g_assert_cmphex(rtc_get_cmos(rtc, 0x38), ==, 0x01);
+    storage_end_boot_once(&storage);
+    g_assert_cmphex(rtc_get_cmos(rtc, 0x38), ==, 0x11);
+    destroy();
 }
 
 static void test_too_large_for_a_floppy(void)

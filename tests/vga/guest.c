@@ -269,6 +269,9 @@ static void test_graphics(void)
         text("pixels ");
         hex(mode, 2);
         put(':');
+        bool planar = mode >= 0x0d && mode < 0x13;
+        if (planar)
+            outw(0x3c4, 0x0102); /* a program that draws plane by plane */
         for (uint16_t x = 0; x < 40; x++)
             call(0x0c00 | (x & 15), 0, x * 7, x * 3);
         call(0x0c83, 0, 7, 3);
@@ -296,6 +299,8 @@ static void test_graphics(void)
         text("characters ");
         hex(mode, 2);
         put(':');
+        if (planar)
+            outw(0x3c4, 0x0402);
         call(0x0200, 0, 0, 0x0203);
         call(0x0900 | 'a', 0x03, 3, 0);
         call(0x0900 | 'b', 0x81, 1, 0); /* exclusive or, but with 256 colours */

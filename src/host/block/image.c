@@ -225,7 +225,8 @@ static bool file_open(struct image_file *file, const char *path, bool writable, 
         locked = file_lock(file);
     }
     if (!locked) {
-        IMAGE_FAIL(error, file, "is in use by another process; end that one, or use -snapshot for both");
+        IMAGE_FAIL(error, file,
+                   "is in use already, by another drive or process; end that one, or use -snapshot for both");
         goto fail;
     }
     return true;

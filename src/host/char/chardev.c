@@ -44,7 +44,7 @@ static struct {
     void *quit_opaque;
     struct termios terminal; /* as it was before, if terminal_saved */
     bool terminal_saved;
-    _Atomic bool no_waiting; /* the machine ends */
+    _Atomic bool no_waiting; /* the processor is to stop */
 } chardevs;
 
 static void terminal_restore(void)
@@ -163,7 +163,7 @@ static void host_write_all(struct chardev *chardev, const uint8_t *bytes, size_t
         if (!len)
             return;
         if (atomic_load(&chardevs.no_waiting)) {
-            g_byte_array_append(dev->out, bytes, (guint)len); /* the machine ends: what fits no more is told there */
+            g_byte_array_append(dev->out, bytes, (guint)len); /* one access; what nobody reads is told at the end */
             return;
         }
         machine_unlock();
@@ -172,9 +172,9 @@ static void host_write_all(struct chardev *chardev, const uint8_t *bytes, size_t
     }
 }
 
-void chardev_stop_waiting(void)
+void chardev_set_waiting(bool wait)
 {
-    atomic_store(&chardevs.no_waiting, true);
+    atomic_store(&chardevs.no_waiting, !wait);
 }
 
 /* --- Input --- */
@@ -262,6 +262,11 @@ static gboolean in_ready(gint fd, GIOCondition condition, gpointer opaque)
         dev->in_source = 0; /* host_room_changed watches again */
         keep = G_SOURCE_REMOVE;
     } else {
+        struct pollfd poll_fd = {.fd = fd, .events = POLLIN}; /* somebody else may have been faster */
+        if (poll(&poll_fd, 1, 0) == 0) {
+            machine_unlock();
+            return G_SOURCE_CONTINUE;
+        }
         ssize_t len = read(fd, bytes, want);
         if (len <= 0 && !(len < 0 && (errno == EAGAIN || errno == EINTR))) {
             dev->in_source = 0; /* end of file: the machine runs on without input */
@@ -300,7 +305,7 @@ static const struct chardev_ops null_ops = {null_write, null_room_changed};
 /* --- Opening --- */
 
 /* Standard output may be shared with a shell that wants it blocking: a terminal or pipe is opened anew. */
-static int stdout_open(void)
+int chardev_stdout_open(void)
 {
     struct stat st;
     if (fstat(STDOUT_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || isatty(STDOUT_FILENO))) {
@@ -339,10 +344,13 @@ struct chardev *chardev_open(const char *spec, const char *label, GError **error
     dev->in_fd = dev->out_fd = -1;
     bool ok = true;
 
-    if (strcmp(spec, "stdio") == 0 || strcmp(spec, "mon:stdio") == 0) {
+    if (chardev_find(label)) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "two character devices have the id '%s'", label);
+        ok = false;
+    } else if (strcmp(spec, "stdio") == 0 || strcmp(spec, "mon:stdio") == 0) {
         bool muxed = strcmp(spec, "mon:stdio") == 0;
         dev->in_fd = STDIN_FILENO;
-        dev->out_fd = stdout_open();
+        dev->out_fd = chardev_stdout_open();
         dev->escapes = muxed && isatty(STDIN_FILENO);
         terminal_set_raw(!muxed);
     } else if (g_str_has_prefix(spec, "file:")) {

@@ -18,8 +18,11 @@ void chardev_resume(void);
 /* Called on the device thread when the user types Ctrl-A x. */
 void chardev_set_quit(void (*quit)(void *opaque), void *opaque);
 
-/* The processor is to stop: no device waits for a reader any more. */
-void chardev_stop_waiting(void);
+/* While the processor is to stop, no device waits for a reader. Any thread. */
+void chardev_set_waiting(bool wait);
+
+/* Standard output, so that writing to it does not block. */
+int chardev_stdout_open(void);
 
 /* Writes out what is still buffered (waits up to two seconds for a stuck reader) and gives the terminal
  * back its settings. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "host/block/blockdev.h"
+#include "host/char/chardev.h"
 #include "host/display/keys.h"
 #include "log.h"
 #include "mem.h"
@@ -37,7 +38,7 @@ struct monitor {
 static void monitor_hang_up(struct monitor *monitor);
 static gboolean monitor_writable(gint fd, GIOCondition condition, gpointer opaque);
 
-/* Writes what the other side takes now; what polls as writable takes PIPE_BUF bytes at least. */
+/* Writes what the other side takes now. */
 static void monitor_flush(struct monitor *monitor)
 {
     while (monitor->out->len && monitor->out_fd >= 0) {
@@ -45,8 +46,10 @@ static void monitor_flush(struct monitor *monitor)
         if (poll(&poll_fd, 1, 0) <= 0)
             break;
         ssize_t written = write(monitor->out_fd, monitor->out->str, MIN(monitor->out->len, 4096u));
-        if (written < 0 && (errno == EINTR || errno == EAGAIN))
+        if (written < 0 && errno == EINTR)
             continue;
+        if (written < 0 && errno == EAGAIN)
+            break;
         if (written <= 0) {
             g_string_truncate(monitor->out, 0);
             return; /* reading will tell that it is gone */
@@ -297,8 +300,9 @@ static void command_xp(struct monitor *monitor, char **arg, GString *out)
         uint32_t value = 0;
         if (i * size % 16 == 0)
             g_string_append_printf(out, "%s%08llx:", i ? "\n" : "", (unsigned long long)(address + i * size));
-        if (mem_ptr(address + i * size)) /* reading a device's registers would change them */
-            mem_read(address + i * size, &value, size);
+        guint64 at = address + i * size;
+        if (mem_ptr(at) && mem_ptr(at + size - 1)) /* reading a device's registers would change them */
+            mem_read(at, &value, size);
         g_string_append_printf(out, " 0x%0*x", (int)(2 * size), value);
     }
     machine_unlock();
@@ -490,7 +494,7 @@ struct monitor *monitor_new(const char *spec, const struct monitor_hooks *hooks,
     monitor->line = g_string_new(NULL);
     monitor->out = g_string_new(NULL);
     if (strcmp(spec, "stdio") == 0) {
-        monitor_attach(monitor, STDIN_FILENO, STDOUT_FILENO);
+        monitor_attach(monitor, STDIN_FILENO, chardev_stdout_open());
     } else if (g_str_has_prefix(spec, "unix:")) {
         if (!socket_listen(monitor, spec + 5, error)) {
             monitor_free(monitor);

@@ -6,13 +6,14 @@
 #include "lock.h"
 
 #define PIECE 262144u /* pixels drawn at once: about half a millisecond */
+#define TRIES 16      /* a guest that changes its mode again and again has a picture that is black where it moved on */
 
 bool display_grab(const struct display *display, struct display_pixels *out)
 {
     struct display_pixels picture = {0};
     bool whole = false;
 
-    while (!whole) {
+    for (unsigned tries = 0; !whole && tries < TRIES; tries++) {
         machine_lock();
         display->size(display->opaque, &picture.width, &picture.height);
         machine_unlock();
