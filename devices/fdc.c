@@ -1146,7 +1146,11 @@ static bool fdc_after_load(void *dev)
         if ((d->seeks | d->recalibrates | d->changed | d->seek_done) > 1)
             return false;
     }
-    if (regs->phase >= PHASE_WAIT && regs->phase <= PHASE_PIO && !regs->start_at && !medium(fdc, regs->drive))
+    /* The next byte must have its place. */
+    const struct fdc_command *command = command_find(regs->fifo[0]);
+    if ((regs->phase == PHASE_COMMAND && regs->fifo_pos && (!command || regs->fifo_pos >= command->len)) ||
+        (regs->phase == PHASE_RESULT && regs->fifo_pos >= regs->fifo_len) ||
+        (regs->phase == PHASE_PIO && regs->pos >= regs->len))
         return false;
     fdc_update_irq(fdc);
     fdc_arm(fdc);
@@ -1154,7 +1158,9 @@ static bool fdc_after_load(void *dev)
         request_bus(fdc);
     /* What was being read or written is asked for again. */
     if (regs->phase == PHASE_WAIT && !regs->start_at) {
-        if (regs->kind == KIND_WRITE)
+        if (!medium(fdc, regs->drive)) /* somebody has taken it out */
+            data_fail(fdc, ST1_NO_ADDRESS_MARK, 0);
+        else if (regs->kind == KIND_WRITE)
             write_out(fdc);
         else if (regs->kind == KIND_FORMAT)
             io_start(fdc, true, sector_offset(fdc), fdc->format[regs->drive]->track_sectors * SECTOR);

@@ -12,6 +12,7 @@
 #include "vclock.h"
 
 #define NS_PER_TICK  10
+#define SOONEST_NS   5000ll /* a period of one tick would leave the host no time for anything else */
 #define CAPABILITIES (10000000ull << 32 | HPET_BLOCK_ID)
 
 #define CONFIG_ENABLE 1u
@@ -83,7 +84,8 @@ static void timer_arm(struct hpet *hpet, unsigned n)
     uint64_t ticks = (t->comparator - counter_now(hpet)) & mask_of(t);
     if (ticks > INT64_MAX / NS_PER_TICK / 2)
         ticks = INT64_MAX / NS_PER_TICK / 2; /* centuries */
-    vtimer_arm(hpet->due[n], vclock_now() + (int64_t)ticks * NS_PER_TICK);
+    vtimer_arm(hpet->due[n],
+               vclock_now() + MAX((int64_t)ticks * NS_PER_TICK, t->config & TN_PERIODIC ? SOONEST_NS : 0));
 }
 
 static void timer_match(void *opaque)
@@ -148,9 +150,14 @@ static void timer_write(struct hpet *hpet, unsigned n, unsigned which, uint64_t 
 {
     struct hpet_timer *t = &hpet->regs.timer[n];
     if (which == 0) {
-        if (hpet->regs.status & 1u << n && !(value & TN_LEVEL))
-            status_clear(hpet, 1u << n);
+        bool high = hpet->regs.status & 1u << n;
+        if (high)
+            irq_set(output_of(hpet, n), false);
+        if (!(value & TN_LEVEL))
+            hpet->regs.status &= ~(1ull << n);
         t->config = value & TN_WRITABLE;
+        if (high && (value & TN_LEVEL))
+            irq_set(output_of(hpet, n), true);
         if (t->config & TN_32BIT) {
             t->comparator &= UINT32_MAX;
             t->period &= UINT32_MAX;
@@ -212,12 +219,23 @@ static uint64_t hpet_read(void *opaque, uint32_t offset, unsigned size)
     return size == 8 ? value : (uint32_t)(value >> (offset & 4 ? 32 : 0));
 }
 
+/* What the other half of a register is, for a write of 32 bits: of a comparator, the period if that is written. */
+static uint64_t register_now(const struct hpet *hpet, uint32_t offset)
+{
+    if (offset >= 0x100 && offset < 0x100 + 0x20 * HPET_TIMERS && offset % 0x20 == 8) {
+        const struct hpet_timer *t = &hpet->regs.timer[(offset - 0x100) / 0x20];
+        if ((t->config & TN_PERIODIC) && !(t->config & TN_VALUE_SET))
+            return t->period;
+    }
+    return register_read(hpet, offset);
+}
+
 static void hpet_write(void *opaque, uint32_t offset, unsigned size, uint64_t value)
 {
     if (size == 8) {
         register_write(opaque, offset & ~7u, value);
     } else if (size == 4) {
-        uint64_t old = offset == 0x20 || offset == 0x24 ? 0 : register_read(opaque, offset & ~7u);
+        uint64_t old = offset == 0x20 || offset == 0x24 ? 0 : register_now(opaque, offset & ~7u);
         value = offset & 4 ? (old & UINT32_MAX) | value << 32 : (old & ~(uint64_t)UINT32_MAX) | value;
         register_write(opaque, offset & ~7u, value);
     }
@@ -247,8 +265,11 @@ static const struct state_layout hpet_layout = STATE_LAYOUT(1, hpet_regs, hpet_f
 static bool hpet_after_load(void *dev)
 {
     struct hpet *hpet = dev;
-    for (unsigned n = 0; n < HPET_TIMERS; n++)
+    for (unsigned n = 0; n < HPET_TIMERS; n++) {
         timer_arm(hpet, n);
+        if (hpet->regs.status & 1u << n)
+            irq_set(output_of(hpet, n), true);
+    }
     return true;
 }
 

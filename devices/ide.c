@@ -100,6 +100,8 @@ static void channel_move(struct ide_channel *channel)
         regs->pos += ide_dma_move(&channel->dma, drive->buffer + regs->pos, len, regs->dma_in);
         if (regs->pos == regs->end) {
             ide_next_step(drive, 0);
+        } else if (!channel->dma.exhausted) {
+            irq_set(&channel->bus_request, true); /* the rest at the next grant */
         } else {
             /* The host has no room or no data for the rest: the drive waits for what will not come, as
              * one whose DMACK- stays away, but a reset or another command takes it out of there. */
@@ -542,8 +544,15 @@ static bool drive_regs_fit(const struct ide_drive *drive, const struct ide_drive
 {
     if (regs->phase > PHASE_DMA || regs->step >= STEP_COUNT || regs->request > REQUEST_FLUSH)
         return false;
-    if (regs->pos > regs->end || regs->end > IDE_BUFFER || regs->filled > IDE_BUFFER ||
-        (uint64_t)regs->pos + regs->reply_left > IDE_BUFFER || regs->request_len > IDE_BUFFER)
+    if (regs->pos > regs->end || regs->end > IDE_BUFFER || regs->filled > IDE_BUFFER || regs->reply_left > IDE_BUFFER ||
+        regs->request_len > IDE_BUFFER)
+        return false;
+    if ((regs->phase == PHASE_BLOCK || regs->phase == PHASE_DMA) && !(regs->status & STS_BSY))
+        return false; /* the next command would come while one is under way */
+    if (drive->kind == IDE_DISK && (!regs->heads || !regs->track_sectors))
+        return false;
+    if (regs->cd_bytes > 2352 ||
+        (regs->step == STEP_CD_READ && (uint64_t)regs->request_len / 2048 * regs->cd_bytes > IDE_BUFFER))
         return false;
     if (regs->phase != PHASE_BLOCK || regs->request == REQUEST_FLUSH || regs->step == STEP_RESET)
         return regs->phase == PHASE_IDLE || drive->kind != IDE_NONE;

@@ -105,16 +105,21 @@ static bool next_descriptor(struct ide_dma_regs *dma)
     return true;
 }
 
+#define REGISTERS_AT_ONCE 16
+
 uint32_t ide_dma_move(struct ide_dma_regs *dma, uint8_t *buffer, uint32_t len, bool to_memory)
 {
     uint32_t moved = 0;
-    while (moved < len) {
+    for (unsigned others = 0; moved < len;) {
         if (dma->left == 0 && !next_descriptor(dma)) {
             dma->exhausted = true;
             dma->status &= ~STS_ACTIVE; /* active and interrupt both clear: the descriptors were too short */
             log_guest("ide: bus master descriptors end after %u of %u bytes", moved, len);
             break;
         }
+        /* Registers of devices may take their time: a few at a time. */
+        if (!mem_ptr(dma->address) && ++others > REGISTERS_AT_ONCE)
+            break;
         uint32_t piece = dma->left < len - moved ? dma->left : len - moved;
         if (piece > 4 * GiB - dma->address) /* its address has 32 bits */
             piece = (uint32_t)(4 * GiB - dma->address);

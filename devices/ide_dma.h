@@ -19,7 +19,8 @@ uint32_t ide_dma_read(const struct ide_dma_regs *dma, unsigned offset, unsigned 
 /* True when the guest has just started the master. */
 bool ide_dma_write(struct ide_dma_regs *dma, unsigned offset, unsigned size, uint32_t value);
 bool ide_dma_is_started(const struct ide_dma_regs *dma);
-/* Moves up to len bytes to or from guest memory; less when the descriptors end. */
+/* Moves up to len bytes to or from guest memory; less when the descriptors end (`exhausted`), or when the rest is
+ * better moved later, as it goes to registers. */
 uint32_t ide_dma_move(struct ide_dma_regs *dma, uint8_t *buffer, uint32_t len, bool to_memory);
 /* The drive's command is over, and wanted no more than was moved. */
 void ide_dma_end(struct ide_dma_regs *dma);

@@ -95,7 +95,10 @@ void ide_next_step(struct ide_drive *drive, int error)
 
 void ide_start_in(struct ide_drive *drive, uint32_t pos, uint32_t len, enum ide_step step)
 {
-    assert_always(len && pos + len <= IDE_BUFFER);
+    if (!len || pos + len > IDE_BUFFER) { /* registers that a state brought */
+        ide_abort(drive);
+        return;
+    }
     drive->regs.phase = PHASE_IN;
     drive->regs.step = step;
     drive->regs.pos = pos;
@@ -106,7 +109,8 @@ void ide_start_in(struct ide_drive *drive, uint32_t pos, uint32_t len, enum ide_
 void ide_start_out(struct ide_drive *drive, uint32_t pos, uint32_t len, enum ide_step step)
 {
     ide_start_in(drive, pos, len, step);
-    drive->regs.phase = PHASE_OUT;
+    if (drive->regs.phase == PHASE_IN)
+        drive->regs.phase = PHASE_OUT;
 }
 
 static void request_done(void *opaque, int error)
@@ -139,7 +143,13 @@ static void request_start(struct ide_drive *drive, enum ide_request request, uin
                           enum ide_step step)
 {
     struct ide_drive_regs *regs = &drive->regs;
-    assert_always(len <= IDE_BUFFER && !drive->io->in_flight);
+    const struct block *block = drive->block;
+    assert_always(!drive->io->in_flight);
+    if (len > IDE_BUFFER ||
+        (request != REQUEST_FLUSH && (!block->has_medium || offset > block->size || len > block->size - offset))) {
+        ide_abort(drive); /* registers that a state brought */
+        return;
+    }
     regs->status = STS_BSY | STS_DRDY | STS_DSC;
     regs->phase = PHASE_BLOCK;
     regs->step = step;
@@ -175,7 +185,10 @@ void ide_request_bus(struct ide_channel *channel)
 
 void ide_start_dma(struct ide_drive *drive, bool in, uint32_t len, enum ide_step step)
 {
-    assert_always(len && len <= IDE_BUFFER);
+    if (!len || len > IDE_BUFFER) {
+        ide_abort(drive);
+        return;
+    }
     drive->regs.status = STS_BSY | STS_DRDY | STS_DSC;
     drive->regs.phase = PHASE_DMA;
     drive->regs.step = step;

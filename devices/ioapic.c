@@ -67,7 +67,7 @@ void ioapic_set_line(void *opaque, int line, bool level)
             ioapic->regs.irr |= 1u << pin;
         else
             ioapic->regs.irr &= ~(1u << pin);
-    } else if (now && !before) {
+    } else if (now && !before && !(ioapic->regs.rte[pin] & RTE_MASKED)) { /* ignored, not held pending */
         ioapic->regs.irr |= 1u << pin;
     }
     serve(ioapic, pin);

@@ -12,6 +12,8 @@
 #include "state.h"
 #include "vclock.h"
 
+#define PERIOD_MIN_NS 5000
+
 enum lvt { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
 
 #define LVT_VECTOR   0x000000ffu
@@ -36,6 +38,7 @@ struct lapic_regs {
     uint64_t deadline;   /* value of the TSC; 0: not armed */
     int64_t deadline_at; /* ns */
     uint8_t enabled, lint0, lint1;
+    uint8_t expired; /* the count of a one-shot has come to its end */
 };
 
 struct lapic {
@@ -285,10 +288,12 @@ static uint32_t timer_count(const struct lapic *lapic)
 
 static void timer_arm(struct lapic *lapic)
 {
+    /* A period of a nanosecond would leave the host no time for anything else. */
+    int64_t soonest = lapic->regs.lvt[LVT_TIMER] & LVT_PERIODIC ? PERIOD_MIN_NS : 0;
     if (waits_for_tsc(lapic) && lapic->regs.deadline)
         vtimer_arm(lapic->timer, lapic->regs.deadline_at);
-    else if (!waits_for_tsc(lapic) && lapic->regs.initial_count)
-        vtimer_arm(lapic->timer, lapic->regs.timer_start + timer_period(lapic));
+    else if (!waits_for_tsc(lapic) && lapic->regs.initial_count && !lapic->regs.expired)
+        vtimer_arm(lapic->timer, MAX(lapic->regs.timer_start + timer_period(lapic), vclock_now() + soonest));
     else
         vtimer_cancel(lapic->timer);
 }
@@ -298,8 +303,12 @@ static void timer_due(void *opaque)
     struct lapic *lapic = opaque;
     lapic->regs.deadline = 0;
     lvt_deliver(lapic, LVT_TIMER);
-    if (waits_for_tsc(lapic) || !(lapic->regs.lvt[LVT_TIMER] & LVT_PERIODIC) || !lapic->regs.initial_count)
+    if (waits_for_tsc(lapic) || !lapic->regs.initial_count)
         return;
+    if (!(lapic->regs.lvt[LVT_TIMER] & LVT_PERIODIC)) {
+        lapic->regs.expired = 1;
+        return;
+    }
     /* Periods that passed meanwhile are lost, as they are when the vector is still pending. */
     int64_t period = timer_period(lapic), late = vclock_now() - lapic->regs.timer_start;
     lapic->regs.timer_start += late / period * period;
@@ -435,11 +444,14 @@ static void register_write(struct lapic *lapic, uint32_t offset, uint32_t value)
         if (waits_for_tsc(lapic))
             break;
         r->initial_count = value;
+        r->expired = 0;
         r->timer_start = vclock_now();
         timer_arm(lapic);
         break;
     case 0x3e0:
         r->divide = value & 0x0b;
+        if (r->expired)
+            break;
         r->timer_start = vclock_now();
         timer_arm(lapic);
         break;
@@ -546,6 +558,7 @@ static const struct state_field lapic_fields[] = {
     STATE_FIELD(lapic_regs, enabled),
     STATE_FIELD(lapic_regs, lint0),
     STATE_FIELD(lapic_regs, lint1),
+    STATE_FIELD(lapic_regs, expired),
 };
 static const struct state_layout lapic_layout = STATE_LAYOUT(1, lapic_regs, lapic_fields);
 

@@ -92,7 +92,7 @@ static bool bar_wanted(const struct pci_device *dev, unsigned n, uint32_t *base)
         return false;
     *base = get32(&dev->config[PCI_BAR0 + 4 * n]) & (bar->is_io ? ~3u : ~15u);
     if (bar->is_io)
-        return *base != 0 && *base + bar->size <= 0x10000;
+        return *base != 0 && (uint64_t)*base + bar->size <= 0x10000;
     return *base != 0 && (uint64_t)*base + bar->size <= 0xfffff000u;
 }
 

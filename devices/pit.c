@@ -562,7 +562,8 @@ static bool pit_after_load(void *dev)
         const struct pit_channel *ch = &pit->channel[i];
         /* What the arithmetic above relies on. */
         if (ch->count < 1 || ch->count > 65536 || ch->next_count > 65536 || ch->mode > 5 ||
-            (ch->count < 2 && (ch->mode == 2 || ch->mode == 3))) {
+            (ch->armed && ch->count < 2 && (ch->mode == 2 || ch->mode == 3)) || ABS(ch->load_tick / 2) > 1ll << 50 ||
+            ABS(ch->switch_tick / 2) > 1ll << 50 || ABS(ch->paused_at / 2) > 1ll << 50) {
             return false;
         }
     }

@@ -490,6 +490,7 @@ static bool rtc_after_load(void *dev)
     int64_t now = vclock_now(), period = rtc_period(rtc);
     /* Times that lie ahead, or that the date cannot show, would arm the timer for the past again and again. */
     if (regs->base_ns > now || regs->base_ns < -NS_PER_SECOND || ABS(regs->base_seconds / 2) > 1ll << 40 ||
+        ABS(regs->seen_seconds / 2) > 1ll << 40 ||
         (period && (regs->seen_period > rtc_period_number(period) || regs->seen_period < -1)))
         return false;
     regs->index &= 0x7f;

@@ -113,7 +113,9 @@ static void timerfd_program(void)
         return;
     struct itimerspec spec = {0};
     if (clk.armed && atomic_load(&clk.frozen_at) < 0) {
-        int64_t when = clk.armed->when + atomic_load(&clk.origin);
+        int64_t when;
+        if (__builtin_add_overflow(clk.armed->when, atomic_load(&clk.origin), &when))
+            when = INT64_MAX; /* it never comes */
         if (when < 1)
             when = 1; /* zero would disarm */
         spec.it_value.tv_sec = when / NS_PER_SECOND;
