@@ -99,7 +99,7 @@ struct gate_out { /* IRET at CPL 0 to flat code and stack at CPL 3 */
     uint32_t ss_sel, mode_bits;
     struct seg cs, ss;
     uint32_t same_tag, same_gla; /* the same for CS alone where CPL stays 0 */
-    uint64_t same_raw;
+    uint64_t same_raw, same_seg; /* what CS has then: selector, rights, base */
 };
 /* What all entries depend on besides the raw descriptors. */
 struct gate_basis {

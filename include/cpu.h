@@ -199,6 +199,8 @@ void interp_share_ram(struct cpu *cpu);
 /* The interpreter's TLB caches guest translations as a real one does. It flushes itself for what
  * guest instructions do; call these when state was changed from outside (load, lockstep rewind). */
 void interp_flush_tlb(struct cpu *cpu);
+/* A #DB comes before the next instruction: that is the interpreter's. */
+bool interp_db_pending(const struct cpu *cpu);
 
 /* Lockstep: while log is set, every store to RAM first appends what was there, and an instruction
  * that would touch a device (port or MMIO) or read the TSC does nothing and ends with CPU_EXIT

@@ -11,7 +11,9 @@ enum seg_shape bt_seg_shape(const struct cpu *cpu, unsigned s)
     if (!(seg->access & ACC_P) || !(seg->access & ACC_S))
         return SHAPE_SLOW;
     /* What may be read through CS is MODE_CS_READ's matter. */
-    if (s != SEG_CS && !real && ((seg->access & ACC_CODE) || !(seg->access & ACC_WRITE) || (seg->access & ACC_EXPDOWN)))
+    if (s != SEG_CS && !real && ((seg->access & ACC_CODE) || !(seg->access & ACC_WRITE)))
+        return SHAPE_SLOW;
+    if (s != SEG_CS && (seg->access & (ACC_CODE | ACC_EXPDOWN)) == ACC_EXPDOWN)
         return SHAPE_SLOW;
     if (seg->limit == UINT32_MAX)
         return seg->base ? SHAPE_BASED : SHAPE_FLAT;

@@ -73,7 +73,8 @@ static bool is_direct(const struct ginsn *g)
         return false;
     case G_INT:
         return (g->imm & 0xff) == 0x80; /* others trap too, but some as if they were INT3 or INTO */
-    case G_GENERIC:
+    case G_GENERIC:                     /* F3 0F BD is LZCNT on a host that has it */
+        return !(g->map == 1 && g->opcode == 0xbd && memchr(g->bytes, 0xf3, g->len));
     case G_NOP:
     case G_OPREG_IMM:
     case G_INCDEC:

@@ -458,6 +458,10 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
     slow_unless_equal(t, GATE_IRET, keep);
     load_cmp64(t, R14, &same_gla, &same_raw);
     slow_unless_equal(t, GATE_IRET, keep);
+    struct hmem now = TR_SEG_FIELD(SEG_CS, sel), same_seg = OUT_FIELD(same_seg);
+    emit_load64(e, R9, &now);
+    emit_alu_rm64(e, 7, R9, &same_seg);
+    slow_unless_equal(t, GATE_IRET, keep);
     top.disp = at;
     emit_load32(e, R10, &top);
     if (keep) {

@@ -321,7 +321,6 @@ static enum cpu_rc deliver_db(struct cpu *cpu, uint32_t hits, bool trap)
 {
     cpu->dr[6] |= hits;
     cpu->dr[7] &= ~DR7_GD;
-    cpu->interp->seen_dr7 = cpu->dr[7];
     cpu_raise(cpu, EXC_DB, 0);
     exception_deliver_pending(cpu, trap);
     return after_delivery(cpu);
@@ -420,6 +419,11 @@ static inline enum cpu_rc step(struct cpu *cpu, struct interp *ip)
     return after_delivery(cpu);
 }
 
+bool interp_db_pending(const struct cpu *cpu)
+{
+    return cpu->interp->db_hits != 0;
+}
+
 enum cpu_rc interp_step(struct cpu *cpu)
 {
     if (unlikely(cpu->halted || cpu->shutdown))
@@ -496,7 +500,8 @@ enum exit_reason interp_run(struct cpu *cpu, uint64_t budget, const volatile int
         return cpu->shutdown ? EXIT_SHUTDOWN : EXIT_HALT;
     while (n < budget) {
         enum cpu_rc rc;
-        if (unlikely(*kick) || (irq_pending && unlikely(*irq_pending) && (cpu->eflags & FL_IF) && !cpu->inhibit_irq)) {
+        if (unlikely(*kick) ||
+            (irq_pending && unlikely(*irq_pending) && (cpu->eflags & FL_IF) && !cpu->inhibit_irq && !ip->db_hits)) {
             reason = EXIT_KICK;
             break;
         }

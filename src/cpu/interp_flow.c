@@ -568,8 +568,8 @@ OP(IRET)
 {
     enum cpu_rc rc = cpu_is_protected(cpu) ? iret_protected(cpu, insn->opsize) : iret_real(cpu, insn->opsize);
 
-    if (rc == CPU_OK)
-        cpu->nmi_blocked = false;
+    if (rc != CPU_EXIT)
+        cpu->nmi_blocked = false; /* a fault, too, unblocks (SDM vol. 3A, 6.7.1) */
     return rc;
 }
 

@@ -340,6 +340,10 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
     for (;;) {
         if (cpu->shutdown)
             return EXIT_SHUTDOWN;
+        if (interp_db_pending(cpu)) { /* the T bit of a TSS: before anything else */
+            step(bt, STAT_interp_inhibit);
+            continue;
+        }
         if (bt->kick || (bt->irq_pending && (cpu->eflags & FL_IF) && !cpu->inhibit_irq))
             return EXIT_KICK;
         if (cpu->halted)

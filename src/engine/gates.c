@@ -140,6 +140,7 @@ static void learn_iret(struct bt *bt)
         if (!raw_of(cpu, SEG_CS, &g.same_gla, &g.same_raw))
             return;
         g.same_tag = cpu->seg[SEG_CS].sel;
+        memcpy(&g.same_seg, &cpu->seg[SEG_CS], sizeof g.same_seg);
         *out = g;
         return;
     }

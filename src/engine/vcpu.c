@@ -308,7 +308,7 @@ static bool vcpu_take_nmi(struct vcpu *vcpu)
     struct cpu *cpu = vcpu->cpu;
     if (!atomic_load(&vcpu->nmi) || cpu->shutdown)
         return false;
-    if (cpu->nmi_blocked || cpu->inhibit_irq)
+    if (cpu->nmi_blocked || cpu->inhibit_irq || interp_db_pending(cpu))
         return true;
     atomic_store(&vcpu->nmi, false);
     log_at(LOG_INT, "int: NMI eip=%08x\n", cpu->eip);
@@ -416,7 +416,7 @@ static void *vcpu_thread(void *opaque)
         } else {
             waiting = vcpu_take_nmi(vcpu);
             deliverable = *vcpu->intr && (cpu->eflags & FL_IF);
-            if (deliverable && !cpu->inhibit_irq)
+            if (deliverable && !cpu->inhibit_irq && !interp_db_pending(cpu))
                 vcpu_take_interrupt(vcpu);
         }
         if (cpu->shutdown) {
@@ -440,7 +440,7 @@ static void *vcpu_thread(void *opaque)
             done = 1;
         } else if (vcpu->bt) {
             bt_run(vcpu->bt, vcpu->kind == ACCEL_LOCKSTEP);
-        } else if (deliverable && cpu->inhibit_irq) {
+        } else if (deliverable && (cpu->inhibit_irq || interp_db_pending(cpu))) {
             stats_enter(STAT_interp_inhibit);
             interp_step(cpu); /* the one instruction of the interrupt shadow */
             done = 1;

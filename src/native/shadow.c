@@ -114,6 +114,9 @@ void shadow_sync(struct bt *bt)
             gla_t gla = cpu->invlpg[n] & PAGE_MASK;
             space_sync_page(cpu, shadow.current, gla);
             code_check_page(bt, gla);
+            /* All of a large page's translations go, whichever of its addresses is named. */
+            for (unsigned k = 0; shadow.sup.large[gla >> 22] && k < 1024; k++)
+                code_check_page(bt, (gla & 0xffc00000u) + k * PAGE_SIZE);
         }
     }
     cpu->invlpg_count = 0;

@@ -218,7 +218,8 @@ bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
     bool write = mapped && !execute;
     if (write && (!k.w || (mem_page_flags(k.page) & (MEM_PAGE_GUARDED | MEM_PAGE_ROM))))
         return false; /* the guest's own fault, or a store to code */
-    shadow_set_accessed(&k, write);
+    if (!shadow_set_accessed(&k, write))
+        return false;
     if (rmap_is_crowded())
         shadow_make_room();
     struct ptcopy *c = space_use_table(s, &k);

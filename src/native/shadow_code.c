@@ -102,6 +102,7 @@ bool shadow_code_crowded(void)
 void shadow_code_forget(void)
 {
     tcache_flush();
+    memset(shadow.sup.large, 0, sizeof shadow.sup.large);
     for (unsigned g = 0; g < 2; g++)
         g_hash_table_remove_all(shadow.sup.code[g]);
     shadow.codes++;
@@ -183,7 +184,8 @@ bool shadow_code_page(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global)
     bool user = bt->cpu.cpl == 3;
     if (!shadow_walk(&bt->cpu, s, gla, &k) || k.nx || (user && !k.u) || !mem_code_ptr(k.page))
         return false;
-    shadow_set_accessed(&k, false);
+    if (!shadow_set_accessed(&k, false))
+        return false;
     *gpa = k.page;
     *global = k.global && !user;
     struct ptcopy *c = space_use_table(s, &k);
@@ -204,6 +206,7 @@ bool shadow_code_page(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global)
         if (!w) {
             w = g_new(struct code_where, 1);
             *w = (struct code_where){k.page, k.global};
+            shadow.sup.large[gla >> 22] |= k.large;
             g_hash_table_insert(shadow.sup.code[k.global], GUINT_TO_POINTER(gla), w);
         }
     }

@@ -175,7 +175,8 @@ enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint
     }
     if (shadow_is_crowded())
         shadow_make_room();
-    shadow_set_accessed(&k, write);
+    if (!shadow_set_accessed(&k, write))
+        return FILL_EMULATE;
     bool writable = may_write && (k.pte & PTE_D);
     tr_site_mapped(shadow_page_number(gla), shadow_epoch());
     if (k.large)

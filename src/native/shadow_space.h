@@ -112,7 +112,8 @@ extern struct shadow {
     struct {
         GHashTable *code[2]; /* [global]: linear page -> struct code_where */
         struct user_table table[SUP_TABLES];
-        unsigned next; /* the table to be cleared next */
+        unsigned next;    /* the table to be cleared next */
+        bool large[1024]; /* there is code from a large page in these 4 MiB */
     } sup;
 
     struct shadow_stats {
@@ -205,6 +206,7 @@ static inline gpa_t small_gpa(const struct space *s, uint64_t pte)
 /* One translation as the guest's tables give it. */
 struct walk {
     unsigned i, j; /* PDE and PTE numbers */
+    gpa_t dir;     /* where the PDE is */
     void *pde_at, *pte_at;
     uint64_t pde, pte; /* pte: the leaf, also if large */
     gpa_t table;
@@ -237,8 +239,9 @@ uint32_t space_config_of(const struct cpu *cpu);
 uint64_t space_pde(const struct cpu *cpu, const struct space *s, unsigned i);
 /* False: not present, or bits set that only the interpreter's exact walk judges (k->odd). */
 bool shadow_walk(const struct cpu *cpu, const struct space *s, gla_t gla, struct walk *k);
-/* Sets A (and D) in the guest's entries, as the hardware walk does. */
-void shadow_set_accessed(struct walk *k, bool dirty);
+/* Sets A (and D) in the guest's entries, as the hardware walk does. False: they are in ROM, or are code as well, and
+ * the interpreter's walk is to do it. */
+bool shadow_set_accessed(struct walk *k, bool dirty);
 
 /* shadow_fill.c */
 /* The copy of the page table of k, taking entries into account from now on; NULL for a large page. */

@@ -9,7 +9,15 @@ uint32_t space_config_of(const struct cpu *cpu)
            (cpu->cr0 & CR0_WP ? CONFIG_WP : 0) | (cpu->efer & EFER_NXE ? CONFIG_NXE : 0);
 }
 
-/* Host pointer to the guest's page-directory entry for index i, NULL if there is none to read. */
+/* Where the guest's page-directory entry for index i is. */
+static gpa_t pde_gpa(const struct cpu *cpu, const struct space *s, unsigned i)
+{
+    if (s->config & CONFIG_PAE)
+        return (cpu->pdpte[i >> 9] & 0xffffff000ull) + (i & 511) * 8;
+    return (s->root & PAGE_MASK) + i * 4;
+}
+
+/* Host pointer to it, NULL if there is none to read. */
 static void *pde_ptr(const struct cpu *cpu, const struct space *s, unsigned i)
 {
     gpa_t at;
@@ -42,10 +50,14 @@ bool shadow_walk(const struct cpu *cpu, const struct space *s, gla_t gla, struct
 {
     k->odd = false;
     k->i = gla >> pde_shift(s);
+    k->dir = pde_gpa(cpu, s, k->i);
     k->pde_at = s->config & CONFIG_PAGING ? pde_ptr(cpu, s, k->i) : NULL;
     k->pde = space_pde(cpu, s, k->i);
-    if (!(k->pde & PTE_P))
+    if (!(k->pde & PTE_P)) {
+        k->odd =
+            (s->config & CONFIG_PAGING) && !k->pde_at && (!(s->config & CONFIG_PAE) || (cpu->pdpte[k->i >> 9] & PTE_P));
         return false;
+    }
     uint64_t reserved = s->config & CONFIG_PAE ? 0x7ffffff000000000ull : 0;
     if (!(s->config & CONFIG_NXE))
         reserved |= PTE_NX;
@@ -94,11 +106,14 @@ static void entry_or(void *p, uint32_t bits)
     __atomic_fetch_or((uint32_t *)p, bits, __ATOMIC_SEQ_CST);
 }
 
-/* Sets A (and D) in the guest's entries, as the hardware walk does. */
-void shadow_set_accessed(struct walk *k, bool dirty)
+bool shadow_set_accessed(struct walk *k, bool dirty)
 {
     if (!k->pde_at)
-        return;
+        return true;
+    uint32_t leaf = PTE_A | (dirty ? PTE_D : 0);
+    if ((!k->large && !(k->pde & PTE_A) && (mem_page_flags(k->dir) & (MEM_PAGE_GUARDED | MEM_PAGE_ROM))) ||
+        ((k->pte & leaf) != leaf && (mem_page_flags(k->large ? k->dir : k->table) & (MEM_PAGE_GUARDED | MEM_PAGE_ROM))))
+        return false; /* the interpreter's walk knows how */
     if (!k->large && !(k->pde & PTE_A)) {
         entry_or(k->pde_at, PTE_A);
         k->pde |= PTE_A;
@@ -110,4 +125,5 @@ void shadow_set_accessed(struct walk *k, bool dirty)
         if (k->large)
             k->pde |= want;
     }
+    return true;
 }
