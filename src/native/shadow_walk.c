@@ -20,16 +20,9 @@ static gpa_t pde_gpa(const struct cpu *cpu, const struct space *s, unsigned i)
 /* Host pointer to it, NULL if there is none to read. */
 static void *pde_ptr(const struct cpu *cpu, const struct space *s, unsigned i)
 {
-    gpa_t at;
-    if (s->config & CONFIG_PAE) {
-        uint64_t pdpte = cpu->pdpte[i >> 9];
-        if (!(pdpte & PTE_P))
-            return NULL;
-        at = (pdpte & 0xffffff000ull) + (i & 511) * 8;
-    } else {
-        at = (s->root & PAGE_MASK) + i * 4;
-    }
-    return mem_ptr(at);
+    if ((s->config & CONFIG_PAE) && !(cpu->pdpte[i >> 9] & PTE_P))
+        return NULL;
+    return mem_ptr(pde_gpa(cpu, s, i));
 }
 
 uint64_t space_pde(const struct cpu *cpu, const struct space *s, unsigned i)
