@@ -111,7 +111,6 @@ static void test_invlpg(void)
 /* T bit, plain instructions first */
 static struct tss tss_a;
 static uint8_t stack_a[8192];
-static volatile uint32_t tseen;
 __asm__(".pushsection .text\ntask_plain: incl %ebx\n incl %ebx\n movl %ebx, %edx\n incl %edx\n jmp 1f\n1: incl %edx\n "
         "int $0x80\n.popsection\n");
 extern char task_plain[];
