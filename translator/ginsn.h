@@ -86,18 +86,19 @@ struct ginsn {
 };
 
 /* What the guest CPU has; instructions outside it are left to the interpreter, which knows best. */
-#define GISA_FPU    0x001u
-#define GISA_CMOV   0x002u
-#define GISA_MMX    0x004u
-#define GISA_SSE    0x008u
-#define GISA_SSE2   0x010u
-#define GISA_SSE3   0x020u
-#define GISA_SSSE3  0x040u
-#define GISA_SSE41  0x080u
-#define GISA_SSE42  0x100u
-#define GISA_POPCNT 0x200u
-#define GISA_MOVBE  0x400u
-#define GISA_SEP    0x800u
+#define GISA_FPU     0x001u
+#define GISA_CMOV    0x002u
+#define GISA_MMX     0x004u
+#define GISA_SSE     0x008u
+#define GISA_SSE2    0x010u
+#define GISA_SSE3    0x020u
+#define GISA_SSSE3   0x040u
+#define GISA_SSE41   0x080u
+#define GISA_SSE42   0x100u
+#define GISA_POPCNT  0x200u
+#define GISA_SSE_ALL (GISA_SSE | GISA_SSE2 | GISA_SSE3 | GISA_SSSE3 | GISA_SSE41 | GISA_SSE42)
+#define GISA_MOVBE   0x400u
+#define GISA_SEP     0x800u
 
 /* Decodes the instruction at bytes (avail of them, up to the page's end or beyond). False when the
  * bytes do not suffice or do not decode: the caller leaves that to the interpreter. */

@@ -70,7 +70,8 @@ static bool fits(const struct bt *bt)
     const struct cpu *cpu = &bt->cpu;
     uint32_t mode = bt->mode;
     if (cpu->cpl != 3 || !(mode & MODE_PROT) || !(mode & MODE_PAGING) || !(mode & MODE_CODE32) ||
-        !(mode & MODE_STACK32) || (mode & (MODE_IOPL_OK | MODE_NOFPU | MODE_NOSSE)) || !(cpu->eflags & FL_IF) ||
+        !(mode & MODE_STACK32) || (mode & (MODE_IOPL_OK | MODE_NOFPU)) ||
+        (!(cpu->cr4 & CR4_OSFXSR) && shadow_cell_may_have_sse()) || !(cpu->eflags & FL_IF) ||
         (cpu->eflags & (FL_AC | FL_NT | FL_TF | FL_IOPL | FL_VIF | FL_VIP)))
         return false;
     static const uint8_t flat[] = {SEG_ES, SEG_CS, SEG_SS, SEG_DS};

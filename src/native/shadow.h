@@ -58,6 +58,8 @@ void shadow_code_forget(void);
 struct cell *shadow_cell(const char **why);
 /* Ends it. */
 void shadow_cell_drop(void);
+/* Pages with SSE code may be mapped in cells: CR4.OSFXSR was set at some time. */
+bool shadow_cell_may_have_sse(void);
 /* An order of its manager failed: nothing is mapped in it. */
 void shadow_cell_drop_mappings(void);
 /* The runner faulted at gla, fetching the instruction at eip (execute) or not. True: mapped now, retry. False: the

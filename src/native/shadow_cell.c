@@ -8,6 +8,7 @@
 #include "cell.h"
 #include "log.h"
 #include "translator/block.h"
+#include "translator/ginsn.h"
 
 #define CELLS_MAX 12 /* processes of the host */
 
@@ -99,15 +100,32 @@ uint32_t shadow_space_serial(void)
 
 /* --- pages with code --- */
 
+/* While the guest's kernel has not set CR4.OSFXSR, SSE code is #UD, and the host's processor would execute it. */
+static uint32_t isa_now(const struct bt *bt)
+{
+    bool sse = bt->cpu.cr4 & CR4_OSFXSR;
+    if (sse && !shadow.cell.with_sse) { /* what was refused for its SSE code is looked at again */
+        shadow.cell.with_sse = true;
+        madvise(shadow.cell.scans, MEM_PAGES, MADV_DONTNEED);
+    }
+    return sse ? bt->isa : bt->isa & ~GISA_SSE_ALL;
+}
+
+bool shadow_cell_may_have_sse(void)
+{
+    return shadow.cell.with_sse;
+}
+
 static bool may_execute(struct bt *bt, const struct walk *k, unsigned entry)
 {
     gpa_t pfn = k->page >> PAGE_SHIFT;
+    uint32_t isa = isa_now(bt);
     if (k->nx || tcache_page_is_mixed(k->page)) /* it would be looked through again and again */
         return false;
     if (!(guest_mem.page_flags[pfn] & MEM_PAGE_DIRECT))
         shadow.cell.scans[pfn] = SCAN_UNKNOWN;
     if (shadow.cell.scans[pfn] == SCAN_UNKNOWN) {
-        shadow.cell.scans[pfn] = tr_page_is_direct(mem_ptr(k->page), entry, bt->isa) ? SCAN_DIRECT : SCAN_NOT;
+        shadow.cell.scans[pfn] = tr_page_is_direct(mem_ptr(k->page), entry, isa) ? SCAN_DIRECT : SCAN_NOT;
         stats_count(STAT_cell_scans);
         guest_mem.page_flags[pfn] |= MEM_PAGE_DIRECT;
         shadow_protect(k->page);

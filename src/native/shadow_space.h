@@ -106,6 +106,7 @@ extern struct shadow {
         unsigned count; /* spaces that have one */
         /* enum scan for each page of RAM: what is known of it as code. Right while MEM_PAGE_DIRECT is set. */
         uint8_t *scans;
+        bool with_sse; /* CR4.OSFXSR was set, and pages with SSE code count as direct since */
     } cell;
 
     /* shadow_code.c: the supervisor's code. */
