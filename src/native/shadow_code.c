@@ -206,7 +206,7 @@ bool shadow_code_page(struct bt *bt, gla_t gla, gpa_t *gpa, bool *global)
         if (!w) {
             w = g_new(struct code_where, 1);
             *w = (struct code_where){k.page, k.global};
-            shadow.sup.large[gla >> 22] |= k.large;
+            shadow.sup.large[gla >> 22] |= k.large && s->config & CONFIG_PAGING; /* else it is not the guest's page */
             g_hash_table_insert(shadow.sup.code[k.global], GUINT_TO_POINTER(gla), w);
         }
     }
