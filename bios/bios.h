@@ -145,8 +145,8 @@ int pci_next(unsigned bdf);
 int pci_find_class(uint32_t class_mask, uint32_t class_code, unsigned index); /* bus:devfn or -1 */
 int pci_find_device(uint16_t vendor, uint16_t device, unsigned index);
 void pci_init(void);
-void pci_shadow_roms(void);           /* C0000h to DFFFFh becomes RAM */
-void pci_lock_roms(uint32_t rom_end); /* and, where ROMs are, and at F0000h, read-only */
+void pci_shadow_roms(void);            /* C0000h to DFFFFh becomes RAM */
+void pci_lock_roms(uint32_t used_end); /* and, to there, where ROMs are, and at F0000h, read-only */
 extern uint8_t pci_max_bus;
 void pci_bios(struct bregs *regs); /* INT 1Ah function B1h */
 /* What its function 0Eh returns: the slots of $PIR. */

@@ -2,7 +2,8 @@
  * INVLPG of large pages, page tables in ROM, as code, or nowhere, DR7 in a single step, descriptor caches in real mode,
  * the T bit, an IRET that faults in an NMI handler, and what user code may not have.
  */
-#include "guest.h"
+#include "code.h"
+
 #define P_P  1u
 #define P_W  2u
 #define P_U  4u
@@ -10,7 +11,7 @@
 #define P_D  0x40u
 #define P_PS 0x80u
 #define TEST 0x40000000u
-#define HOT  40
+
 enum {
     SEL_A = GDT_FREE,
     SEL_X = GDT_FREE + 8,
@@ -22,37 +23,6 @@ static uint32_t pd[1024] __attribute__((aligned(4096)));
 static uint32_t pt[1024] __attribute__((aligned(4096)));
 static uint64_t pdpt[4] __attribute__((aligned(32)));
 static uint64_t pae_pd[4][512] __attribute__((aligned(4096)));
-
-static void outl(uint16_t port, uint32_t v)
-{
-    __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
-}
-static uint32_t inl(uint16_t port)
-{
-    uint32_t v;
-    __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
-static uint32_t call(uint32_t at, uint32_t eax)
-{
-    __asm__ volatile("call *%1" : "+a"(eax) : "r"(at) : "ecx", "edx", "memory", "cc");
-    return eax;
-}
-static void put_function(uint32_t at, uint32_t n)
-{
-    volatile uint8_t *p = (volatile uint8_t *)at;
-    p[0] = 0xb8;
-    for (unsigned i = 0; i < 4; i++)
-        p[1 + i] = (uint8_t)(n >> 8 * i);
-    p[5] = 0xc3;
-}
-static bool gives(uint32_t at, uint32_t n)
-{
-    for (unsigned i = 0; i < HOT; i++)
-        if (call(at, ~n) != n)
-            return false;
-    return true;
-}
 
 /* IRET to another flat code segment of ring 0 */
 static void test_iret(void)
@@ -115,31 +85,44 @@ __asm__(".pushsection .text\ntask_plain: incl %ebx\n incl %ebx\n movl %ebx, %edx
         "int $0x80\n.popsection\n");
 extern char task_plain[];
 SNIPPET(code_task, "lcall $0x50, $0");
+
+/* Of the task behind SEL_A, whose T bit is set. */
+static void task_make(uint32_t eflags)
+{
+    memset(&tss_a, 0, sizeof tss_a);
+    tss_a.eip = (uint32_t)task_plain;
+    tss_a.cs = KCODE;
+    tss_a.ds = tss_a.es = tss_a.fs = tss_a.gs = tss_a.ss = tss_a.ss0 = KDATA;
+    tss_a.esp = tss_a.esp0 = (uint32_t)stack_a + sizeof stack_a;
+    tss_a.eflags = eflags;
+    tss_a.iomap = sizeof tss_a;
+    tss_a.trap = 1;
+    gdt[SEL_A / 8] = desc_make((uint32_t)&tss_a, sizeof tss_a - 1, D_TSS32);
+}
+
+/* Our own task again, and no nested one. */
+static void task_leave(void)
+{
+    uint32_t tr;
+    __asm__ volatile("str %0" : "=r"(tr));
+    if ((tr & 0xffff) != TSS_SEL) {
+        gdt[TSS_SEL / 8] &= ~(2ull << 40);
+        __asm__ volatile("ltr %w0" : : "r"(TSS_SEL));
+    }
+    __asm__ volatile("pushfl; andl $~0x4000, (%%esp); popfl" : : : "memory", "cc");
+}
+
 static void test_tbit(void)
 {
     struct state s;
     for (unsigned i = 0; i < 3; i++) {
-        memset(&tss_a, 0, sizeof tss_a);
-        tss_a.eip = (uint32_t)task_plain;
-        tss_a.cs = KCODE;
-        tss_a.ds = tss_a.es = tss_a.fs = tss_a.gs = tss_a.ss = tss_a.ss0 = KDATA;
-        tss_a.esp = tss_a.esp0 = (uint32_t)stack_a + sizeof stack_a;
-        tss_a.eflags = 2;
-        tss_a.iomap = sizeof tss_a;
-        tss_a.trap = 1;
-        gdt[SEL_A / 8] = desc_make((uint32_t)&tss_a, sizeof tss_a - 1, D_TSS32);
+        task_make(2);
         __asm__ volatile("movl %0, %%dr6" : : "r"(0));
         state_init(&s, 0, code_task);
         run(&s);
         check(s.vector == EXC_DB && s.eip == (uint32_t)task_plain,
               "t bit: the trap comes before the first instruction");
-        uint32_t tr;
-        __asm__ volatile("str %0" : "=r"(tr));
-        if ((tr & 0xffff) != TSS_SEL) {
-            gdt[TSS_SEL / 8] &= ~(2ull << 40);
-            __asm__ volatile("ltr %w0" : : "r"(TSS_SEL));
-        }
-        __asm__ volatile("pushfl; andl $~0x4000, (%%esp); popfl" : : : "memory", "cc");
+        task_leave();
     }
 }
 
@@ -180,24 +163,9 @@ static void test_dr7(void)
 }
 
 /* page table in shadow RAM that is read-only */
-static uint32_t config_read(unsigned devfn, unsigned o)
-{
-    outl(0xcf8, 0x80000000u | devfn << 8 | o);
-    return inl(0xcfc);
-}
-static void config_write(unsigned devfn, unsigned o, uint32_t v)
-{
-    outl(0xcf8, 0x80000000u | devfn << 8 | o);
-    outl(0xcfc, v);
-}
-static void pam(unsigned bits)
-{
-    uint32_t v = config_read(0, 0x5c);
-    config_write(0, 0x5c, (v & ~(0xffu << 16)) | (bits | bits << 4) << 16);
-}
 static void test_rom_table(void)
 {
-    volatile uint32_t *t = (volatile uint32_t *)0xe0000;
+    volatile uint32_t *t = (volatile uint32_t *)SHADOW;
     for (unsigned i = 0; i < 32; i++)
         pd[i] = i << 22 | P_PS | P_P | P_W;
     write_cr4(read_cr4() | CR4_PSE);
@@ -209,7 +177,7 @@ static void test_rom_table(void)
     t[2] = FR_A | P_P | P_W;
     pam(1);
     *(volatile uint32_t *)FR_A = 0x12345;
-    pd[TEST >> 22] = 0xe0000 | P_P | P_W;
+    pd[TEST >> 22] = SHADOW | P_P | P_W;
     write_cr0(read_cr0() | CR0_PG);
     uint32_t v = *(volatile uint32_t *)(TEST + 0x1000);
     *(volatile uint32_t *)(TEST + 0x2000) = 77;
@@ -354,15 +322,7 @@ static void test_irq_tbit(void)
     struct state s;
     pic_init();
     trap_handlers[VEC_IRQ0] = on_irq;
-    memset(&tss_a, 0, sizeof tss_a);
-    tss_a.eip = (uint32_t)task_plain;
-    tss_a.cs = KCODE;
-    tss_a.ds = tss_a.es = tss_a.fs = tss_a.gs = tss_a.ss = tss_a.ss0 = KDATA;
-    tss_a.esp = tss_a.esp0 = (uint32_t)stack_a + sizeof stack_a;
-    tss_a.eflags = 2 | FL_IF;
-    tss_a.iomap = sizeof tss_a;
-    tss_a.trap = 1;
-    gdt[SEL_A / 8] = desc_make((uint32_t)&tss_a, sizeof tss_a - 1, D_TSS32);
+    task_make(2 | FL_IF);
     pic_unmask(0);
     pit_oneshot(100);
     for (volatile unsigned i = 0; i < 3000000; i++)
@@ -372,13 +332,7 @@ static void test_irq_tbit(void)
     run(&s);
     unsigned n = irqs;
     check(s.vector == EXC_DB && s.eip == (uint32_t)task_plain && n == 0, "t bit: before an interrupt that waits");
-    uint32_t tr;
-    __asm__ volatile("str %0" : "=r"(tr));
-    if ((tr & 0xffff) != TSS_SEL) {
-        gdt[TSS_SEL / 8] &= ~(2ull << 40);
-        __asm__ volatile("ltr %w0" : : "r"(TSS_SEL));
-    }
-    __asm__ volatile("pushfl; andl $~0x4000, (%%esp); popfl" : : : "memory", "cc");
+    task_leave();
     pic_mask(0);
 }
 static volatile unsigned nmis, at_gp = 99;
