@@ -60,7 +60,7 @@ struct ide_drive_regs {
     uint8_t status, error, command;
     bool intrq;
     /* Settings. */
-    uint16_t cylinders, heads, track_sectors;          /* the present translation; 0 heads: none */
+    uint16_t cylinders, heads, track_sectors;          /* the present translation; never 0 */
     uint8_t multiple, pio_mode, mwdma_mode, udma_mode; /* modes: 0xff = not this kind */
     uint8_t power;                                     /* what CHECK POWER MODE says */
     bool write_cache, look_ahead, smart;
