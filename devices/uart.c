@@ -419,12 +419,13 @@ static void front_writable(void *opaque)
     tx_drain(opaque);
 }
 
-static void front_break(void *opaque)
+static void front_event(void *opaque, enum chardev_event event)
 {
-    uart_receive_one(opaque, 0, true);
+    if (event == CHARDEV_BREAK)
+        uart_receive_one(opaque, 0, true);
 }
 
-static const struct chardev_front uart_front = {front_room, front_receive, front_writable, front_break};
+static const struct chardev_front uart_front = {front_room, front_receive, front_writable, .event = front_event};
 
 static void uart_reset(void *dev)
 {
@@ -504,7 +505,7 @@ void uart_free(struct uart *uart)
     ioport_unregister(uart->base, 8);
     vtimer_free(uart->timeout);
     if (uart->backend)
-        chardev_attach(uart->backend, NULL, NULL);
+        chardev_detach(uart->backend, uart);
     g_free(uart);
 }
 

@@ -203,8 +203,8 @@ static void cable_receive(struct chardev *chardev)
     if (MIN(len, room))
         chardev->front->receive(chardev->front_opaque, bytes, MIN(len, room));
     chardev->front->writable(chardev->front_opaque);
-    if (chardev->front->received_break && below(8) == 0)
-        chardev->front->received_break(chardev->front_opaque);
+    if (chardev->front->event && below(8) == 0)
+        chardev->front->event(chardev->front_opaque, CHARDEV_BREAK);
 }
 
 /* --- The board --- */

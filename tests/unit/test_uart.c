@@ -266,7 +266,7 @@ static void test_break_in_fifo_order(void)
     setup();
     outb(BASE + IIR, 0x01);
     receive("a");
-    back.chardev.front->received_break(back.chardev.front_opaque);
+    back.chardev.front->event(back.chardev.front_opaque, CHARDEV_BREAK);
     g_assert_cmphex(inb(BASE + LSR) & 0x91, ==, 0x81); /* an error is in the FIFO, not yet on top */
     g_assert_cmpuint(inb(BASE + DATA), ==, 'a');
     g_assert_cmphex(inb(BASE + LSR) & 0x11, ==, 0x11);

@@ -225,8 +225,8 @@ static void escape_command(struct host_chardev *dev, uint8_t key)
                      "Ctrl-A b  send a break\r\nCtrl-A Ctrl-A  send Ctrl-A\r\n");
         break;
     case 'b':
-        if (dev->base.front && dev->base.front->received_break)
-            dev->base.front->received_break(dev->base.front_opaque);
+        if (dev->base.front && dev->base.front->event)
+            dev->base.front->event(dev->base.front_opaque, CHARDEV_BREAK);
         break;
     case ESCAPE:
         g_byte_array_append(dev->in, &escape, 1);
