@@ -168,6 +168,7 @@ fail:
 
 void machine_free(struct machine *machine)
 {
+    debugger_free(machine);
     storage_close(&machine->storage);
     console_close(machine);
     if (machine->vcpu)
