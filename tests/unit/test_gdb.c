@@ -632,9 +632,9 @@ static void test_resume(void)
     expect("vCont;S05", "T05thread:01;");
     check_log("s0s0s0");
     g_assert_cmphex(machine->cpu.eip, ==, 0x45);
-    expect("vCont?", "vCont;c;C;s;S;t");
+    expect("vCont?", "vCont;c;C;s;S;t;r");
     static const char *const bad[] = {"vCont",    "vCont;", "vCont;x", "vCont;s:7", "vCont;s:p2.1", "vCont;C",
-                                      "vCont;s1", "C",      "Czz",     "c1x",       "s100000000",   "S5;5;5"};
+                                      "vCont;s1", "vCont;r", "vCont;r1", "vCont;r1,2x", "C",      "Czz",     "c1x",       "s100000000",   "S5;5;5"};
     for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++)
         expect(bad[i], "E22");
     check_log("");
@@ -653,6 +653,43 @@ static void test_resume(void)
     g_assert_cmpuint(line.out->len, ==, 0);
     expect_nothing("C02;55");
     g_assert_cmphex(machine->cpu.eip, ==, 0x55);
+    end();
+}
+
+/* Many steps that are one: until the range is left, or something else is met. */
+static void test_step_range(void)
+{
+    begin();
+    machine->cpu.eip = 0x100;
+    expect("vCont;r100,105:1;c", "T05thread:01;");
+    g_assert_cmphex(machine->cpu.eip, ==, 0x105);
+    expect("vCont;r0,10", "T05thread:01;"); /* one step in any case */
+    g_assert_cmphex(machine->cpu.eip, ==, 0x106);
+    expect("s", "T05thread:01;"); /* nothing stays of it */
+    g_assert_cmphex(machine->cpu.eip, ==, 0x107);
+    /* Without end; a debugger can interrupt, ask for something, leave. */
+    for (unsigned i = 0; i < 4; i++) {
+        GString *packet = framed("vCont;r0,ffffffff", 17);
+        g_byte_array_set_size(line.out, 0);
+        fake_feed(&line, packet->str, packet->len);
+        g_string_free(packet, TRUE);
+        for (unsigned turns = 0; turns < 100; turns++)
+            g_main_context_iteration(NULL, FALSE);
+        g_assert_cmpuint(line.out->len, ==, 0);
+        if (i == 0) {
+            raw("\x03", 1);
+            expect_news("T02thread:01;");
+        } else if (i == 1) {
+            send_body("p0", 2);
+            g_assert_cmpstr(answer(), ==, "$T02thread:01;#04$00000000#80");
+        } else if (i == 2) {
+            expect("D", "OK");
+            expect("?", "T05thread:01;");
+        } else {
+            fake_event(&line, CHARDEV_CLOSED);
+            fake_main_loop();
+        }
+    }
     end();
 }
 
@@ -687,7 +724,7 @@ static void test_detach(void)
     check_log("");
     expect("D;2", "E22");
     expect("D", "OK");
-    check_log("d");
+    check_log("rd"); /* one that was stopped from its start (-S), too */
     expect("D;1", "OK");
     g_assert_true(machine->running);
     raw("\x03", 1);
@@ -699,7 +736,7 @@ static void test_detach(void)
     expect("vAttach;2", "E22");
     expect("D;1", "OK");
     expect("m0,1", "00");
-    check_log("da");
+    check_log("rda");
     end();
 }
 
@@ -906,6 +943,7 @@ int main(int argc, char **argv)
     TEST(points);
     TEST(stop_replies);
     TEST(resume);
+    TEST(step_range);
     TEST(while_running);
     TEST(detach);
     TEST(connections);

@@ -41,7 +41,7 @@ static void client_stopped(void *opaque, const struct debug_stop *stop)
 {
     struct gdb_stub *stub = opaque;
     stub->stop = *stop;
-    if (!stub->awaiting)
+    if (!stub->awaiting || gdb_range_goes_on(stub))
         return;
     GString *body = g_string_new(NULL);
     gdb_stop_reply(stub, body);
@@ -74,6 +74,7 @@ bool gdb_attach(struct gdb_stub *stub)
 void gdb_detach(struct gdb_stub *stub)
 {
     stub->awaiting = false;
+    gdb_range_end(stub);
     g_array_set_size(stub->points, 0);
     if (!stub->attached)
         return;

@@ -38,6 +38,7 @@ static void stop_reason(const struct gdb_stub *stub, GString *out)
 void gdb_stop_reply(struct gdb_stub *stub, GString *out)
 {
     stub->awaiting = false;
+    gdb_range_end(stub);
     g_string_append_printf(out, "T%02x", stop_signal(&stub->stop));
     stop_reason(stub, out);
     g_string_append(out, stub->multiprocess ? "thread:p01.01;" : "thread:01;");
@@ -68,6 +69,41 @@ static void machine_step(struct gdb_stub *stub)
     }
     stub->silent = stub->awaiting = true;
     stub->target->step(stub->target->opaque, flags);
+}
+
+/* Steps from start up to end, which no breakpoint and nobody else interrupts, are one for the debugger. The main loop
+ * is left between two: Ctrl-C is heard. */
+static gboolean range_step(gpointer opaque)
+{
+    struct gdb_stub *stub = opaque;
+    stub->next_step = 0;
+    machine_step(stub);
+    return G_SOURCE_REMOVE;
+}
+
+bool gdb_range_goes_on(struct gdb_stub *stub)
+{
+    gla_t pc = gdb_pc(stub->target->cpu(stub->target->opaque));
+    if (!stub->in_range || stub->stop.why != DEBUG_STEP || pc < stub->range_start || pc >= stub->range_end)
+        return false;
+    stub->next_step = g_idle_add_full(G_PRIORITY_DEFAULT, range_step, stub, NULL);
+    return true;
+}
+
+void gdb_range_end(struct gdb_stub *stub)
+{
+    stub->in_range = false;
+    if (stub->next_step)
+        g_source_remove(stub->next_step);
+    stub->next_step = 0;
+}
+
+static void machine_step_range(struct gdb_stub *stub, uint64_t start, uint64_t end)
+{
+    stub->range_start = (gla_t)MIN(start, UINT32_MAX);
+    stub->range_end = (gla_t)MIN(end, UINT32_MAX);
+    stub->in_range = stub->sstep & SSTEP_ENABLE;
+    machine_step(stub);
 }
 
 /* An address to go on at, perhaps. False: there is something else. */
@@ -123,15 +159,22 @@ static void command_step_signal(struct gdb_stub *stub, struct gdb_args *args)
         gdb_reply_error(stub, GDB_EINVAL);
 }
 
+struct action {
+    char what; /* 0: none */
+    uint64_t start, end;
+};
+
 /* One ";action[:thread]". */
-static bool action_parse(struct gdb_args *args, char *action)
+static bool action_parse(struct gdb_args *args, struct action *action)
 {
     uint64_t number;
-    if (!args_char(args, ';') || !args->left || !strchr("csCSt", *args->at))
+    if (!args_char(args, ';') || !args->left || !memchr("csCStr", *args->at, 6))
         return false;
-    *action = *args->at;
-    args_char(args, *action);
-    if ((*action == 'C' || *action == 'S') && !args_hex(args, &number))
+    action->what = *args->at;
+    args_char(args, action->what);
+    if ((action->what == 'C' || action->what == 'S') && !args_hex(args, &number))
+        return false;
+    if (action->what == 'r' && !args_range(args, &action->start, &action->end))
         return false;
     return !args_char(args, ':') || args_thread(args);
 }
@@ -139,17 +182,20 @@ static bool action_parse(struct gdb_args *args, char *action)
 /* vCont: of several the first counts; every thread that can be named is the one that there is. */
 static void command_vcont(struct gdb_stub *stub, struct gdb_args *args)
 {
-    char first = 0, action = 0;
+    struct action first = {0}, action = {0};
     bool ok = !args_end(args);
     while (ok && !args_end(args)) {
         ok = action_parse(args, &action);
-        first = first ? first : action;
+        if (!first.what)
+            first = action;
     }
     if (!ok)
         gdb_reply_error(stub, GDB_EINVAL);
-    else if (g_ascii_tolower(first) == 'c')
+    else if (first.what == 'r')
+        machine_step_range(stub, first.start, first.end);
+    else if (g_ascii_tolower(first.what) == 'c')
         machine_run(stub);
-    else if (g_ascii_tolower(first) == 's')
+    else if (g_ascii_tolower(first.what) == 's')
         machine_step(stub);
     else
         gdb_stop_reply(stub, stub->reply); /* t: it stands */
@@ -157,17 +203,22 @@ static void command_vcont(struct gdb_stub *stub, struct gdb_args *args)
 
 static void command_vcont_which(struct gdb_stub *stub, struct gdb_args *args)
 {
-    g_string_assign(stub->reply, "vCont;c;C;s;S;t");
+    g_string_assign(stub->reply, "vCont;c;C;s;S;t;r");
 }
 
 /* --- Beginning and ending --- */
 
-/* D [;process]: the machine goes on. The connection stays, and may ask for it again. */
+/* D [;process]: the machine goes on, also one that the user had stopped (-S), as in QEMU. The connection stays, and may
+ * ask for it again. */
 static void command_detach(struct gdb_stub *stub, struct gdb_args *args)
 {
     if (!args_end(args) && !(args_char(args, ';') && args_one(args) && args_end(args))) {
         gdb_reply_error(stub, GDB_EINVAL);
         return;
+    }
+    if (stub->attached && !stub->target->is_running(stub->target->opaque)) {
+        gdb_points_remove(stub);
+        stub->target->run(stub->target->opaque);
     }
     gdb_detach(stub);
     gdb_reply_ok(stub);

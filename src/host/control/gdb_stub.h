@@ -34,6 +34,10 @@ struct gdb_stub {
     bool attached;
     bool awaiting; /* it waits for the machine to stop */
     struct debug_stop stop;
+    /* It steps until it is out of these addresses; next_step: between two of them. */
+    bool in_range;
+    gla_t range_start, range_end;
+    guint next_step;
     GArray *points; /* struct gdb_point */
 };
 
@@ -68,6 +72,9 @@ void gdb_detach(struct gdb_stub *stub);
 
 /* --- gdb_run.c --- */
 
+/* The machine stands after a step, and there are more to come before the debugger hears of it. */
+bool gdb_range_goes_on(struct gdb_stub *stub);
+void gdb_range_end(struct gdb_stub *stub);
 /* Says why it stands, and that it does not wait any more. */
 void gdb_stop_reply(struct gdb_stub *stub, GString *out);
 

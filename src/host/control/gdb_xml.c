@@ -106,6 +106,8 @@ static void put_target(GString *out, bool is_16bit)
 {
     head(out, "target");
     g_string_append_printf(out, "<target>\n  <architecture>%s</architecture>\n", is_16bit ? "i8086" : "i386");
+    if (is_16bit) /* else gdb complains that none of those it knows is for an i8086 */
+        g_string_append(out, "  <osabi>none</osabi>\n");
     for (unsigned i = 0; i < GDB_FEATURES; i++)
         g_string_append_printf(out, "  <xi:include href=\"%s\"/>\n", features[i].annex);
     g_string_append(out, "</target>\n");
