@@ -114,7 +114,8 @@ static bool ports_list(GPtrArray *lists, const struct options *options, GError *
         if (!port_list(lists, "serial", options->serial[i], label, error))
             return false;
     }
-    return port_list(lists, "parallel", options->parallel, "parallel0", error) &&
+    return port_list(lists, "gdb", options->gdb, "gdb", error) &&
+           port_list(lists, "parallel", options->parallel, "parallel0", error) &&
            port_list(lists, "debugcon", options->debugcon, "debugcon", error);
 }
 

@@ -26,6 +26,7 @@ struct machine {
     unsigned pauses[PAUSE_COUNT]; /* standstill.c; machine lock */
     bool started, stands;         /* main thread */
     struct debugger debugger;
+    struct gdb_stub *gdb; /* NULL: none */
 
     /* kernel.c */
     struct boot_image *boot; /* NULL: no -kernel */

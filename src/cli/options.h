@@ -37,6 +37,7 @@ struct options {
     const char *option_rom[OPTIONS_ROM_MAX]; /* -option-rom */
     unsigned option_rom_count;
     bool curses;         /* the screen on the terminal */
+    const char *gdb;     /* where a debugger connects, in the short form; NULL: nowhere */
     const char *monitor; /* stdio or unix:..., NULL: none */
     enum sandbox sandbox;
     bool stats;             /* take times from the start */

@@ -25,6 +25,16 @@ bool set_serial(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
+/* TCP here always listens, and never waits. */
+bool set_gdb(struct parse *parse, const char *arg, GError **error)
+{
+    const char *spec = arg ? arg : "tcp::1234";
+    if (g_str_has_prefix(spec, "tcp:"))
+        spec = g_strconcat(spec, ",server=on,wait=off", NULL); /* for as long as the program runs */
+    parse->options->gdb = strcmp(spec, "none") == 0 ? NULL : spec;
+    return true;
+}
+
 bool set_parallel(struct parse *parse, const char *arg, GError **error)
 {
     parse->options->parallel = strcmp(arg, "none") == 0 ? NULL : arg;
@@ -83,7 +93,8 @@ bool chardevs_settle(struct parse *parse, GError **error)
         on_terminal += is_stdio(options->serial[i]);
     for (unsigned i = 0; options->chardevs && i < options->chardevs->len; i++)
         on_terminal += is_stdio(keyvalues_get(g_ptr_array_index(options->chardevs, i), "backend"));
-    on_terminal += is_stdio(options->monitor) + is_stdio(options->parallel) + is_stdio(options->debugcon);
+    on_terminal +=
+        is_stdio(options->monitor) + is_stdio(options->parallel) + is_stdio(options->gdb) + is_stdio(options->debugcon);
     if (options->daemonize && on_terminal)
         return FAIL("cannot use stdio with -daemonize");
     if (on_terminal + options->curses > 1)

@@ -44,7 +44,7 @@ option_fn set_device, set_global, set_soundhw, set_display, set_curses, set_moni
 void defaults_settle(struct parse *parse);
 
 /* options_chardev.c */
-option_fn set_chardev, set_serial, set_parallel, set_debugcon, set_add_fd, set_echr;
+option_fn set_chardev, set_serial, set_gdb, set_parallel, set_debugcon, set_add_fd, set_echr;
 bool chardevs_settle(struct parse *parse, GError **error);
 
 /* options_devices.c */
