@@ -94,6 +94,8 @@ static void debugcon_write(void *opaque, uint16_t port, unsigned size, uint32_t 
 
 static const struct io_ops debugcon_io = {.widths = 1, .read = debugcon_read, .write = debugcon_write};
 
+static const struct chardev_front debugcon_front; /* only writes */
+
 static void *debugcon_create(const struct device_site *site, const void *config, GError **error)
 {
     const struct debugcon_config *wanted = config;
@@ -103,6 +105,8 @@ static void *debugcon_create(const struct device_site *site, const void *config,
     debugcon->port = (uint16_t)wanted->iobase;
     debugcon->readback = (uint8_t)wanted->readback;
     debugcon->backend = wanted->chardev;
+    if (debugcon->backend)
+        chardev_attach(debugcon->backend, &debugcon_front, debugcon);
     ioport_register(debugcon->port, 1, &debugcon_io, debugcon, "isa-debugcon");
     return debugcon;
 }
@@ -111,6 +115,8 @@ static void debugcon_destroy(void *dev)
 {
     struct debugcon *debugcon = dev;
     ioport_unregister(debugcon->port, 1);
+    if (debugcon->backend)
+        chardev_detach(debugcon->backend, debugcon);
     g_free(debugcon);
 }
 

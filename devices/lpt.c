@@ -85,12 +85,16 @@ static void lpt_dump(void *dev, GString *out)
     g_string_append_printf(out, "lpt: data %02x control %02x\n", lpt->regs.data, lpt->regs.control);
 }
 
+static const struct chardev_front lpt_front; /* only writes */
+
 struct lpt *lpt_new(uint16_t base, const struct irq *irq, struct chardev *backend)
 {
     struct lpt *lpt = g_new0(struct lpt, 1);
     lpt->base = base;
     lpt->irq = *irq;
     lpt->backend = backend;
+    if (backend)
+        chardev_attach(backend, &lpt_front, lpt);
     ioport_register(base, 3, &lpt_io, lpt, "lpt");
     lpt_reset(lpt);
     return lpt;
@@ -99,6 +103,8 @@ struct lpt *lpt_new(uint16_t base, const struct irq *irq, struct chardev *backen
 void lpt_free(struct lpt *lpt)
 {
     ioport_unregister(lpt->base, 3);
+    if (lpt->backend)
+        chardev_detach(lpt->backend, lpt);
     g_free(lpt);
 }
 

@@ -289,6 +289,8 @@ static void uart_write_fcr(struct uart *uart, uint8_t value)
 static void uart_write_mcr(struct uart *uart, uint8_t value)
 {
     uart->regs.mcr = value & 0x1f;
+    if (uart->backend && uart->backend->ops->set_lines)
+        uart->backend->ops->set_lines(uart->backend, value & MCR_DTR, value & MCR_RTS);
     modem_update(uart);
     tx_drain(uart);
     rx_tell_room(uart); /* the line may just have been connected again */

@@ -18,6 +18,7 @@ enum chardev_event {
     CHARDEV_FOCUS_OUT, /* and no longer */
 };
 
+/* All NULL: it only writes, and never waits. */
 struct chardev_front {
     /* Bytes it can take now. */
     size_t (*room)(void *opaque);
@@ -41,6 +42,8 @@ struct chardev_ops {
     /* A front comes or goes. False: it is taken. NULL: there is one, and it is set below. */
     bool (*attach)(struct chardev *chardev, const struct chardev_front *front, void *opaque);
     void (*detach)(struct chardev *chardev, void *opaque);
+    /* A device drives its DTR and RTS lines. NULL: nobody looks at them. */
+    void (*set_lines)(struct chardev *chardev, bool dtr, bool rts);
 };
 
 /* Embedded as the first member of each back. */
@@ -48,6 +51,7 @@ struct chardev {
     const struct chardev_ops *ops;
     const struct chardev_front *front;
     void *front_opaque;
+    bool is_shared; /* takes several fronts */
 };
 
 static inline void chardev_write_all(struct chardev *chardev, const uint8_t *bytes, size_t len)

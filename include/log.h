@@ -39,6 +39,9 @@ void log_guest(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Prints "ringer: ..." to stderr. One sentence: what is wrong and what to do. */
 void log_user(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* Before each: the time (as in 2026-11-28T22:39:38.088099Z), and the machine's name, or NULL. */
+void log_set_prefix(bool timestamps, const char *name);
+
 _Noreturn void assert_failed(const char *expr, const char *file, int line);
 /* For our own bugs only; must not be reachable by anything a guest does. On in release builds. */
 #define assert_always(expr) \

@@ -634,3 +634,14 @@ void tcache_drop_linear(gpa_t gpa, gla_t gla)
             kill_block(b);
     }
 }
+
+void tcache_drop_code(gla_t gla)
+{
+    for (unsigned i = 0; i < tc.block_count; i++) {
+        struct tblock *b = tc.blocks[i];
+        gla_t first = b->cs_base + b->eip;
+        if (!b->dead &&
+            ((first & PAGE_MASK) == (gla & PAGE_MASK) || (b->phys2 != TBLOCK_NO_PAGE && b->gla2 == (gla & PAGE_MASK))))
+            kill_block(b);
+    }
+}

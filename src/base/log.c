@@ -10,6 +10,8 @@
 uint32_t log_enabled;
 
 static FILE *log_file; /* NULL: stderr */
+static bool user_timestamps;
+static const char *user_name;
 
 static const struct {
     const char *name;
@@ -129,13 +131,27 @@ void log_guest(const char *fmt, ...)
 
 void log_user(const char *fmt, ...)
 {
-    char line[1024];
+    char line[1024], when[48] = "";
+    struct timespec now;
+    struct tm tm;
     va_list args;
 
     va_start(args, fmt);
     vsnprintf(line, sizeof(line), fmt, args);
     va_end(args);
-    fprintf(stderr, "ringer: %s\n", line);
+    if (user_timestamps) {
+        clock_gettime(CLOCK_REALTIME, &now);
+        gmtime_r(&now.tv_sec, &tm);
+        strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
+        snprintf(when + strlen(when), sizeof(when) - strlen(when), ".%06ldZ ", now.tv_nsec / 1000);
+    }
+    fprintf(stderr, "%s%s%sringer: %s\n", when, user_name ? user_name : "", user_name ? " " : "", line);
+}
+
+void log_set_prefix(bool timestamps, const char *name)
+{
+    user_timestamps = timestamps;
+    user_name = name;
 }
 
 void assert_failed(const char *expr, const char *file, int line)

@@ -2,9 +2,11 @@
 #include "machine_internal.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "host/char/chardev.h"
+#include "host/control/gdb.h"
 #include "host/control/monitor.h"
 #include "host/display/display_curses.h"
 #include "host/display/keys.h"
@@ -85,6 +87,27 @@ void console_stats(struct machine *machine, bool json, GString *out)
     vcpu_print_stats(machine->vcpu, json, out);
 }
 
+/* Until there is a table of commands that is not a monitor's own. */
+static void gdb_command(void *opaque, const char *line, GString *out)
+{
+    g_string_append_printf(out, "unknown command: '%s'\n", line);
+}
+
+static bool gdb_build(struct machine *machine, GError **error)
+{
+    const struct gdb_hooks hooks = {gdb_command, monitor_quit, monitor_reset, machine};
+    const char *spec = machine->options.gdb;
+    if (!spec)
+        return true;
+    const char *id = g_str_has_prefix(spec, "chardev:") ? spec + strlen("chardev:") : "gdb";
+    struct chardev *chardev = chardev_find(id);
+    if (!chardev)
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "-gdb: there is no chardev '%s'", id);
+    else
+        machine->gdb = gdb_stub_new(chardev, machine_debug_target(machine), &hooks, error);
+    return machine->gdb != NULL;
+}
+
 bool console_build(struct machine *machine, GError **error)
 {
     struct board *board = registry_board(machine->registry);
@@ -108,7 +131,7 @@ bool console_build(struct machine *machine, GError **error)
     if (options->monitor && !(machine->monitor = monitor_new(options->monitor, &hooks, error)))
         return false;
     chardev_set_quit(monitor_quit, machine);
-    return true;
+    return gdb_build(machine, error);
 }
 
 /* -stats file:PATH: at the end, as JSON. */
@@ -130,6 +153,8 @@ void console_close(struct machine *machine)
     if (machine->stats_file)
         fclose(machine->stats_file);
     curses_close();
+    gdb_stub_exited(machine->gdb, atomic_load(&machine->exit_status));
+    gdb_stub_free(machine->gdb);
     if (machine->monitor)
         monitor_free(machine->monitor);
 }

@@ -11,7 +11,9 @@
 
 #include "cpu/cpuid.h"
 #include "devthread.h"
+#include "files.h"
 #include "host/char/chardev.h"
+#include "host/daemon.h"
 #include "host/fence.h"
 #include "log.h"
 #include "mem.h"
@@ -87,13 +89,82 @@ static void registry_build(struct machine *machine)
     pins_provide(machine);
 }
 
-/* -chardev: they are there before any device asks for one. */
+/* The list for a port's back end: of its own, unless it names a -chardev. */
+static bool port_list(GPtrArray *lists, const char *flag, const char *spec, const char *label, GError **error)
+{
+    if (!spec)
+        return true;
+    struct keyvalues *list = chardev_short_form(spec, label, error);
+    if (!list) {
+        g_prefix_error(error, "-%s %s: ", flag, spec);
+        return false;
+    }
+    if (keyvalues_get(list, "chardev"))
+        keyvalues_free(list);
+    else
+        g_ptr_array_add(lists, list);
+    return true;
+}
+
+static bool ports_list(GPtrArray *lists, const struct options *options, GError **error)
+{
+    for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++) {
+        char label[16];
+        g_snprintf(label, sizeof(label), "serial%u", i);
+        if (!port_list(lists, "serial", options->serial[i], label, error))
+            return false;
+    }
+    return port_list(lists, "gdb", options->gdb, "gdb", error) &&
+           port_list(lists, "parallel", options->parallel, "parallel0", error) &&
+           port_list(lists, "debugcon", options->debugcon, "debugcon", error);
+}
+
+static bool lists_open(GPtrArray *lists, const char *what, GError **error)
+{
+    for (unsigned i = 0; lists && i < lists->len; i++) {
+        struct keyvalues *list = g_ptr_array_index(lists, i);
+        if (!chardev_new(list, error)) {
+            const char *id = keyvalues_get(list, "id");
+            g_prefix_error(error, "%s%s%s: ", what, id ? " " : "", id ? id : "");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* -chardev, -serial and their like: they are there before any device asks for one, and before there are threads: whom
+ * they wait for may never come. */
 static bool chardevs_open(const struct options *options, GError **error)
 {
-    for (unsigned i = 0; options->chardevs && i < options->chardevs->len; i++) {
-        struct keyvalues *chardev = g_ptr_array_index(options->chardevs, i);
-        if (!chardev_open(keyvalues_get(chardev, "spec"), keyvalues_get(chardev, "id"), error))
+    GPtrArray *ports = g_ptr_array_new_with_free_func((GDestroyNotify)keyvalues_free), *all = g_ptr_array_new();
+    if (options->escape >= 0)
+        chardev_set_escape((uint8_t)options->escape);
+    if (options->daemonize)
+        chardev_forbid_stdio();
+    bool ok = ports_list(ports, options, error);
+    for (unsigned i = 0; options->chardevs && i < options->chardevs->len; i++)
+        g_ptr_array_add(all, g_ptr_array_index(options->chardevs, i));
+    for (unsigned i = 0; i < ports->len; i++)
+        g_ptr_array_add(all, g_ptr_array_index(ports, i));
+    ok = ok && chardev_dialer_start(all, options->monitor, error) && lists_open(options->chardevs, "-chardev", error) &&
+         lists_open(ports, "back end", error);
+    g_ptr_array_unref(all);
+    g_ptr_array_unref(ports);
+    return ok;
+}
+
+/* -add-fd: before anybody opens one of them. */
+static bool fds_add(const struct options *options, GError **error)
+{
+    for (unsigned i = 0; options->add_fds && i < options->add_fds->len; i++) {
+        struct keyvalues *list = g_ptr_array_index(options->add_fds, i);
+        uint64_t fd = 0, set = 0;
+        value_is_number(keyvalues_get(list, "fd"), INT32_MAX, &fd);
+        value_is_number(keyvalues_get(list, "set"), INT32_MAX, &set);
+        if (!fdset_add_inherited((int64_t)set, (int)fd, keyvalues_get(list, "opaque"), error)) {
+            g_prefix_error(error, "-add-fd fd=%d: ", (int)fd);
             return false;
+        }
     }
     return true;
 }
@@ -101,6 +172,7 @@ static bool chardevs_open(const struct options *options, GError **error)
 /* Locked as long as we live: a file of a machine that runs is left alone. */
 static bool pidfile_write(struct machine *machine, const char *path, GError **error)
 {
+    machine->options.pidfile = path = g_canonicalize_filename(path, NULL); /* -daemonize changes the folder */
     char text[16];
     ssize_t len = g_snprintf(text, sizeof(text), "%d\n", (int)getpid());
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -128,6 +200,8 @@ struct machine *machine_new(const struct options *options, GError **error)
     machine->stands = true;
     machine->loop = g_main_loop_new(NULL, FALSE);
 
+    if (!fds_add(options, error))
+        goto fail;
     /* What can be wrong with the user's files is found out before anything is opened or built. */
     if (!kernel_open(machine, error))
         goto fail;
@@ -136,7 +210,7 @@ struct machine *machine_new(const struct options *options, GError **error)
         goto fail;
     if (options->isapc) /* nothing is wired to it on such a board */
         cpu_model_hide_apic(machine->model);
-    if (!mem_init(options->ram_size, error))
+    if (!chardevs_open(options, error) || !mem_init(options->ram_size, error))
         goto fail;
 
     if (options->stats_file && !(machine->stats_file = fopen(options->stats_file, "we"))) {
@@ -149,7 +223,7 @@ struct machine *machine_new(const struct options *options, GError **error)
     clock_build(options);
     registry_build(machine);
     kernel_build(machine);
-    if (!chardevs_open(options, error) || !pc_build(machine, error))
+    if (!pc_build(machine, error))
         goto fail;
     pins_connect(machine);
     struct vcpu_hooks hooks = pins_hooks(machine);
@@ -168,6 +242,7 @@ fail:
 
 void machine_free(struct machine *machine)
 {
+    debugger_free(machine);
     storage_close(&machine->storage);
     console_close(machine);
     if (machine->vcpu)
@@ -196,13 +271,16 @@ static bool fence_up(const struct machine *machine)
     const struct fence_needs needs = {
         .kvm = options->accel == ACCEL_KVM,
         .files = options->monitor,
-        .clients = options->monitor && g_str_has_prefix(options->monitor, "unix:"),
-        .removes = options->pidfile || (options->monitor && g_str_has_prefix(options->monitor, "unix:")),
+        .clients = chardev_needs_clients() || (options->monitor && g_str_has_prefix(options->monitor, "unix:")),
+        .removes = options->pidfile || chardev_needs_unlink() ||
+                   (options->monitor && g_str_has_prefix(options->monitor, "unix:")),
         .cells = options->accel == ACCEL_DIRECT,
     };
     GError *error = NULL;
     if (options->sandbox == SANDBOX_OFF || fence_enter(&needs, &error))
         return true;
+    if (options->sandbox == SANDBOX_ON)
+        daemon_report(1);
     if (options->sandbox == SANDBOX_ON)
         log_user("-sandbox on: this host does not allow it (%s); use -sandbox off to do without", error->message);
     else
@@ -219,6 +297,9 @@ int machine_run(struct machine *machine)
     g_unix_signal_add(SIGHUP, quit_by_signal, machine);
     g_unix_signal_add(SIGUSR1, stats_by_signal, machine);
     vclock_attach();
+    chardev_seal();
+    if (machine->options.daemonize)
+        daemon_detach(machine->options.log_file);
     if (!fence_up(machine))
         return 1;
     if (machine->options.stats)
@@ -228,6 +309,7 @@ int machine_run(struct machine *machine)
     machine->pauses[PAUSE_USER] = machine->options.start_stopped;
     vcpu_start(machine->vcpu, true);
     machine_settle(machine);
+    daemon_report(0);
     g_main_loop_run(machine->loop);
     chardev_set_waiting(false);
     bool ended = vcpu_stop(machine->vcpu);

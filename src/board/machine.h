@@ -6,6 +6,7 @@
 #include "cli/options.h"
 
 struct machine;
+struct debug_target;
 
 /* Builds everything; nothing runs yet. NULL with a sentence in *error when the user's wishes or the host do
  * not allow it. One machine per process. */
@@ -22,6 +23,7 @@ enum pause_reason {
     PAUSE_SHUTDOWN, /* the guest switched it off, and -no-shutdown */
     PAUSE_INTERNAL, /* it cannot go on */
     PAUSE_SNAPSHOT, /* its state is being looked at as a whole */
+    PAUSE_DEBUG,    /* a debugger holds it */
     PAUSE_COUNT
 };
 /* Counted; main thread. */
@@ -35,6 +37,9 @@ bool machine_cont(struct machine *machine, GError **error);
 void machine_reset(struct machine *machine);
 /* "running", "paused", or QEMU's word for why it is paused. */
 const char *machine_status(struct machine *machine);
+
+/* For a debugger: see debug.h. */
+const struct debug_target *machine_debug_target(struct machine *machine);
 
 /* Ask it to end, with this status. Any thread. The first request counts. */
 void machine_quit(struct machine *machine, int status);

@@ -2,6 +2,7 @@
  * rows of the board), kernel.c (-kernel), console.c (what the user sees of it). */
 #pragma once
 
+#include "board/debugger.h"
 #include "board/machine.h"
 #include "engine/vcpu.h"
 #include "firmware/loader.h"
@@ -24,6 +25,8 @@ struct machine {
     bool was_reset;               /* since power-on */
     unsigned pauses[PAUSE_COUNT]; /* standstill.c; machine lock */
     bool started, stands;         /* main thread */
+    struct debugger debugger;
+    struct gdb_stub *gdb; /* NULL: none */
 
     /* kernel.c */
     struct boot_image *boot; /* NULL: no -kernel */
@@ -54,6 +57,8 @@ struct vcpu_hooks pins_hooks(struct machine *machine);
 /* --- standstill.c --- */
 /* Makes the machine stand or go on, as the reasons say. Main thread. */
 void machine_settle(struct machine *machine);
+/* While the processor has done something though time stands: no disk request is under way afterwards. */
+void machine_drain(struct machine *machine);
 
 /* --- pc.c --- */
 /* The rows of the board that -machine names, and the user's devices. */

@@ -8,7 +8,6 @@
 #include "devices/rtc.h"
 #include "firmware/acpi_tables.h"
 #include "firmware/loader.h"
-#include "host/char/chardev.h"
 #include "ioport.h"
 #include "log.h"
 #include "mem.h"
@@ -139,7 +138,7 @@ static void acpi_offer(struct machine *machine)
     acpi_tables_offer(board_service(registry_board(machine->registry), "fw_cfg"), &board);
 }
 
-/* A port with a back end of its own, whose id is label. */
+/* A port; its back end is open already, under this label where it is its own (machine.c). */
 static bool port_add(struct machine *machine, const char *driver, const char *spec, const char *label,
                      const char *index, GError **error)
 {
@@ -147,8 +146,6 @@ static bool port_add(struct machine *machine, const char *driver, const char *sp
         return true;
     if (g_str_has_prefix(spec, "chardev:"))
         label = spec + strlen("chardev:");
-    else if (!chardev_open(spec, label, error))
-        return false;
     return index ? registry_add_pairs(machine->registry, error, driver, "chardev", label, "index", index, NULL)
                  : registry_add_pairs(machine->registry, error, driver, "chardev", label, NULL);
 }

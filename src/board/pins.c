@@ -159,7 +159,7 @@ static void hook_bus(void *opaque)
 
 struct vcpu_hooks pins_hooks(struct machine *machine)
 {
-    return (struct vcpu_hooks){hook_ack, hook_reset, hook_triple_fault, hook_ferr, machine, hook_bus};
+    return (struct vcpu_hooks){hook_ack, hook_reset, hook_triple_fault, hook_ferr, machine, hook_bus, debugger_hook};
 }
 
 /* --- MSRs of the local APIC --- */

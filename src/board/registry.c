@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "backend.h"
 #include "devices/pci.h"
 #include "log.h"
 #include "registry_internal.h"
@@ -300,7 +301,8 @@ static bool property_set(struct registry *registry, struct instance *instance, c
             registry->backends.chardev ? registry->backends.chardev(registry->backends.opaque, text) : NULL;
         if (!chardev)
             return FAIL("%s: there is no -chardev with the id '%s'", instance->id, text);
-        if ((other = taken_by(registry, "chardev", text)))
+        if (!chardev->is_shared && /* by way of mux=on */
+            (other = taken_by(registry, "chardev", text)))
             return FAIL("%s: chardev '%s' is in %s already", instance->id, text, other);
         *(struct chardev **)at = chardev;
         return true;

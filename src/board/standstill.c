@@ -11,11 +11,10 @@
 #include "host/char/chardev.h"
 #include "vclock.h"
 
-static const char *const reason_names[PAUSE_COUNT] = {[PAUSE_USER] = NULL,
-                                                      [PAUSE_RESET] = "prelaunch",
-                                                      [PAUSE_SHUTDOWN] = "shutdown",
-                                                      [PAUSE_INTERNAL] = "internal-error",
-                                                      [PAUSE_SNAPSHOT] = "save-vm"};
+static const char *const reason_names[PAUSE_COUNT] = {
+    [PAUSE_USER] = NULL,           [PAUSE_RESET] = "prelaunch",
+    [PAUSE_SHUTDOWN] = "shutdown", [PAUSE_INTERNAL] = "internal-error",
+    [PAUSE_SNAPSHOT] = "save-vm",  [PAUSE_DEBUG] = "debug"};
 
 /* With the machine lock held. */
 static bool has_reason(const struct machine *machine)
@@ -35,12 +34,17 @@ static void stand_still(struct machine *machine)
     machine_lock();
     vclock_stop();
     machine_unlock();
+    machine_drain(machine);
+    machine->stands = true;
+}
+
+void machine_drain(struct machine *machine)
+{
     /* What a disk has done may make the processor move data, and that may ask the disk for more. */
     do {
         vcpu_wait(machine->vcpu);
     } while (blockdev_drain());
     vcpu_wait(machine->vcpu);
-    machine->stands = true;
 }
 
 static void go_on(struct machine *machine)
@@ -51,6 +55,7 @@ static void go_on(struct machine *machine)
     chardev_resume();
     machine_unlock();
     chardev_set_waiting(true);
+    debugger_goes_on(machine);
     vcpu_resume(machine->vcpu);
 }
 
@@ -63,6 +68,7 @@ void machine_settle(struct machine *machine)
         stand_still(machine);
     else if (!stand && machine->stands && machine->started)
         go_on(machine);
+    debugger_settled(machine);
 }
 
 static gboolean settle_idle(gpointer opaque)
@@ -108,7 +114,7 @@ bool machine_cont(struct machine *machine, GError **error)
     machine_lock();
     bool is_off = machine->pauses[PAUSE_SHUTDOWN] || machine->pauses[PAUSE_INTERNAL];
     if (!is_off)
-        machine->pauses[PAUSE_USER] = machine->pauses[PAUSE_RESET] = 0;
+        machine->pauses[PAUSE_USER] = machine->pauses[PAUSE_RESET] = machine->pauses[PAUSE_DEBUG] = 0;
     machine_unlock();
     if (is_off) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "the machine is off; system_reset comes first");

@@ -2,11 +2,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "bench/bench.h"
 #include "log.h"
 #include "board/machine.h"
 #include "board/registry.h"
+#include "host/char/chardev.h"
+#include "host/daemon.h"
 #include "options.h"
 
 #define EXIT_USER_ERROR 1
@@ -43,6 +46,18 @@ static int device_help(const char *about)
     return ok ? 0 : EXIT_USER_ERROR;
 }
 
+static void chardev_print(void *opaque, const char *name)
+{
+    printf("  %s\n", name);
+}
+
+static int chardev_help(void)
+{
+    printf("Available chardev backend types:\n");
+    chardev_backends_each(chardev_print, NULL);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
@@ -65,8 +80,17 @@ int main(int argc, char **argv)
     }
     if (options.action == OPTIONS_DEVICE_HELP)
         return device_help(options.help_about);
+    if (options.action == OPTIONS_CHARDEV_HELP)
+        return chardev_help();
+    log_set_prefix(options.message_timestamps, options.message_is_named ? options.name : NULL);
     if (!log_setup(&options))
         return EXIT_USER_ERROR;
+    if (options.daemonize && !daemon_begin(&error)) {
+        log_user("%s", error->message);
+        return EXIT_USER_ERROR;
+    }
+    if (options.process_name)
+        prctl(PR_SET_NAME, options.process_name);
 
     struct machine *machine = machine_new(&options, &error);
     if (!machine) {

@@ -196,9 +196,47 @@ static bool set_stats(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
+static bool name_item(struct parse *parse, const char *key, const char *value, GError **error)
+{
+    bool on;
+    if (strcmp(key, "guest") == 0)
+        parse->options->name = g_intern_string(value);
+    else if (strcmp(key, "process") == 0)
+        parse->options->process_name = g_intern_string(value);
+    else if (strcmp(key, "debug-threads") != 0) /* threads have names in any case */
+        return FAIL("-name: Invalid parameter '%s'", key);
+    else if (!value_is_switch(value, &on))
+        return FAIL("-name: Parameter 'debug-threads' expects 'on' or 'off'");
+    return true;
+}
+
 static bool set_name(struct parse *parse, const char *arg, GError **error)
 {
-    parse->options->name = arg;
+    return list_parse(arg, "-name", "guest", name_item, parse, error);
+}
+
+static bool message_item(struct parse *parse, const char *key, const char *value, GError **error)
+{
+    bool on;
+    if (strcmp(key, "timestamp") != 0 && strcmp(key, "guest-name") != 0)
+        return FAIL("-msg: Invalid parameter '%s'", key);
+    if (!value_is_switch(value, &on))
+        return FAIL("-msg: Parameter '%s' expects 'on' or 'off'", key);
+    if (key[0] == 't')
+        parse->options->message_timestamps = on;
+    else
+        parse->options->message_is_named = on;
+    return true;
+}
+
+static bool set_msg(struct parse *parse, const char *arg, GError **error)
+{
+    return list_parse(arg, "-msg", NULL, message_item, parse, error);
+}
+
+static bool set_daemonize(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->daemonize = true;
     return true;
 }
 
@@ -279,22 +317,32 @@ static const struct flag flags[] = {
     {"nographic", NULL, set_nographic, "no window; serial port on this terminal (Ctrl-A x ends)"},
     {"display", "TYPE", set_display, "curses (text screens on this terminal) or none"},
     {"curses", NULL, set_curses, NULL},
-    {"serial", "DEV", set_serial, "stdio, mon:stdio, file:PATH, pty, null or none; repeat for COM2 up"},
-    {"debugcon", "DEV", set_debugcon, "where bytes written to port E9h (or what -global says) go"},
+    {"serial", "DEV", set_serial,
+     "stdio, mon:stdio, file:PATH, pipe:PATH, pty, null, vc, msmouse, /dev/ttyX, tcp:HOST:PORT,server=on,wait=off, "
+     "telnet:, unix:PATH,..., udp:, chardev:ID or none; repeat for COM2 up"},
+    {"debugcon", "DEV", set_debugcon, "where bytes written to port E9h (or what -global says) go; as -serial"},
     {"monitor", "DEV", set_monitor, "commands to the running machine: stdio, unix:PATH,server=on,wait=off, none"},
     {"vga", "CARD", set_vga, "std (VGA with VBE up to 16 MiB, the default) or none"},
     {"net", "none", set_network, "no network card"},
     {"nic", "none", set_network, "no network card"},
-    {"parallel", "DEV", set_parallel, "what LPT1 prints goes to file:PATH, stdio, null; none: no port (the default)"},
+    {"parallel", "DEV", set_parallel, "where what LPT1 prints goes, as -serial; none: no port (the default)"},
     {"device", "NAME,PROPERTY=VALUE", set_device,
      "one more device; -device help lists them, -device NAME,help what they take"},
-    {"chardev", "BACKEND,id=ID", set_chardev, "back end for a device: file,path=, null, pty, stdio"},
+    {"chardev", "BACKEND,id=ID", set_chardev,
+     "back end for a device: socket, udp, file, pipe, pty, stdio, serial, ringbuf, null, vc, msmouse; mux=on, "
+     "logfile="},
+    {"add-fd", "fd=N,set=N", set_add_fd, "an open file of the caller's, for the path /dev/fdset/SET; opaque=TEXT"},
+    {"echr", "N", set_echr, "the key that starts a command on a line with mon: (default 1, Ctrl-A)"},
+    {"daemonize", NULL, set_daemonize, "run in the background when the machine runs"},
     {"global", "NAME.PROPERTY=VALUE", set_global, "for all devices of that name"},
     {"rtc", "base=WHEN", set_rtc, "utc, localtime, or a date as in 2006-06-17T16:01:21"},
     {"no-reboot", NULL, set_no_reboot, "end instead of rebooting"},
     {"no-shutdown", NULL, set_no_shutdown, "stop instead of ending when the guest powers off"},
+    {"gdb", "DEV", set_gdb,
+     "let a debugger connect: tcp::1234, unix:PATH,server=on,wait=off, stdio, pty, chardev:ID; none"},
+    {"s", NULL, set_gdb, "the same as -gdb tcp::1234"},
     {"S", NULL, set_start_stopped, "do not start the processor"},
-    {"name", "STRING", set_name, "a name for this machine"},
+    {"name", "STRING", set_name, "a name for this machine; process=NAME: for the process"},
     {"nodefaults", NULL, set_nodefaults, "no empty CD and floppy drive"},
     {"no-hpet", NULL, set_no_hpet, NULL},
     {"no-acpi", NULL, set_no_acpi, "no ACPI: neither its tables nor its registers"},
@@ -314,7 +362,7 @@ static const struct flag flags[] = {
     {"mem-prealloc", NULL, set_idle, NULL},
     {"mem-path", "DIR", set_idle, NULL},
     {"overcommit", "HOW", set_idle, NULL},
-    {"msg", "HOW", set_idle, NULL},
+    {"msg", "timestamp=on", set_msg, "the time before each message; guest-name=on: the machine's name"},
     {"smbios", "WHAT", set_idle, NULL},
     {"uuid", "UUID", set_idle, NULL},
     {"icount", "N", set_idle, NULL},
@@ -342,11 +390,8 @@ static const struct {
     {"virtfs", "there are no folders of the host yet"},
     {"full-screen", "there is no window yet"},
     {"qmp", "there is no control socket yet"},
-    {"s", "there is no debugger stub yet"},
-    {"gdb", "there is no debugger stub yet"},
     {"usb", "there is no USB"},
     {"vnc", "there is no VNC server"},
-    {"daemonize", "run it in the background from the shell instead"},
     {"loadvm", "there are no snapshots yet"},
     {"incoming", "there is no migration"},
 };
@@ -388,11 +433,6 @@ static const struct flag *flag_find(const char *given)
     return NULL;
 }
 
-static bool is_stdio(const char *spec)
-{
-    return spec && (strcmp(spec, "stdio") == 0 || strcmp(spec, "mon:stdio") == 0);
-}
-
 /* What follows from flags together. */
 static bool options_settle(struct parse *parse, GError **error)
 {
@@ -407,23 +447,14 @@ static bool options_settle(struct parse *parse, GError **error)
         return FAIL("%s needs -kernel", options->initrd ? "-initrd" : "-append");
     if (options->nographic && parse->serial_count == 0)
         options->serial[0] = "mon:stdio";
-    unsigned on_terminal = 0;
-    for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++)
-        on_terminal += is_stdio(options->serial[i]);
-    for (unsigned i = 0; options->chardevs && i < options->chardevs->len; i++)
-        on_terminal += is_stdio(keyvalues_get(g_ptr_array_index(options->chardevs, i), "spec"));
-    on_terminal += options->curses;
-    on_terminal += is_stdio(options->monitor) + is_stdio(options->parallel) + is_stdio(options->debugcon);
-    if (on_terminal > 1)
-        return FAIL("stdio is given twice; only one device can be on the terminal");
-    return true;
+    return chardevs_settle(parse, error);
 }
 
 bool options_parse(int argc, char **argv, struct options *options, GError **error)
 {
     struct parse parse = {.options = options, .engine_why = "the default"};
 
-    *options = (struct options){.ram_size = RAM_DEFAULT, .vga = "VGA"};
+    *options = (struct options){.ram_size = RAM_DEFAULT, .vga = "VGA", .escape = -1};
     for (int i = 1; i < argc; i++) {
         const char *given = argv[i];
         if (given[0] != '-') { /* as QEMU: the first disk */

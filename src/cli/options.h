@@ -10,7 +10,7 @@
 #define OPTIONS_SERIAL_MAX 4
 #define OPTIONS_ROM_MAX    4
 
-enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_DEVICE_HELP };
+enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_DEVICE_HELP, OPTIONS_CHARDEV_HELP };
 
 /* The monitor's own fence (host/fence.h). */
 enum sandbox { SANDBOX_DEFAULT, SANDBOX_ON, SANDBOX_OFF }; /* default: on where the host allows it */
@@ -20,7 +20,7 @@ struct options {
     const char *help_about; /* OPTIONS_DEVICE_HELP: a device, NULL: all */
     uint64_t ram_size;
     const char *kernel, *initrd, *append;
-    const char *serial[OPTIONS_SERIAL_MAX]; /* COM1 to COM4; NULL = none */
+    const char *serial[OPTIONS_SERIAL_MAX]; /* COM1 to COM4, in the short form; NULL = none */
     const char *bios;                       /* ROM image, NULL: our own */
     const char *parallel;                   /* LPT1's printer, or NULL: no port */
     const char *debugcon;                   /* back of a debug console port, or NULL */
@@ -37,6 +37,7 @@ struct options {
     const char *option_rom[OPTIONS_ROM_MAX]; /* -option-rom */
     unsigned option_rom_count;
     bool curses;         /* the screen on the terminal */
+    const char *gdb;     /* where a debugger connects, in the short form; NULL: nowhere */
     const char *monitor; /* stdio or unix:..., NULL: none */
     enum sandbox sandbox;
     bool stats;             /* take times from the start */
@@ -46,7 +47,12 @@ struct options {
     int64_t rtc_base;    /* seconds since 1970, where a date was given */
     GPtrArray *devices;  /* -device: struct keyvalues as registry_add() takes them; NULL: none */
     GPtrArray *globals;  /* -global: "driver", "property", "value" */
-    GPtrArray *chardevs; /* -chardev: "id", "spec" as chardev_open() takes it */
+    GPtrArray *chardevs; /* -chardev: struct keyvalues as chardev_new() takes them */
+    GPtrArray *add_fds;  /* -add-fd: "fd", "set", "opaque" */
+    int escape;          /* -echr: the key that starts a command; -1: as it is */
+    bool daemonize;
+    const char *process_name;                  /* -name process= */
+    bool message_timestamps, message_is_named; /* -msg */
 };
 
 /* Fills *options from the command line; its strings point into argv. False with a sentence in *error. */

@@ -6,7 +6,7 @@
 #include "keyvalue.h"
 #include "log.h"
 
-static void list_append(GPtrArray **list, struct keyvalues *values)
+void list_append(GPtrArray **list, struct keyvalues *values)
 {
     if (!*list)
         *list = g_ptr_array_new_with_free_func((GDestroyNotify)keyvalues_free);
@@ -26,44 +26,6 @@ bool set_device(struct parse *parse, const char *arg, GError **error)
     }
     list_append(&options->devices, request);
     return true;
-}
-
-/* -chardev BACKEND,id=ID,...: as far as -serial knows back ends. */
-bool set_chardev(struct parse *parse, const char *arg, GError **error)
-{
-    struct keyvalues *given = keyvalues_parse(arg, "-chardev", "backend", error);
-    if (!given)
-        return false;
-    const char *backend = keyvalues_get(given, "backend"), *id = keyvalues_get(given, "id");
-    const char *path = keyvalues_get(given, "path"), *mux = keyvalues_get(given, "mux");
-    (void)keyvalues_get(given, "signal"); /* the terminal's signals: without an effect */
-    const char *unknown = keyvalues_unused(given);
-    bool ok = true, muxed = false;
-    char *spec = NULL;
-
-    if (!backend || !id)
-        ok = FAIL("-chardev: it takes a back end and an id, as in -chardev file,id=c0,path=log.txt");
-    else if (mux && !value_is_switch(mux, &muxed))
-        ok = FAIL("-chardev: mux is on or off, not '%s'", mux);
-    else if (unknown)
-        ok = FAIL("-chardev %s: option '%s' is not known", backend, unknown);
-    else if (strcmp(backend, "file") == 0)
-        ok = path ? (spec = g_strdup_printf("file:%s", path), true) : FAIL("-chardev file: it needs path=");
-    else if (strcmp(backend, "stdio") == 0)
-        spec = g_strdup(muxed ? "mon:stdio" : "stdio");
-    else if (strcmp(backend, "null") == 0 || strcmp(backend, "pty") == 0)
-        spec = g_strdup(backend);
-    else
-        ok = FAIL("-chardev: there is no back end '%s' yet; known are file, null, pty, stdio", backend);
-    if (ok) {
-        struct keyvalues *chardev = keyvalues_new();
-        keyvalues_add(chardev, "id", id);
-        keyvalues_add(chardev, "spec", spec);
-        list_append(&parse->options->chardevs, chardev);
-    }
-    g_free(spec);
-    keyvalues_free(given);
-    return ok;
 }
 
 bool set_global(struct parse *parse, const char *arg, GError **error)
@@ -133,26 +95,6 @@ void defaults_settle(struct parse *parse)
         if (strcmp(driver, "VGA") == 0 && !parse->vga_given)
             options->vga = NULL;
     }
-}
-
-bool set_serial(struct parse *parse, const char *arg, GError **error)
-{
-    if (parse->serial_count == OPTIONS_SERIAL_MAX)
-        return FAIL("-serial: a PC has %u serial ports at most", OPTIONS_SERIAL_MAX);
-    parse->options->serial[parse->serial_count++] = strcmp(arg, "none") == 0 ? NULL : arg;
-    return true;
-}
-
-bool set_parallel(struct parse *parse, const char *arg, GError **error)
-{
-    parse->options->parallel = strcmp(arg, "none") == 0 ? NULL : arg;
-    return true;
-}
-
-bool set_debugcon(struct parse *parse, const char *arg, GError **error)
-{
-    parse->options->debugcon = arg;
-    return true;
 }
 
 bool set_display(struct parse *parse, const char *arg, GError **error)

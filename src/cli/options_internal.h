@@ -2,6 +2,7 @@
  * processor, engine), options_devices.c (devices, drives, back ends, screen). */
 #pragma once
 
+#include "keyvalue.h"
 #include "mem.h"
 #include "options.h"
 
@@ -37,10 +38,17 @@ option_fn set_accel, set_enable_kvm, set_machine, set_memory, set_cpu, set_smp;
 void engine_settle(struct parse *parse);
 
 /* options_devices.c */
-option_fn set_device, set_chardev, set_global, set_soundhw, set_serial, set_parallel, set_debugcon, set_display,
-    set_curses, set_monitor, set_vga, set_network, set_drive, set_boot, set_snapshot, set_nodefaults, set_option_rom,
-    set_hda, set_hdb, set_hdc, set_hdd, set_cdrom, set_fda, set_fdb;
+option_fn set_device, set_global, set_soundhw, set_display, set_curses, set_monitor, set_vga, set_network, set_drive,
+    set_boot, set_snapshot, set_nodefaults, set_option_rom, set_hda, set_hdb, set_hdc, set_hdd, set_cdrom, set_fda,
+    set_fdb;
 void defaults_settle(struct parse *parse);
+
+/* options_chardev.c */
+option_fn set_chardev, set_serial, set_gdb, set_parallel, set_debugcon, set_add_fd, set_echr;
+bool chardevs_settle(struct parse *parse, GError **error);
+
+/* options_devices.c */
+void list_append(GPtrArray **list, struct keyvalues *values);
 
 /* options.c */
 option_fn set_nographic, set_rtc;

@@ -147,6 +147,10 @@ static void allow_clients(struct fence *fence)
     ALLOW_ANY(fence, setsockopt);
     ALLOW_ANY(fence, recvfrom);
     ALLOW_ANY(fence, sendto);
+    ALLOW_ANY(fence, recvmsg);
+    ALLOW_ANY(fence, getsockname);
+    ALLOW_ANY(fence, getpeername);
+    ALLOW_ANY(fence, getsockopt);
     ALLOW_ANY(fence, shutdown);
 }
 
@@ -166,6 +170,10 @@ static void fence_fill(struct fence *fence, const struct fence_needs *needs)
     allow_ioctls(fence, needs->kvm);
     if (needs->clients)
         allow_clients(fence);
+    if (needs->files && needs->clients) { /* a pseudo-terminal, on order */
+        ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TIOCGPTN));
+        ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TIOCSPTLCK));
+    }
     if (needs->removes)
         ALLOW_ANY(fence, unlink);
     if (needs->cells)
@@ -176,7 +184,34 @@ static void fence_fill(struct fence *fence, const struct fence_needs *needs)
     }
 }
 
-bool fence_enter(const struct fence_needs *needs, GError **error)
+/* Calls besides allowed[] that the C library makes to look names up. */
+static const int dialer_allowed[] = {
+    CALL(socket),      CALL(connect),     CALL(bind),   CALL(listen),  CALL(setsockopt), CALL(getsockopt),
+    CALL(getsockname), CALL(getpeername), CALL(sendto), CALL(sendmsg), CALL(sendmmsg),   CALL(recvfrom),
+    CALL(recvmsg),     CALL(unlink),      CALL(lstat),  CALL(stat),    CALL(access),     CALL(readlink)};
+
+static void dialer_fill(struct fence *fence, const void *opaque)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(allowed); i++)
+        add(fence, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(dialer_allowed); i++)
+        add(fence, SCMP_ACT_ALLOW, dialer_allowed[i], 0, NULL);
+    allow_memory(fence, false);
+    allow_threads(fence);
+    allow_files(fence, false);
+    ALLOW(fence, openat, SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
+    ALLOW(fence, open, SCMP_A1(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
+    ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, FIONREAD));
+    for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++)
+        add(fence, SCMP_ACT_TRAP, hostile[i], 0, NULL);
+}
+
+static void monitor_fill(struct fence *fence, const void *opaque)
+{
+    fence_fill(fence, opaque);
+}
+
+static bool enter(void (*fill)(struct fence *fence, const void *opaque), const void *opaque, GError **error)
 {
     struct fence fence = {.filter = seccomp_init(SCMP_ACT_ERRNO(EPERM))};
     if (!fence.filter) {
@@ -191,7 +226,7 @@ bool fence_enter(const struct fence_needs *needs, GError **error)
         /* Not required: a tree instead of a list; and no mitigation that makes every store wait. */
         seccomp_attr_set(fence.filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
         seccomp_attr_set(fence.filter, SCMP_FLTATR_CTL_SSB, 1);
-        fence_fill(&fence, needs);
+        fill(&fence, opaque);
     }
     if (fence.rc == 0)
         fence.rc = seccomp_load(fence.filter);
@@ -200,4 +235,14 @@ bool fence_enter(const struct fence_needs *needs, GError **error)
         g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(-fence.rc), "seccomp: %s",
                     g_strerror(-fence.rc));
     return fence.rc == 0;
+}
+
+bool fence_enter(const struct fence_needs *needs, GError **error)
+{
+    return enter(monitor_fill, needs, error);
+}
+
+bool fence_enter_dialer(void)
+{
+    return enter(dialer_fill, NULL, NULL);
 }

@@ -14,10 +14,14 @@
 struct fence_needs {
     bool kvm;     /* ioctls on KVM's file descriptors */
     bool files;   /* somebody may name new files: screendump, change */
-    bool clients; /* a socket listens: accept */
+    bool clients; /* there are sockets, or may be: accept, take descriptors, ask who it is */
     bool cells;   /* child processes, traced (native/cell.c) */
     bool removes; /* a file of ours, at the end */
 };
 
 /* For the whole process, all threads, for good. False with *error where the host does not allow it. */
 bool fence_enter(const struct fence_needs *needs, GError **error);
+
+/* The same for the process that makes sockets (host/char/dialer.c): besides threads and memory only that, and reading
+ * what names mean. False: this host does not allow it. */
+bool fence_enter_dialer(void);

@@ -155,7 +155,7 @@ with tempfile.TemporaryDirectory() as folder:
         check(f"empty image for {flag}", [flag, "empty"], "is empty")
     check("folder as disk", ["-hda", "fat:rw:."], "not supported; make an image file")
     check("server as disk", ["-drive", "file=nbd:localhost:1"], "not supported; make an image file")
-    check("two character devices of one name", ["-chardev", "null,id=serial0", "-serial", "null"], "have the id 'serial0'")
+    check("two character devices of one name", ["-chardev", "null,id=serial0", "-serial", "null"], "Duplicate ID 'serial0'")
     with open("pid", "w") as pid:
         fcntl.lockf(pid, fcntl.LOCK_EX)
         check("pid file of a running machine", ["-pidfile", "pid"], "belongs to a machine that runs")
@@ -211,7 +211,21 @@ with tempfile.TemporaryDirectory() as folder:
     check("unknown log item", ["-kernel", "good", "-d", "int,everything"], "'everything'")
     check("log file in no folder", ["-kernel", "good", "-D", "no/where"], "cannot write 'no/where'")
     check("serial file in no folder", ["-kernel", "good", "-serial", "file:no/where"],
-          "cannot write 'no/where'")
+          "Could not open 'no/where': No such file")
+    for name, chardev, sentence in (("socket of no kind", "socket,id=a", "give path=, or host= and port="),
+                                    ("back end without id", "null", "no id specified"),
+                                    ("file without path", "file,id=a", "no filename given"),
+                                    ("unknown back end", "pigeon,id=a", "'pigeon' is not a valid char driver name"),
+                                    ("unknown key", "null,id=a,colour=red", "Invalid parameter 'colour'"),
+                                    ("no such switch", "null,id=a,mux=perhaps", "'mux' expects 'on' or 'off'"),
+                                    ("back end that is not there", "braille,id=a", "no braille displays"),
+                                    ("nobody listens", "socket,id=a,path=no-one", "Failed to connect to 'no-one'"),
+                                    ("no descriptor", "socket,id=a,fd=77", "File descriptor '77' is not a socket"),
+                                    ("no set", "file,id=a,path=/dev/fdset/3", "Could not open '/dev/fdset/3'")):
+        check(name, ["-kernel", "good", "-chardev", chardev], sentence)
+    check("passed file that is none", ["-kernel", "good", "-add-fd", "set=1,fd=77"], "fd is not valid or already in use")
+    check("standard output passed", ["-kernel", "good", "-add-fd", "set=1,fd=1"], "cannot be a standard I/O stream")
+    check("in the background", ["-kernel", "good", "-daemonize", "-serial", "file:no/where"], "Could not open")
     check("unknown serial device", ["-kernel", "good", "-serial", "carrier-pigeon"], "carrier-pigeon")
     check("debug exit on taken ports", ["-kernel", "good", "-device", "isa-debug-exit,iobase=0x60"],
           "are taken")

@@ -13,6 +13,7 @@ import os
 import pty
 import re
 import shlex
+import signal
 import struct
 import subprocess
 import sys
@@ -58,10 +59,28 @@ def files_make(folder):
 NAMES = "DISK2|DISK|CDROM|FLOPPY|KERNEL|BZIMAGE|INITRD|ROM|QCOW2B|QCOW2F|QCOW2|VDI|LOG|SOCK|PID|DIR"
 
 
+SAID = r"(\S+Z )?ringer: "  # -msg timestamp=on
+STARTED = re.compile(r"^" + SAID + "engine ", re.M)
+
+
+def background_end(words):
+    """-daemonize: the machine is somebody else than the process that was started."""
+    if "-daemonize" not in words:
+        return
+    path = words[words.index("-pidfile") + 1]
+    try:
+        with open(path) as f:
+            os.kill(int(f.read()), signal.SIGKILL)
+    except (OSError, ValueError):
+        pass
+
+
 def try_line(ringer, line, folder):
     """None if accepted, else the sentence."""
     words = [re.sub(r"\b(%s)\b" % NAMES, lambda m: os.path.join(folder, m.group(1)), word)
              for word in shlex.split(line)[1:]]
+    if "-daemonize" in words and "-pidfile" not in words:
+        words += ["-pidfile", os.path.join(folder, "PID")]
     master, slave = pty.openpty()
     process = subprocess.Popen([ringer] + words, stdin=slave, stdout=slave, stderr=subprocess.PIPE, cwd=folder,
                                env=dict(os.environ, TERM="xterm"), start_new_session=True)
@@ -72,17 +91,18 @@ def try_line(ringer, line, folder):
     while time.monotonic() < end:
         ended = process.poll() is not None
         said += (process.stderr.read() or b"").decode(errors="replace")
-        if re.search(r"^ringer: engine ", said, re.M) or ended:
+        if STARTED.search(said) or ended:
             break
         time.sleep(0.02)
-    started = re.search(r"^ringer: engine ", said, re.M)
+    started = STARTED.search(said)
     process.kill()
     process.wait()
+    background_end(words)
     process.stderr.close()
     os.close(master)
     if started:
         return None
-    sentences = [s[8:] for s in said.split("\n") if s.startswith("ringer: ")]
+    sentences = [s.split("ringer: ", 1)[1] for s in said.split("\n") if re.match(SAID, s)]
     return sentences[-1] if sentences else "no sentence; status %s: %s" % (process.returncode, said[-200:])
 
 

@@ -183,7 +183,11 @@ static void test_serial(void)
     bad("-kernel k -nographic -debugcon stdio", "given twice");
     bad("-chardev stdio,id=a -serial chardev:a -monitor stdio", "given twice");
     bad("-chardev stdio,id=a -chardev stdio,id=b", "given twice");
-    bad("-chardev null,id=a,signal=off,colour=red", "'colour' is not known");
+    bad("-chardev stdio,id=a,mux=on -daemonize", "cannot use stdio with -daemonize");
+    bad("-daemonize -nographic", "-nographic cannot be used with -daemonize");
+    bad("-daemonize -curses", "curses display cannot be used with -daemonize");
+    g_assert_true(good("-daemonize -display none -serial tcp:localhost:1,server").daemonize);
+    g_assert_null(good("-debugcon none").debugcon);
 }
 
 static const char *item(GPtrArray *list, unsigned i, const char *key)
@@ -221,13 +225,39 @@ static void test_globals(void)
 static void test_chardevs(void)
 {
     struct options options = good("-chardev file,id=a,path=x,,y -chardev stdio,id=b,mux=on -chardev null,id=c");
-    g_assert_cmpstr(item(options.chardevs, 0, "spec"), ==, "file:x,y");
-    g_assert_cmpstr(item(options.chardevs, 1, "spec"), ==, "mon:stdio");
+    g_assert_cmpstr(item(options.chardevs, 0, "backend"), ==, "file");
+    g_assert_cmpstr(item(options.chardevs, 0, "path"), ==, "x,y");
+    g_assert_cmpstr(item(options.chardevs, 1, "mux"), ==, "on");
     g_assert_cmpstr(item(options.chardevs, 2, "id"), ==, "c");
-    bad("-chardev null", "an id");
-    bad("-chardev file,id=a", "path=");
-    bad("-chardev pigeon,id=a", "pigeon");
-    bad("-chardev null,id=a,colour=red", "'colour'");
+    g_assert_cmpint(good("-chardev help").action, ==, OPTIONS_CHARDEV_HELP);
+    options = good("-chardev '{\"backend\":\"socket\",\"id\":\"j\",\"path\":\"s\",\"server\":true}'");
+    g_assert_cmpstr(item(options.chardevs, 0, "server"), ==, "on");
+}
+
+static void test_passed_files(void)
+{
+    struct options options = good("-add-fd set=0,fd=8,opaque=serial0-source -add-fd fd=9,set=1");
+    g_assert_cmpstr(item(options.add_fds, 0, "opaque"), ==, "serial0-source");
+    g_assert_cmpstr(item(options.add_fds, 1, "set"), ==, "1");
+    bad("-add-fd fd=3", "set option is required");
+    bad("-add-fd set=3", "fd option is required");
+    bad("-add-fd set=3,fd=-1", "fd option is required");
+    bad("-add-fd set=3,fd=4,colour=red", "Invalid parameter 'colour'");
+}
+
+static void test_names_and_messages(void)
+{
+    struct options options = good("-name guest=a,,b,process=p,debug-threads=on -msg timestamp=on -echr 0x14");
+    g_assert_cmpstr(options.name, ==, "a,b");
+    g_assert_cmpstr(options.process_name, ==, "p");
+    g_assert_true(options.message_timestamps && !options.message_is_named);
+    g_assert_cmpint(options.escape, ==, 0x14);
+    g_assert_cmpint(good("").escape, ==, -1);
+    g_assert_true(good("-msg guest-name=on").message_is_named);
+    bad("-name a,procss=x", "Invalid parameter 'procss'");
+    bad("-msg time=on", "Invalid parameter 'time'");
+    bad("-echr x", "not the number of a character");
+    bad("-echr 256", "not the number of a character");
 }
 
 static void test_clock(void)
@@ -278,6 +308,8 @@ int main(int argc, char **argv)
     g_test_add_func("/options/devices", test_devices);
     g_test_add_func("/options/globals", test_globals);
     g_test_add_func("/options/chardevs", test_chardevs);
+    g_test_add_func("/options/passed_files", test_passed_files);
+    g_test_add_func("/options/names_and_messages", test_names_and_messages);
     g_test_add_func("/options/clock", test_clock);
     g_test_add_func("/options/switches", test_switches);
     g_test_add_func("/options/help_and_version_win", test_help_and_version_win);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "log.h"
 
 GQuark image_error(void)
@@ -179,7 +180,7 @@ static bool file_open(struct image_file *file, const char *path, bool writable, 
     struct stat st;
 
     /* O_NONBLOCK: opening a FIFO must not wait for its other end. */
-    file->fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    file->fd = files_open(path, (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY, 0);
     if (file->fd < 0) {
         int code = errno;
         if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))

@@ -1,428 +1,523 @@
-/* Host ends of serial ports. The device side appends to a buffer under the machine lock; all system
- * calls are made by the device thread. While the machine stands still, the device hears of nothing. On a terminal in
- * raw mode Ctrl-A starts a command, as in QEMU.
- */
-#include "chardev.h"
+/* Back ends of byte streams: who there is, and what all kinds have in common with their front. See chardev.h. */
+#include "char_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glib-unix.h>
 #include <poll.h>
-#include <stdio.h>
+#include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <termios.h>
-#include <unistd.h>
 
 #include "devthread.h"
+#include "files.h"
+#include "lock.h"
 #include "log.h"
 #include "vclock.h"
 
-#define OUT_LIMIT 65536u
-#define IN_LIMIT  4096u
-#define ESCAPE    0x01 /* Ctrl-A */
-
-struct host_chardev {
-    struct chardev base; /* first */
-    char *label;
-    int in_fd, out_fd;
-    bool escapes;      /* Ctrl-A commands */
-    bool drops_output; /* nobody may be reading: forget the oldest bytes rather than wait */
-    bool in_escape, out_blocked, out_dead;
-    GByteArray *out; /* waiting to be written */
-    bool flush_scheduled;
-    bool has_room;  /* the device is to be told that there is room again */
-    GByteArray *in; /* typed, not yet taken by the device */
-    guint in_source, out_source;
-};
+#define LINGER_MS 2000u
 
 static struct {
-    GPtrArray *all; /* struct host_chardev */
-    void (*quit)(void *opaque);
-    void *quit_opaque;
-    struct termios terminal; /* as it was before, if terminal_saved */
-    bool terminal_saved;
-    _Atomic bool no_waiting; /* the processor is to stop */
+    GPtrArray *all;     /* struct host_chardev: not yet written out */
+    _Atomic bool hurry; /* the processor is to stop */
 } chardevs;
 
-static void terminal_restore(void)
+bool chardev_fail(GError **error, const char *fmt, ...)
 {
-    if (chardevs.terminal_saved)
-        tcsetattr(STDIN_FILENO, TCSANOW, &chardevs.terminal);
-    chardevs.terminal_saved = false;
+    va_list args;
+    va_start(args, fmt);
+    GError *what = g_error_new_valist(g_quark_from_static_string("ringer-chardev"), 0, fmt, args);
+    va_end(args);
+    g_propagate_error(error, what);
+    return false;
 }
 
-static void terminal_set_raw(bool keep_signals)
+bool guard_enter(void)
 {
-    struct termios raw;
-    if (!isatty(STDIN_FILENO) || chardevs.terminal_saved || tcgetattr(STDIN_FILENO, &chardevs.terminal) < 0)
+    if (machine_is_locked())
+        return false;
+    machine_lock();
+    return true;
+}
+
+void guard_leave(bool taken)
+{
+    if (taken)
+        machine_unlock();
+}
+
+/* --- Life --- */
+
+static size_t host_write(struct chardev *chardev, const uint8_t *bytes, size_t len);
+static void host_write_all(struct chardev *chardev, const uint8_t *bytes, size_t len);
+static void host_room_changed(struct chardev *chardev);
+static bool host_attach(struct chardev *chardev, const struct chardev_front *front, void *opaque);
+static void host_detach(struct chardev *chardev, void *opaque);
+static void host_set_lines(struct chardev *chardev, bool dtr, bool rts);
+
+static const struct chardev_ops host_ops = {host_write,  host_room_changed, host_write_all,
+                                            host_attach, host_detach,       host_set_lines};
+
+struct host_chardev *host_chardev_new(const struct chardev_kind *kind, const char *id)
+{
+    struct host_chardev *dev = g_malloc0(kind->size);
+    dev->base.ops = kind->ops ? kind->ops : &host_ops;
+    dev->kind = kind;
+    dev->id = g_strdup(id);
+    dev->refs = 1;
+    dev->in = g_byte_array_new();
+    return dev;
+}
+
+void host_chardev_register(struct host_chardev *dev, bool named)
+{
+    if (!chardevs.all)
+        chardevs.all = g_ptr_array_new();
+    dev->named = named;
+    g_ptr_array_add(chardevs.all, dev);
+}
+
+void host_chardev_ref(struct host_chardev *dev)
+{
+    g_atomic_int_inc(&dev->refs);
+}
+
+void host_chardev_unref(struct host_chardev *dev)
+{
+    if (!g_atomic_int_dec_and_test(&dev->refs))
         return;
-    chardevs.terminal_saved = true;
-    atexit(terminal_restore);
-    raw = chardevs.terminal;
-    raw.c_iflag &= ~(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
-    raw.c_oflag |= OPOST;
-    raw.c_lflag &= ~(ECHO | ECHONL | ICANON | IEXTEN);
-    if (!keep_signals)
-        raw.c_lflag &= ~ISIG;
-    raw.c_cflag = (raw.c_cflag & ~(CSIZE | PARENB)) | CS8;
-    raw.c_cc[VMIN] = 1;
-    raw.c_cc[VTIME] = 0;
-    tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-}
-
-/* --- Output --- */
-
-static gboolean out_ready(gint fd, GIOCondition condition, gpointer opaque);
-
-static void room_tell(struct host_chardev *dev)
-{
-    if (!dev->has_room || vclock_is_stopped())
-        return;
-    dev->has_room = false;
-    if (dev->base.front)
-        dev->base.front->writable(dev->base.front_opaque);
-}
-
-/* Writes what the descriptor takes now. Device thread, machine lock held; the buffer is small and writes to
- * it do not block, so the lock is not held long. */
-static void out_flush(struct host_chardev *dev)
-{
-    bool was_full = dev->out->len >= OUT_LIMIT;
-    while (dev->out->len && !dev->out_dead) {
-        struct pollfd poll_fd = {.fd = dev->out_fd, .events = POLLOUT};
-        if (poll(&poll_fd, 1, 0) <= 0)
-            break;
-        /* A pipe that polls as writable has room for PIPE_BUF bytes. */
-        ssize_t written = write(dev->out_fd, dev->out->data, MIN(dev->out->len, 4096));
-        if (written > 0) {
-            g_byte_array_remove_range(dev->out, 0, (guint)written);
-        } else if (written < 0 && (errno == EAGAIN || errno == EINTR)) {
-            break;
-        } else {
-            log_user("%s: cannot write (%s); further output is lost", dev->label, g_strerror(errno));
-            dev->out_dead = true;
-            g_byte_array_set_size(dev->out, 0);
-        }
+    if (dev->kind->free)
+        dev->kind->free(dev);
+    if (dev->log) {
+        outlet_free(dev->log);
+        g_free(dev->log);
     }
-    if (dev->out->len && !dev->out_source)
-        dev->out_source = devthread_fd_add(dev->out_fd, G_IO_OUT, out_ready, dev);
-    dev->has_room |= was_full && dev->out->len < OUT_LIMIT;
-    room_tell(dev);
+    g_byte_array_unref(dev->in);
+    g_free(dev->id);
+    g_free(dev);
 }
 
-static gboolean out_ready(gint fd, GIOCondition condition, gpointer opaque)
+static struct host_chardev *find(const char *id)
 {
-    struct host_chardev *dev = opaque;
-    machine_lock();
-    dev->out_source = 0;
-    out_flush(dev);
-    machine_unlock();
-    return G_SOURCE_REMOVE;
+    for (unsigned i = 0; chardevs.all && i < chardevs.all->len; i++) {
+        struct host_chardev *dev = g_ptr_array_index(chardevs.all, i);
+        if (dev->named && strcmp(dev->id, id) == 0)
+            return dev;
+    }
+    return NULL;
 }
 
-static gboolean out_idle(gpointer opaque)
+struct chardev *chardev_find(const char *id)
 {
-    struct host_chardev *dev = opaque;
-    machine_lock();
-    dev->flush_scheduled = false;
-    out_flush(dev);
-    machine_unlock();
-    return G_SOURCE_REMOVE;
+    struct host_chardev *dev = find(id);
+    return dev ? &dev->base : NULL;
 }
+
+/* Of a closed one: nothing is left to do. */
+static void settle(struct host_chardev *dev)
+{
+    bool logs = dev->log && dev->log->bytes->len && !dev->log->dead;
+    if (!dev->closed || !dev->written || (logs && dev->linger))
+        return;
+    watch_cancel(&dev->linger);
+    if (dev->kind->release)
+        dev->kind->release(dev);
+    if (dev->log)
+        outlet_stop(dev->log);
+    if (chardevs.all)
+        g_ptr_array_remove(chardevs.all, dev);
+    host_chardev_unref(dev);
+}
+
+void chardev_is_written(struct host_chardev *dev)
+{
+    dev->written = true;
+    settle(dev);
+}
+
+static void linger_end(void *opaque, GIOCondition condition)
+{
+    chardev_is_written(opaque);
+}
+
+static void log_progress(struct outlet *outlet)
+{
+    settle(outlet->dev);
+}
+
+void chardev_close(struct chardev *chardev)
+{
+    bool taken = guard_enter();
+    struct host_chardev *dev = (struct host_chardev *)chardev;
+    if (!dev->closed) {
+        host_chardev_ref(dev);
+        dev->base.front = NULL;
+        dev->base.front_opaque = NULL;
+        dev->closed = true;
+        dev->named = false;
+        g_byte_array_set_size(dev->in, 0);
+        watch_after(&dev->linger, dev, LINGER_MS, linger_end, dev);
+        dev->written = !dev->kind->close || !dev->kind->close(dev);
+        settle(dev);
+        host_chardev_unref(dev);
+    }
+    guard_leave(taken);
+}
+
+bool chardev_remove(const char *id, GError **error)
+{
+    bool taken = guard_enter(), ok = true;
+    struct host_chardev *dev = find(id);
+    if (!dev)
+        ok = CHARDEV_FAIL("Chardev '%s' not found", id);
+    else if (dev->base.front)
+        ok = CHARDEV_FAIL("Chardev '%s' is busy", id);
+    else
+        chardev_close(&dev->base);
+    guard_leave(taken);
+    return ok;
+}
+
+void chardev_close_all(void)
+{
+    bool taken = guard_enter();
+    int64_t give_up = g_get_monotonic_time() + LINGER_MS * 1000;
+    while (chardevs.all && chardevs.all->len) {
+        /* A mux first: its driver is closed by it. */
+        struct host_chardev *dev = g_ptr_array_index(chardevs.all, 0);
+        for (unsigned i = 0; i < chardevs.all->len; i++) {
+            struct host_chardev *other = g_ptr_array_index(chardevs.all, i);
+            if (other->kind == &chardev_mux && !other->closed)
+                dev = other;
+        }
+        host_chardev_ref(dev);
+        chardev_close(&dev->base);
+        while (!dev->written && g_get_monotonic_time() < give_up) {
+            struct outlet *out = &((struct stream *)dev)->out; /* only streams have something left */
+            struct pollfd poll_fd = {.fd = out->fd, .events = POLLOUT};
+            poll(&poll_fd, 1, 100);
+            outlet_flush(out);
+        }
+        if (dev->log)
+            outlet_flush(dev->log);
+        if (!dev->written && !((struct stream *)dev)->drops)
+            log_user("%s: nobody has read the last %u bytes; they are lost", dev->id,
+                     ((struct stream *)dev)->out.bytes->len);
+        watch_cancel(&dev->linger);
+        if (!dev->written || g_ptr_array_find(chardevs.all, dev, NULL))
+            chardev_is_written(dev);
+        host_chardev_unref(dev);
+    }
+    guard_leave(taken);
+    terminal_restore();
+}
+
+/* --- The front --- */
+
+bool chardev_hears(const struct host_chardev *dev)
+{
+    return dev->base.front && (dev->base.front->is_control || !vclock_is_stopped());
+}
+
+static void tell_state(struct host_chardev *dev)
+{
+    if (!chardev_hears(dev) || dev->told_open == dev->is_open)
+        return;
+    dev->told_open = dev->is_open;
+    if (dev->base.front->event)
+        dev->base.front->event(dev->base.front_opaque, dev->is_open ? CHARDEV_OPENED : CHARDEV_CLOSED);
+}
+
+void chardev_set_open(struct host_chardev *dev, bool open)
+{
+    dev->is_open = open;
+    tell_state(dev);
+}
+
+void chardev_break(struct host_chardev *dev)
+{
+    dev->break_pending = true;
+    if (!chardev_hears(dev))
+        return;
+    dev->break_pending = false;
+    if (dev->base.front->event)
+        dev->base.front->event(dev->base.front_opaque, CHARDEV_BREAK);
+}
+
+static bool host_attach(struct chardev *chardev, const struct chardev_front *front, void *opaque)
+{
+    struct host_chardev *dev = (struct host_chardev *)chardev;
+    if (chardev->front || dev->closed)
+        return false;
+    bool taken = guard_enter();
+    chardev->front = front;
+    chardev->front_opaque = opaque;
+    dev->keeps = front->is_control && front != &mux_front;
+    dev->told_open = dev->break_pending = dev->was_short = false;
+    host_chardev_ref(dev);
+    tell_state(dev);
+    chardev_deliver(dev);
+    host_chardev_unref(dev);
+    guard_leave(taken);
+    return true;
+}
+
+static void host_detach(struct chardev *chardev, void *opaque)
+{
+    if (chardev->front_opaque != opaque)
+        return;
+    bool taken = guard_enter();
+    chardev->front = NULL;
+    chardev->front_opaque = NULL;
+    guard_leave(taken);
+}
+
+bool chardev_may_drop(const struct host_chardev *dev)
+{
+    return !dev->keeps;
+}
+
+/* --- From the front --- */
 
 static size_t host_write(struct chardev *chardev, const uint8_t *bytes, size_t len)
 {
     struct host_chardev *dev = (struct host_chardev *)chardev;
-    if (dev->out_fd < 0 || dev->out_dead)
+    if (dev->closed)
         return len;
-    size_t room = dev->out->len < OUT_LIMIT ? OUT_LIMIT - dev->out->len : 0;
-    if (dev->drops_output && room < len) {
-        g_byte_array_remove_range(dev->out, 0, dev->out->len / 2);
-        room = OUT_LIMIT - dev->out->len;
-    }
-    size_t taken = MIN(len, room);
-    g_byte_array_append(dev->out, bytes, (guint)taken);
-    if (taken && !dev->flush_scheduled && !dev->out_source) {
-        dev->flush_scheduled = true;
-        devthread_idle_add(out_idle, dev);
-    }
+    size_t taken = dev->kind->write(dev, bytes, len);
+    if (taken < len)
+        dev->was_short = true;
+    if (dev->log && taken)
+        outlet_put(dev->log, bytes, taken, true);
     return taken;
 }
 
-/* The processor's thread, in a port write. The main loop, which empties the buffer, runs meanwhile. */
+/* The processor's thread, in a port write. The device thread, which empties the buffer, runs meanwhile. */
 static void host_write_all(struct chardev *chardev, const uint8_t *bytes, size_t len)
 {
     struct host_chardev *dev = (struct host_chardev *)chardev;
+    host_chardev_ref(dev);
     for (;;) {
         size_t taken = host_write(chardev, bytes, len);
         bytes += taken;
         len -= taken;
-        if (!len)
-            return;
-        if (atomic_load(&chardevs.no_waiting)) {
-            g_byte_array_append(dev->out, bytes, (guint)len); /* one access; what nobody reads is told at the end */
-            return;
+        if (!len || !dev->kind->waits)
+            break;
+        if (atomic_load(&chardevs.hurry)) { /* one access; what nobody reads is told at the end */
+            outlet_force(&((struct stream *)dev)->out, bytes, len);
+            break;
         }
         machine_unlock();
         g_usleep(1000);
         machine_lock();
     }
+    dev->was_short = false; /* it has not asked to be told */
+    host_chardev_unref(dev);
 }
 
 void chardev_set_waiting(bool wait)
 {
-    atomic_store(&chardevs.no_waiting, !wait);
+    atomic_store(&chardevs.hurry, !wait);
 }
 
-/* --- Input --- */
-
-static gboolean in_ready(gint fd, GIOCondition condition, gpointer opaque);
-
-static void in_watch(struct host_chardev *dev)
+void chardev_tell_room(struct host_chardev *dev)
 {
-    if (dev->in_fd >= 0 && !dev->in_source)
-        dev->in_source = devthread_fd_add(dev->in_fd, G_IO_IN | G_IO_HUP | G_IO_ERR, in_ready, dev);
-}
-
-static void in_deliver(struct host_chardev *dev)
-{
-    const struct chardev_front *front = dev->base.front;
-    if (!front || !dev->in->len || vclock_is_stopped())
+    if (!dev->was_short || !chardev_hears(dev))
         return;
-    uint8_t bytes[64];
-    size_t room = front->room(dev->base.front_opaque);
-    size_t len = MIN(MIN(room, dev->in->len), sizeof(bytes));
-    if (len) {
-        /* Taken out first: receiving may make the device ask for more at once. */
+    dev->was_short = false;
+    if (dev->base.front->writable)
+        dev->base.front->writable(dev->base.front_opaque);
+}
+
+static void host_set_lines(struct chardev *chardev, bool dtr, bool rts)
+{
+    struct host_chardev *dev = (struct host_chardev *)chardev;
+    if (dev->kind->set_lines && !dev->closed)
+        dev->kind->set_lines(dev, dtr, rts);
+}
+
+/* --- To the front --- */
+
+size_t chardev_in_space(const struct host_chardev *dev)
+{
+    return dev->in->len < IN_LIMIT ? IN_LIMIT - dev->in->len : 0;
+}
+
+void chardev_receive(struct host_chardev *dev, const uint8_t *bytes, size_t len)
+{
+    if (dev->closed)
+        return;
+    g_byte_array_append(dev->in, bytes, (guint)MIN(len, chardev_in_space(dev)));
+    chardev_deliver(dev);
+}
+
+/* Receiving may make the front ask for more at once, take itself away, or close this. */
+void chardev_deliver(struct host_chardev *dev)
+{
+    if (dev->delivering)
+        return;
+    host_chardev_ref(dev);
+    dev->delivering = true;
+    while (dev->in->len && chardev_hears(dev) && dev->base.front->receive) {
+        uint8_t bytes[256];
+        size_t room = dev->base.front->room(dev->base.front_opaque);
+        size_t len = MIN(MIN(room, dev->in->len), sizeof(bytes));
+        if (!len)
+            break;
         memcpy(bytes, dev->in->data, len);
         g_byte_array_remove_range(dev->in, 0, (guint)len);
-        front->receive(dev->base.front_opaque, bytes, len);
+        dev->base.front->receive(dev->base.front_opaque, bytes, len);
     }
-}
-
-static void terminal_say(const char *text)
-{
-    if (write(STDERR_FILENO, text, strlen(text)) < 0)
-        return; /* nobody to tell */
-}
-
-/* The key after Ctrl-A. */
-static void escape_command(struct host_chardev *dev, uint8_t key)
-{
-    const uint8_t escape = ESCAPE;
-    switch (key) {
-    case 'x':
-        terminal_say("\r\nringer: ended by Ctrl-A x\r\n");
-        if (chardevs.quit)
-            chardevs.quit(chardevs.quit_opaque);
-        break;
-    case 'h':
-    case '?':
-        terminal_say("\r\nCtrl-A h  this help\r\nCtrl-A x  end the machine\r\n"
-                     "Ctrl-A b  send a break\r\nCtrl-A Ctrl-A  send Ctrl-A\r\n");
-        break;
-    case 'b':
-        if (dev->base.front && dev->base.front->event)
-            dev->base.front->event(dev->base.front_opaque, CHARDEV_BREAK);
-        break;
-    case ESCAPE:
-        g_byte_array_append(dev->in, &escape, 1);
-        break;
-    }
-}
-
-static void in_take(struct host_chardev *dev, uint8_t byte)
-{
-    if (dev->in_escape) {
-        dev->in_escape = false;
-        escape_command(dev, byte);
-    } else if (dev->escapes && byte == ESCAPE) {
-        dev->in_escape = true;
-    } else if (dev->in->len < IN_LIMIT) {
-        g_byte_array_append(dev->in, &byte, 1);
-    }
-}
-
-static gboolean in_ready(gint fd, GIOCondition condition, gpointer opaque)
-{
-    struct host_chardev *dev = opaque;
-    uint8_t bytes[256];
-    size_t want = sizeof(bytes);
-    gboolean keep = G_SOURCE_CONTINUE;
-
-    machine_lock();
-    if (!dev->escapes) { /* a pipe can wait; where keys command us, all of them must be seen */
-        size_t room = IN_LIMIT - MIN(dev->in->len, IN_LIMIT);
-        want = MIN(want, room);
-    }
-    if (want == 0) {
-        dev->in_source = 0; /* host_room_changed watches again */
-        keep = G_SOURCE_REMOVE;
-    } else {
-        struct pollfd poll_fd = {.fd = fd, .events = POLLIN}; /* somebody else may have been faster */
-        if (poll(&poll_fd, 1, 0) == 0) {
-            machine_unlock();
-            return G_SOURCE_CONTINUE;
-        }
-        ssize_t len = read(fd, bytes, want);
-        if (len <= 0 && !(len < 0 && (errno == EAGAIN || errno == EINTR))) {
-            dev->in_source = 0; /* end of file: the machine runs on without input */
-            dev->in_fd = -1;
-            keep = G_SOURCE_REMOVE;
-        }
-        for (ssize_t i = 0; i < len; i++)
-            in_take(dev, bytes[i]);
-        in_deliver(dev);
-    }
-    machine_unlock();
-    return keep;
+    dev->delivering = false;
+    host_chardev_unref(dev);
 }
 
 static void host_room_changed(struct chardev *chardev)
 {
     struct host_chardev *dev = (struct host_chardev *)chardev;
-    in_deliver(dev);
-    if (dev->in->len < IN_LIMIT)
-        in_watch(dev);
-}
-
-static const struct chardev_ops host_ops = {host_write, host_room_changed, host_write_all};
-
-static size_t null_write(struct chardev *chardev, const uint8_t *bytes, size_t len)
-{
-    return len;
-}
-
-static void null_room_changed(struct chardev *chardev)
-{
-}
-
-static const struct chardev_ops null_ops = {null_write, null_room_changed};
-
-/* --- Opening --- */
-
-/* Standard output may be shared with a shell that wants it blocking: a terminal or pipe is opened anew. */
-int chardev_stdout_open(void)
-{
-    struct stat st;
-    if (fstat(STDOUT_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || isatty(STDOUT_FILENO))) {
-        int fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-        if (fd >= 0)
-            return fd;
-    }
-    return STDOUT_FILENO;
-}
-
-static int pty_open(const char *label, GError **error)
-{
-    int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || grantpt(fd) < 0 || unlockpt(fd) < 0) {
-        g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno),
-                    "-serial pty: cannot make a pseudo-terminal: %s", g_strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    /* We keep the other end open, too: else reading fails whenever nobody is there. */
-    int peer = open(ptsname(fd), O_RDWR | O_NOCTTY | O_CLOEXEC);
-    struct termios raw;
-    if (peer >= 0 && tcgetattr(peer, &raw) == 0) {
-        cfmakeraw(&raw);
-        tcsetattr(peer, TCSANOW, &raw);
-    }
-    fprintf(stderr, "char device redirected to %s (label %s)\n", ptsname(fd), label);
-    return fd;
-}
-
-struct chardev *chardev_open(const char *spec, const char *label, GError **error)
-{
-    struct host_chardev *dev = g_new0(struct host_chardev, 1);
-    dev->base.ops = &host_ops;
-    dev->in_fd = dev->out_fd = -1;
-    bool ok = true;
-
-    if (chardev_find(label)) {
-        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "two character devices have the id '%s'", label);
-        ok = false;
-    } else if (strcmp(spec, "stdio") == 0 || strcmp(spec, "mon:stdio") == 0) {
-        bool muxed = strcmp(spec, "mon:stdio") == 0;
-        dev->in_fd = STDIN_FILENO;
-        dev->out_fd = chardev_stdout_open();
-        dev->escapes = muxed && isatty(STDIN_FILENO);
-        terminal_set_raw(!muxed);
-    } else if (g_str_has_prefix(spec, "file:")) {
-        dev->out_fd = open(spec + 5, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-        if (dev->out_fd < 0) {
-            g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno), "%s: cannot write '%s': %s", label,
-                        spec + 5, g_strerror(errno));
-            ok = false;
-        }
-    } else if (strcmp(spec, "pty") == 0) {
-        dev->in_fd = dev->out_fd = pty_open(label, error);
-        dev->drops_output = true;
-        ok = dev->in_fd >= 0;
-    } else if (strcmp(spec, "null") == 0) {
-        dev->base.ops = &null_ops;
-    } else {
-        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                    "%s: '%s' is none of stdio, mon:stdio, file:PATH, pty, null, none", label, spec);
-        ok = false;
-    }
-    if (!ok) {
-        g_free(dev);
-        return NULL;
-    }
-    dev->label = g_strdup(label);
-    dev->out = g_byte_array_new();
-    dev->in = g_byte_array_new();
-    if (!chardevs.all)
-        chardevs.all = g_ptr_array_new();
-    g_ptr_array_add(chardevs.all, dev);
-    in_watch(dev);
-    return &dev->base;
+    host_chardev_ref(dev);
+    chardev_deliver(dev);
+    if (!dev->closed && dev->kind->in_space && chardev_in_space(dev))
+        dev->kind->in_space(dev);
+    host_chardev_unref(dev);
 }
 
 void chardev_resume(void)
 {
+    bool taken = guard_enter();
     for (unsigned i = 0; chardevs.all && i < chardevs.all->len; i++) {
         struct host_chardev *dev = g_ptr_array_index(chardevs.all, i);
-        room_tell(dev);
-        host_room_changed(&dev->base);
+        if (dev->closed)
+            continue;
+        host_chardev_ref(dev);
+        if (dev->kind->resume) {
+            dev->kind->resume(dev);
+        } else {
+            tell_state(dev);
+            chardev_tell_room(dev);
+            if (dev->break_pending)
+                chardev_break(dev);
+            host_room_changed(&dev->base);
+        }
+        host_chardev_unref(dev);
     }
+    guard_leave(taken);
 }
 
-struct chardev *chardev_find(const char *label)
+bool chardev_send_break(const char *id, GError **error)
 {
+    bool taken = guard_enter(), ok = true;
+    struct host_chardev *dev = find(id);
+    if (dev && dev->kind == &chardev_mux)
+        mux_break(dev);
+    else if (dev)
+        chardev_break(dev);
+    else
+        ok = CHARDEV_FAIL("Chardev '%s' not found", id);
+    guard_leave(taken);
+    return ok;
+}
+
+/* --- What there is --- */
+
+void chardev_each(void (*each)(void *opaque, const struct chardev_description *description), void *opaque)
+{
+    bool taken = guard_enter();
     for (unsigned i = 0; chardevs.all && i < chardevs.all->len; i++) {
-        struct host_chardev *dev = g_ptr_array_index(chardevs.all, i);
-        if (strcmp(dev->label, label) == 0)
-            return &dev->base;
+        const struct host_chardev *dev = g_ptr_array_index(chardevs.all, i);
+        if (!dev->named)
+            continue;
+        GString *filename = g_string_new(NULL);
+        if (dev->kind->describe)
+            dev->kind->describe(g_ptr_array_index(chardevs.all, i), filename);
+        else
+            g_string_append(filename, dev->kind->name);
+        const struct chardev_description description = {dev->id, filename->str, dev->base.front};
+        each(opaque, &description);
+        g_string_free(filename, TRUE);
     }
+    guard_leave(taken);
+}
+
+/* --- null --- */
+
+static size_t null_write(struct host_chardev *dev, const uint8_t *bytes, size_t len)
+{
+    return len;
+}
+
+static bool null_open(struct host_chardev *dev, struct keyvalues *options, GError **error)
+{
+    dev->is_open = true;
+    return true;
+}
+
+const struct chardev_kind chardev_null = {
+    .name = "null", .size = sizeof(struct host_chardev), .open = null_open, .write = null_write};
+
+/* --- logfile= and the making of all kinds --- */
+
+int chardev_open_path(const char *path, int flags, mode_t mode)
+{
+    machine_unlock();
+    int fd = files_open(path, flags, mode), code = errno;
+    machine_lock();
+    errno = code;
+    return fd;
+}
+
+static bool log_open_for(struct host_chardev *dev, struct keyvalues *options, GError **error)
+{
+    const char *path = keyvalues_get(options, "logfile");
+    if (!path)
+        return true;
+    int mode = chardev_switch(options, "logappend", false) ? O_APPEND : O_TRUNC;
+    int fd = chardev_open_path(path, O_WRONLY | O_CREAT | O_NOCTTY | mode, 0666);
+    if (fd < 0)
+        return CHARDEV_FAIL("Unable to open logfile %s: %s", path, g_strerror(errno));
+    dev->log = g_new0(struct outlet, 1);
+    outlet_init(dev->log, dev, fd);
+    dev->log->progress = log_progress;
+    return true;
+}
+
+/* Opened, with its logfile, and known by its id. */
+static struct host_chardev *open_one(const struct chardev_kind *kind, const char *id, struct keyvalues *options,
+                                     GError **error)
+{
+    struct host_chardev *dev = host_chardev_new(kind, id);
+    if (log_open_for(dev, options, error) && kind->open(dev, options, error)) {
+        host_chardev_register(dev, true);
+        return dev;
+    }
+    chardev_close(&dev->base);
     return NULL;
 }
 
-void chardev_set_quit(void (*quit)(void *opaque), void *opaque)
+struct chardev *chardev_new(struct keyvalues *options, GError **error)
 {
-    chardevs.quit = quit;
-    chardevs.quit_opaque = opaque;
-}
-
-void chardev_close_all(void)
-{
-    for (unsigned i = 0; chardevs.all && i < chardevs.all->len; i++) {
-        struct host_chardev *dev = g_ptr_array_index(chardevs.all, i);
-        int64_t give_up = g_get_monotonic_time() + 2 * G_USEC_PER_SEC;
-        dev->base.front = NULL;
-        while (dev->out->len && !dev->out_dead && g_get_monotonic_time() < give_up) {
-            struct pollfd poll_fd = {.fd = dev->out_fd, .events = POLLOUT};
-            poll(&poll_fd, 1, 100);
-            out_flush(dev);
-        }
-        if (dev->out->len && !dev->out_dead && !dev->drops_output)
-            log_user("%s: nobody has read the last %u bytes; they are lost", dev->label, dev->out->len);
-    }
-    terminal_restore();
+    const char *id = keyvalues_get(options, "id"), *backend = keyvalues_get(options, "backend");
+    bool mux = false;
+    if (!id)
+        CHARDEV_FAIL("chardev: no id specified");
+    else if (!backend)
+        CHARDEV_FAIL("chardev: \"%s\" missing backend", id);
+    if (!id || !backend || !chardev_options_check(options, error))
+        return NULL;
+    const struct chardev_kind *kind = chardev_kind_find(backend, error);
+    if (!kind)
+        return NULL;
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of write(), not our end */
+    mux = chardev_switch(options, "mux", false);
+    char *driver_id = mux ? g_strdup_printf("%s-base", id) : g_strdup(id);
+    bool taken = guard_enter();
+    struct host_chardev *dev = NULL;
+    if (find(id) || find(driver_id))
+        CHARDEV_FAIL("Duplicate ID '%s' for chardev", id);
+    else
+        dev = open_one(kind, driver_id, options, error);
+    if (dev && mux)
+        dev = mux_new(id, dev);
+    guard_leave(taken);
+    g_free(driver_id);
+    return dev ? &dev->base : NULL;
 }
