@@ -26,7 +26,8 @@ struct command_context {
     void *machine; /* struct machine, which this folder does not know */
     /* File descriptors that this client has sent along: the oldest one, -1: none. NULL: it cannot. */
     int (*take_fd)(void *client);
-    void *client; /* also tells clients apart: named descriptors are their own */
+    void *client;
+    GHashTable *fds; /* named by getfd: name to GINT_TO_POINTER(fd), closed when they are removed; NULL: none can be */
 };
 
 struct command {
@@ -56,11 +57,14 @@ json_t *command_execute(struct command_context *context, const char *name, json_
 /* A line of a human's; what it says is appended to out. */
 void command_line(struct command_context *context, const char *line, GString *out);
 /* "help" and "help NAME". */
-void command_help(const char *about, GString *out);
+void command_help(struct command_context *context, const char *about, GString *out);
 /* What line can go on with, as whole last words; free with g_ptr_array_unref. */
 GPtrArray *command_complete(struct command_context *context, const char *line);
 /* Names for words of a type of argument ("device"): adds strings to list. */
 void command_set_completer(void (*complete)(struct command_context *context, const char *argument, GPtrArray *list));
+/* "info WORD" for words that are no rows: print says whether there is such a one; words adds them all to list. */
+void command_set_info_fallback(bool (*print)(struct command_context *context, const char *word, GString *out),
+                               void (*words)(struct command_context *context, GPtrArray *list));
 /* Numbers in human's arguments may name registers ("$eip"). */
 void command_set_register_reader(bool (*read)(struct command_context *context, const char *name, int64_t *value));
 

@@ -13,7 +13,16 @@
 static struct {
     void (*complete)(struct command_context *context, const char *argument, GPtrArray *list);
     bool (*read)(struct command_context *context, const char *name, int64_t *value);
+    bool (*info)(struct command_context *context, const char *word, GString *out);
+    void (*info_words)(struct command_context *context, GPtrArray *list);
 } hooks;
+
+void command_set_info_fallback(bool (*print)(struct command_context *context, const char *word, GString *out),
+                               void (*words)(struct command_context *context, GPtrArray *list))
+{
+    hooks.info = print;
+    hooks.info_words = words;
+}
 
 void command_set_completer(void (*complete)(struct command_context *context, const char *argument, GPtrArray *list))
 {
@@ -44,7 +53,7 @@ struct slot {
 static size_t names_length(const char *human)
 {
     size_t len = strcspn(human, " ");
-    if (strncmp(human, "info ", 5) == 0)
+    if (strncmp(human, "info ", 5) == 0 && g_ascii_isalpha(human[5]))
         len = 5 + strcspn(human + 5, " ");
     return len;
 }
@@ -136,13 +145,13 @@ static char *word_take(const char **at, GError **error)
             g_string_append_c(word, meant[found - escaped]);
             c++;
         } else {
-            FAIL("unsupported escape code: '\\%c'", c[1]);
+            g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "unsupported escape code: '\\%c'", c[1]);
             break;
         }
     }
     if (*c != '"') {
         if (error && !*error)
-            FAIL("unterminated string literal");
+            g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "unterminated string literal");
         g_string_free(word, TRUE);
         return NULL;
     }
@@ -170,10 +179,7 @@ static bool format_take(const char **at, json_t *args, GError **error)
         if (strchr("xduoics", **at))
             json_object_set_new(args, "format", json_string(letter));
         else if (strchr("bhwg", **at))
-            json_object_set_new(args, "size", json_integer(**at == 'b'   ? 1
-                                                           : **at == 'h' ? 2
-                                                           : **at == 'w' ? 4
-                                                                         : 8));
+            json_object_set_new(args, "size", json_integer(**at == 'b' ? 1 : **at == 'h' ? 2 : **at == 'w' ? 4 : 8));
         else
             return FAIL("invalid char in format: '%c'", **at);
     }
@@ -330,7 +336,7 @@ void command_line(struct command_context *context, const char *line, GString *ou
             g_string_append_printf(out, "%s: %s\nTry \"help %s\" for more information\n", name, error->message, name);
         g_clear_error(&error);
         json_decref(args);
-    } else {
+    } else if (!hooks.info || strncmp(name, "info ", 5) != 0 || !hooks.info(context, name + 5, out)) {
         g_string_append_printf(out, "unknown command: '%.64s'\n", name);
     }
     g_free(name);
@@ -356,19 +362,42 @@ static void row_print(const struct command *command, GString *out)
     g_string_append_printf(out, " -- %s\n", command->help);
 }
 
-void command_help(const char *about, GString *out)
+static int by_human(gconstpointer a, gconstpointer b)
+{
+    const struct command *const *x = a, *const *y = b;
+    return strcmp((*x)->human, (*y)->human);
+}
+
+static GPtrArray *info_words(struct command_context *context)
+{
+    GPtrArray *list = g_ptr_array_new_with_free_func(g_free);
+    if (hooks.info_words)
+        hooks.info_words(context, list);
+    return list;
+}
+
+void command_help(struct command_context *context, const char *about, GString *out)
 {
     const struct command *command;
-    bool found = false;
     bool infos = about && strcmp(about, "info") == 0;
+    GPtrArray *rows = g_ptr_array_new();
     for (unsigned i = 0; (command = command_at(i)); i++) {
         if (!command->human)
             continue;
-        bool is_info = strncmp(command->human, "info ", 5) == 0;
-        if (about ? (infos && is_info) || names_have(command->human, about) : !is_info) {
-            row_print(command, out);
-            found = true;
-        }
+        bool is_info = names_length(command->human) > 5 && strncmp(command->human, "info ", 5) == 0;
+        if (about ? (infos && is_info) || names_have(command->human, about) : !is_info)
+            g_ptr_array_add(rows, (gpointer)command);
+    }
+    bool found = rows->len;
+    g_ptr_array_sort(rows, by_human);
+    for (unsigned i = 0; i < rows->len; i++)
+        row_print(g_ptr_array_index(rows, i), out);
+    g_ptr_array_unref(rows);
+    if (infos) {
+        GPtrArray *words = info_words(context);
+        for (unsigned i = 0; i < words->len; i++)
+            g_string_append_printf(out, "info %s -- a device's own state\n", (char *)g_ptr_array_index(words, i));
+        g_ptr_array_unref(words);
     }
     if (!found)
         g_string_append_printf(out, "there is no command '%.64s'; help lists all\n", about ? about : "");
@@ -431,6 +460,12 @@ GPtrArray *command_complete(struct command_context *context, const char *line)
         names_complete(list, "", last);
     } else if (count == 2 && strcmp(words[0], "info") == 0) {
         names_complete(list, "info ", last);
+        GPtrArray *all = info_words(context);
+        for (unsigned i = 0; i < all->len; i++) {
+            if (g_str_has_prefix(g_ptr_array_index(all, i), last))
+                g_ptr_array_add(list, g_strdup(g_ptr_array_index(all, i)));
+        }
+        g_ptr_array_unref(all);
     } else if (count == 2 && (strcmp(words[0], "help") == 0 || strcmp(words[0], "?") == 0)) {
         names_complete(list, "", last);
     } else {

@@ -70,7 +70,7 @@ static bool unary(struct parser *parser, int64_t *value, GError **error)
         parser->at++;
         ok = unary(parser, value, error);
         if (ok && first == '-')
-            *value = (int64_t)-(uint64_t)*value;
+            *value = (int64_t) - (uint64_t)*value;
         if (ok && first == '~')
             *value = ~*value;
     } else if (first == '(') {
@@ -111,7 +111,7 @@ static bool product(struct parser *parser, int64_t *value, GError **error)
         else if (right == 0)
             return FAIL("division by zero");
         else if (right == -1) /* the one quotient that does not fit */
-            *value = op == '/' ? (int64_t)-(uint64_t)*value : 0;
+            *value = op == '/' ? (int64_t) - (uint64_t)*value : 0;
         else
             *value = op == '/' ? *value / right : *value % right;
     }

@@ -1,7 +1,7 @@
 /* JSON values out of a stream. See json_stream.h.
  *
- * Only brackets and strings are followed here; a whole value goes to the library. As in QEMU strings may stand in single
- * quotes, too; after an error everything up to the end of the line is skipped. RFC 8259.
+ * Only brackets and strings are followed here; a whole value goes to the library. As in QEMU strings may stand in
+ * single quotes, too; after an error everything up to the end of the line is skipped. RFC 8259.
  */
 #include "json_stream.h"
 
@@ -37,7 +37,8 @@ void json_stream_free(struct json_stream *stream)
     g_free(stream);
 }
 
-void json_stream_reset(struct json_stream *stream)
+/* What has come of a value. */
+static void forget(struct json_stream *stream)
 {
     if (stream->text->allocated_len > 65536) { /* one large value is no reason to keep so much */
         g_string_free(stream->text, TRUE);
@@ -49,9 +50,15 @@ void json_stream_reset(struct json_stream *stream)
     stream->escaped = stream->is_word = false;
 }
 
+void json_stream_reset(struct json_stream *stream)
+{
+    forget(stream);
+    stream->skipping = false;
+}
+
 static void fail(struct json_stream *stream, const char *error)
 {
-    json_stream_reset(stream);
+    forget(stream);
     stream->skipping = true;
     stream->take(stream->opaque, NULL, error);
 }
@@ -60,7 +67,7 @@ static void complete(struct json_stream *stream)
 {
     json_error_t error;
     json_t *value = json_loadb(stream->text->str, stream->text->len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-    json_stream_reset(stream);
+    forget(stream);
     if (value) {
         stream->take(stream->opaque, value, NULL);
     } else {

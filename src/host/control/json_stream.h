@@ -16,5 +16,5 @@ struct json_stream *json_stream_new(size_t limit, json_stream_fn *take, void *op
 void json_stream_free(struct json_stream *stream);
 /* take() may be called several times. It may not free the stream. */
 void json_stream_feed(struct json_stream *stream, const uint8_t *bytes, size_t len);
-/* What has come of a value so far is forgotten. */
+/* A new sender: what has come of a value so far is forgotten. */
 void json_stream_reset(struct json_stream *stream);

@@ -20,8 +20,8 @@ struct lineedit_ops {
     GPtrArray *(*complete)(void *opaque, const char *text);
 };
 
-/* limit: bytes of the longest line; what is longer is not taken. What is typed is shown, also where nobody types: QEMU's
- * clients expect it. */
+/* limit: bytes of the longest line; what is longer is not taken. What is typed is shown, also where nobody types:
+ * QEMU's clients expect it. */
 struct lineedit *lineedit_new(const struct lineedit_ops *ops, void *opaque, const char *prompt, size_t limit);
 void lineedit_free(struct lineedit *edit);
 void lineedit_feed(struct lineedit *edit, const uint8_t *bytes, size_t len);

@@ -9,7 +9,7 @@
 
 static const struct {
     const char *name, *expected, *json;
-} builtins[] = {{"str", "string", "string"},   {"int", "integer", "int"}, {"number", "number", "number"},
+} builtins[] = {{"str", "string", "string"},    {"int", "integer", "int"}, {"number", "number", "number"},
                 {"bool", "boolean", "boolean"}, {"null", "null", "null"},  {"any", "value", "value"}};
 
 struct member {
@@ -71,8 +71,7 @@ static void word_take(struct shape *shape, const char *word)
         g_array_append_val(shape->variant, variant);
         return;
     }
-    struct member member = {g_strndup(word, (gsize)(colon - word)), g_strdup(colon + 1),
-                            g_str_has_suffix(word, "?")};
+    struct member member = {g_strndup(word, (gsize)(colon - word)), g_strdup(colon + 1), g_str_has_suffix(word, "?")};
     if (member.optional)
         member.type[strlen(member.type) - 1] = 0;
     g_array_append_val(shape->member, member);
@@ -358,8 +357,8 @@ static void object_write(struct schema_writer *writer, const char *name, const s
             if (strcmp(variant->value, tag->values[v]) == 0)
                 type = variant->type;
         }
-        json_array_append_new(variants, json_pack("{s:s s:s}", "case", tag->values[v], "type",
-                                                  type_write(writer, type)));
+        json_array_append_new(variants,
+                              json_pack("{s:s s:s}", "case", tag->values[v], "type", type_write(writer, type)));
     }
     json_object_set_new(object, "tag", json_string(shape->tag));
     json_object_set_new(object, "variants", variants);
