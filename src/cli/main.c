@@ -102,13 +102,13 @@ int main(int argc, char **argv)
     if (!control_open(machine, &options, &error)) {
         log_user("%s", error->message);
         g_error_free(error);
-        control_close();
+        control_close(EXIT_USER_ERROR);
         machine_free(machine);
         return EXIT_USER_ERROR;
     }
     log_user("engine %s (%s)", vcpu_accel_name(options.accel), options.accel_why);
     int status = machine_run(machine);
-    control_close();
+    control_close(status);
     machine_free(machine);
     return status;
 }

@@ -219,10 +219,11 @@ bool control_open(struct machine *machine, const struct options *options, GError
     return monitors_open(machine, options, error) && (!options->gdb || gdb_option_open(machine, options->gdb, error));
 }
 
-void control_close(void)
+void control_close(int status)
 {
     const struct blockdev_hooks none = {0};
     events_flush();
+    gdb_stub_exited(control.gdb, status);
     gdb_close();
     blockdev_set_hooks(&none);
     if (control.monitors)

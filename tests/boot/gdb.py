@@ -251,6 +251,13 @@ class Machine:
         return result.stdout
 
 
+def go_to(rsp, name):
+    rsp.ask("Z0,%x,1" % SYMBOLS[name], "OK")
+    check(rsp.go_to_stop().startswith("T05"), "no stop at " + name)
+    rsp.ask("z0,%x,1" % SYMBOLS[name], "OK")
+    equal(rsp.register(EIP), SYMBOLS[name], "pc at " + name)
+
+
 def in_order(text, *patterns):
     """Each is a line, after the one before it."""
     at = 0
@@ -307,7 +314,7 @@ def case_plain_gdb():
 def case_source():
     """A kernel with its symbols, loaded as gdb loads programs; detached and attached again."""
     with Machine("kernel") as machine:
-        text = machine.gdb("break tick", "continue", "finish", "info breakpoints", "watch *(int *)0x9010", "continue",
+        text = machine.gdb("break tick", "continue", "stepi", "info breakpoints", "delete", "watch *(int *)0x9010", "continue",
                            "detach", "target remote " + machine.socket, "delete", "print *(int *)0x9010 > 1", "info threads",
                            "x/1xw 0x400100", "maint packet Qqemu.PhyMemMode:1", "maint flush dcache", "x/1xw 0x200100",
                            "maint packet Qqemu.PhyMemMode:0", "set var *(int *)0x400100 = 0x77", "maint packet bs",
@@ -341,6 +348,7 @@ def case_interrupt():
     """Ctrl-C in a loop and in HLT; what the machine does is not disturbed."""
     with Machine("kernel") as machine:
         rsp = machine.rsp()
+        go_to(rsp, "loop")
         for _ in range(50):
             rsp.go()
             equal(rsp.interrupt(), "T02thread:01;", "Ctrl-C")
@@ -358,11 +366,7 @@ def case_points():
     with Machine("kernel") as machine:
         rsp = machine.rsp()
         rsp.ask("qSupported:swbreak+;hwbreak+")
-        time.sleep(0.2)
-        while rsp.read32(0x9010) == 0:
-            rsp.go()
-            time.sleep(0.05)
-            rsp.interrupt()
+        go_to(rsp, "tick")
         for packet, stop in (("0,%x,1" % SYMBOLS["loop"], "T05swbreak:;thread:01;"), ("1,%x,1" % SYMBOLS["loop"], "T05hwbreak:;thread:01;"),
                              ("2,9001,2", "T05watch:9001;thread:01;"), ("3,9022,1", "T05rwatch:9022;thread:01;"),
                              ("4,9013,1", "T05awatch:9013;thread:01;")):
@@ -385,12 +389,8 @@ def case_steps():
     """qqemu.sstep: with the masks no interrupt is seen in a thousand steps, without them some are."""
     with Machine("kernel") as machine:
         rsp = machine.rsp()
-        rsp.ask("Z0,%x,1" % SYMBOLS["tick"], "OK")
-        rsp.go_to_stop()
-        rsp.ask("z0,%x,1" % SYMBOLS["tick"], "OK")
-        rsp.ask("Z0,%x,1" % SYMBOLS["loop"], "OK")
-        rsp.go_to_stop()
-        rsp.ask("z0,%x,1" % SYMBOLS["loop"], "OK")
+        go_to(rsp, "tick")
+        go_to(rsp, "loop")
 
         def steps(count):
             seen = set()
@@ -405,9 +405,7 @@ def case_steps():
         rsp.ask("Qqemu.sstep=7", "OK")
         check(counts(rsp, 0x9010), "the clock afterwards")
         # A range of steps is one: the loop's instructions up to the comparison.
-        rsp.ask("Z0,%x,1" % SYMBOLS["loop"], "OK")
-        rsp.go_to_stop()
-        rsp.ask("z0,%x,1" % SYMBOLS["loop"], "OK")
+        go_to(rsp, "loop")
         equal(rsp.ask("vCont;r%x,%x:1" % (SYMBOLS["loop"], SYMBOLS["loop"] + 0x0b)), "T05thread:01;", "vCont;r")
         equal(rsp.register(EIP), SYMBOLS["loop"] + 0x0b, "pc after it")
         rsp.send("vCont;r0,ffffffff:1")
@@ -419,7 +417,7 @@ def case_registers():
     """All can be written, and are read back, one by one and all at once; the description fits."""
     with Machine("kernel") as machine:
         rsp = machine.rsp()
-        time.sleep(0.2)
+        go_to(rsp, "loop")
         text = rsp.description()
         check("<architecture>i386</architecture>" in text, text)
         names = []
@@ -463,13 +461,19 @@ def case_two_debuggers():
         first = machine.rsp()
         second = socket.socket(socket.AF_UNIX)
         second.connect(machine.socket)
-        second.sendall(frame("QStartNoAckMode") + frame("k"))  # would end it
+        second.sendall(frame("m9000,4"))
         check(counts(first), "the first")
         equal(first.register(CS), 8, "cs")
-        second.close()
+        second.settimeout(0.1)
+        try:
+            check(False, "the second hears %r" % second.recv(10))
+        except socket.timeout:
+            pass
         first.close()
-        third = machine.rsp()
-        check(counts(third), "the third")
+        second.settimeout(20)
+        equal(second.recv(1), b"+", "the second, when the first has gone")
+        second.close()
+        check(counts(machine.rsp()), "the third")
 
 
 def case_gone():
@@ -495,11 +499,14 @@ def case_gone():
 
 def case_reset_and_off():
     """What happens to the machine while it is debugged."""
-    with Machine("kernel") as machine:
+    with Machine("kernel", "-S") as machine:
         rsp = machine.rsp()
         rsp.ask("Z0,%x,1" % SYMBOLS["kernel_start"], "OK")
+        rsp.go_to_stop()
+        rsp.go()
+        time.sleep(0.1)
+        rsp.interrupt()
         for how in b"\2", b"\4", b"\2":
-            time.sleep(0.1)
             rsp.write(0x9020, how)
             equal(rsp.go_to_stop(), "T05thread:01;", "a breakpoint after a reset")
             equal(rsp.register(EIP), SYMBOLS["kernel_start"], "pc")
@@ -507,7 +514,7 @@ def case_reset_and_off():
             time.sleep(0.3)
             rsp.interrupt()
         rsp.write(0x9020, b"\3")
-        equal(rsp.go_to_stop(), "W00", "the machine's end")
+        equal(rsp.go_to_stop(), "W0f", "the machine's end")
         equal(machine.status(), 15, "status")
     with Machine("boot", "-no-reboot", "-no-shutdown") as machine:
         rsp = machine.rsp()
@@ -566,10 +573,12 @@ def case_tcp():
     with Machine("kernel", gdb="-s"):
         rsp = Rsp(("127.0.0.1", 1234), ack=True)
         rsp.raw(b"-")
-        equal(rsp.ask("qC"), "QC01", "qC")
+        rsp.raw(b"+$qC#b4")
+        rsp.ack = False
+        equal(rsp.receive(), "QC01", "qC")
         rsp.raw(b"-")
         equal(rsp.receive(), "QC01", "again")
-        rsp.raw(b"$qC#00")
+        rsp.raw(b"+$qC#00")
         equal(rsp.socket.recv(10), b"-", "a bad checksum")
         check(counts(rsp), "it runs")
 
@@ -581,7 +590,7 @@ def main():
         problem = None
         try:
             globals()["case_" + name]()
-        except (Failure, RspError, OSError, subprocess.TimeoutExpired) as error:
+        except (Failure, RspError, OSError, ValueError, subprocess.TimeoutExpired) as error:
             problem = "%s: %s" % (type(error).__name__, error)
         print("%s - %s" % ("not ok" if problem else "ok", name), flush=True)
         if problem:

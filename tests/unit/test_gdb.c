@@ -604,6 +604,12 @@ static void test_stop_replies(void)
     expect_news("T05awatch:0;thread:p01.01;");
     expect_nothing("c");
     fake_stopped(machine, (struct debug_stop){.why = DEBUG_OFF});
+    g_assert_cmpuint(line.out->len, ==, 0); /* perhaps the program ends */
+    fake_main_loop();
+    expect_news("T03thread:p01.01;");
+    expect_nothing("c");
+    fake_stopped(machine, (struct debug_stop){.why = DEBUG_OFF});
+    raw("\x03", 1); /* once */
     expect_news("T03thread:p01.01;");
     fake_stopped(machine, (struct debug_stop){.why = DEBUG_ASKED}); /* it knows that it stands */
     g_assert_cmpuint(line.out->len, ==, 0);
@@ -802,10 +808,13 @@ static void test_kill(void)
     expect_nothing("R00");
     g_assert_cmpuint(resets, ==, 1);
     g_byte_array_set_size(line.out, 0);
-    gdb_stub_free(stub);
-    expect_news("W00");
-    fake_target_free(machine);
-    fake_clear(&line);
+    expect_nothing("c");
+    fake_stopped(machine, (struct debug_stop){.why = DEBUG_OFF});
+    gdb_stub_exited(stub, 0x121);
+    expect_news("W21"); /* and no T03 */
+    end();
+    gdb_stub_exited(NULL, 0);
+    gdb_stub_free(NULL);
 }
 
 static void test_monitor(void)

@@ -37,16 +37,33 @@ void gdb_reply_error(struct gdb_stub *stub, unsigned number)
 
 /* --- The machine --- */
 
+static void send_stop(struct gdb_stub *stub)
+{
+    GString *body = g_string_new(NULL);
+    gdb_waits_no_more(stub);
+    gdb_stop_reply(stub, body);
+    gdb_send(stub, body->str, body->len);
+    g_string_free(body, TRUE);
+}
+
+static gboolean send_off(gpointer opaque)
+{
+    struct gdb_stub *stub = opaque;
+    stub->off_reply = 0;
+    send_stop(stub);
+    return G_SOURCE_REMOVE;
+}
+
 static void client_stopped(void *opaque, const struct debug_stop *stop)
 {
     struct gdb_stub *stub = opaque;
     stub->stop = *stop;
-    if (!stub->awaiting || gdb_range_goes_on(stub))
+    if (!stub->awaiting || stub->off_reply || gdb_range_goes_on(stub))
         return;
-    GString *body = g_string_new(NULL);
-    gdb_stop_reply(stub, body);
-    gdb_send(stub, body->str, body->len);
-    g_string_free(body, TRUE);
+    if (stop->why == DEBUG_OFF)
+        stub->off_reply = g_idle_add_full(G_PRIORITY_LOW, send_off, stub, NULL);
+    else
+        send_stop(stub);
 }
 
 /* The user lets it run behind the debugger's back: the next command that needs it standing stops it. */
@@ -73,8 +90,7 @@ bool gdb_attach(struct gdb_stub *stub)
 
 void gdb_detach(struct gdb_stub *stub)
 {
-    stub->awaiting = false;
-    gdb_range_end(stub);
+    gdb_waits_no_more(stub);
     g_array_set_size(stub->points, 0);
     if (!stub->attached)
         return;
@@ -88,8 +104,11 @@ static void machine_interrupt(struct gdb_stub *stub)
     const struct debug_target *target = stub->target;
     if (target->is_running(target->opaque))
         target->stop(target->opaque);
-    if (stub->awaiting && !target->is_running(target->opaque))
-        client_stopped(stub, &(struct debug_stop){.why = DEBUG_ASKED});
+    if (!stub->awaiting || target->is_running(target->opaque))
+        return;
+    if (!stub->off_reply)
+        stub->stop.why = DEBUG_ASKED;
+    send_stop(stub);
 }
 
 static bool machine_stands(struct gdb_stub *stub)
@@ -226,12 +245,18 @@ struct gdb_stub *gdb_stub_new(struct chardev *chardev, const struct debug_target
     return stub;
 }
 
+void gdb_stub_exited(struct gdb_stub *stub, int status)
+{
+    char body[8];
+    int len = g_snprintf(body, sizeof(body), "W%02x", status & 0xff);
+    if (stub && stub->attached)
+        gdb_send(stub, body, (size_t)len);
+}
+
 void gdb_stub_free(struct gdb_stub *stub)
 {
     if (!stub)
         return;
-    if (stub->session && stub->attached)
-        gdb_send(stub, "W00", 3);
     session_free(stub->session);
     gdb_detach(stub);
     g_string_free(stub->last, TRUE);

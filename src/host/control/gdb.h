@@ -22,5 +22,7 @@ struct gdb_stub;
  * stays the caller's. */
 struct gdb_stub *gdb_stub_new(struct chardev *chardev, const struct debug_target *target, const struct gdb_hooks *hooks,
                               GError **error);
-/* A debugger that is there hears that the machine has ended. */
+/* The program ends: a debugger that is there hears of it, with the program's status. */
+void gdb_stub_exited(struct gdb_stub *stub, int status);
+/* NULL is all right. */
 void gdb_stub_free(struct gdb_stub *stub);

@@ -37,8 +37,6 @@ static void stop_reason(const struct gdb_stub *stub, GString *out)
 
 void gdb_stop_reply(struct gdb_stub *stub, GString *out)
 {
-    stub->awaiting = false;
-    gdb_range_end(stub);
     g_string_append_printf(out, "T%02x", stop_signal(&stub->stop));
     stop_reason(stub, out);
     g_string_append(out, stub->multiprocess ? "thread:p01.01;" : "thread:01;");
@@ -90,12 +88,18 @@ bool gdb_range_goes_on(struct gdb_stub *stub)
     return true;
 }
 
-void gdb_range_end(struct gdb_stub *stub)
+static void source_end(guint *source)
 {
-    stub->in_range = false;
-    if (stub->next_step)
-        g_source_remove(stub->next_step);
-    stub->next_step = 0;
+    if (*source)
+        g_source_remove(*source);
+    *source = 0;
+}
+
+void gdb_waits_no_more(struct gdb_stub *stub)
+{
+    stub->awaiting = stub->in_range = false;
+    source_end(&stub->next_step);
+    source_end(&stub->off_reply);
 }
 
 static void machine_step_range(struct gdb_stub *stub, uint64_t start, uint64_t end)

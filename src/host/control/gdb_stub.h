@@ -34,11 +34,12 @@ struct gdb_stub {
     bool attached;
     bool awaiting; /* it waits for the machine to stop */
     struct debug_stop stop;
-    /* It steps until it is out of these addresses; next_step: between two of them. */
+    /* It steps until it is out of these addresses. Sources: next_step between two of them, */
     bool in_range;
     gla_t range_start, range_end;
     guint next_step;
-    GArray *points; /* struct gdb_point */
+    guint off_reply; /* when the guest has switched the machine off, unless the program ends now */
+    GArray *points;  /* struct gdb_point */
 };
 
 enum { SSTEP_ENABLE = 1, SSTEP_NOIRQ = 2, SSTEP_NOTIMER = 4, SSTEP_ALL = 7 };
@@ -74,8 +75,9 @@ void gdb_detach(struct gdb_stub *stub);
 
 /* The machine stands after a step, and there are more to come before the debugger hears of it. */
 bool gdb_range_goes_on(struct gdb_stub *stub);
-void gdb_range_end(struct gdb_stub *stub);
-/* Says why it stands, and that it does not wait any more. */
+/* It does not wait any more: steps in a range end, too. */
+void gdb_waits_no_more(struct gdb_stub *stub);
+/* Says why the machine stands. */
 void gdb_stop_reply(struct gdb_stub *stub, GString *out);
 
 /* --- gdb_state.c --- */
