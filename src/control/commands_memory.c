@@ -7,6 +7,7 @@
 #include "commands.h"
 #include "disassemble.h"
 #include "cpu/paging.h"
+#include "files.h"
 #include "ioport.h"
 #include "lock.h"
 #include "mem.h"
@@ -252,7 +253,7 @@ static json_t *memory_save(struct command_context *context, json_t *args, bool p
         return COMMAND_FAIL(GENERIC, "Parameter 'cpu-index' expects a CPU number");
     if (size < 0)
         return COMMAND_FAIL(GENERIC, "Parameter 'size' expects a number that is not negative");
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
+    int fd = files_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_NONBLOCK, 0666);
     if (fd < 0)
         return COMMAND_FAIL(GENERIC, "Could not open '%s': %s", path, g_strerror(errno));
     uint8_t *bytes = g_malloc(CHUNK);
@@ -261,7 +262,7 @@ static json_t *memory_save(struct command_context *context, json_t *args, bool p
         size_t piece = (size_t)MIN(size - done, (int64_t)CHUNK);
         uint64_t at = address + (uint64_t)done;
         size_t got = 0;
-        if (physical || at <= 0xffffffff) {
+        if (physical || at + piece <= 4 * GiB) {
             const struct cpu *cpu = commands_hold(context->machine);
             got = memory_read(physical ? NULL : cpu, at, bytes, piece);
             commands_release(context->machine);
