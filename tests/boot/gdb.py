@@ -237,7 +237,12 @@ class Machine:
             raise Failure("still running") from None
 
     def gdb(self, *commands, symbols=None, hook=True):
-        """Runs gdb with these commands after it has connected; what it says."""
+        """Runs gdb with these commands after it has connected; what it says. It ends well."""
+        status, text = self.start_gdb(*commands, symbols=symbols, hook=hook)
+        check(status >= 0, "gdb ended by signal %d:\n%s" % (-status, text))
+        return text
+
+    def start_gdb(self, *commands, symbols=None, hook=True):
         script = ["set pagination off", "set confirm off", "set tcp connect-timeout 20"]
         script += ["symbol-file " + symbols] if symbols else []
         script += (HOOK if hook else []) + ["target remote " + self.socket, *commands]
@@ -248,7 +253,7 @@ class Machine:
             time.sleep(0.02)
         result = subprocess.run(["gdb", "-nx", "-q", "-batch", "-x", "script.gdb"], stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
-        return result.stdout
+        return result.returncode, result.stdout
 
 
 def go_to(rsp, name):
@@ -309,6 +314,23 @@ def case_plain_gdb():
         in_order(text, "^Breakpoint 1,", "currently \"i8086\"", "= 0x%x$" % SYMBOLS["prot"], "= 0x10$",
                  "= 0x%x$" % (SYMBOLS["prot"] + 5), "= 0$", "= 0x7c00$", "= 0x7c00$", "^fctrl +0x37f", "^mxcsr +0x1f80")
         check("rror" not in text and "warning: A handler" not in text, text)
+
+
+def case_pipe_and_pty():
+    """Back ends that are no sockets: gdb starts the machine; a pseudo-terminal, where a debugger is killed."""
+    pipe = "| exec %s -accel %s -m 16 -display none -serial none -gdb stdio -S -drive file=boot.img,format=raw" % (RINGER, ENGINE)
+    script = ["-ex", "target remote " + pipe, "-ex", "break *0x7c00", "-ex", "continue", "-ex", "x/i $pc", "-ex", "kill"]
+    result = subprocess.run(["gdb", "-nx", "-q", "-batch", *script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, timeout=60)
+    in_order(result.stdout, "^Breakpoint 1,", "^=> 0x7c00:\tcli", "killed")
+    with Machine("kernel", gdb="pty") as machine:
+        line = machine.process.stderr.readline()
+        machine.socket = re.search(r"/dev/pts/\d+", line).group()
+        status, killed = machine.start_gdb("break loop", "continue", "shell kill -9 $PPID", symbols="kernel.elf")
+        equal(status, -9, "gdb's end")
+        in_order(killed, "^Breakpoint 1, ")
+        text = machine.gdb("tbreak tick", "continue", "detach", symbols="kernel.elf")
+        in_order(text, "^Temporary breakpoint 1, .*tick", "detached")
 
 
 def case_source():

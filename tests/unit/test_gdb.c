@@ -181,6 +181,14 @@ static void test_too_long(void)
         g_string_append_c(body, '0');
     send_body(body->str, body->len);
     g_assert_cmpstr(answer(), ==, "$E22#a9"); /* long, and senseless */
+    /* As long as may be, and a byte more. */
+    for (unsigned i = 0; i < 2; i++) {
+        g_string_printf(body, "X0,%x:", 0x3ff8 + i);
+        while (body->len < 0x4000 + i)
+            g_string_append_c(body, 'x');
+        send_body(body->str, body->len);
+        g_assert_cmpstr(answer(), ==, i ? "$E22#a9" : "$OK#9a");
+    }
     while (body->len < 300000)
         g_string_append_c(body, '0');
     send_body(body->str, body->len);
@@ -259,6 +267,7 @@ static void test_registers_plain(void)
     machine->cpu.seg[SEG_SS].access = ACC_P | ACC_DB;
     machine->cpu.fpu.ftw = 0x01; /* physical register 0 is in use: with TOP = 7 that is ST(1) */
     machine->cpu.fpu.fsw = 7 << 11;
+    memcpy(machine->cpu.fpu.st[0] + 7, "\x80\xff\x3f", 3); /* 1.0, and not there */
     machine->cpu.fpu.mxcsr = 0x1f80;
     send_body("g", 1);
     /* 16 of 4, 8 of 10, 8 of 4, 8 of 16, 1 of 4: what gdb expects without a description. */
