@@ -286,6 +286,16 @@ uint64_t tcache_used(void)
     return tc.used;
 }
 
+uint64_t tcache_size(void)
+{
+    return tc.size;
+}
+
+unsigned tcache_block_count(void)
+{
+    return tc.block_count;
+}
+
 uint32_t tcache_epoch(void)
 {
     return tc.epoch;

@@ -11,8 +11,6 @@
 #include "registry.h"
 #include "storage.h"
 
-struct monitor;
-
 struct machine {
     struct options options;
     int pidfile_fd; /* -1: there is none of ours */
@@ -25,8 +23,9 @@ struct machine {
     bool was_reset;               /* since power-on */
     unsigned pauses[PAUSE_COUNT]; /* standstill.c; machine lock */
     bool started, stands;         /* main thread */
+    bool told_stopped;            /* what QMP was told last */
+    bool has_run;                 /* it is not as -S left it any more */
     struct debugger debugger;
-    struct gdb_stub *gdb; /* NULL: none */
 
     /* kernel.c */
     struct boot_image *boot; /* NULL: no -kernel */
@@ -35,7 +34,6 @@ struct machine {
     uint32_t boot_now;   /* it did: guest address of the memory map it hands over, else 0 */
 
     /* console.c */
-    struct monitor *monitor;
     FILE *stats_file; /* -stats file: opened while files may be opened */
 
     /* pins.c: services of the board that the machine uses; NULL: the board has no such thing */

@@ -9,6 +9,7 @@
 
 #include "host/block/blockdev.h"
 #include "host/char/chardev.h"
+#include "host/control/events.h"
 #include "vclock.h"
 
 static const char *const reason_names[PAUSE_COUNT] = {
@@ -21,6 +22,16 @@ static bool has_reason(const struct machine *machine)
 {
     for (unsigned i = 0; i < PAUSE_COUNT; i++) {
         if (machine->pauses[i])
+            return true;
+    }
+    return false;
+}
+
+/* Looking at it is none. */
+static bool has_reason_to_tell(const struct machine *machine)
+{
+    for (unsigned i = 0; i < PAUSE_COUNT; i++) {
+        if (machine->pauses[i] && i != PAUSE_SNAPSHOT)
             return true;
     }
     return false;
@@ -51,6 +62,7 @@ static void go_on(struct machine *machine)
 {
     machine_lock();
     machine->stands = false;
+    machine->has_run = true;
     vcpu_cpu(machine->vcpu)->tsc_offset -= vclock_start();
     chardev_resume();
     machine_unlock();
@@ -62,12 +74,16 @@ static void go_on(struct machine *machine)
 void machine_settle(struct machine *machine)
 {
     machine_lock();
-    bool stand = has_reason(machine);
+    bool stand = has_reason(machine), stopped = has_reason_to_tell(machine);
     machine_unlock();
     if (stand && !machine->stands)
         stand_still(machine);
     else if (!stand && machine->stands && machine->started)
         go_on(machine);
+    if (machine->started && stopped != machine->told_stopped) {
+        machine->told_stopped = stopped;
+        event_emit(stopped ? "STOP" : "RESUME", NULL);
+    }
     debugger_settled(machine);
 }
 
@@ -132,6 +148,7 @@ void machine_reset(struct machine *machine)
         machine->pauses[PAUSE_RESET] = 1; /* it goes on when it is told to */
     }
     machine_unlock();
+    event_emit("RESET", json_pack("{s:b s:s}", "guest", 0, "reason", "host-qmp-system-reset"));
     vcpu_request_reset(machine->vcpu);
 }
 
@@ -140,7 +157,7 @@ const char *machine_status(struct machine *machine)
     const char *status = "running";
     machine_lock();
     if (has_reason(machine))
-        status = "paused";
+        status = machine->has_run ? "paused" : "prelaunch";
     for (unsigned i = 0; i < PAUSE_COUNT; i++) {
         if (machine->pauses[i] && reason_names[i])
             status = reason_names[i];

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bt_loop.h"
 #include "engine/kvm/kvm.h"
@@ -38,6 +39,7 @@ struct vcpu {
     enum accel_kind kind;
     pthread_t thread;                /* once started */
     bool started;                    /* and not stopped yet */
+    _Atomic int thread_id;           /* gettid() */
     struct bt *bt;                   /* the translator's state around cpu, NULL for the interpreter and KVM */
     struct kvm *kvm;                 /* NULL for all others */
     volatile int *kick;              /* leave the engine at the next boundary */
@@ -191,6 +193,11 @@ void vcpu_request_nmi(struct vcpu *vcpu)
     vcpu_kick(vcpu);
 }
 
+int vcpu_thread_id(const struct vcpu *vcpu)
+{
+    return atomic_load(&vcpu->thread_id);
+}
+
 int64_t vcpu_busy_ns(const struct vcpu *vcpu)
 {
     clockid_t clock;
@@ -326,6 +333,22 @@ void vcpu_print_stats(struct vcpu *vcpu, bool json, GString *out)
     stats_print(&copy, vcpu_accel_name(vcpu->kind), out);
     if (vcpu->bt)
         bt_stats_print(out);
+}
+
+void vcpu_print_jit(struct vcpu *vcpu, GString *out)
+{
+    struct stats copy;
+    if (!vcpu->bt) {
+        g_string_append_printf(out, "nothing is translated by -accel %s\n", vcpu_accel_name(vcpu->kind));
+        return;
+    }
+    stats_read(&copy);
+    bt_stats_gather(&copy);
+    g_string_append_printf(out,
+                           "Translation buffer state:\ngen code size       %llu/%llu\nTB count            %u\n\n"
+                           "Statistics:\nTB flush count      %llu\nTB translated       %llu\n",
+                           (unsigned long long)tcache_used(), (unsigned long long)tcache_size(), tcache_block_count(),
+                           (unsigned long long)copy.n[STAT_tcache_flushes], (unsigned long long)copy.n[STAT_translate]);
 }
 
 uint64_t vcpu_instructions(const struct vcpu *vcpu)
@@ -539,6 +562,7 @@ static void *vcpu_thread(void *opaque)
     struct vcpu *vcpu = opaque;
     struct cpu *cpu = vcpu->cpu;
 
+    atomic_store(&vcpu->thread_id, (int)gettid());
     if (vcpu->bt)
         bt_attach_thread(vcpu->bt);
     if (vcpu->kvm)

@@ -60,6 +60,8 @@ void vcpu_kick(struct vcpu *vcpu);
 void vcpu_request_reset(struct vcpu *vcpu);
 void vcpu_request_bus(struct vcpu *vcpu); /* see hooks.bus */
 void vcpu_request_nmi(struct vcpu *vcpu); /* one is remembered while another is being handled */
+/* The host's number of its thread (gettid); 0: it has not started. */
+int vcpu_thread_id(const struct vcpu *vcpu);
 /* For how long the host has let the processor's thread run. */
 int64_t vcpu_busy_ns(const struct vcpu *vcpu);
 /* Stops executing at the next instruction boundary; does not wait. */
@@ -100,6 +102,9 @@ bool vcpu_load(struct vcpu *vcpu, const uint8_t *bytes, size_t len);
 
 /* The statistics (stats.h) with those of the engine: a table, or one JSON object. Any thread. */
 void vcpu_print_stats(struct vcpu *vcpu, bool json, GString *out);
+
+/* How much is translated, in the form of QEMU's "info jit". Any thread. */
+void vcpu_print_jit(struct vcpu *vcpu, GString *out);
 
 /* Guest instructions executed so far (exact for the interpreter). */
 uint64_t vcpu_instructions(const struct vcpu *vcpu);

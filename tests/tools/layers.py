@@ -37,8 +37,9 @@ LAYERS = {
     "src/bench/programs": [],
     "src/bench/nano": [],
     "src/board": HOST + ENGINE + ["src/host", "src/host/control", "src/firmware", "devices"],
+    "src/control": HOST + ENGINE + ["src/host/control", "src/board", "devices"],
     "src/state": ["src/board", "src/engine", "src/cpu", "devices"],
-    "src/cli": ["src/board", "src/bench", "src/engine", "src/host", "src/host/block", "src/host/char"],
+    "src/cli": ["src/board", "src/control", "src/bench", "src/engine", "src/host", "src/host/block", "src/host/char"],
 }
 # Of these folders others may include these headers only; the rest are private.
 PUBLIC = {
