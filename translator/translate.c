@@ -8,6 +8,7 @@
 
 #include "log.h"
 #include "mem.h"
+#include "points.h"
 #include "stats.h"
 #include "tr.h"
 #include "block.h"
@@ -570,6 +571,8 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     t->use_table = t->regions && !t->single;
     if (!t->page)
         return NULL;
+    if (t->mixed && unlikely(points_of_page(t->cs_base + eip) & POINT_READ))
+        return NULL; /* its blocks could not look at their own bytes */
     if (!tr_decode(t))
         return NULL;
 
