@@ -76,6 +76,30 @@ static gla_t symbol(const uint8_t *elf, const char *name)
     fail("no symbol %s", name);
 }
 
+/* Places worth a breakpoint to begin with: whatever has a name. The blob is run where the guest has copied it to. */
+static void fill_pool(const uint8_t *elf)
+{
+    const Elf32_Ehdr *header = (const Elf32_Ehdr *)elf;
+    const Elf32_Shdr *sections = (const Elf32_Shdr *)(elf + header->e_shoff);
+    gla_t blob = symbol(elf, "blob"), blob_end = symbol(elf, "blob_end");
+    for (unsigned i = 0; i < header->e_shnum; i++) {
+        const Elf32_Sym *symbols = (const Elf32_Sym *)(elf + sections[i].sh_offset);
+        for (unsigned n = 0; sections[i].sh_type == SHT_SYMTAB && n < sections[i].sh_size / sizeof *symbols; n++) {
+            gla_t at = symbols[n].st_value;
+            bool is_code = symbols[n].st_shndx < header->e_shnum &&
+                           !strcmp((const char *)elf + sections[header->e_shstrndx].sh_offset +
+                                       sections[symbols[n].st_shndx].sh_name,
+                                   ".text");
+            if (at >= blob && at < blob_end)
+                at = at - blob + 0x8000;
+            else if (!is_code)
+                continue;
+            if (g.pool_count < POOL)
+                g.pool[g.pool_count++] = at;
+        }
+    }
+}
+
 static uint32_t peek(gla_t at)
 {
     uint32_t value;
@@ -325,9 +349,9 @@ static gboolean next_command(gpointer opaque)
         begin_session();
         return G_SOURCE_REMOVE;
     }
-    if (g.pool_count < POOL)
+    if (g.pool_count < POOL && pc() - g.round_begin >= 64)
         g.pool[g.pool_count++] = pc();
-    else
+    else if (pc() - g.round_begin >= 64)
         g.pool[rnd(POOL)] = pc();
     if (pc() == g.round_begin && rnd(2))
         change_inputs();
@@ -391,6 +415,7 @@ int main(int argc, char **argv)
     g.bad = symbol((uint8_t *)elf, "bad");
     g.data = symbol((uint8_t *)elf, "data");
     g.tick_handler = symbol((uint8_t *)elf, "trap_stubs") + 0x20 * 16;
+    fill_pool((uint8_t *)elf);
     g.t = machine_debug_target(g.machine);
     g_idle_add(begin, NULL);
     int status = machine_run(g.machine);
