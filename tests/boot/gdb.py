@@ -274,11 +274,14 @@ def in_order(text, *patterns):
 
 def counts(rsp, address=0x9000):
     """The machine runs: some time later there is more."""
-    before = rsp.read32(address)
-    rsp.go()
-    time.sleep(0.1)
-    rsp.interrupt()
-    return rsp.read32(address) != before
+    before, end = rsp.read32(address), time.monotonic() + 10
+    while time.monotonic() < end:
+        rsp.go()
+        time.sleep(0.1)
+        rsp.interrupt()
+        if rsp.read32(address) != before:
+            return True
+    return False
 
 
 # --- gdb itself ---
@@ -548,6 +551,18 @@ def case_reset_and_off():
         rsp.read(0x9100, 4)
         equal(rsp.go_to_stop(), "T03thread:01;", "it cannot go on")
         rsp.ask("D", "OK")
+
+
+def case_monitor():
+    """The monitor's commands, also those that do what the debugger does."""
+    with Machine("kernel", "-S") as machine:
+        text = machine.gdb("monitor info status", "monitor nonsense", "break _start", "continue", "monitor system_reset",
+                           "continue", "monitor info registers", "monitor cont", "shell sleep 0.2", "monitor stop",
+                           "monitor info status", "maint flush register-cache", "print $pc == _start", "delete",
+                           "monitor quit", symbols="kernel.elf")
+        in_order(text, "^VM status: paused", "^unknown command: 'nonsense'", "^Breakpoint 1, ", "^Breakpoint 1, ",
+                 "^EAX=2badb002", "^VM status: paused", "^\\$1 = ")
+        equal(machine.status(), 0, "status after quit")
 
 
 def case_kill():

@@ -21,6 +21,9 @@ static void hook_command(void *opaque, const char *command, GString *out)
     } else if (g_str_equal(command, "cont")) {
         machine->running = true;
         machine->client.running(machine->client.opaque);
+    } else if (g_str_equal(command, "free")) {
+        gdb_stub_free(stub);
+        stub = NULL;
     } else if (command[0]) {
         g_string_append_printf(out, "<%s>\n", command);
     }
@@ -851,6 +854,16 @@ static void test_monitor(void)
     end();
 }
 
+/* A command may end the stub; what follows it has nobody to go to. */
+static void test_free_within(void)
+{
+    begin();
+    raw("$qRcmd,66726565#ce$qC#b4", 24);
+    g_assert_cmpuint(line.out->len, ==, 0);
+    g_assert_null(stub);
+    end();
+}
+
 /* Somebody who asks and never reads is cut off, and the machine goes on. */
 static void test_never_reads(void)
 {
@@ -969,6 +982,7 @@ int main(int argc, char **argv)
     TEST(refused);
     TEST(kill);
     TEST(monitor);
+    TEST(free_within);
     TEST(never_reads);
     TEST(random);
     return g_test_run();
