@@ -8,6 +8,7 @@
 
 #include "log.h"
 #include "mem.h"
+#include "points.h"
 #include "stats.h"
 #include "tr.h"
 #include "block.h"
@@ -378,6 +379,7 @@ static void emit_entry_check(struct tr *t)
         memcpy(bytes + (t->g[i].eip - t->eip), t->g[i].bytes, t->g[i].len);
     /* Should the bytes have changed, nothing is known of which flags the new ones read. */
     emit_pushfq(e);
+    tr_row(t, ROW_FLAGS, 0); /* the page may not be there for reading */
     while (done < len) {
         unsigned n = len - done >= 4 ? 4 : len - done >= 2 ? 2 : 1;
         struct hmem m = {.gs = true,
@@ -548,7 +550,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     t->count = t->i = t->row_count = t->pend_count = t->settle_count = t->entry_count = 0;
     t->stale = NULL;
     t->interp_first = false;
-    t->delta = 0;
+    t->delta = t->insn_delta = 0;
     t->bt = bt;
     t->mode = bt->mode;
     t->cs_base = bt->cs_base;
@@ -569,6 +571,8 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     t->use_table = t->regions && !t->single;
     if (!t->page)
         return NULL;
+    if (t->mixed && unlikely(points_of_page(t->cs_base + eip) & POINT_READ))
+        return NULL; /* its blocks could not look at their own bytes */
     if (!tr_decode(t))
         return NULL;
 

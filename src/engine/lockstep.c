@@ -240,9 +240,9 @@ void lockstep_block(struct bt *bt)
     } while (!cpu->changed && at >= 0 && done < PATH_MAX_INSNS && !interp_point_hit(cpu));
     lockstep.stores.overflow |= done == PATH_MAX_INSNS;
     interp_set_store_log(cpu, NULL);
-    if (lockstep.stores.overflow || cpu->shutdown || cpu->halted || tcache_epoch() != epoch) {
-        /* Too much to undo, or translations (of this very block?) are gone: what the interpreter did
-         * stands, uncompared. */
+    if (lockstep.stores.overflow || cpu->shutdown || cpu->halted || tcache_epoch() != epoch || interp_point_hit(cpu)) {
+        /* Too much to undo, or translations (of this very block?) are gone, or the debugger has been told: what the
+         * interpreter did stands, uncompared. */
         stats_add(STAT_interp_insns, done);
         return;
     }

@@ -237,7 +237,12 @@ class Machine:
             raise Failure("still running") from None
 
     def gdb(self, *commands, symbols=None, hook=True):
-        """Runs gdb with these commands after it has connected; what it says."""
+        """Runs gdb with these commands after it has connected; what it says. It ends well."""
+        status, text = self.start_gdb(*commands, symbols=symbols, hook=hook)
+        check(status >= 0, "gdb ended by signal %d:\n%s" % (-status, text))
+        return text
+
+    def start_gdb(self, *commands, symbols=None, hook=True):
         script = ["set pagination off", "set confirm off", "set tcp connect-timeout 20"]
         script += ["symbol-file " + symbols] if symbols else []
         script += (HOOK if hook else []) + ["target remote " + self.socket, *commands]
@@ -248,7 +253,7 @@ class Machine:
             time.sleep(0.02)
         result = subprocess.run(["gdb", "-nx", "-q", "-batch", "-x", "script.gdb"], stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
-        return result.stdout
+        return result.returncode, result.stdout
 
 
 def go_to(rsp, name):
@@ -269,11 +274,14 @@ def in_order(text, *patterns):
 
 def counts(rsp, address=0x9000):
     """The machine runs: some time later there is more."""
-    before = rsp.read32(address)
-    rsp.go()
-    time.sleep(0.1)
-    rsp.interrupt()
-    return rsp.read32(address) != before
+    before, end = rsp.read32(address), time.monotonic() + 10
+    while time.monotonic() < end:
+        rsp.go()
+        time.sleep(0.1)
+        rsp.interrupt()
+        if rsp.read32(address) != before:
+            return True
+    return False
 
 
 # --- gdb itself ---
@@ -309,6 +317,23 @@ def case_plain_gdb():
         in_order(text, "^Breakpoint 1,", "currently \"i8086\"", "= 0x%x$" % SYMBOLS["prot"], "= 0x10$",
                  "= 0x%x$" % (SYMBOLS["prot"] + 5), "= 0$", "= 0x7c00$", "= 0x7c00$", "^fctrl +0x37f", "^mxcsr +0x1f80")
         check("rror" not in text and "warning: A handler" not in text, text)
+
+
+def case_pipe_and_pty():
+    """Back ends that are no sockets: gdb starts the machine; a pseudo-terminal, where a debugger is killed."""
+    pipe = "| exec %s -accel %s -m 16 -display none -serial none -gdb stdio -S -drive file=boot.img,format=raw" % (RINGER, ENGINE)
+    script = ["-ex", "target remote " + pipe, "-ex", "break *0x7c00", "-ex", "continue", "-ex", "x/i $pc", "-ex", "kill"]
+    result = subprocess.run(["gdb", "-nx", "-q", "-batch", *script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, timeout=60)
+    in_order(result.stdout, "^Breakpoint 1,", "^=> 0x7c00:\tcli", "killed")
+    with Machine("kernel", gdb="pty") as machine:
+        line = machine.process.stderr.readline()
+        machine.socket = re.search(r"/dev/pts/\d+", line).group()
+        status, killed = machine.start_gdb("break loop", "continue", "shell kill -9 $PPID", symbols="kernel.elf")
+        equal(status, -9, "gdb's end")
+        in_order(killed, "^Breakpoint 1, ")
+        text = machine.gdb("tbreak tick", "continue", "detach", symbols="kernel.elf")
+        in_order(text, "^Temporary breakpoint 1, .*tick", "detached")
 
 
 def case_source():
@@ -526,6 +551,18 @@ def case_reset_and_off():
         rsp.read(0x9100, 4)
         equal(rsp.go_to_stop(), "T03thread:01;", "it cannot go on")
         rsp.ask("D", "OK")
+
+
+def case_monitor():
+    """The monitor's commands, also those that do what the debugger does."""
+    with Machine("kernel", "-S") as machine:
+        text = machine.gdb("monitor info status", "monitor nonsense", "break _start", "continue", "monitor system_reset",
+                           "continue", "monitor info registers", "monitor cont", "shell sleep 0.2", "monitor stop",
+                           "monitor info status", "maint flush register-cache", "print $pc == _start", "delete",
+                           "monitor quit", symbols="kernel.elf")
+        in_order(text, "^VM status: paused", "^unknown command: 'nonsense'", "^Breakpoint 1, ", "^Breakpoint 1, ",
+                 "^EAX=2badb002", "^VM status: paused", "^\\$1 = ")
+        equal(machine.status(), 0, "status after quit")
 
 
 def case_kill():

@@ -18,7 +18,7 @@
 
 #define COMMANDS 25  /* a session */
 #define POOL     512 /* instructions that are known */
-#define POINTS   12
+#define POINTS   16
 
 static struct {
     struct machine *machine;
@@ -36,7 +36,7 @@ static struct {
     unsigned point_count;
     bool stepping, flags_known;
     unsigned step_flags;
-    gla_t stepped_from;
+    bool was_halted;
     gla_t round_begin, knob, bad, data, rounds, tick_handler;
     uint64_t hits, watches, steps;
 } g;
@@ -74,6 +74,30 @@ static gla_t symbol(const uint8_t *elf, const char *name)
         }
     }
     fail("no symbol %s", name);
+}
+
+/* Places worth a breakpoint to begin with: whatever has a name. The blob is run where the guest has copied it to. */
+static void fill_pool(const uint8_t *elf)
+{
+    const Elf32_Ehdr *header = (const Elf32_Ehdr *)elf;
+    const Elf32_Shdr *sections = (const Elf32_Shdr *)(elf + header->e_shoff);
+    gla_t blob = symbol(elf, "blob"), blob_end = symbol(elf, "blob_end");
+    for (unsigned i = 0; i < header->e_shnum; i++) {
+        const Elf32_Sym *symbols = (const Elf32_Sym *)(elf + sections[i].sh_offset);
+        for (unsigned n = 0; sections[i].sh_type == SHT_SYMTAB && n < sections[i].sh_size / sizeof *symbols; n++) {
+            gla_t at = symbols[n].st_value;
+            bool is_code = symbols[n].st_shndx < header->e_shnum &&
+                           !strcmp((const char *)elf + sections[header->e_shstrndx].sh_offset +
+                                       sections[symbols[n].st_shndx].sh_name,
+                                   ".text");
+            if (at >= blob && at < blob_end)
+                at = at - blob + 0x8000;
+            else if (!is_code)
+                continue;
+            if (g.pool_count < POOL)
+                g.pool[g.pool_count++] = at;
+        }
+    }
 }
 
 static uint32_t peek(gla_t at)
@@ -151,9 +175,9 @@ static void check_stop(const struct debug_stop *stop)
         fail("stopped at %08x without a reason: %d", pc(), stop->why);
     if (!g.stepping && stop->why == DEBUG_STEP)
         fail("a step that was not asked for");
-    if (g.stepping && stop->why != DEBUG_STEP && stop->why != DEBUG_WATCH)
+    if (g.stepping && stop->why == DEBUG_BREAK)
         fail("a step ended with %d", stop->why);
-    if (g.stepping && (g.step_flags & DEBUG_STEP_NOIRQ) && pc() == g.tick_handler)
+    if (stop->why == DEBUG_STEP && (g.step_flags & DEBUG_STEP_NOIRQ) && pc() == g.tick_handler && !g.was_halted)
         fail("an interrupt came in a step without them");
     if (peek(g.bad))
         fail("the guest has found %u mistakes", peek(g.bad));
@@ -198,9 +222,9 @@ static void remove_point(unsigned n)
     *p = g.point[--g.point_count];
 }
 
-static void change_points(void)
+static void change_points(bool remove)
 {
-    while (g.point_count > 1 && (g.point_count > POINTS / 2 || rnd(2)))
+    while (remove && g.point_count > 1 && (g.point_count > POINTS / 2 || rnd(2)))
         remove_point(1 + rnd(g.point_count - 1));
     for (unsigned n = rnd(3); n; n--) {
         if (rnd(2) && g.pool_count)
@@ -279,7 +303,7 @@ static gboolean interrupt(gpointer opaque)
 static void go_on(void)
 {
     g.stepping = rnd(3) != 0;
-    g.stepped_from = pc();
+    g.was_halted = g.t->cpu(g.t->opaque)->halted;
     if (g.stepping) {
         static const unsigned flags[] = {0, DEBUG_STEP_NOIRQ, DEBUG_STEP_NOTIMER, DEBUG_STEP_NOIRQ | DEBUG_STEP_NOTIMER,
                                          DEBUG_STEP_NOIRQ | DEBUG_STEP_NOTIMER};
@@ -291,7 +315,7 @@ static void go_on(void)
         g_timeout_add(rnd(5), interrupt, NULL);
     g.t->run(g.t->opaque);
     if (rnd(16) == 0 && g.t->is_running(g.t->opaque) && g.free)
-        change_points(); /* while it runs */
+        change_points(false); /* while it runs; what goes then may have been met just before */
 }
 
 static void begin_session(void)
@@ -324,14 +348,14 @@ static gboolean next_command(gpointer opaque)
         begin_session();
         return G_SOURCE_REMOVE;
     }
-    if (g.pool_count < POOL)
+    if (g.pool_count < POOL && pc() - g.round_begin >= 64)
         g.pool[g.pool_count++] = pc();
-    else
+    else if (pc() - g.round_begin >= 64)
         g.pool[rnd(POOL)] = pc();
     if (pc() == g.round_begin && rnd(2))
         change_inputs();
     if (!rnd(3))
-        change_points();
+        change_points(true);
     if (!rnd(8))
         write_same();
     if (!rnd(32))
@@ -382,11 +406,15 @@ int main(int argc, char **argv)
         fprintf(stderr, "sessions: %s\n", error->message);
         return 1;
     }
+    const char *bad_item;
+    if (options.log_items && (!log_parse(options.log_items, &bad_item) || !log_open(options.log_file)))
+        fail("-d and -D");
     g.round_begin = symbol((uint8_t *)elf, "round_begin");
     g.knob = symbol((uint8_t *)elf, "knob");
     g.bad = symbol((uint8_t *)elf, "bad");
     g.data = symbol((uint8_t *)elf, "data");
     g.tick_handler = symbol((uint8_t *)elf, "trap_stubs") + 0x20 * 16;
+    fill_pool((uint8_t *)elf);
     g.t = machine_debug_target(g.machine);
     g_idle_add(begin, NULL);
     int status = machine_run(g.machine);

@@ -146,6 +146,7 @@ static bool fake_memory(struct fake_target *fake, bool physical, uint64_t addres
 {
     uint64_t end = physical ? FAKE_MEMORY - 0x100 : FAKE_MEMORY / 4 * 3;
     g_assert_cmpuint(len, >, 0);
+    g_assert_true(physical || address <= UINT32_MAX);
     g_assert_cmpuint(address % 4096 + len, <=, 4096);
     g_assert_false(fake->running);
     *place = address + (physical ? 0x100 : 0);

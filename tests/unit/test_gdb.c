@@ -21,6 +21,9 @@ static void hook_command(void *opaque, const char *command, GString *out)
     } else if (g_str_equal(command, "cont")) {
         machine->running = true;
         machine->client.running(machine->client.opaque);
+    } else if (g_str_equal(command, "free")) {
+        gdb_stub_free(stub);
+        stub = NULL;
     } else if (command[0]) {
         g_string_append_printf(out, "<%s>\n", command);
     }
@@ -181,6 +184,14 @@ static void test_too_long(void)
         g_string_append_c(body, '0');
     send_body(body->str, body->len);
     g_assert_cmpstr(answer(), ==, "$E22#a9"); /* long, and senseless */
+    /* As long as may be, and a byte more. */
+    for (unsigned i = 0; i < 2; i++) {
+        g_string_printf(body, "X0,%x:", 0x3ff8 + i);
+        while (body->len < 0x4000 + i)
+            g_string_append_c(body, 'x');
+        send_body(body->str, body->len);
+        g_assert_cmpstr(answer(), ==, i ? "$E22#a9" : "$OK#9a");
+    }
     while (body->len < 300000)
         g_string_append_c(body, '0');
     send_body(body->str, body->len);
@@ -259,6 +270,7 @@ static void test_registers_plain(void)
     machine->cpu.seg[SEG_SS].access = ACC_P | ACC_DB;
     machine->cpu.fpu.ftw = 0x01; /* physical register 0 is in use: with TOP = 7 that is ST(1) */
     machine->cpu.fpu.fsw = 7 << 11;
+    memcpy(machine->cpu.fpu.st[0] + 7, "\x80\xff\x3f", 3); /* 1.0, and not there */
     machine->cpu.fpu.mxcsr = 0x1f80;
     send_body("g", 1);
     /* 16 of 4, 8 of 10, 8 of 4, 8 of 16, 1 of 4: what gdb expects without a description. */
@@ -842,6 +854,16 @@ static void test_monitor(void)
     end();
 }
 
+/* A command may end the stub; what follows it has nobody to go to. */
+static void test_free_within(void)
+{
+    begin();
+    raw("$qRcmd,66726565#ce$qC#b4", 24);
+    g_assert_cmpuint(line.out->len, ==, 0);
+    g_assert_null(stub);
+    end();
+}
+
 /* Somebody who asks and never reads is cut off, and the machine goes on. */
 static void test_never_reads(void)
 {
@@ -960,6 +982,7 @@ int main(int argc, char **argv)
     TEST(refused);
     TEST(kill);
     TEST(monitor);
+    TEST(free_within);
     TEST(never_reads);
     TEST(random);
     return g_test_run();

@@ -101,6 +101,12 @@ static void test_next_connection(void)
     answer = "!";
     check_heard("(quit)(next");
     g_assert_cmpuint(fake.out->len, ==, 1); /* the answer to quit has nobody to go to */
+    for (unsigned i = 0; i < 2; i++) {
+        fake_event(&fake, CHARDEV_CLOSED);
+        fake_event(&fake, CHARDEV_OPENED);
+    }
+    fake_event(&fake, CHARDEV_CLOSED);
+    check_heard(")");
     end();
 }
 
@@ -169,6 +175,7 @@ static void test_reader_never(void)
     check_heard(")");
     fake_feed(&fake, "abc", 3);
     check_heard("");
+    fake_feed(&fake, "lost", 4);
     fake.capacity = 1000; /* he wakes up */
     fake_read(&fake);
     g_assert_cmpuint(fake.out->len, ==, 60); /* a whole answer, no part of one */

@@ -198,6 +198,14 @@ static void packet_came(struct gdb_stub *stub, enum gdb_packet_event event)
 
 /* --- The session --- */
 
+static void stub_destroy(struct gdb_stub *stub)
+{
+    g_string_free(stub->last, TRUE);
+    g_string_free(stub->reply, TRUE);
+    g_array_unref(stub->points);
+    g_free(stub);
+}
+
 static void session_opened(void *opaque)
 {
     struct gdb_stub *stub = opaque;
@@ -209,8 +217,12 @@ static void session_opened(void *opaque)
 static void session_received(void *opaque, const uint8_t *bytes, size_t len)
 {
     struct gdb_stub *stub = opaque;
-    for (size_t i = 0; i < len && session_is_open(stub->session); i++)
+    stub->receiving = true;
+    for (size_t i = 0; i < len && !stub->freed; i++)
         packet_came(stub, gdb_packet_take(&stub->packet, bytes[i]));
+    stub->receiving = false;
+    if (stub->freed)
+        stub_destroy(stub);
 }
 
 static void session_closed(void *opaque)
@@ -259,8 +271,7 @@ void gdb_stub_free(struct gdb_stub *stub)
         return;
     session_free(stub->session);
     gdb_detach(stub);
-    g_string_free(stub->last, TRUE);
-    g_string_free(stub->reply, TRUE);
-    g_array_unref(stub->points);
-    g_free(stub);
+    stub->freed = true;
+    if (!stub->receiving)
+        stub_destroy(stub);
 }

@@ -8,7 +8,7 @@
 #include "backend.h"
 #include "debug.h"
 
-/* All are called on the main thread without the lock. None may free the stub. */
+/* All are called on the main thread without the lock. They may free the stub. */
 struct gdb_hooks {
     void (*command)(void *opaque, const char *line, GString *out); /* "monitor ..." */
     void (*quit)(void *opaque);                                    /* the debugger kills the machine */

@@ -24,6 +24,7 @@ struct gdb_stub {
     GString *last;            /* as it was sent, until it is acknowledged */
     GString *reply;           /* being made */
     bool silent;              /* this command has no reply, or not yet */
+    bool receiving, freed;    /* freed while receiving: then the rest of it comes afterwards */
     /* What this debugger has said about itself. */
     bool no_ack, greeted, multiprocess, swbreak, hwbreak;
     bool described; /* it has read the description */

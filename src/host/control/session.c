@@ -231,7 +231,8 @@ bool session_write(struct session *session, const uint8_t *bytes, size_t len)
 {
     bool taken = false;
     machine_lock();
-    if (session->open && !session->stale && session->line_open && !session->news.closed && !session->cut_off) {
+    if (session->open && !session->freed && !session->stale && session->line_open && !session->news.closed &&
+        !session->cut_off) {
         out_flush(session);
         taken = session->out->len + len <= session->out_limit;
         if (taken) {
