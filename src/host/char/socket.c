@@ -551,6 +551,9 @@ bool address_set_host(struct address *address, const char *host, const char *por
     }
     if (len >= sizeof(address->host) || strlen(port) >= sizeof(address->port))
         return CHARDEV_FAIL("the host name or port in '%.40s:%.40s' is too long", host, port);
+    uint64_t number;
+    if (g_ascii_isdigit(*port) && !value_is_number(port, 65535, &number))
+        return CHARDEV_FAIL("'%s' is no port; they go from 0 to 65535", port);
     memcpy(address->host, host, len);
     address->host[len] = 0;
     g_strlcpy(address->port, port, sizeof(address->port));
