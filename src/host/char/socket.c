@@ -462,16 +462,16 @@ static bool wait_for_client(struct socket *sock, GError **error)
     int fd = -1, signal_fd;
     bool ended = false;
 
-    describe(dev_of(sock), where);
-    log_user("waiting for connection on: %s", where->str);
-    g_string_free(where, TRUE);
-    machine_unlock();
     sigemptyset(&ending);
     sigaddset(&ending, SIGINT);
     sigaddset(&ending, SIGTERM);
     sigaddset(&ending, SIGHUP);
     sigprocmask(SIG_BLOCK, &ending, &before);
     signal_fd = signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
+    describe(dev_of(sock), where);
+    log_user("waiting for connection on: %s", where->str);
+    g_string_free(where, TRUE);
+    machine_unlock();
     while (fd < 0 && !ended) {
         struct pollfd poll_fd[2] = {{.fd = sock->listen_fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
         struct signalfd_siginfo came;
