@@ -117,7 +117,7 @@ static void detach(struct front *front)
         if (!ok_) \
             g_error("%s:%d: not within 10 s: %s", __FILE__, __LINE__, #condition); \
     } while (0)
-#define GETS(front, text) EVENTUALLY(strcmp((front)->got->str, text) == 0)
+#define GETS(front, text)  EVENTUALLY(strcmp((front)->got->str, text) == 0)
 #define HEARS(front, what) EVENTUALLY(strcmp((front)->events, what) == 0)
 
 static void say(struct front *front, const char *text)
@@ -318,8 +318,8 @@ static void test_short_forms(void)
         {"/dev/parport0", "id=s backend=parallel path=/dev/parport0"},
         {"chardev:x", "chardev=x"},
     };
-    static const char *const bad[] = {"carrier-pigeon", "tcp:foo", "tcp:h:", "udp:", "unix:", "vc:1", "vc:axb", "vc:1x2x",
-                                      "udp:h:1@x", "", "chardev", "telnet:", "mon:"};
+    static const char *const bad[] = {"carrier-pigeon", "tcp:foo",   "tcp:h:", "udp:",    "unix:",   "vc:1", "vc:axb",
+                                      "vc:1x2x",        "udp:h:1@x", "",       "chardev", "telnet:", "mon:"};
     for (unsigned i = 0; i < G_N_ELEMENTS(forms); i++) {
         GError *error = NULL;
         GString *text = g_string_new(NULL);
@@ -406,8 +406,9 @@ static void test_file_and_log(void)
     const char *path = in_folder("out"), *log = in_folder("log");
     for (unsigned round = 0; round < 3; round++) {
         struct front front;
-        attach(&front, madef("file,id=a,path=%s,append=%s,logfile=%s,logappend=%s", path, round == 1 ? "on" : "off", log,
-                             round == 2 ? "on" : "off"),
+        attach(&front,
+               madef("file,id=a,path=%s,append=%s,logfile=%s,logappend=%s", path, round == 1 ? "on" : "off", log,
+                     round == 2 ? "on" : "off"),
                &device);
         HEARS(&front, "O");
         assert_filename("a", "file");
@@ -422,7 +423,8 @@ static void test_file_and_log(void)
 static void test_log_of_a_socket(void)
 {
     struct front front;
-    attach(&front, madef("socket,id=a,path=%s,server=on,wait=off,logfile=%s", in_folder("s"), in_folder("log2")), &device);
+    attach(&front, madef("socket,id=a,path=%s,server=on,wait=off,logfile=%s", in_folder("s"), in_folder("log2")),
+           &device);
     say(&front, "to nobody");
     end(&front);
     EVENTUALLY(file_is(in_folder("log2"), "to nobody"));
@@ -683,10 +685,19 @@ static void test_telnet(void)
     assert_filename("a", "disconnected:telnet:127.0.0.1:*,server=on");
     int fd = tcp_socket(&port, false);
     expect_bytes(fd, "\xff\xfb\x01\xff\xfb\x03\xff\xfb\x00\xff\xfd\x00", 12);
-    send_all(fd, "a\xff\xfd\x01" "b\xff", 6); /* cut in the middle of a command */
+    send_all(fd,
+             "a\xff\xfd\x01"
+             "b\xff",
+             6); /* cut in the middle of a command */
     GETS(&front, "ab");
-    send_all(fd, "\xff" "c\xff\xfa\x18\x00vt\xff\xff\xff\xf0" "d\xff\xf3" "e", 16);
-    GETS(&front, "ab\xff" "cde");
+    send_all(fd,
+             "\xff"
+             "c\xff\xfa\x18\x00vt\xff\xff\xff\xf0"
+             "d\xff\xf3"
+             "e",
+             16);
+    GETS(&front, "ab\xff"
+                 "cde");
     HEARS(&front, "OB");
     say(&front, "x\xffy");
     expect(fd, "x\xff\xffy");
@@ -791,8 +802,8 @@ static void test_descriptors(void)
             char room[CMSG_SPACE(sizeof(int))];
         } buffer = {0};
         struct iovec part = {(void *)"x", 1};
-        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = buffer.room,
-                                 .msg_controllen = sizeof(buffer.room)};
+        struct msghdr message = {
+            .msg_iov = &part, .msg_iovlen = 1, .msg_control = buffer.room, .msg_controllen = sizeof(buffer.room)};
         struct cmsghdr *header = CMSG_FIRSTHDR(&message);
         header->cmsg_level = SOL_SOCKET;
         header->cmsg_type = SCM_RIGHTS;
@@ -1086,7 +1097,8 @@ static void test_mux(void)
     struct front monitor, serial, extra[2];
     GError *error = NULL;
     const char *path = in_folder("mux");
-    struct chardev *chardev = madef("socket,id=a,path=%s,server=on,wait=off,mux=on,logfile=%s", path, in_folder("log3"));
+    struct chardev *chardev =
+        madef("socket,id=a,path=%s,server=on,wait=off,mux=on,logfile=%s", path, in_folder("log3"));
     assert_filename("a", "mux");
     assert_filename("a-base", "disconnected:unix:*");
     g_assert_true(chardev->is_shared);
@@ -1313,8 +1325,9 @@ static void test_storm(void)
         struct front fronts[6];
         int fds[6];
         for (unsigned i = 0; i < 6; i++) {
-            attach(&fronts[i], madef("socket,id=%s,path=%s,server=on,wait=off,telnet=%s,mux=%s", names[i], in_folder(names[i]),
-                                     i & 1 ? "on" : "off", i & 2 ? "on" : "off"),
+            attach(&fronts[i],
+                   madef("socket,id=%s,path=%s,server=on,wait=off,telnet=%s,mux=%s", names[i], in_folder(names[i]),
+                         i & 1 ? "on" : "off", i & 2 ? "on" : "off"),
                    i & 4 ? &control : &device);
             fds[i] = unix_connect(in_folder(names[i]));
         }
