@@ -221,7 +221,7 @@ def test_udp():
 def test_reconnect():
     """By the dialer, from behind the fence."""
     port = free_port()
-    with Machine("-chardev", "socket,id=s,host=localhost,ipv4=on,port=%d,reconnect=1" % port, "-serial", "chardev:s"):
+    with Machine("-chardev", "socket,id=s,host=localhost,ipv4=on,port=%d,reconnect=1" % port, "-serial", "chardev:s") as machine:
         for word in (b"first", b"second"):
             with socket.socket() as server:
                 server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -231,6 +231,17 @@ def test_reconnect():
                 client, _ = server.accept()
                 Line(client.fileno()).echo(word)
                 client.close()
+        # Who makes the connections may be killed: that is said once, and nothing else happens.
+        with open("/proc/%d/task/%d/children" % (machine.process.pid, machine.process.pid)) as f:
+            dialer = int(f.read().split()[0])
+        with open("/proc/%d/comm" % dialer) as f:
+            check(f.read() == "ringer-dialer\n", "its first child is another")
+        os.kill(dialer, signal.SIGKILL)
+        machine.errors.expect(b"the process that makes connections has ended")
+        time.sleep(1.5)
+        check(machine.process.poll() is None, "it has ended, too")
+        check(machine.end() == 0, "status after SIGTERM")
+        check(b"connections has ended" not in machine.errors.got + machine.process.stderr.read(), "said twice")
 
 
 def test_passed():

@@ -293,6 +293,17 @@ static bool file_is(const char *path, const char *want)
 
 /* --- What users write --- */
 
+static void assert_list(const struct keyvalues *list, const char *want)
+{
+    GString *text = g_string_new(NULL);
+    for (unsigned n = 0; n < list->item->len; n++) {
+        const struct keyvalue *item = g_ptr_array_index(list->item, n);
+        g_string_append_printf(text, "%s%s=%s", n ? " " : "", item->key, item->value);
+    }
+    g_assert_cmpstr(text->str, ==, want);
+    g_string_free(text, TRUE);
+}
+
 static void test_short_forms(void)
 {
     static const char *const forms[][2] = {
@@ -322,15 +333,9 @@ static void test_short_forms(void)
                                       "vc:1x2x",        "udp:h:1@x", "",       "chardev", "telnet:", "mon:"};
     for (unsigned i = 0; i < G_N_ELEMENTS(forms); i++) {
         GError *error = NULL;
-        GString *text = g_string_new(NULL);
         struct keyvalues *list = chardev_short_form(forms[i][0], "s", &error);
         g_assert_no_error(error);
-        for (unsigned n = 0; n < list->item->len; n++) {
-            const struct keyvalue *item = g_ptr_array_index(list->item, n);
-            g_string_append_printf(text, "%s%s=%s", n ? " " : "", item->key, item->value);
-        }
-        g_assert_cmpstr(text->str, ==, forms[i][1]);
-        g_string_free(text, TRUE);
+        assert_list(list, forms[i][1]);
         keyvalues_free(list);
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
@@ -341,8 +346,43 @@ static void test_short_forms(void)
     }
 }
 
+static void test_qmp_form(void)
+{
+    static const char *const forms[][2] = {
+        {"{\"id\":\"a\",\"backend\":{\"type\":\"null\",\"data\":{}}}", "id=a backend=null"},
+        {"{\"id\":\"a\",\"backend\":{\"type\":\"file\",\"data\":{\"out\":\"/x\",\"append\":true}}}",
+         "id=a backend=file path=/x append=on"},
+        {"{\"id\":\"a\",\"backend\":{\"type\":\"socket\",\"data\":{\"addr\":{\"type\":\"unix\",\"data\":"
+         "{\"path\":\"/x\"}}}}}",
+         "id=a backend=socket server=on wait=off path=/x"},
+        {"{\"id\":\"a\",\"backend\":{\"type\":\"socket\",\"data\":{\"addr\":{\"type\":\"inet\",\"data\":"
+         "{\"host\":\"h\",\"port\":\"1\"}},\"server\":false,\"reconnect\":2}}}",
+         "id=a backend=socket host=h port=1 server=off reconnect=2"},
+        {"{\"id\":\"a\",\"backend\":{\"type\":\"udp\",\"data\":{\"remote\":{\"type\":\"inet\",\"data\":"
+         "{\"host\":\"h\",\"port\":\"1\"}}}}}",
+         "id=a backend=udp host=h port=1"},
+    };
+    GError *error = NULL;
+    for (unsigned i = 0; i < G_N_ELEMENTS(forms); i++) {
+        struct keyvalues *arguments = keyvalues_parse(forms[i][0], "", NULL, &error);
+        g_assert_no_error(error);
+        struct keyvalues *list = chardev_from_qmp(arguments, &error);
+        g_assert_no_error(error);
+        assert_list(list, forms[i][1]);
+        keyvalues_free(list);
+        keyvalues_free(arguments);
+    }
+    struct keyvalues *arguments = keyvalues_parse("id=a", "", NULL, &error);
+    g_assert_null(chardev_from_qmp(arguments, &error));
+    g_assert_cmpstr(error->message, ==, "Parameter 'backend.type' is missing");
+    g_clear_error(&error);
+    keyvalues_free(arguments);
+}
+
 static void test_refused(void)
 {
+    refused("null,id=1a", "Parameter 'id' expects an identifier");
+    refused("null,id=a/b", "Parameter 'id' expects an identifier");
     refused("null", "chardev: no id specified");
     refused("pigeon,id=a", "'pigeon' is not a valid char driver name");
     refused("null,id=a,colour=red", "Invalid parameter 'colour'");
@@ -733,6 +773,18 @@ static void test_udp(void)
     g_assert_cmpint(sendto(fd, bytes, 0, 0, (struct sockaddr *)&from, len), ==, 0); /* an empty one is no end */
     g_assert_cmpint(sendto(fd, "z", 1, 0, (struct sockaddr *)&from, len), ==, 1);
     EVENTUALLY(front.got->len == IN_LIMIT + 1);
+    machine_lock();
+    front.room = 0; /* one behind another that is not taken yet: not cut off */
+    machine_unlock();
+    g_assert_cmpint(sendto(fd, "z", 1, 0, (struct sockaddr *)&from, len), ==, 1);
+    EVENTUALLY(((struct host_chardev *)front.chardev)->in->len == 1);
+    g_assert_cmpint(sendto(fd, bytes, IN_LIMIT, 0, (struct sockaddr *)&from, len), ==, IN_LIMIT);
+    g_usleep(20000);
+    machine_lock();
+    front.room = SIZE_MAX;
+    front.chardev->ops->room_changed(front.chardev);
+    machine_unlock();
+    EVENTUALLY(front.got->len == 2 * IN_LIMIT + 2);
     close(fd); /* nobody is there: neither is that an end */
     for (unsigned i = 0; i < 100; i++) {
         say(&front, "into the void");
@@ -1387,6 +1439,7 @@ int main(int argc, char **argv)
     devthread_start();
 #define ADD(name) g_test_add_func("/chardev/" #name, test_##name)
     ADD(short_forms);
+    ADD(qmp_form);
     ADD(refused);
     ADD(busy);
     ADD(file_and_log);

@@ -501,7 +501,9 @@ struct chardev *chardev_new(struct keyvalues *options, GError **error)
         CHARDEV_FAIL("chardev: no id specified");
     else if (!backend)
         CHARDEV_FAIL("chardev: \"%s\" missing backend", id);
-    if (!id || !backend || !chardev_options_check(options, error))
+    else if (!chardev_id_is_good(id))
+        CHARDEV_FAIL("Parameter 'id' expects an identifier: letters, digits, '-', '.', '_', starting with a letter");
+    if (!id || !backend || !chardev_id_is_good(id) || !chardev_options_check(options, error))
         return NULL;
     const struct chardev_kind *kind = chardev_kind_find(backend, error);
     if (!kind)

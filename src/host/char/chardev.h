@@ -23,6 +23,10 @@ struct chardev *chardev_new(struct keyvalues *options, GError **error);
  * chardev_new() with id=label; "chardev:ID" into a list with the key "chardev" only. NULL with a sentence. */
 struct keyvalues *chardev_short_form(const char *text, const char *label, GError **error);
 
+/* And a third: the arguments of QMP's chardev-add, flattened ("id", "backend.type", "backend.data.addr.data.path").
+ * Into a list for chardev_new(); what is missing is what QEMU takes there. NULL with a sentence. */
+struct keyvalues *chardev_from_qmp(struct keyvalues *arguments, GError **error);
+
 /* Machine lock, or before machine_run(). NULL: there is none. */
 struct chardev *chardev_find(const char *id);
 

@@ -95,6 +95,89 @@ bool chardev_switch(struct keyvalues *options, const char *key, bool fallback)
     return value && value_is_switch(value, &on) ? on : fallback;
 }
 
+bool chardev_id_is_good(const char *id)
+{
+    if (!g_ascii_isalpha(*id))
+        return false;
+    for (; *id; id++) {
+        if (!g_ascii_isalnum(*id) && !strchr("-._", *id))
+            return false;
+    }
+    return true;
+}
+
+/* --- QMP's form --- */
+
+/* What is said otherwise there; all else has the same name behind "backend.data.". */
+static const char *const qmp_names[][2] = {
+    {"addr.data.host", "host"},
+    {"addr.data.port", "port"},
+    {"addr.data.to", "to"},
+    {"addr.data.ipv4", "ipv4"},
+    {"addr.data.ipv6", "ipv6"},
+    {"addr.data.path", "path"},
+    {"addr.data.abstract", "abstract"},
+    {"addr.data.tight", "tight"},
+    {"addr.data.str", "fd"},
+    {"remote.data.host", "host"},
+    {"remote.data.port", "port"},
+    {"remote.data.ipv4", "ipv4"},
+    {"remote.data.ipv6", "ipv6"},
+    {"local.data.host", "localaddr"},
+    {"local.data.port", "localport"},
+    {"out", "path"},
+    {"in", "input-path"},
+    {"device", "path"},
+    {"addr.type", NULL},
+    {"remote.type", NULL},
+    {"local.type", NULL},
+    {"addr.data.numeric", NULL},
+    {"addr.data.keep-alive", NULL},
+    {"remote.data.numeric", NULL},
+    {"local.data.ipv4", NULL},
+    {"local.data.ipv6", NULL},
+};
+
+static void qmp_add(struct keyvalues *list, const char *name, const char *value)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(qmp_names); i++) {
+        if (strcmp(qmp_names[i][0], name) != 0)
+            continue;
+        if (qmp_names[i][1])
+            keyvalues_add(list, qmp_names[i][1], value);
+        return;
+    }
+    keyvalues_add(list, name, value);
+}
+
+struct keyvalues *chardev_from_qmp(struct keyvalues *arguments, GError **error)
+{
+    static const char data[] = "backend.data.";
+    const char *id = keyvalues_get(arguments, "id"), *type = keyvalues_get(arguments, "backend.type");
+    const char *server = keyvalues_get(arguments, "backend.data.server");
+    if (!id || !type) {
+        CHARDEV_FAIL("Parameter '%s' is missing", id ? "backend.type" : "id");
+        return NULL;
+    }
+    if (strcmp(type, "mux") == 0) {
+        CHARDEV_FAIL("chardev: mux: give the back end itself mux=on, on the command line");
+        return NULL;
+    }
+    struct keyvalues *list = keyvalues_new();
+    keyvalues_add(list, "id", id);
+    keyvalues_add(list, "backend", type);
+    if (strcmp(type, "socket") == 0 && !server)
+        keyvalues_add(list, "server", "on");
+    if (strcmp(type, "socket") == 0 && (!server || strcmp(server, "on") == 0))
+        keyvalues_add(list, "wait", "off");
+    for (unsigned i = 0; i < arguments->item->len; i++) {
+        const struct keyvalue *item = g_ptr_array_index(arguments->item, i);
+        if (g_str_has_prefix(item->key, data))
+            qmp_add(list, item->key + strlen(data), item->value);
+    }
+    return list;
+}
+
 /* --- Short forms --- */
 
 static void items_add(struct keyvalues *to, const struct keyvalues *from)
