@@ -282,6 +282,8 @@ def test_daemonize():
             with Machine(*arguments, wait=False) as second:
                 check(second.process.wait(20) == 1, "a second one with this file")
                 second.errors.expect(b"'" + os.path.abspath("pid").encode() + b"' belongs to a machine that runs")
+            with unix("sock") as client:  # which has done nothing to the first one's
+                Line(client.fileno()).echo(b"again")
         finally:
             os.kill(pid, signal.SIGTERM)
         end = time.monotonic() + 20

@@ -108,7 +108,9 @@ static struct host_chardev *find(const char *id)
 
 struct chardev *chardev_find(const char *id)
 {
+    bool taken = guard_enter();
     struct host_chardev *dev = find(id);
+    guard_leave(taken);
     return dev ? &dev->base : NULL;
 }
 
