@@ -4,6 +4,7 @@
 #include <glib.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -81,6 +82,12 @@ static long call_socket(void)
 static long call_socket_unix(void)
 {
     return socket(AF_UNIX, SOCK_STREAM, 0);
+}
+static long call_pty(void)
+{
+    char path[64];
+    int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    return fd < 0 || grantpt(fd) < 0 || unlockpt(fd) < 0 || ptsname_r(fd, path, sizeof(path)) != 0 ? -1 : 0;
 }
 static int pair[2]; /* made before */
 static long call_sockname(void)
@@ -254,6 +261,8 @@ static void test_sockets(void)
 static void test_extras(void)
 {
     g_assert_cmpint(behind_fence(&(struct fence_needs){.files = true}, call_open), ==, 0);
+    g_assert_cmpint(behind_fence(&(struct fence_needs){.files = true, .clients = true}, call_pty), ==, 0);
+    g_assert_cmpint(behind_fence(&nothing, call_pty), ==, EPERM);
     g_assert_cmpint(behind_fence(&(struct fence_needs){.removes = true}, call_unlink), ==, ENOENT);
     g_assert_cmpint(behind_fence(&(struct fence_needs){.clients = true}, call_open), ==, EPERM);
     g_assert_cmpint(behind_fence(&(struct fence_needs){.kvm = true}, call_kvm_ioctl), ==, EBADF);
