@@ -541,9 +541,47 @@ void atapi_parameters_step(struct ide_drive *drive, int error)
     packet_done(drive);
 }
 
-static void cmd_start_stop(struct ide_drive *drive, const uint8_t *packet)
+/* The back end knows of it, too. */
+static void tray_tell(struct ide_drive *drive)
+{
+    struct block *block = drive->block;
+    if (!block->has_tray)
+        return;
+    block->tray_open = drive->regs.tray_open;
+    block->tray_locked = drive->regs.tray_locked;
+    block->ops->tray_changed(block);
+}
+
+static void tray_move(struct ide_drive *drive, bool open)
 {
     struct ide_drive_regs *regs = &drive->regs;
+    if (open != regs->tray_open && drive->block->has_medium) {
+        regs->event = open ? EVENT_MEDIA_REMOVAL : EVENT_NEW_MEDIA;
+        regs->unit_attention |= !open;
+    }
+    regs->tray_open = open;
+    tray_tell(drive);
+}
+
+void atapi_move_tray(void *opaque, bool open)
+{
+    tray_move(opaque, open);
+}
+
+void atapi_request_tray(void *opaque)
+{
+    struct ide_drive *drive = opaque;
+    drive->regs.event = EVENT_EJECT_REQUEST;
+}
+
+void atapi_tray_loaded(struct ide_drive *drive)
+{
+    tray_tell(drive);
+}
+
+static void cmd_start_stop(struct ide_drive *drive, const uint8_t *packet)
+{
+    const struct ide_drive_regs *regs = &drive->regs;
     bool load_eject = packet[4] & 2, start = packet[4] & 1;
 
     if (load_eject && !start) {
@@ -551,15 +589,9 @@ static void cmd_start_stop(struct ide_drive *drive, const uint8_t *packet)
             packet_fail(drive, has_disc(drive) ? SENSE_ILLEGAL_REQUEST : SENSE_NOT_READY, ASC_REMOVAL_PREVENTED);
             return;
         }
-        if (!regs->tray_open && drive->block->has_medium)
-            regs->event = EVENT_MEDIA_REMOVAL;
-        regs->tray_open = true;
+        tray_move(drive, true);
     } else if (load_eject) {
-        if (regs->tray_open && drive->block->has_medium) {
-            regs->unit_attention = true;
-            regs->event = EVENT_NEW_MEDIA;
-        }
-        regs->tray_open = false;
+        tray_move(drive, false);
     }
     packet_done(drive);
 }
@@ -567,6 +599,7 @@ static void cmd_start_stop(struct ide_drive *drive, const uint8_t *packet)
 static void cmd_prevent_allow(struct ide_drive *drive, const uint8_t *packet)
 {
     drive->regs.tray_locked = packet[4] & 1;
+    tray_tell(drive);
     packet_done(drive);
 }
 
@@ -798,12 +831,14 @@ void atapi_reset(struct ide_drive *drive)
     drive->regs.sense_key = SENSE_NONE;
     drive->regs.asc = drive->regs.ascq = 0;
     drive->regs.tray_locked = false;
+    tray_tell(drive);
 }
 
 void atapi_medium_changed(struct ide_drive *drive)
 {
     struct ide_drive_regs *regs = &drive->regs;
-    regs->tray_open = false;
+    if (!drive->block->has_tray) /* nobody will say that it is closed */
+        regs->tray_open = false;
     regs->unit_attention = drive->block->has_medium;
     regs->event = drive->block->has_medium ? EVENT_NEW_MEDIA : EVENT_MEDIA_REMOVAL;
 }

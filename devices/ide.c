@@ -573,6 +573,8 @@ static bool ide_after_load(void *dev)
         irq_set(&channel->irq, channel->regs.irq_level);
         for (unsigned unit = 0; unit < 2; unit++) {
             struct ide_drive *drive = &channel->drive[unit];
+            if (drive->kind == IDE_CD)
+                atapi_tray_loaded(drive);
             if (drive->regs.phase == PHASE_BLOCK && drive->regs.step == STEP_RESET)
                 ide_next_step(drive, 0); /* what it waited for was another machine's */
             else if (drive->regs.phase == PHASE_BLOCK)
@@ -707,6 +709,10 @@ void ide_attach(struct ide *ide, unsigned n, const struct ide_drive_config *conf
     drive_configure(drive, config);
     if (config->kind == IDE_CD && config->block->ops->set_removable)
         config->block->ops->set_removable(config->block, cd_changed[n], ide, UINT64_MAX);
+    if (config->kind == IDE_CD && config->block->ops->set_tray) {
+        config->block->has_tray = true;
+        config->block->ops->set_tray(config->block, atapi_move_tray, atapi_request_tray, drive);
+    }
     drive_hard_reset(drive);
 }
 

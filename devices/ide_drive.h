@@ -176,3 +176,7 @@ ide_step_fn atapi_packet_step, atapi_reply_taken_step, atapi_read_step, atapi_pa
 void atapi_identify(struct ide_drive *drive), atapi_packet(struct ide_drive *drive);
 void atapi_reset(struct ide_drive *drive);
 void atapi_medium_changed(struct ide_drive *drive);
+/* opaque: the drive. The user moves the tray; or asks the guest to. */
+void atapi_move_tray(void *opaque, bool open);
+void atapi_request_tray(void *opaque);
+void atapi_tray_loaded(struct ide_drive *drive); /* its state came from elsewhere */

@@ -23,6 +23,12 @@ struct block_ops {
     /* The drive is one whose medium can be changed, NULL where that is not possible: changed is called when it has
      * been, with the machine lock held. A medium of more than max_size bytes does not fit. */
     void (*set_removable)(struct block *block, void (*changed)(void *opaque), void *opaque, uint64_t max_size);
+    /* The drive has a tray, NULL where nobody wants to know: move is called when the user opens or closes it, request
+     * when he asks the guest to open it, because it is locked. Both with the machine lock held. */
+    void (*set_tray)(struct block *block, void (*move)(void *opaque, bool open), void (*request)(void *opaque),
+                     void *opaque);
+    /* After a change of tray_open or tray_locked; NULL where set_tray is. */
+    void (*tray_changed)(struct block *block);
 };
 
 /* Embedded as the first member of each back. */
@@ -30,6 +36,7 @@ struct block {
     const struct block_ops *ops;
     uint64_t size; /* bytes, a multiple of 512; meaningless without a medium */
     bool has_medium, read_only;
+    bool has_tray, tray_open, tray_locked; /* the drive's: it writes the last two */
 };
 
 static inline uint64_t block_sectors(const struct block *block)

@@ -202,6 +202,21 @@ void interp_flush_tlb(struct cpu *cpu);
 /* A #DB comes before the next instruction: that is the interpreter's. */
 bool interp_db_pending(const struct cpu *cpu);
 
+/* Points (points.h). A breakpoint: the instruction is not executed, interp_step ends with CPU_EXIT, interp_run with
+ * EXIT_DEVICE. A watchpoint: the access happens, and the instruction or one iteration of it is completed. stop is
+ * called in the middle of either, once, until interp_points_begin. */
+struct debug_stop;
+struct point_hook {
+    void (*stop)(void *opaque, const struct debug_stop *stop);
+    void *opaque;
+};
+void interp_set_point_hook(struct cpu *cpu, struct point_hook hook);
+void interp_points_begin(struct cpu *cpu);
+bool interp_point_hit(const struct cpu *cpu); /* stop was called */
+/* As interp_step, in spite of a breakpoint, and one iteration of a REP instruction at most. host_tsc: what the host's
+ * TSC was when time stopped; 0: time runs. */
+enum cpu_rc interp_step_one(struct cpu *cpu, uint64_t host_tsc);
+
 /* Lockstep: while log is set, every store to RAM first appends what was there, and an instruction
  * that would touch a device (port or MMIO) or read the TSC does nothing and ends with CPU_EXIT
  * and log->device set. */

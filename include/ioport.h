@@ -20,3 +20,5 @@ void ioport_unregister(uint16_t first, uint16_t count);
 uint32_t ioport_read(uint16_t port, unsigned size);
 void ioport_write(uint16_t port, unsigned size, uint32_t value);
 void ioport_clear(void); /* for tests */
+struct _GString;
+void ioport_print(struct _GString *out); /* a line for each range */

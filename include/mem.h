@@ -152,6 +152,10 @@ struct mem_piece {
 };
 struct mem_piece mem_piece_at(gpa_t gpa);
 
+/* The memory map for people, a line for each piece; and its ROMs. Machine lock held. */
+void mem_print(GString *out);
+void mem_print_roms(GString *out);
+
 /* Any length, any memory: RAM, ROM, MMIO (split into naturally sized accesses), open bus. mem_write
  * honours page_flags (code invalidation, ROM). For the interpreter's slow path and DMA. */
 void mem_read(gpa_t gpa, void *buffer, uint32_t len);

@@ -16,7 +16,11 @@ void tcache_invalidate(gpa_t gpa, uint32_t len); /* drops translations of these 
 void tcache_written(gpa_t gpa, uint32_t len);
 /* Drops what was translated from linear page gla of physical page gpa (its mapping changed). */
 void tcache_drop_linear(gpa_t gpa, gla_t gla);
+/* Drops what was translated from linear page gla, whatever it is mapped to. Takes a look at each block there is. */
+void tcache_drop_code(gla_t gla);
 uint64_t tcache_used(void);
+uint64_t tcache_size(void);
+unsigned tcache_block_count(void); /* at some moment: any thread */
 uint32_t tcache_flushes(void);
 /* To be called now and then with a clock in milliseconds: pages that were mixed for a while get another chance. */
 void tcache_cool(uint64_t ms);

@@ -286,6 +286,16 @@ uint64_t tcache_used(void)
     return tc.used;
 }
 
+uint64_t tcache_size(void)
+{
+    return tc.size;
+}
+
+unsigned tcache_block_count(void)
+{
+    return tc.block_count;
+}
+
 uint32_t tcache_epoch(void)
 {
     return tc.epoch;
@@ -631,6 +641,17 @@ void tcache_drop_linear(gpa_t gpa, gla_t gla)
         next = *page_link(b, pfn);
         gla_t first = b->cs_base + b->eip;
         if ((first ^ gla) < PAGE_SIZE || (b->phys2 != TBLOCK_NO_PAGE && b->gla2 == (gla & PAGE_MASK)))
+            kill_block(b);
+    }
+}
+
+void tcache_drop_code(gla_t gla)
+{
+    for (unsigned i = 0; i < tc.block_count; i++) {
+        struct tblock *b = tc.blocks[i];
+        gla_t first = b->cs_base + b->eip;
+        if (!b->dead &&
+            ((first & PAGE_MASK) == (gla & PAGE_MASK) || (b->phys2 != TBLOCK_NO_PAGE && b->gla2 == (gla & PAGE_MASK))))
             kill_block(b);
     }
 }

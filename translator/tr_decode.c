@@ -9,6 +9,7 @@
 
 #include "log.h"
 #include "mem.h"
+#include "points.h"
 #include "tr.h"
 #include "block.h"
 #include "cache.h"
@@ -55,14 +56,27 @@ static void see(struct tr *t, unsigned which, unsigned off, unsigned len)
     t->seen[which].to = MAX(t->seen[which].to, off + len);
 }
 
+/* The interpreter is to have what is at eip, as it finds out (#UD), or knows (a breakpoint). */
+static void make_interp(const struct tr *t, struct ginsn *g, uint32_t eip)
+{
+    memset(g, 0, sizeof *g);
+    g->eip = eip;
+    g->len = 1;
+    g->bytes[0] = t->page[(t->cs_base + eip) & (PAGE_SIZE - 1)]; /* for the entry check, or the block would be stale for
+                                                                    ever */
+    g->gclass = G_INTERP;
+}
+
 /* An instruction that is not to be in the block, but decides what the block is. In a mixed page nothing may depend on
- * one: nobody would notice its change. */
+ * one: nobody would notice its change. At a breakpoint all that is known is that the block is left. */
 static bool look_beyond(struct tr *t, uint32_t eip, struct ginsn *g)
 {
     unsigned off = (t->cs_base + eip) & (PAGE_SIZE - 1);
     if (t->mixed || !tr_same_page(t, eip) ||
         !ginsn_decode(g, t->page + off, PAGE_SIZE - off, eip, t->code32, t->bt->isa))
         return false;
+    if (unlikely(points_break_at(t->cs_base + eip)))
+        make_interp(t, g, eip);
     see(t, 0, off, g->len);
     return true;
 }
@@ -132,7 +146,7 @@ static void try_thunk(struct tr *t, struct ginsn *g)
             (t->cpl != 3 && !(t->global && global)))
             return;
     }
-    if (!is_thunk(page + off))
+    if (!is_thunk(page + off) || points_break_at(g->target) || points_break_at(g->target + THUNK_LEN - 1))
         return;
     see(t, phys != TBLOCK_NO_PAGE, off, THUNK_LEN);
     if (phys != TBLOCK_NO_PAGE) {
@@ -308,18 +322,15 @@ static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
         struct ginsn *g = &t->g[t->count];
         if (!tail && t->count && !t->single && is_known(t, eip))
             break;
-        if (!ginsn_decode(g, t->page + off, avail, eip, t->code32, t->bt->isa)) {
+        if (unlikely(points_break_at(t->cs_base + eip))) {
+            make_interp(t, g, eip);
+        } else if (!ginsn_decode(g, t->page + off, avail, eip, t->code32, t->bt->isa)) {
             if (avail < 15) {
                 if (!t->count)
                     decode_crossing(t, eip, avail);
                 break;
             }
-            /* Does not decode: #UD and the like are the interpreter's. */
-            memset(g, 0, sizeof *g);
-            g->eip = eip;
-            g->len = 1;
-            g->bytes[0] = t->page[off]; /* for the entry check, or the block would be stale for ever */
-            g->gclass = G_INTERP;
+            make_interp(t, g, eip);
         }
         uint32_t last = g->eip + g->len - 1;
         if (last > t->cs_limit || last < g->eip)

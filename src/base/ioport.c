@@ -56,6 +56,16 @@ void ioport_clear(void)
     }
 }
 
+void ioport_print(GString *out)
+{
+    for (unsigned port = 0; port < PORT_COUNT; port++) {
+        const struct io_range *range = ports[port];
+        if (range && range->first == port)
+            g_string_append_printf(out, "  %016x-%016x (prio 0, i/o): %s\n", port, port + range->count - 1,
+                                   range->name);
+    }
+}
+
 /* The range that takes an access of this width whole, or NULL. */
 static struct io_range *ioport_find(uint32_t port, unsigned size)
 {

@@ -214,6 +214,43 @@ uint64_t mem_file_offset(gpa_t gpa)
     return region->block->offset + region->offset + (gpa - region->base);
 }
 
+static void piece_print(GString *out, gpa_t start, uint64_t size, const char *kind, const char *name)
+{
+    if (size)
+        g_string_append_printf(out, "  %016llx-%016llx (prio 0, %s): %s\n", (unsigned long long)start,
+                               (unsigned long long)(start + size - 1), kind, name);
+}
+
+void mem_print(GString *out)
+{
+    gpa_t at = 0;
+    for (unsigned i = 0; i <= guest_mem.region_count; i++) {
+        const struct mem_region *region = i < guest_mem.region_count ? &guest_mem.regions[i] : NULL;
+        gpa_t end = region ? region->base : MEM_HIGH;
+        if (at < guest_mem.ram_below)
+            piece_print(out, at, MIN(end, guest_mem.ram_below) - at, "ram", "pc.ram");
+        if (region)
+            piece_print(out, region->base, region->size,
+                        region->ops   ? "i/o"
+                        : region->rom ? "rom"
+                                      : "ram",
+                        region->name);
+        at = region ? region->base + region->size : end;
+    }
+    piece_print(out, MEM_HIGH, guest_mem.ram_size - guest_mem.ram_below, "ram", "pc.ram");
+}
+
+void mem_print_roms(GString *out)
+{
+    for (unsigned i = 0; i < guest_mem.region_count; i++) {
+        const struct mem_region *region = &guest_mem.regions[i];
+        if (region->rom)
+            g_string_append_printf(out, "addr=%016llx size=0x%06x mem=rom name=\"%s\"\n",
+                                   (unsigned long long)region->base, region->size, region->name);
+    }
+    g_string_append_printf(out, "addr=%016x size=0x%06x mem=rom name=\"isa-bios\"\n", MEM_ISA_ROM, MEM_ISA_ROM_SIZE);
+}
+
 struct mem_piece mem_piece_at(gpa_t gpa)
 {
     gpa_t end = gpa < MEM_HIGH ? MEM_HIGH : (gpa_t)MEM_PAGES << PAGE_SHIFT, ram_end = mem_ram_end(gpa);

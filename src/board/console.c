@@ -1,83 +1,19 @@
-/* What the user sees of the machine and does to it: monitor, text screen, keys, statistics. */
+/* What the user sees of the machine and does to it: text screen, keys, statistics. */
 #include "machine_internal.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "host/char/chardev.h"
-#include "host/control/monitor.h"
 #include "host/display/display_curses.h"
 #include "host/display/keys.h"
+#include "host/display/pointer.h"
 #include "display.h"
 #include "log.h"
 #include "vclock.h"
 
-static void monitor_quit(void *opaque)
+static void quit_by_key(void *opaque)
 {
-    machine_quit(opaque, 0);
-}
-
-static void monitor_reset(void *opaque)
-{
-    machine_reset(opaque);
-}
-
-static void monitor_stop(void *opaque)
-{
-    machine_stop(opaque);
-}
-
-static bool monitor_cont(void *opaque, GError **error)
-{
-    return machine_cont(opaque, error);
-}
-
-static const char *monitor_status(void *opaque)
-{
-    return machine_status(opaque);
-}
-
-static void monitor_registers(void *opaque, GString *out)
-{
-    struct machine *machine = opaque;
-
-    machine_pause(machine, PAUSE_SNAPSHOT); /* registers are in memory only while the processor stands */
-    cpu_print(vcpu_cpu(machine->vcpu), out);
-    machine_resume(machine, PAUSE_SNAPSHOT);
-}
-
-/* info NAME: a device by its class or its id. */
-static bool monitor_device(void *opaque, const char *name, GString *out)
-{
-    struct machine *machine = opaque;
-    const struct instance *instance;
-    bool found = false;
-    for (unsigned i = 0; (instance = registry_instance(machine->registry, i)); i++) {
-        if (!instance->class->dump)
-            continue;
-        const char *word = instance->class->info ? instance->class->info : instance->class->name;
-        if (!name) {
-            g_string_append_printf(out, " %s", word);
-        } else if (strcmp(name, word) == 0 || strcmp(name, instance->class->name) == 0 ||
-                   strcmp(name, instance->id) == 0) {
-            machine_lock();
-            instance->class->dump(instance->dev, out);
-            machine_unlock();
-            found = true;
-        }
-    }
-    return found;
-}
-
-static void monitor_tree(void *opaque, GString *out)
-{
-    struct machine *machine = opaque;
-    registry_print_tree(machine->registry, out);
-}
-
-static void monitor_stats(void *opaque, bool json, GString *out)
-{
-    console_stats(opaque, json, out);
+    machine_shut_down(opaque, SHUTDOWN_UI);
 }
 
 void console_stats(struct machine *machine, bool json, GString *out)
@@ -90,24 +26,18 @@ bool console_build(struct machine *machine, GError **error)
     struct board *board = registry_board(machine->registry);
     const struct input_sink *input = board_service(board, "input");
     const struct options *options = &machine->options;
-    const struct monitor_hooks hooks = {monitor_quit,   monitor_reset,
-                                        monitor_stop,   monitor_cont,
-                                        monitor_status, monitor_registers,
-                                        monitor_device, monitor_tree,
-                                        monitor_stats,  board_service(board, "display"),
-                                        machine};
+    const struct display *display = board_service(board, "display");
 
-    if (input)
+    if (input) {
         keys_set_sink(input->key, input->opaque);
-    if (options->curses && !hooks.display) {
+        pointer_add("QEMU PS/2 Mouse", input->mouse, input->opaque);
+    }
+    if (options->curses && !display) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "-display curses needs a graphics card, not -vga none");
         return false;
     }
-    if (options->curses && !curses_open(hooks.display, monitor_quit, machine, error))
+    if (options->curses && !curses_open(display, quit_by_key, machine, error))
         return false;
-    if (options->monitor && !(machine->monitor = monitor_new(options->monitor, &hooks, error)))
-        return false;
-    chardev_set_quit(monitor_quit, machine);
     return true;
 }
 
@@ -130,6 +60,4 @@ void console_close(struct machine *machine)
     if (machine->stats_file)
         fclose(machine->stats_file);
     curses_close();
-    if (machine->monitor)
-        monitor_free(machine->monitor);
 }

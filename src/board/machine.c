@@ -13,6 +13,7 @@
 #include "devthread.h"
 #include "files.h"
 #include "host/char/chardev.h"
+#include "host/control/events.h"
 #include "host/daemon.h"
 #include "host/fence.h"
 #include "log.h"
@@ -35,6 +36,14 @@ void machine_quit(struct machine *machine, int status)
         g_idle_add_full(G_PRIORITY_HIGH, quit_idle, machine, NULL);
 }
 
+void machine_shut_down(struct machine *machine, enum shutdown_reason reason)
+{
+    static const char *const names[] = {"host-qmp-quit", "host-signal", "host-ui"};
+    if (atomic_load(&machine->exit_status) < 0)
+        event_emit("SHUTDOWN", json_pack("{s:b s:s}", "guest", 0, "reason", names[reason]));
+    machine_quit(machine, 0);
+}
+
 static gboolean stats_by_signal(gpointer opaque)
 {
     GString *out = g_string_new(NULL);
@@ -46,7 +55,7 @@ static gboolean stats_by_signal(gpointer opaque)
 
 static gboolean quit_by_signal(gpointer opaque)
 {
-    machine_quit(opaque, 0);
+    machine_shut_down(opaque, SHUTDOWN_SIGNAL);
     return G_SOURCE_CONTINUE;
 }
 
@@ -106,6 +115,23 @@ static bool port_list(GPtrArray *lists, const char *flag, const char *spec, cons
     return true;
 }
 
+/* A debugger is a client, and nobody waits for it. */
+char *machine_gdb_device(const char *device)
+{
+    return g_str_has_prefix(device, "tcp:") ? g_strconcat(device, ",wait=off,nodelay=on,server=on", NULL)
+                                            : g_strdup(device);
+}
+
+static bool gdb_list(GPtrArray *lists, const struct options *options, GError **error)
+{
+    if (!options->gdb)
+        return true;
+    char *device = machine_gdb_device(options->gdb);
+    bool ok = port_list(lists, "gdb", device, "gdb", error);
+    g_free(device);
+    return ok;
+}
+
 static bool ports_list(GPtrArray *lists, const struct options *options, GError **error)
 {
     for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++) {
@@ -114,8 +140,23 @@ static bool ports_list(GPtrArray *lists, const struct options *options, GError *
         if (!port_list(lists, "serial", options->serial[i], label, error))
             return false;
     }
+    for (unsigned i = 0; options->monitors && i < options->monitors->len; i++) {
+        struct keyvalues *monitor = g_ptr_array_index(options->monitors, i);
+        if (!port_list(lists, "monitor", keyvalues_get(monitor, "device"), keyvalues_get(monitor, "label"), error))
+            return false;
+    }
     return port_list(lists, "parallel", options->parallel, "parallel0", error) &&
-           port_list(lists, "debugcon", options->debugcon, "debugcon", error);
+           port_list(lists, "debugcon", options->debugcon, "debugcon", error) && gdb_list(lists, options, error);
+}
+
+/* Somebody may give orders to the running machine. */
+static bool has_control(const struct options *options)
+{
+    for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++) {
+        if (options->serial[i] && g_str_has_prefix(options->serial[i], "mon:"))
+            return true;
+    }
+    return options->monitors || options->gdb;
 }
 
 static bool lists_open(GPtrArray *lists, const char *what, GError **error)
@@ -145,8 +186,8 @@ static bool chardevs_open(const struct options *options, GError **error)
         g_ptr_array_add(all, g_ptr_array_index(options->chardevs, i));
     for (unsigned i = 0; i < ports->len; i++)
         g_ptr_array_add(all, g_ptr_array_index(ports, i));
-    ok = ok && chardev_dialer_start(all, options->monitor, error) && lists_open(options->chardevs, "-chardev", error) &&
-         lists_open(ports, "back end", error);
+    ok = ok && chardev_dialer_start(all, has_control(options), error) &&
+         lists_open(options->chardevs, "-chardev", error) && lists_open(ports, "back end", error);
     g_ptr_array_unref(all);
     g_ptr_array_unref(ports);
     return ok;
@@ -241,6 +282,7 @@ fail:
 
 void machine_free(struct machine *machine)
 {
+    debugger_free(machine);
     storage_close(&machine->storage);
     console_close(machine);
     if (machine->vcpu)
@@ -268,10 +310,9 @@ static bool fence_up(const struct machine *machine)
     const struct options *options = &machine->options;
     const struct fence_needs needs = {
         .kvm = options->accel == ACCEL_KVM,
-        .files = options->monitor,
-        .clients = chardev_needs_clients() || (options->monitor && g_str_has_prefix(options->monitor, "unix:")),
-        .removes = options->pidfile || chardev_needs_unlink() ||
-                   (options->monitor && g_str_has_prefix(options->monitor, "unix:")),
+        .files = has_control(options),
+        .clients = chardev_needs_clients() || has_control(options),
+        .removes = options->pidfile || chardev_needs_unlink() || has_control(options),
         .cells = options->accel == ACCEL_DIRECT,
     };
     GError *error = NULL;

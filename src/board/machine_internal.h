@@ -2,6 +2,7 @@
  * rows of the board), kernel.c (-kernel), console.c (what the user sees of it). */
 #pragma once
 
+#include "board/debugger.h"
 #include "board/machine.h"
 #include "engine/vcpu.h"
 #include "firmware/loader.h"
@@ -9,8 +10,6 @@
 #include "input.h"
 #include "registry.h"
 #include "storage.h"
-
-struct monitor;
 
 struct machine {
     struct options options;
@@ -24,6 +23,9 @@ struct machine {
     bool was_reset;               /* since power-on */
     unsigned pauses[PAUSE_COUNT]; /* standstill.c; machine lock */
     bool started, stands;         /* main thread */
+    bool told_stopped;            /* what QMP was told last */
+    bool has_run;                 /* it is not as -S left it any more */
+    struct debugger debugger;
 
     /* kernel.c */
     struct boot_image *boot; /* NULL: no -kernel */
@@ -32,7 +34,6 @@ struct machine {
     uint32_t boot_now;   /* it did: guest address of the memory map it hands over, else 0 */
 
     /* console.c */
-    struct monitor *monitor;
     FILE *stats_file; /* -stats file: opened while files may be opened */
 
     /* pins.c: services of the board that the machine uses; NULL: the board has no such thing */
@@ -54,6 +55,8 @@ struct vcpu_hooks pins_hooks(struct machine *machine);
 /* --- standstill.c --- */
 /* Makes the machine stand or go on, as the reasons say. Main thread. */
 void machine_settle(struct machine *machine);
+/* While the processor has done something though time stands: no disk request is under way afterwards. */
+void machine_drain(struct machine *machine);
 
 /* --- pc.c --- */
 /* The rows of the board that -machine names, and the user's devices. */

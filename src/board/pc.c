@@ -80,6 +80,27 @@ static const struct row {
     {always, "isa-fdc"},
 };
 
+static const struct machine_type types[] = {
+    {"pc-i440fx-7.2", "pc", "pc-i440fx", "default", false},
+    {"isapc", NULL, NULL, "486", true},
+};
+
+const struct machine_type *machine_type_at(unsigned i)
+{
+    return i < G_N_ELEMENTS(types) ? &types[i] : NULL;
+}
+
+const struct machine_type *machine_type_find(const char *name)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(types); i++) {
+        const struct machine_type *type = &types[i];
+        if (strcmp(name, type->name) == 0 || (type->alias && strcmp(name, type->alias) == 0) ||
+            (type->prefix && g_str_has_prefix(name, type->prefix)))
+            return type;
+    }
+    return NULL;
+}
+
 static void fw_cfg_fill(struct machine *machine)
 {
     struct fw_cfg *fw = board_service(registry_board(machine->registry), "fw_cfg");

@@ -4,6 +4,7 @@
 
 #include "cpu/cpuid.h"
 #include "display.h"
+#include "host/control/events.h"
 #include "log.h"
 #include "vclock.h"
 
@@ -38,9 +39,10 @@ static void pin_ignne(void *opaque, int line, bool level)
     cpu->ignne = cpu->ferr;
 }
 
-/* With the machine lock held. */
-static void power_off(struct machine *machine)
+/* With the machine lock held. reason: QMP's ShutdownCause. */
+static void power_off(struct machine *machine, const char *reason)
 {
+    event_emit("SHUTDOWN", json_pack("{s:b s:s}", "guest", 1, "reason", reason));
     machine_pause_soon(machine, PAUSE_SHUTDOWN);
     if (!machine->options.no_shutdown)
         machine_quit(machine, 0);
@@ -50,16 +52,18 @@ static void power_off(struct machine *machine)
 static void pin_reset(void *opaque, int line, bool level)
 {
     struct machine *machine = opaque;
-    if (machine->options.no_reboot)
-        power_off(machine);
-    else
+    if (machine->options.no_reboot) {
+        power_off(machine, "guest-reset");
+    } else {
+        event_emit("RESET", json_pack("{s:b s:s}", "guest", 1, "reason", "guest-reset"));
         vcpu_request_reset(machine->vcpu);
+    }
 }
 
 static void pin_soft_off(void *opaque, int line, bool level)
 {
     struct machine *machine = opaque;
-    power_off(machine);
+    power_off(machine, "guest-shutdown");
 }
 
 static void pin_bus_request(void *opaque, int line, bool level)
@@ -159,7 +163,7 @@ static void hook_bus(void *opaque)
 
 struct vcpu_hooks pins_hooks(struct machine *machine)
 {
-    return (struct vcpu_hooks){hook_ack, hook_reset, hook_triple_fault, hook_ferr, machine, hook_bus};
+    return (struct vcpu_hooks){hook_ack, hook_reset, hook_triple_fault, hook_ferr, machine, hook_bus, debugger_hook};
 }
 
 /* --- MSRs of the local APIC --- */

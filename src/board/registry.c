@@ -42,6 +42,7 @@ struct registry {
     GArray *sinks, *hooks;
     GPtrArray *drivers;                  /* struct irq_driver */
     unsigned driven[2 * BOARD_LINE_PCI]; /* by how many of them the line is high */
+    uint64_t requests[2 * BOARD_LINE_PCI];
 };
 
 #define FAIL(...) (g_set_error(error, registry_error(), 0, __VA_ARGS__), false)
@@ -61,6 +62,11 @@ unsigned device_class_count(void)
 const struct device_class *device_class_at(unsigned i)
 {
     return __start_device_classes[i];
+}
+
+const struct device_class *device_class_number(unsigned i)
+{
+    return i < device_class_count() ? device_class_at(i) : NULL;
 }
 
 const struct device_class *device_class_find(const char *name)
@@ -108,12 +114,19 @@ static void line_set(void *opaque, int line, bool level)
     struct registry *registry = driver->registry;
     if (level != driver->level)
         registry->driven[line] += level ? 1 : -1u;
+    if (level && !driver->level && registry->driven[line] == 1)
+        registry->requests[line]++;
     driver->level = level;
     level = registry->driven[line] > 0;
     for (unsigned i = 0; i < registry->sinks->len; i++) {
         const struct irq_sink *sink = &g_array_index(registry->sinks, struct irq_sink, i);
         sink->set(sink->opaque, line, level);
     }
+}
+
+uint64_t registry_irq_requests(const struct registry *registry, unsigned line)
+{
+    return line < BOARD_LINE_PCI ? registry->requests[line] + registry->requests[line + BOARD_LINE_PCI] : 0;
 }
 
 static struct irq line_driver(struct registry *registry, int line)
@@ -540,6 +553,7 @@ bool registry_add(struct registry *registry, struct keyvalues *request, bool use
 {
     struct instance *instance = g_new0(struct instance, 1);
     instance->request = request;
+    instance->is_users = user;
     instance->strings = g_ptr_array_new_with_free_func(g_free);
     if (!instance_build(registry, instance, user, error)) {
         instance_free(instance);

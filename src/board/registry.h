@@ -41,6 +41,10 @@ bool registry_add_pairs(struct registry *registry, GError **error, const char *d
 
 struct board *registry_board(struct registry *registry);
 void registry_reset(struct registry *registry);
+/* How often interrupt line 0 to 15 was asked for (its level rose), by whatever bus. A statistic: not a part of the
+ * state.
+ */
+uint64_t registry_irq_requests(const struct registry *registry, unsigned line);
 /* Calls all bus hooks (device.h): between two guest instructions. */
 void registry_bus_granted(struct registry *registry);
 
@@ -48,8 +52,8 @@ void registry_bus_granted(struct registry *registry);
 
 struct instance {
     const struct device_class *class;
-    char *id; /* unique; for those without an id of the user's "driver/number" */
-    bool has_id;
+    char *id;              /* unique; for those without an id of the user's "driver/number" */
+    bool has_id, is_users; /* an id of the user's; not a part of the board */
     struct device_site site;
     struct keyvalues *request;
     void *config;
@@ -62,6 +66,7 @@ const struct instance *registry_instance(const struct registry *registry, unsign
 /* Where "bus" of a device on a bus of that kind and number is: "ide.1". */
 char *registry_bus_name(enum device_bus bus, unsigned number);
 const struct device_class *device_class_find(const char *name);
+const struct device_class *device_class_number(unsigned i); /* NULL behind the last */
 /* -device help; -device NAME,help (false: no such class). */
 void device_classes_print(GString *out);
 bool device_class_print(const char *name, GString *out);

@@ -9,19 +9,29 @@
 
 #include "host/block/blockdev.h"
 #include "host/char/chardev.h"
+#include "host/control/events.h"
 #include "vclock.h"
 
-static const char *const reason_names[PAUSE_COUNT] = {[PAUSE_USER] = NULL,
-                                                      [PAUSE_RESET] = "prelaunch",
-                                                      [PAUSE_SHUTDOWN] = "shutdown",
-                                                      [PAUSE_INTERNAL] = "internal-error",
-                                                      [PAUSE_SNAPSHOT] = "save-vm"};
+static const char *const reason_names[PAUSE_COUNT] = {
+    [PAUSE_USER] = NULL,           [PAUSE_RESET] = "prelaunch",
+    [PAUSE_SHUTDOWN] = "shutdown", [PAUSE_INTERNAL] = "internal-error",
+    [PAUSE_SNAPSHOT] = "save-vm",  [PAUSE_DEBUG] = "debug"};
 
 /* With the machine lock held. */
 static bool has_reason(const struct machine *machine)
 {
     for (unsigned i = 0; i < PAUSE_COUNT; i++) {
         if (machine->pauses[i])
+            return true;
+    }
+    return false;
+}
+
+/* Looking at it is none. */
+static bool has_reason_to_tell(const struct machine *machine)
+{
+    for (unsigned i = 0; i < PAUSE_COUNT; i++) {
+        if (machine->pauses[i] && i != PAUSE_SNAPSHOT)
             return true;
     }
     return false;
@@ -35,34 +45,46 @@ static void stand_still(struct machine *machine)
     machine_lock();
     vclock_stop();
     machine_unlock();
+    machine_drain(machine);
+    machine->stands = true;
+}
+
+void machine_drain(struct machine *machine)
+{
     /* What a disk has done may make the processor move data, and that may ask the disk for more. */
     do {
         vcpu_wait(machine->vcpu);
     } while (blockdev_drain());
     vcpu_wait(machine->vcpu);
-    machine->stands = true;
 }
 
 static void go_on(struct machine *machine)
 {
     machine_lock();
     machine->stands = false;
+    machine->has_run = true;
     vcpu_cpu(machine->vcpu)->tsc_offset -= vclock_start();
     chardev_resume();
     machine_unlock();
     chardev_set_waiting(true);
+    debugger_goes_on(machine);
     vcpu_resume(machine->vcpu);
 }
 
 void machine_settle(struct machine *machine)
 {
     machine_lock();
-    bool stand = has_reason(machine);
+    bool stand = has_reason(machine), stopped = has_reason_to_tell(machine);
     machine_unlock();
     if (stand && !machine->stands)
         stand_still(machine);
     else if (!stand && machine->stands && machine->started)
         go_on(machine);
+    if (machine->started && stopped != machine->told_stopped) {
+        machine->told_stopped = stopped;
+        event_emit(stopped ? "STOP" : "RESUME", NULL);
+    }
+    debugger_settled(machine);
 }
 
 static gboolean settle_idle(gpointer opaque)
@@ -108,7 +130,7 @@ bool machine_cont(struct machine *machine, GError **error)
     machine_lock();
     bool is_off = machine->pauses[PAUSE_SHUTDOWN] || machine->pauses[PAUSE_INTERNAL];
     if (!is_off)
-        machine->pauses[PAUSE_USER] = machine->pauses[PAUSE_RESET] = 0;
+        machine->pauses[PAUSE_USER] = machine->pauses[PAUSE_RESET] = machine->pauses[PAUSE_DEBUG] = 0;
     machine_unlock();
     if (is_off) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "the machine is off; system_reset comes first");
@@ -126,6 +148,7 @@ void machine_reset(struct machine *machine)
         machine->pauses[PAUSE_RESET] = 1; /* it goes on when it is told to */
     }
     machine_unlock();
+    event_emit("RESET", json_pack("{s:b s:s}", "guest", 0, "reason", "host-qmp-system-reset"));
     vcpu_request_reset(machine->vcpu);
 }
 
@@ -134,7 +157,7 @@ const char *machine_status(struct machine *machine)
     const char *status = "running";
     machine_lock();
     if (has_reason(machine))
-        status = "paused";
+        status = machine->has_run ? "paused" : "prelaunch";
     for (unsigned i = 0; i < PAUSE_COUNT; i++) {
         if (machine->pauses[i] && reason_names[i])
             status = reason_names[i];

@@ -10,6 +10,7 @@
 #include "board/registry.h"
 #include "host/char/chardev.h"
 #include "host/daemon.h"
+#include "control/control.h"
 #include "options.h"
 
 #define EXIT_USER_ERROR 1
@@ -98,8 +99,16 @@ int main(int argc, char **argv)
         g_error_free(error);
         return EXIT_USER_ERROR;
     }
+    if (!control_open(machine, &options, &error)) {
+        log_user("%s", error->message);
+        g_error_free(error);
+        control_close(EXIT_USER_ERROR);
+        machine_free(machine);
+        return EXIT_USER_ERROR;
+    }
     log_user("engine %s (%s)", vcpu_accel_name(options.accel), options.accel_why);
     int status = machine_run(machine);
+    control_close(status);
     machine_free(machine);
     return status;
 }

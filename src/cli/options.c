@@ -240,6 +240,14 @@ static bool set_daemonize(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
+static bool set_uuid(struct parse *parse, const char *arg, GError **error)
+{
+    if (!g_uuid_string_is_valid(arg))
+        return FAIL("-uuid: '%s' is not a UUID, as in 550e8400-e29b-41d4-a716-446655440000", arg);
+    parse->options->uuid = arg;
+    return true;
+}
+
 static bool set_no_acpi(struct parse *parse, const char *arg, GError **error)
 {
     parse->options->no_acpi = true;
@@ -321,7 +329,12 @@ static const struct flag flags[] = {
      "stdio, mon:stdio, file:PATH, pipe:PATH, pty, null, vc, msmouse, /dev/ttyX, tcp:HOST:PORT,server=on,wait=off, "
      "telnet:, unix:PATH,..., udp:, chardev:ID or none; repeat for COM2 up"},
     {"debugcon", "DEV", set_debugcon, "where bytes written to port E9h (or what -global says) go; as -serial"},
-    {"monitor", "DEV", set_monitor, "commands to the running machine: stdio, unix:PATH,server=on,wait=off, none"},
+    {"monitor", "DEV", set_monitor, "commands to the running machine, as people give them; DEV as -serial has it"},
+    {"qmp", "DEV", set_qmp, "commands as programs give them (QMP, JSON); DEV as -serial has it"},
+    {"qmp-pretty", "DEV", set_qmp_pretty, NULL},
+    {"mon", "chardev=ID", set_mon, "a monitor on a -chardev; mode=readline|control (QMP), pretty=on"},
+    {"gdb", "DEV", set_gdb, "wait for a debugger on DEV, as in tcp::1234"},
+    {"s", NULL, set_gdb_default, "-gdb tcp::1234"},
     {"vga", "CARD", set_vga, "std (VGA with VBE up to 16 MiB, the default) or none"},
     {"net", "none", set_network, "no network card"},
     {"nic", "none", set_network, "no network card"},
@@ -361,7 +374,7 @@ static const struct flag flags[] = {
     {"overcommit", "HOW", set_idle, NULL},
     {"msg", "timestamp=on", set_msg, "the time before each message; guest-name=on: the machine's name"},
     {"smbios", "WHAT", set_idle, NULL},
-    {"uuid", "UUID", set_idle, NULL},
+    {"uuid", "UUID", set_uuid, "the machine's UUID, as query-uuid tells it"},
     {"icount", "N", set_idle, NULL},
     {"tb-size", "N", set_idle, NULL},
     {"sandbox", "on|off", set_sandbox, "the seccomp fence around this program (default: on where the host allows it)"},
@@ -383,12 +396,8 @@ static const struct {
     {"object", "there is nothing yet that takes one"},
     {"audiodev", "there is no sound yet"},
     {"usbdevice", "there is no USB"},
-    {"mon", "there are no control sockets but -monitor yet"},
     {"virtfs", "there are no folders of the host yet"},
     {"full-screen", "there is no window yet"},
-    {"qmp", "there is no control socket yet"},
-    {"s", "there is no debugger stub yet"},
-    {"gdb", "there is no debugger stub yet"},
     {"usb", "there is no USB"},
     {"vnc", "there is no VNC server"},
     {"loadvm", "there are no snapshots yet"},
@@ -444,8 +453,8 @@ static bool options_settle(struct parse *parse, GError **error)
         return false;
     if (!options->kernel && (options->initrd || options->append))
         return FAIL("%s needs -kernel", options->initrd ? "-initrd" : "-append");
-    if (options->nographic && parse->serial_count == 0)
-        options->serial[0] = "mon:stdio";
+    if (options->nographic && parse->serial_count == 0 && !options->drives.no_defaults)
+        options->serial[0] = parse->monitor_given ? "stdio" : "mon:stdio";
     return chardevs_settle(parse, error);
 }
 

@@ -37,7 +37,9 @@ struct options {
     const char *option_rom[OPTIONS_ROM_MAX]; /* -option-rom */
     unsigned option_rom_count;
     bool curses;         /* the screen on the terminal */
-    const char *monitor; /* stdio or unix:..., NULL: none */
+    GPtrArray *monitors; /* struct keyvalues: "chardev" (id) or "device" (short form) and "label"; "mode", "pretty" */
+    const char *gdb;     /* the debugger's device, in the short form; NULL: none */
+    const char *uuid;    /* NULL: none */
     enum sandbox sandbox;
     bool stats;             /* take times from the start */
     const char *stats_file; /* and write them there at the end, or NULL */

@@ -37,6 +37,70 @@ bool set_debugcon(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
+/* A monitor on a device of its own. */
+static bool monitor_add(struct parse *parse, const char *device, const char *mode, bool pretty)
+{
+    struct options *options = parse->options;
+    char label[32];
+    parse->monitor_given = true;
+    if (strcmp(device, "none") == 0)
+        return true;
+    struct keyvalues *monitor = keyvalues_new();
+    g_snprintf(label, sizeof(label), "compat_monitor%u", parse->monitor_count++);
+    keyvalues_add(monitor, "device", device);
+    keyvalues_add(monitor, "label", label);
+    keyvalues_add(monitor, "mode", mode);
+    keyvalues_add(monitor, "pretty", pretty ? "on" : "off");
+    list_append(&options->monitors, monitor);
+    return true;
+}
+
+bool set_monitor(struct parse *parse, const char *arg, GError **error)
+{
+    return monitor_add(parse, arg, "readline", false);
+}
+
+bool set_qmp(struct parse *parse, const char *arg, GError **error)
+{
+    return monitor_add(parse, arg, "control", false);
+}
+
+bool set_qmp_pretty(struct parse *parse, const char *arg, GError **error)
+{
+    return monitor_add(parse, arg, "control", true);
+}
+
+bool set_mon(struct parse *parse, const char *arg, GError **error)
+{
+    struct keyvalues *monitor = keyvalues_parse(arg, "-mon", "chardev", error);
+    bool on;
+    if (!monitor)
+        return false;
+    parse->monitor_given = true;
+    list_append(&parse->options->monitors, monitor);
+    const char *mode = keyvalues_get(monitor, "mode"), *pretty = keyvalues_get(monitor, "pretty");
+    (void)keyvalues_get(monitor, "id");
+    if (!keyvalues_get(monitor, "chardev"))
+        return FAIL("-mon: it needs chardev=, the id of a -chardev");
+    if (mode && strcmp(mode, "readline") != 0 && strcmp(mode, "control") != 0)
+        return FAIL("-mon: mode '%s' is neither readline nor control", mode);
+    if (pretty && !value_is_switch(pretty, &on))
+        return FAIL("-mon: pretty is on or off, not '%s'", pretty);
+    const char *unknown = keyvalues_unused(monitor);
+    return !unknown || FAIL("-mon: Invalid parameter '%s'", unknown);
+}
+
+bool set_gdb(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->gdb = strcmp(arg, "none") == 0 ? NULL : arg;
+    return true;
+}
+
+bool set_gdb_default(struct parse *parse, const char *arg, GError **error)
+{
+    return set_gdb(parse, "tcp::1234", error);
+}
+
 bool set_add_fd(struct parse *parse, const char *arg, GError **error)
 {
     struct keyvalues *list = keyvalues_parse(arg, "-add-fd", NULL, error);
@@ -83,7 +147,9 @@ bool chardevs_settle(struct parse *parse, GError **error)
         on_terminal += is_stdio(options->serial[i]);
     for (unsigned i = 0; options->chardevs && i < options->chardevs->len; i++)
         on_terminal += is_stdio(keyvalues_get(g_ptr_array_index(options->chardevs, i), "backend"));
-    on_terminal += is_stdio(options->monitor) + is_stdio(options->parallel) + is_stdio(options->debugcon);
+    for (unsigned i = 0; options->monitors && i < options->monitors->len; i++)
+        on_terminal += is_stdio(keyvalues_get(g_ptr_array_index(options->monitors, i), "device"));
+    on_terminal += is_stdio(options->gdb) + is_stdio(options->parallel) + is_stdio(options->debugcon);
     if (options->daemonize && on_terminal)
         return FAIL("cannot use stdio with -daemonize");
     if (on_terminal + options->curses > 1)

@@ -118,14 +118,6 @@ bool set_curses(struct parse *parse, const char *arg, GError **error)
     return set_display(parse, "curses", error);
 }
 
-bool set_monitor(struct parse *parse, const char *arg, GError **error)
-{
-    if (strcmp(arg, "none") != 0 && strcmp(arg, "stdio") != 0 && strncmp(arg, "unix:", 5) != 0)
-        return FAIL("-monitor: '%s' is none of stdio, unix:PATH,server=on,wait=off, none", arg);
-    parse->options->monitor = strcmp(arg, "none") == 0 ? NULL : arg;
-    return true;
-}
-
 bool set_vga(struct parse *parse, const char *arg, GError **error)
 {
     if (strcmp(arg, "std") != 0 && strcmp(arg, "none") != 0)

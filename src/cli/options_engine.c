@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "board/machine.h"
 #include "keyvalue.h"
 #include "log.h"
 
@@ -109,13 +110,13 @@ bool set_enable_kvm(struct parse *parse, const char *arg, GError **error)
 /* Boards: pc, whatever version of it; and what stands in for others. */
 static bool board_parse(struct parse *parse, const char *type, GError **error)
 {
-    if (strcmp(type, "pc") == 0 || g_str_has_prefix(type, "pc-i440fx") || g_str_has_prefix(type, "pc-0.") ||
-        g_str_has_prefix(type, "pc-1."))
-        return true;
-    if (strcmp(type, "isapc") == 0) {
-        parse->options->isapc = true;
+    const struct machine_type *known = machine_type_find(type);
+    if (known) {
+        parse->options->isapc = known->is_isa;
         return true;
     }
+    if (g_str_has_prefix(type, "pc-0.") || g_str_has_prefix(type, "pc-1."))
+        return true;
     if (strcmp(type, "q35") == 0 || g_str_has_prefix(type, "pc-q35")) {
         log_user("-machine %s: there is no Q35 chipset; it is an i440FX PC, 'pc'", type);
         return true;

@@ -9,7 +9,9 @@
 
 uint64_t cpu_tsc(const struct cpu *cpu)
 {
-    return __rdtsc() + cpu->tsc_offset;
+    const struct interp *ip = cpu->interp;
+
+    return (ip && unlikely(ip->standing_tsc) ? ip->standing_tsc : __rdtsc()) + cpu->tsc_offset;
 }
 
 void cpu_reset(struct cpu *cpu)

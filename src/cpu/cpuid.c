@@ -225,6 +225,11 @@ static struct cpu_model *best_model(void)
     return model;
 }
 
+const char *cpu_model_name(unsigned i)
+{
+    return i < G_N_ELEMENTS(models) ? models[i].name : NULL;
+}
+
 static struct cpu_model *find_model(const char *name)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(models); i++) {

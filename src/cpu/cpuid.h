@@ -58,6 +58,9 @@ struct cpu_model *cpu_model_parse(const char *arg, GError **error);
 /* The model `-cpu default` names, built once. */
 const struct cpu_model *cpuid_model_default(void);
 
+/* The name of model number i of those that -cpu knows, NULL behind the last. */
+const char *cpu_model_name(unsigned i);
+
 /* For a board that has no use for the local APIC. */
 void cpu_model_hide_apic(struct cpu_model *model);
 

@@ -272,6 +272,10 @@ static inline enum cpu_rc fetch(struct cpu *cpu, struct interp *ip, struct dinsn
         enum cpu_rc rc = interp_fetch_page(cpu, gla);
         if (rc != CPU_OK)
             return rc;
+        if (unlikely(points_break_at(gla)) && !ip->stepping) {
+            interp_tell_point(ip, &(struct debug_stop){.why = DEBUG_BREAK, .address = gla});
+            return CPU_EXIT;
+        }
     }
     gpa_t gpa = ip->fetch_gpa + (gla & ~PAGE_MASK);
     struct dinsn *d = &ip->dcache[dcache_slot(gpa)];
@@ -430,6 +434,40 @@ enum cpu_rc interp_step(struct cpu *cpu)
         return CPU_EXIT;
     interp_claim(cpu->interp);
     return step(cpu, cpu->interp);
+}
+
+enum cpu_rc interp_step_one(struct cpu *cpu, uint64_t host_tsc)
+{
+    cpu->interp->stepping = true;
+    cpu->interp->standing_tsc = host_tsc;
+    enum cpu_rc rc = interp_step(cpu);
+    cpu->interp->standing_tsc = 0;
+    cpu->interp->stepping = false;
+    return rc;
+}
+
+void interp_set_point_hook(struct cpu *cpu, struct point_hook hook)
+{
+    cpu->interp->hook = hook;
+}
+
+bool interp_point_hit(const struct cpu *cpu)
+{
+    return cpu->interp->point_hit;
+}
+
+void interp_points_begin(struct cpu *cpu)
+{
+    cpu->interp->point_hit = false;
+}
+
+void interp_tell_point(struct interp *ip, const struct debug_stop *stop)
+{
+    ip->recheck = true;
+    if (ip->point_hit)
+        return;
+    ip->point_hit = true;
+    ip->hook.stop(ip->hook.opaque, stop);
 }
 
 /* Instructions between two looks at the outside world. */

@@ -18,6 +18,7 @@
 #include "cpu.h"
 #include "insn.h"
 #include "mem.h"
+#include "points.h"
 #include "segment.h"
 
 /* --- for every handler, and all that interp_fpu.c needs --- */
@@ -143,6 +144,10 @@ struct interp {
     uint32_t ext;           /* 1 while an external event or exception is being delivered: error code's EXT */
     uint32_t db_hits;       /* DR6 bits earned by this instruction: data and I/O breakpoints, task switch */
     bool no_trap;           /* this instruction (INT n) swallows the single-step trap */
+    struct point_hook hook; /* see interp_set_point_hook */
+    bool point_hit;         /* it has been told, and the processor is to stand after this instruction */
+    bool stepping;          /* see interp_step_one */
+    uint64_t standing_tsc;  /* its argument */
     uint64_t msr_warned[4]; /* hashed set of MSRs already complained about */
 
     struct tlb_entry tlb[2][TLB_KINDS][TLB_SIZE]; /* [user] */
@@ -207,6 +212,8 @@ static inline unsigned dcache_slot(gpa_t gpa)
 {
     return ((uint32_t)gpa ^ ((uint32_t)(gpa >> PAGE_SHIFT) * 0x9e3779b1u >> 17)) & (DCACHE_SIZE - 1);
 }
+/* An instruction or an access has met a point: see struct point_hook. */
+void interp_tell_point(struct interp *interp, const struct debug_stop *stop);
 void interp_decoded_written(void *opaque, gpa_t gpa, uint32_t len);
 enum cpu_rc interp_rmw_slow(struct cpu *cpu, gla_t gla, unsigned n, uint32_t *value);
 

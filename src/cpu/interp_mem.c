@@ -181,6 +181,9 @@ static void tlb_fill(struct cpu *cpu, gla_t gla, enum tlb_kind kind, bool user, 
         return;
     if (kind == TLB_WRITE && (ip->log || (mem_page_flags(r->gpa) & MEM_PAGE_ROM)))
         return;
+    /* An entry for writing serves for reading what is written next. */
+    if (kind != TLB_EXEC && unlikely(points_of_page(gla) & (kind == TLB_WRITE ? POINT_WATCH : POINT_READ)))
+        return;
     if (r->page_size > PAGE_SIZE) {
         gla_t mask = ~(r->page_size - 1);
         if (!ip->large_mask) {
@@ -228,7 +231,8 @@ enum cpu_rc interp_fetch_page(struct cpu *cpu, gla_t gla)
 
     if (rc != CPU_OK)
         return rc;
-    ip->fetch_tag = gla & PAGE_MASK;
+    /* Where there are breakpoints, each instruction comes by here. */
+    ip->fetch_tag = unlikely(points_of_page(gla) & POINT_BREAK) ? TLB_INVALID : gla & PAGE_MASK;
     ip->fetch_user = user;
     ip->fetch_gpa = page;
     ip->fetch_host = mem_code_ptr(page);
@@ -252,6 +256,15 @@ static void check_watch(struct cpu *cpu, gla_t gla, unsigned n, bool write)
         if (gla < first + len && first < gla + n)
             cpu->interp->db_hits |= 1u << i;
     }
+}
+
+/* The debugger's. */
+static __attribute__((noinline, cold)) void check_points(struct cpu *cpu, gla_t gla, unsigned n, bool write)
+{
+    struct debug_stop stop = {.why = DEBUG_WATCH};
+
+    if (points_watch(gla, n, write, &stop.address, &stop.point))
+        interp_tell_point(cpu->interp, &stop);
 }
 
 struct access {
@@ -288,6 +301,7 @@ static enum cpu_rc access_begin(struct cpu *cpu, gla_t gla, unsigned n, bool wri
     enum tlb_kind kind = write ? TLB_WRITE : TLB_READ;
     unsigned in_first = PAGE_SIZE - (gla & ~PAGE_MASK);
 
+    a->is_device = false;
     if (user && (cpu->eflags & FL_AC) && (cpu->cr0 & CR0_AM) && (gla & ac_mask(n)))
         return cpu_raise(cpu, EXC_AC, 0);
     a->n[0] = n < in_first ? n : in_first;
@@ -306,6 +320,8 @@ static enum cpu_rc access_begin(struct cpu *cpu, gla_t gla, unsigned n, bool wri
     }
     if (cpu->interp->no_fill)
         check_watch(cpu, gla, n, write);
+    if (unlikely(points.page != NULL))
+        check_points(cpu, gla, n, write);
     return CPU_OK;
 }
 

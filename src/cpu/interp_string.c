@@ -194,7 +194,7 @@ static enum cpu_rc one_outs(struct cpu *cpu, const struct insn *insn, unsigned s
 /* One iteration per step when something watches: single step, breakpoints, lockstep. */
 static bool step_by_step(const struct cpu *cpu)
 {
-    return (cpu->eflags & FL_TF) || (cpu->dr[7] & 0xff) || cpu->interp->log;
+    return (cpu->eflags & FL_TF) || (cpu->dr[7] & 0xff) || cpu->interp->log || cpu->interp->stepping;
 }
 
 /* Not finished: the same instruction again. */
@@ -224,6 +224,10 @@ static enum cpu_rc repeat(struct cpu *cpu, const struct insn *insn, iteration_fn
         index_set(cpu, insn, ECX, --count);
         if (compares && !(cpu->eflags & FL_ZF) == (insn->rep == REP))
             return CPU_OK;
+        if (unlikely(cpu->interp->point_hit) && count > 0) {
+            again(cpu);
+            return CPU_OK;
+        }
         /* The iteration may have overwritten this very instruction. */
     }
     return CPU_OK;

@@ -1,5 +1,6 @@
 /* System instructions: descriptor tables, control and debug registers, ports, CPUID, MSRs, segment
  * queries. Intel SDM vol. 2; vol. 3A, 2.5 (control registers); vol. 3B, 17.2 (debug registers). */
+#include "control.h"
 #include "cpuid.h"
 #include "interp.h"
 #include "io.h"
@@ -306,11 +307,9 @@ OP(MOV_RdCd)
     return CPU_OK;
 }
 
-OP(MOV_CdRd)
+static enum cpu_rc set_control(struct cpu *cpu, unsigned number, uint32_t value)
 {
-    uint32_t value = cpu->gpr[insn->rm];
-
-    switch (insn->reg) {
+    switch (number) {
     case 0:
         return set_cr0(cpu, value);
     case 2:
@@ -323,6 +322,16 @@ OP(MOV_CdRd)
     default:
         return cpu_raise(cpu, EXC_UD, 0);
     }
+}
+
+OP(MOV_CdRd)
+{
+    return set_control(cpu, insn->reg, cpu->gpr[insn->rm]);
+}
+
+bool control_write(struct cpu *cpu, unsigned number, uint32_t value)
+{
+    return set_control(cpu, number, value) == CPU_OK;
 }
 
 OP(SMSW)

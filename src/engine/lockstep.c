@@ -197,9 +197,10 @@ static void step_insn(struct cpu *cpu, const struct tentry *t, unsigned i)
     do
         step_once(cpu);
     while (cpu->eip == eip && !cpu->changed && !lockstep.stores.device && !lockstep.stores.overflow &&
-           tr_is_string(t, i));
+           !interp_point_hit(cpu) && tr_is_string(t, i));
     /* A call with what it calls, unless it faulted. */
-    for (unsigned n = tentry_insn_steps(t, i); n > 1 && cpu->gpr[ESP] == esp - 4 && !cpu->changed; n--)
+    for (unsigned n = tentry_insn_steps(t, i);
+         n > 1 && cpu->gpr[ESP] == esp - 4 && !cpu->changed && !interp_point_hit(cpu); n--)
         step_once(cpu);
 }
 
@@ -236,7 +237,7 @@ void lockstep_block(struct bt *bt)
             break;
         done++;
         at = tentry_insn_next(t, (unsigned)at, cpu->eip);
-    } while (!cpu->changed && at >= 0 && done < PATH_MAX_INSNS);
+    } while (!cpu->changed && at >= 0 && done < PATH_MAX_INSNS && !interp_point_hit(cpu));
     lockstep.stores.overflow |= done == PATH_MAX_INSNS;
     interp_set_store_log(cpu, NULL);
     if (lockstep.stores.overflow || cpu->shutdown || cpu->halted || tcache_epoch() != epoch) {

@@ -7,12 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bt_loop.h"
 #include "engine/kvm/kvm.h"
 #include "engine/kvm/kvm_host.h"
+#include "take_points.h"
 #include "log.h"
 #include "native/sighandler.h"
+#include "points.h"
 #include "state.h"
 #include "stats.h"
 #include "vclock.h"
@@ -22,6 +25,7 @@
 #define REQUEST_PAUSE 0x2
 #define REQUEST_RESET 0x4
 #define REQUEST_BUS   0x8
+#define REQUEST_CALL  0x10
 
 /* Instructions between two looks at the loop, kick or not: only the statistics need them. */
 #define BUDGET (1ull << 24)
@@ -35,6 +39,7 @@ struct vcpu {
     enum accel_kind kind;
     pthread_t thread;                /* once started */
     bool started;                    /* and not stopped yet */
+    _Atomic int thread_id;           /* gettid() */
     struct bt *bt;                   /* the translator's state around cpu, NULL for the interpreter and KVM */
     struct kvm *kvm;                 /* NULL for all others */
     volatile int *kick;              /* leave the engine at the next boundary */
@@ -48,6 +53,10 @@ struct vcpu {
     bool stands;                     /* it waits for vcpu_resume, its state is in cpu; under wait_lock */
     pthread_cond_t stood;            /* stands became true */
     uint64_t instructions;           /* see vcpu_instructions */
+    void (*call)(void *opaque);      /* see vcpu_call; NULL: it is done. Under wait_lock */
+    void *call_opaque;
+    bool debug_going;       /* vcpu_debug_go: to be done before anything else */
+    enum debug_go debug_go; /* this */
 };
 
 static const char *const accel_names[ACCEL_COUNT] = {"bt", "interp", "lockstep", "direct", "kvm"};
@@ -65,6 +74,15 @@ bool vcpu_accel_works(enum accel_kind kind, GError **error)
 struct cpu *vcpu_cpu(struct vcpu *vcpu)
 {
     return vcpu->cpu;
+}
+
+static void vcpu_met_point(void *opaque, const struct debug_stop *stop)
+{
+    struct vcpu *vcpu = opaque;
+    machine_lock();
+    if (vcpu->hooks.debug_stop)
+        vcpu->hooks.debug_stop(vcpu->hooks.opaque, stop);
+    machine_unlock();
 }
 
 struct vcpu *vcpu_new(enum accel_kind kind, bool direct_always, unsigned tb_size, const struct cpu_model *model,
@@ -109,6 +127,7 @@ struct vcpu *vcpu_new(enum accel_kind kind, bool direct_always, unsigned tb_size
         if (kind == ACCEL_DIRECT)
             bt_want_direct(bt, direct_always);
     }
+    interp_set_point_hook(cpu, (struct point_hook){vcpu_met_point, vcpu});
     pthread_mutex_init(&vcpu->wait_lock, NULL);
     pthread_cond_init(&vcpu->wake, NULL);
     pthread_cond_init(&vcpu->stood, NULL);
@@ -174,6 +193,11 @@ void vcpu_request_nmi(struct vcpu *vcpu)
     vcpu_kick(vcpu);
 }
 
+int vcpu_thread_id(const struct vcpu *vcpu)
+{
+    return atomic_load(&vcpu->thread_id);
+}
+
 int64_t vcpu_busy_ns(const struct vcpu *vcpu)
 {
     clockid_t clock;
@@ -197,6 +221,36 @@ void vcpu_wait(struct vcpu *vcpu)
     pthread_mutex_lock(&vcpu->wait_lock);
     while (!vcpu->stands || __atomic_load_n(vcpu->kick, __ATOMIC_SEQ_CST))
         pthread_cond_wait(&vcpu->stood, &vcpu->wait_lock);
+    pthread_mutex_unlock(&vcpu->wait_lock);
+}
+
+void vcpu_call(struct vcpu *vcpu, void (*fn)(void *opaque), void *opaque)
+{
+    assert_always(!vcpu_is_current(vcpu));
+    if (!vcpu->started) {
+        fn(opaque);
+        return;
+    }
+    pthread_mutex_lock(&vcpu->wait_lock);
+    vcpu->call = fn;
+    vcpu->call_opaque = opaque;
+    pthread_mutex_unlock(&vcpu->wait_lock);
+    atomic_fetch_or(&vcpu->requests, REQUEST_CALL);
+    vcpu_kick(vcpu);
+    pthread_mutex_lock(&vcpu->wait_lock);
+    while (vcpu->call)
+        pthread_cond_wait(&vcpu->stood, &vcpu->wait_lock);
+    pthread_mutex_unlock(&vcpu->wait_lock);
+}
+
+/* That thread's part of it. */
+static void vcpu_answer_call(struct vcpu *vcpu)
+{
+    atomic_fetch_and(&vcpu->requests, ~REQUEST_CALL);
+    vcpu->call(vcpu->call_opaque);
+    pthread_mutex_lock(&vcpu->wait_lock);
+    vcpu->call = NULL;
+    pthread_cond_broadcast(&vcpu->stood);
     pthread_mutex_unlock(&vcpu->wait_lock);
 }
 
@@ -281,13 +335,29 @@ void vcpu_print_stats(struct vcpu *vcpu, bool json, GString *out)
         bt_stats_print(out);
 }
 
+void vcpu_print_jit(struct vcpu *vcpu, GString *out)
+{
+    struct stats copy;
+    if (!vcpu->bt) {
+        g_string_append_printf(out, "nothing is translated by -accel %s\n", vcpu_accel_name(vcpu->kind));
+        return;
+    }
+    stats_read(&copy);
+    bt_stats_gather(&copy);
+    g_string_append_printf(out,
+                           "Translation buffer state:\ngen code size       %llu/%llu\nTB count            %u\n\n"
+                           "Statistics:\nTB flush count      %llu\nTB translated       %llu\n",
+                           (unsigned long long)tcache_used(), (unsigned long long)tcache_size(), tcache_block_count(),
+                           (unsigned long long)copy.n[STAT_tcache_flushes], (unsigned long long)copy.n[STAT_translate]);
+}
+
 uint64_t vcpu_instructions(const struct vcpu *vcpu)
 {
     return __atomic_load_n(&vcpu->instructions, __ATOMIC_RELAXED);
 }
 
-/* The pin may have fallen again since it was seen: only what stands at the INTA cycle counts. */
-static void vcpu_take_interrupt(struct vcpu *vcpu)
+/* The pin may have fallen again since it was seen: only what stands at the INTA cycle counts. False: it has. */
+static bool vcpu_take_interrupt(struct vcpu *vcpu)
 {
     stats_enter(STAT_interrupt);
     machine_lock();
@@ -299,6 +369,7 @@ static void vcpu_take_interrupt(struct vcpu *vcpu)
         cpu_interrupt(vcpu->cpu, vector);
     }
     stats_leave(STAT_dispatch);
+    return level;
 }
 
 /* An NMI waits while another is handled and in an interrupt shadow. True: it waits, and the CPU is to go on
@@ -376,6 +447,8 @@ static bool vcpu_serve_requests(struct vcpu *vcpu)
         machine_unlock();
     }
     stats_leave(STAT_dispatch);
+    if (requests & REQUEST_CALL)
+        vcpu_answer_call(vcpu);
     if (requests & REQUEST_PAUSE)
         vcpu_stand(vcpu);
     return true;
@@ -392,11 +465,104 @@ static void vcpu_tell_ferr(struct vcpu *vcpu)
     machine_unlock();
 }
 
+/* --- Debugger --- */
+
+bool vcpu_debug_works(const struct vcpu *vcpu, GError **error)
+{
+    if (vcpu->kvm)
+        g_set_error(error, g_quark_from_static_string("ringer"), 0,
+                    "the guest runs on the host's KVM, where it cannot be debugged: use -accel bt");
+    return !vcpu->kvm;
+}
+
+static void vcpu_take_points(void *opaque)
+{
+    struct vcpu *vcpu = opaque;
+    engine_take_points(vcpu->cpu, vcpu->bt);
+}
+
+void vcpu_points_changed(struct vcpu *vcpu)
+{
+    vcpu_call(vcpu, vcpu_take_points, vcpu);
+}
+
+void vcpu_debug_go(struct vcpu *vcpu, enum debug_go go)
+{
+    vcpu->debug_go = go;
+    vcpu->debug_going = true;
+}
+
+static void vcpu_step_done(struct vcpu *vcpu)
+{
+    vcpu_tell_ferr(vcpu);
+    if (!interp_point_hit(vcpu->cpu))
+        vcpu_met_point(vcpu, &(struct debug_stop){.why = DEBUG_STEP});
+}
+
+static void vcpu_step(struct vcpu *vcpu, uint64_t standing_tsc)
+{
+    stats_count(STAT_interp_insns);
+    interp_step_one(vcpu->cpu, standing_tsc);
+    __atomic_store_n(&vcpu->instructions, vcpu->instructions + 1, __ATOMIC_RELAXED);
+}
+
+static void vcpu_step_called(void *opaque)
+{
+    struct vcpu *vcpu = opaque;
+    engine_take_points(vcpu->cpu, vcpu->bt);
+    interp_points_begin(vcpu->cpu);
+    vcpu_step(vcpu, vclock_stopped_tsc());
+    vcpu_step_done(vcpu);
+}
+
+void vcpu_debug_step_now(struct vcpu *vcpu)
+{
+    vcpu_call(vcpu, vcpu_step_called, vcpu);
+}
+
+/* An interrupt or NMI that may be taken is. True: one was. */
+static bool vcpu_take_event(struct vcpu *vcpu)
+{
+    struct cpu *cpu = vcpu->cpu;
+    bool nmi = atomic_load(&vcpu->nmi);
+    vcpu_take_nmi(vcpu);
+    if (nmi && !atomic_load(&vcpu->nmi))
+        return true;
+    return *vcpu->intr && (cpu->eflags & FL_IF) && !cpu->inhibit_irq && !interp_db_pending(cpu) &&
+           vcpu_take_interrupt(vcpu);
+}
+
+/* What comes first after a stop. A step ends at the first instruction of an interrupt's handler, as it does at that of
+ * an exception's. Where the processor is halted only an interrupt can end it, whatever was asked for. */
+static void vcpu_debug_begin(struct vcpu *vcpu)
+{
+    struct cpu *cpu = vcpu->cpu;
+    engine_take_points(cpu, vcpu->bt);
+    interp_points_begin(cpu);
+    if (vcpu->debug_go == DEBUG_GO_RUN) {
+        vcpu->debug_going = false;
+        if (!cpu->halted && points_break_at(cpu->seg[SEG_CS].base + cpu->eip))
+            vcpu_step(vcpu, 0);
+        vcpu_tell_ferr(vcpu);
+        return;
+    }
+    bool taken = (cpu->halted || vcpu->debug_go == DEBUG_GO_STEP) && vcpu_take_event(vcpu);
+    if (!taken && cpu->halted) {
+        vcpu_sleep(vcpu, STAT_idle);
+        return;
+    }
+    vcpu->debug_going = false;
+    if (!taken)
+        vcpu_step(vcpu, 0);
+    vcpu_step_done(vcpu);
+}
+
 static void *vcpu_thread(void *opaque)
 {
     struct vcpu *vcpu = opaque;
     struct cpu *cpu = vcpu->cpu;
 
+    atomic_store(&vcpu->thread_id, (int)gettid());
     if (vcpu->bt)
         bt_attach_thread(vcpu->bt);
     if (vcpu->kvm)
@@ -408,6 +574,10 @@ static void *vcpu_thread(void *opaque)
         if (atomic_load(&vcpu->requests)) {
             if (!vcpu_serve_requests(vcpu))
                 break;
+            continue;
+        }
+        if (unlikely(vcpu->debug_going) && !cpu->shutdown) {
+            vcpu_debug_begin(vcpu);
             continue;
         }
         bool waiting = false, deliverable = false;

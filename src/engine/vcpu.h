@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "cpu.h"
+#include "debug.h"
 
 enum accel_kind {
     ACCEL_BT,       /* binary translation */
@@ -29,6 +30,9 @@ struct vcpu_hooks {
     /* After vcpu_request_bus, between two instructions: bus masters may move data; machine lock held. RAM with
      * code in it is written by this thread only. May be NULL. */
     void (*bus)(void *opaque);
+    /* A point was met, or a step is done: once for each vcpu_debug_go. Called with the machine lock held, in the middle
+     * of an instruction: the processor is to be paused, and stands before the next one. May be NULL. */
+    void (*debug_stop)(void *opaque, const struct debug_stop *stop);
 };
 
 struct vcpu;
@@ -56,6 +60,8 @@ void vcpu_kick(struct vcpu *vcpu);
 void vcpu_request_reset(struct vcpu *vcpu);
 void vcpu_request_bus(struct vcpu *vcpu); /* see hooks.bus */
 void vcpu_request_nmi(struct vcpu *vcpu); /* one is remembered while another is being handled */
+/* The host's number of its thread (gettid); 0: it has not started. */
+int vcpu_thread_id(const struct vcpu *vcpu);
 /* For how long the host has let the processor's thread run. */
 int64_t vcpu_busy_ns(const struct vcpu *vcpu);
 /* Stops executing at the next instruction boundary; does not wait. */
@@ -65,6 +71,24 @@ void vcpu_pause(struct vcpu *vcpu);
 void vcpu_wait(struct vcpu *vcpu);
 void vcpu_resume(struct vcpu *vcpu);
 bool vcpu_is_current(const struct vcpu *vcpu); /* this is its thread */
+
+/* Calls fn on the processor's thread between two instructions, and waits for it; before the thread is started, at once.
+ * By one thread only, which is not that one, without the machine lock. */
+void vcpu_call(struct vcpu *vcpu, void (*fn)(void *opaque), void *opaque);
+
+/* --- For a debugger: see debug.h. Points are points.h's; on the main thread, after all vcpu_debug_works. --- */
+bool vcpu_debug_works(const struct vcpu *vcpu, GError **error);
+/* The engine is to see the points as they are now. */
+void vcpu_points_changed(struct vcpu *vcpu);
+/* What the next vcpu_resume is to do first, while it stands. */
+enum debug_go {
+    DEBUG_GO_RUN, /* on from a breakpoint */
+    DEBUG_GO_STEP,
+    DEBUG_GO_STEP_NOIRQ,
+};
+void vcpu_debug_go(struct vcpu *vcpu, enum debug_go go);
+/* One instruction while it and its clocks stand, and go on to. Not if it is halted. */
+void vcpu_debug_step_now(struct vcpu *vcpu);
 
 /* The INTR pin. Machine lock held. */
 void vcpu_set_intr(struct vcpu *vcpu, bool level);
@@ -78,6 +102,9 @@ bool vcpu_load(struct vcpu *vcpu, const uint8_t *bytes, size_t len);
 
 /* The statistics (stats.h) with those of the engine: a table, or one JSON object. Any thread. */
 void vcpu_print_stats(struct vcpu *vcpu, bool json, GString *out);
+
+/* How much is translated, in the form of QEMU's "info jit". Any thread. */
+void vcpu_print_jit(struct vcpu *vcpu, GString *out);
 
 /* Guest instructions executed so far (exact for the interpreter). */
 uint64_t vcpu_instructions(const struct vcpu *vcpu);

@@ -54,6 +54,9 @@ void shadow_protect(gpa_t page);
 bool shadow_code_crowded(void);
 void shadow_code_forget(void);
 
+/* Takes linear page gla out of all windows and cells: it is to be mapped anew, as points.h says. */
+void shadow_drop_page(gla_t gla);
+
 /* The present space's cell, made if there is none; NULL: *why says why not. */
 struct cell *shadow_cell(const char **why);
 /* Ends it. */

@@ -7,6 +7,7 @@
 
 #include "cell.h"
 #include "log.h"
+#include "points.h"
 #include "translator/block.h"
 #include "translator/ginsn.h"
 
@@ -116,11 +117,13 @@ bool shadow_cell_may_have_sse(void)
     return shadow.cell.with_sse;
 }
 
-static bool may_execute(struct bt *bt, const struct walk *k, unsigned entry)
+static bool may_execute(struct bt *bt, const struct walk *k, gla_t gla, unsigned entry)
 {
     gpa_t pfn = k->page >> PAGE_SHIFT;
     uint32_t isa = isa_now(bt);
     if (k->nx || tcache_page_is_mixed(k->page)) /* it would be looked through again and again */
+        return false;
+    if (points_of_page(gla) & POINT_BREAK)
         return false;
     if (!(guest_mem.page_flags[pfn] & MEM_PAGE_DIRECT))
         shadow.cell.scans[pfn] = SCAN_UNKNOWN;
@@ -183,7 +186,8 @@ static void take_page(struct space *s, struct ptcopy *c, const struct walk *k, g
 {
     space_use_entry(s, c, k, k->pte);
     uint8_t flags = mem_page_flags(k->page);
-    bool write = !direct && k->w && (k->pte & PTE_D) && !(flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM));
+    bool write = !direct && k->w && (k->pte & PTE_D) && !(flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM)) &&
+                 !(points_of_page(gla) & POINT_WATCH);
     if (bit_test(c->mapped[VIEW_CELL], k->j))
         rmap_remove(s, VIEW_CELL, gla & PAGE_MASK, k->page);
     bit_set(c->mapped[VIEW_CELL], k->j);
@@ -214,9 +218,10 @@ static void take_neighbours(struct bt *bt, struct space *s, struct ptcopy *c, co
             continue;
         struct walk n;
         gla_t gla = entry_gla(s, k->i, j);
-        if (gla < cell_lowest() || !shadow_walk(&bt->cpu, s, gla, &n) || !n.u || n.large || !mem_is_ram(n.page))
+        if (gla < cell_lowest() || points_of_page(gla) || !shadow_walk(&bt->cpu, s, gla, &n) || !n.u || n.large ||
+            !mem_is_ram(n.page))
             continue;
-        take_page(s, c, &n, gla, bit_test(c->code, j) && may_execute(bt, &n, PAGE_SIZE), &r);
+        take_page(s, c, &n, gla, bit_test(c->code, j) && may_execute(bt, &n, gla, PAGE_SIZE), &r);
     }
     stretch_end(s, &r);
 }
@@ -231,9 +236,11 @@ bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
     bool mapped = known && bit_test(known->mapped[VIEW_CELL], k.j);
     /* The rest of an instruction that began in the page before begins nothing. */
     unsigned entry = gla == eip ? gla & (PAGE_SIZE - 1) : PAGE_SIZE;
-    if (execute && (!may_execute(bt, &k, entry) || (mapped && bit_test(known->direct, k.j))))
+    if (execute && (!may_execute(bt, &k, gla, entry) || (mapped && bit_test(known->direct, k.j))))
         return false;
     bool write = mapped && !execute;
+    if ((points_of_page(gla) & POINT_READ) || (write && (points_of_page(gla) & POINT_WRITE)))
+        return false; /* the interpreter sees who touches what */
     if (write && (!k.w || (mem_page_flags(k.page) & (MEM_PAGE_GUARDED | MEM_PAGE_ROM))))
         return false; /* the guest's own fault, or a store to code */
     if (!shadow_set_accessed(&k, write))

@@ -65,6 +65,21 @@ void space_drop_pde(struct space *s, unsigned i, bool unmap)
     shadow.stats.dropped_ranges++;
 }
 
+void shadow_drop_page(gla_t gla)
+{
+    for (unsigned n = 0; n < SPACES; n++) {
+        struct space *s = &shadow.spaces[n];
+        unsigned i = gla >> pde_shift(s), j = entry_number(s, gla);
+        if (!s->live || s->kind[i] == PDE_UNUSED)
+            continue;
+        if (s->kind[i] == PDE_TABLE && (used_bits(s->pt[i], j >> 6) >> (j & 63) & 1))
+            space_drop_entry(s, i, j, true);
+        for (unsigned v = 0; v < WINDOWS && s->kind[i] == PDE_LARGE; v++)
+            if (s->large_mapped[i] & 1u << v)
+                view_unmap(s, v, gla & PAGE_MASK, PAGE_SIZE);
+    }
+}
+
 /* Empties a space. */
 void space_clear(struct space *s)
 {

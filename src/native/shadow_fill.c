@@ -1,4 +1,5 @@
 /* Guest pages into windows, on demand. */
+#include "points.h"
 #include "shadow_space.h"
 #include "translator/site.h"
 
@@ -82,6 +83,13 @@ static void fix_large(uint8_t *window, gla_t gla, gpa_t gpa, uint64_t len)
             window_protect(window, gla + (gla_t)off, end - off, false);
         off = end;
     }
+    for (uint64_t off = 0; unlikely(points.page != NULL) && off < len; off += PAGE_SIZE) {
+        unsigned watched = points_of_page(gla + (gla_t)off);
+        if (watched & POINT_READ)
+            window_unmap(window, gla + (gla_t)off, PAGE_SIZE);
+        else if ((watched & POINT_WRITE) && !window_protect(window, gla + (gla_t)off, PAGE_SIZE, false))
+            window_unmap(window, gla + (gla_t)off, PAGE_SIZE);
+    }
 }
 
 /* One page of what a large page covers. */
@@ -123,7 +131,8 @@ static enum fill fill_large(struct space *s, struct walk *k, unsigned view, gla_
 }
 
 /* Fault-around: how many pages from entry j on continue the frame at k->page with the same rights. */
-static unsigned run_length(const struct space *s, const struct ptcopy *c, const struct walk *k, unsigned view)
+static unsigned run_length(const struct space *s, const struct ptcopy *c, const struct walk *k, unsigned view,
+                           gla_t gla)
 {
     unsigned n = 1;
     size_t size = entry_size(s);
@@ -132,6 +141,7 @@ static unsigned run_length(const struct space *s, const struct ptcopy *c, const 
         uint64_t pte = entry_read(s, table + (k->j + n) * size);
         gpa_t page = k->page + n * PAGE_SIZE;
         if (pte != k->pte + n * PAGE_SIZE || bit_test(c->mapped[view], k->j + n) || page >= mem_ram_end(page) ||
+            (points_of_page(gla + n * PAGE_SIZE) & POINT_WATCH) ||
             rmap_is_full(page) || /* another place, perhaps in use, would have to go */
             (guest_mem.page_flags[page >> PAGE_SHIFT] & (MEM_PAGE_GUARDED | MEM_PAGE_ROM | MEM_PAGE_MMIO)))
             break;
@@ -169,7 +179,9 @@ enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint
         return FILL_FAULT;
     }
     uint8_t flags = mem_page_flags(k.page);
-    if (!mem_ptr(k.page) || (write && (flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM)))) {
+    unsigned watched = points_of_page(gla) & POINT_WATCH;
+    if (!mem_ptr(k.page) || (write && (flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM))) ||
+        (unlikely(watched) && (write || (watched & POINT_READ)))) {
         shadow.stats.emulated++;
         return FILL_EMULATE;
     }
@@ -184,10 +196,10 @@ enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint
 
     struct ptcopy *c = space_use_table(s, &k);
     space_use_entry(s, c, &k, k.pte);
-    if (flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM))
+    if ((flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM)) || unlikely(watched))
         writable = false;
     bool already = bit_test(c->mapped[view], k.j);
-    unsigned n = already || !(flags == 0 || flags == MEM_PAGE_DECODED) ? 1 : run_length(s, c, &k, view);
+    unsigned n = already || watched || !(flags == 0 || flags == MEM_PAGE_DECODED) ? 1 : run_length(s, c, &k, view, gla);
     if (!shadow_map_or_evict(s->window[view], gla & PAGE_MASK, mem_file_offset(k.page), (uint64_t)n << PAGE_SHIFT,
                              writable, true))
         return FILL_EMULATE;

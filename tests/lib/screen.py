@@ -3,12 +3,12 @@
 Works with ringer; with QEMU for what both monitors have (command, sendkey).
 """
 import os
-import socket
 import subprocess
 import tempfile
 import time
 
 from guest import GuestError, die_with_parent
+from monitor import Hmp
 
 
 class Screen:
@@ -21,35 +21,18 @@ class Screen:
                                         stderr=subprocess.PIPE, preexec_fn=die_with_parent, pass_fds=pass_fds)
         os.set_blocking(self.process.stderr.fileno(), False)
         self.errors = b""
-        self.socket = socket.socket(socket.AF_UNIX)
-        end = time.monotonic() + 20
-        while True:
-            try:
-                self.socket.connect(path)
-                break
-            except OSError:
-                if self.process.poll() is not None or time.monotonic() > end:
-                    self.fail("no monitor")
-                time.sleep(0.05)
-        self.socket.settimeout(60)
-        self._answer()
-
-    def _answer(self):
-        answer = b""
-        while not answer.endswith((b"(ringer) ", b"(qemu) ")):
-            try:
-                part = self.socket.recv(65536)
-            except OSError:
-                part = b""
-            if not part:
-                return answer.decode(errors="replace")
-            answer += part
-        return answer[:answer.rindex(b"(")].decode(errors="replace")
+        self.monitor = None
+        try:
+            self.monitor = Hmp(path, alive=lambda: self.process.poll() is None)
+        except OSError:
+            self.fail("no monitor")
 
     def command(self, line):
-        """Gives a command; returns its answer."""
-        self.socket.sendall(line.encode() + b"\n")
-        return self._answer()
+        """Gives a command; returns its answer, what there is of it if the machine ends."""
+        try:
+            return self.monitor.command(line)
+        except OSError:
+            return ""
 
     def text(self):
         """The text screen."""
@@ -57,7 +40,7 @@ class Screen:
 
     def fail(self, why):
         self._read_errors()
-        screen = self.text() if self.process.poll() is None and self.socket.fileno() >= 0 and hasattr(self, "seen") else ""
+        screen = self.text() if self.process.poll() is None and self.monitor and hasattr(self, "seen") else ""
         self.kill()
         raise GuestError("%s\ncommand: %s\nscreen:\n%s\nstderr:\n%s" % (
             why, " ".join(self.command_line), "\n".join("    " + line for line in screen.splitlines()),

@@ -5,7 +5,6 @@ usage: standstill.py RINGER ENGINE CLOCKS.elf
 """
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from guest import die_with_parent  # noqa: E402
+from monitor import Hmp  # noqa: E402
 
 failed = 0
 
@@ -30,28 +30,10 @@ class Machine:
         self.process = subprocess.Popen(
             [ringer, "-accel", engine, "-m", "16", "-kernel", image, "-display", "none", "-serial", "null", "-debugcon",
              "file:" + self.log, "-monitor", "unix:%s,server=on,wait=off" % path, *options], stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
-        self.monitor = socket.socket(socket.AF_UNIX)
-        for _ in range(500):
-            try:
-                self.monitor.connect(path)
-                break
-            except OSError:
-                time.sleep(0.02)
-        self.monitor.settimeout(20)
-        self.answer()
-
-    def answer(self):
-        text = b""
-        while not text.endswith(b"(ringer) "):
-            piece = self.monitor.recv(65536)
-            if not piece:
-                raise EOFError
-            text += piece
-        return text.decode()
+        self.monitor = Hmp(path, timeout=20)
 
     def command(self, line):
-        self.monitor.sendall(line.encode() + b"\n")
-        return self.answer()
+        return self.monitor.command(line)
 
     def lines(self):
         if not os.path.exists(self.log):

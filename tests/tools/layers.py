@@ -37,8 +37,9 @@ LAYERS = {
     "src/bench/programs": [],
     "src/bench/nano": [],
     "src/board": HOST + ENGINE + ["src/host", "src/host/control", "src/firmware", "devices"],
+    "src/control": HOST + ENGINE + ["src/host/control", "src/board", "devices"],
     "src/state": ["src/board", "src/engine", "src/cpu", "devices"],
-    "src/cli": ["src/board", "src/bench", "src/engine", "src/host", "src/host/block", "src/host/char"],
+    "src/cli": ["src/board", "src/control", "src/bench", "src/engine", "src/host", "src/host/block", "src/host/char"],
 }
 # Of these folders others may include these headers only; the rest are private.
 PUBLIC = {
@@ -58,7 +59,7 @@ CONTRACTS = [
     ["mem.h", "ioport.h", "irq.h", "lock.h", "vclock.h", "devthread.h"],
     ["files.h", "keyvalue.h", "state.h"],
     ["device.h"],
-    ["backend.h", "block.h", "debug.h", "display.h", "input.h"],
+    ["backend.h", "block.h", "debug.h", "display.h", "input.h", "points.h"],
 ]
 RANK = {name: rank for rank, row in enumerate(CONTRACTS) for name in row}
 

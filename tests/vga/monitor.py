@@ -95,7 +95,7 @@ def _():
     screen.expect("Hello, World_1!")
     screen.key("shift-a", "b", "spc", "minus")
     screen.expect("Hello, World_1!Ab -")
-    assert "not a key" in screen.command("sendkey nonsense")
+    assert "invalid parameter: nonsense" in screen.command("sendkey nonsense")
     screen.command("quit")
     assert screen.wait() == 0
 
@@ -104,7 +104,7 @@ def _():
 def _():
     screen = started()
     answers = {screen.command("type " + "x" * 500) for _ in range(100)}
-    assert answers == {"", "type: the guest still waits for the keys before; try again later\n"}, answers
+    assert answers == {"", "Error: the guest still waits for the keys before; try again later\n"}, answers
     assert "try again later" in screen.command("sendkey a")
     screen.command("quit")
     assert screen.wait() == 0
@@ -175,26 +175,27 @@ def _():
     registers = screen.command("info registers")
     assert "EIP=" in registers and "CS =" in registers, registers
     assert "window=text" in screen.command("info vga")
-    assert "command=" in screen.command("info pci")
+    assert "VGA controller: PCI device 1234:1111" in screen.command("info pci")
     words = screen.command("xp /4xb 0xb8000").split()
-    assert words[0] == "000b8000:" and len(words) == 5, words
+    assert words[0] == "00000000000b8000:" and len(words) == 5, words
     assert "unknown command" in screen.command("frobnicate")
     assert "screendump" in screen.command("help")
     screen.command("quit")
     screen.wait()
 
 
-@check("one client after another; a long line does no harm")
+@check("several clients at once; a long line does no harm")
 def _():
     screen = started()
-    screen.command("x" * 10000)
+    assert "too long" in screen.command("x" * 10000)
     path = screen.command_line[-1].split(":")[1].split(",")[0]
     import socket
     second = socket.socket(socket.AF_UNIX)
     second.connect(path)
     second.settimeout(10)
     greeting = second.recv(200)
-    assert b"(ringer)" in greeting, greeting
+    assert b"monitor" in greeting, greeting
+    assert "running" in screen.command("info status")
     second.sendall(b"info sta")
     second.sendall(b"tus\nquit\n")
     assert screen.wait() == 0

@@ -19,6 +19,15 @@ struct request {
     uint32_t len;
     block_done_fn *done;
     void *opaque;
+    int64_t asked_at; /* ns */
+};
+
+/* The drive's tray, as the drive moves it. */
+struct tray {
+    void (*move)(void *opaque, bool open);
+    void (*request)(void *opaque);
+    void *opaque;
+    bool told_open; /* what the hooks were told last */
 };
 
 struct blockdev {
@@ -30,6 +39,9 @@ struct blockdev {
     void (*changed)(void *opaque); /* NULL: the medium is fixed */
     void *changed_opaque;
     uint64_t max_size;
+    struct tray tray;
+    struct blockdev_stats stats; /* under mutex */
+    bool read_only;              /* of the present medium; options.read_only is the drive's */
     GThread *thread;
     GMutex mutex; /* around the four below; taken with or without the machine lock, never the other way */
     GCond cond;
@@ -41,6 +53,17 @@ struct blockdev {
 };
 
 static GPtrArray *all; /* struct blockdev */
+static struct blockdev_hooks hooks;
+
+void blockdev_set_hooks(const struct blockdev_hooks *wanted)
+{
+    hooks = *wanted;
+}
+
+static int64_t now_ns(void)
+{
+    return g_get_monotonic_time() * 1000;
+}
 
 #define TELL_EVERY (10 * G_USEC_PER_SEC)
 
@@ -80,14 +103,16 @@ static int request_run(struct blockdev *dev, const struct request *request)
 /* What blockdev_change() wants, and what came of it. */
 struct change {
     const char *path, *format;
+    bool read_only;
     GError *error;
     bool done;
 };
 
-static void medium_set(struct blockdev *dev, struct image *image)
+static void medium_set(struct blockdev *dev, struct image *image, bool read_only)
 {
     machine_lock();
     dev->image = image;
+    dev->block.read_only = image ? read_only : dev->options.read_only;
     dev->block.has_medium = image != NULL;
     dev->block.size = image ? image->size : 0;
     dev->changed(dev->changed_opaque);
@@ -100,17 +125,19 @@ static void medium_out(struct blockdev *dev)
 
     if (!old)
         return;
-    medium_set(dev, NULL);
+    medium_set(dev, NULL, false);
     int code = image_close(old);
     if (code)
         log_user("%s: closing the old medium failed: %s", dev->label, g_strerror(code));
 }
 
-static struct image *medium_open(const struct blockdev *dev, const char *path, const char *format, GError **error)
+static struct image *medium_open(const struct blockdev *dev, const char *path, const char *format, bool read_only,
+                                 GError **error)
 {
     struct image_options options = dev->options;
     options.path = path;
     options.format = format;
+    options.read_only = read_only;
     struct image *image = image_open(&options, error);
     if (image && image->size > dev->max_size) {
         g_set_error(error, image_error(), 0, "disk image '%s' is too large for this drive", path);
@@ -128,22 +155,23 @@ static void medium_change(struct blockdev *dev, struct change *change)
     if (change->path && dev->image && image_writes_to(dev->image, change->path)) {
         /* The same again: it can be open once only. */
         char *path = g_strdup(change->path), *format = g_strdup(dev->format);
+        bool read_only = dev->block.read_only;
         medium_out(dev);
-        image = medium_open(dev, change->path, change->format, &change->error);
-        struct image *old = image ? NULL : medium_open(dev, path, format, NULL);
+        image = medium_open(dev, change->path, change->format, change->read_only, &change->error);
+        struct image *old = image ? NULL : medium_open(dev, path, format, read_only, NULL);
         if (old)
-            medium_set(dev, old);
+            medium_set(dev, old, read_only);
         g_free(path);
         g_free(format);
     } else if (change->path) {
-        image = medium_open(dev, change->path, change->format, &change->error);
+        image = medium_open(dev, change->path, change->format, change->read_only, &change->error);
     }
     if (!change->error) {
         medium_out(dev);
         g_free(dev->format);
         dev->format = image ? g_strdup(change->format) : NULL;
         if (image)
-            medium_set(dev, image);
+            medium_set(dev, image, change->read_only);
     }
     g_mutex_lock(&dev->mutex);
     change->done = true;
@@ -156,6 +184,27 @@ static void request_over(struct blockdev *dev)
     g_mutex_lock(&dev->mutex);
     dev->busy = false;
     g_cond_broadcast(&dev->cond);
+    g_mutex_unlock(&dev->mutex);
+}
+
+/* What query-blockstats says. */
+static void request_count(struct blockdev *dev, const struct request *request, int code)
+{
+    struct blockdev_count *count = request->kind == REQUEST_READ    ? &dev->stats.rd
+                                   : request->kind == REQUEST_WRITE ? &dev->stats.wr
+                                                                    : &dev->stats.flush;
+    int64_t now = now_ns();
+    g_mutex_lock(&dev->mutex);
+    dev->stats.last_at = now;
+    if (code) {
+        count->failed++;
+    } else {
+        count->operations++;
+        count->bytes += request->len;
+        count->ns += now - request->asked_at;
+        if (request->kind == REQUEST_WRITE)
+            dev->stats.wr_highest = MAX(dev->stats.wr_highest, request->offset + request->len);
+    }
     g_mutex_unlock(&dev->mutex);
 }
 
@@ -178,8 +227,12 @@ static gpointer worker(gpointer opaque)
             continue;
         }
         int code = dev->image ? request_run(dev, request) : ENOMEDIUM;
-        if (code && dev->image)
+        if (code && dev->image) {
             tell_error(dev, request, code);
+            if (hooks.failed && request->kind != REQUEST_FLUSH)
+                hooks.failed(hooks.opaque, dev->label, request->kind == REQUEST_WRITE, code);
+        }
+        request_count(dev, request, code);
         machine_lock();
         request->done(request->opaque, code);
         machine_unlock();
@@ -207,6 +260,7 @@ static void submit(struct block *block, struct request what)
 {
     struct blockdev *dev = (struct blockdev *)block;
     assert_always(what.kind == REQUEST_FLUSH || (what.offset <= block->size && what.len <= block->size - what.offset));
+    what.asked_at = now_ns();
     g_mutex_lock(&dev->mutex);
     g_queue_push_tail(&dev->queue, g_memdup2(&what, sizeof(what)));
     g_cond_broadcast(&dev->cond);
@@ -238,7 +292,25 @@ static void blockdev_set_removable(struct block *block, void (*changed)(void *op
     dev->max_size = max_size;
 }
 
-static const struct block_ops blockdev_ops = {blockdev_read, blockdev_write, blockdev_flush, blockdev_set_removable};
+static void blockdev_set_tray(struct block *block, void (*move)(void *opaque, bool open), void (*request)(void *opaque),
+                              void *opaque)
+{
+    struct blockdev *dev = (struct blockdev *)block;
+    dev->tray = (struct tray){move, request, opaque, block->tray_open};
+}
+
+static void blockdev_tray_changed(struct block *block)
+{
+    struct blockdev *dev = (struct blockdev *)block;
+    if (dev->tray.told_open == block->tray_open)
+        return;
+    dev->tray.told_open = block->tray_open;
+    if (hooks.tray_moved)
+        hooks.tray_moved(hooks.opaque, dev->label, block->tray_open);
+}
+
+static const struct block_ops blockdev_ops = {blockdev_read,          blockdev_write,    blockdev_flush,
+                                              blockdev_set_removable, blockdev_set_tray, blockdev_tray_changed};
 
 struct block *blockdev_open(const struct image_options *options, const char *label, GError **error)
 {
@@ -286,14 +358,20 @@ static struct blockdev *blockdev_find(const char *label)
     return NULL;
 }
 
-bool blockdev_change(const char *label, const char *path, const char *format, GError **error)
+/* With *error: there is none of that name, or its medium stays. */
+static struct blockdev *removable_find(const char *label, GError **error)
 {
     struct blockdev *dev = blockdev_find(label);
-    if (!dev || !dev->changed) {
-        g_set_error(error, image_error(), 0, dev ? "%s: its disk is fixed" : "%s: there is no such drive", label);
-        return false;
-    }
-    struct change change = {.path = path, .format = format};
+    if (dev && dev->changed)
+        return dev;
+    g_set_error(error, image_error(), 0,
+                dev ? "Device '%s' is not removable: its disk is fixed" : "Device '%s' not found", label);
+    return NULL;
+}
+
+static bool change(struct blockdev *dev, const char *path, const char *format, bool read_only, GError **error)
+{
+    struct change change = {.path = path, .format = format, .read_only = read_only};
     struct request request = {.kind = REQUEST_CHANGE, .opaque = &change};
     g_mutex_lock(&dev->mutex);
     g_queue_push_tail(&dev->queue, g_memdup2(&request, sizeof(request)));
@@ -306,21 +384,136 @@ bool blockdev_change(const char *label, const char *path, const char *format, GE
     return !change.error;
 }
 
-void blockdev_describe(GString *out)
+bool blockdev_change(const char *label, const char *path, const char *format, GError **error)
 {
+    struct blockdev *dev = removable_find(label, error);
+    return dev && change(dev, path, format, dev->options.read_only, error);
+}
+
+/* A drive without a tray is always open. */
+static bool tray_open(struct blockdev *dev, bool force, GError **error)
+{
+    bool ok = true;
     machine_lock();
-    for (unsigned i = 0; all && i < all->len; i++) {
-        const struct blockdev *dev = g_ptr_array_index(all, i);
-        g_string_append_printf(out, "%s: ", dev->label);
-        if (dev->block.has_medium)
-            g_string_append_printf(out, "%s (%s, %llu KiB%s)", dev->image->file.path, dev->image->ops->format,
-                                   (unsigned long long)(dev->block.size / KiB),
-                                   dev->block.read_only ? ", read-only" : "");
-        else
-            g_string_append(out, "empty");
-        g_string_append(out, dev->changed ? ", removable\n" : "\n");
+    if (dev->tray.move && !dev->block.tray_open) {
+        if (dev->block.tray_locked && !force) {
+            dev->tray.request(dev->tray.opaque);
+            ok = false;
+        } else {
+            dev->tray.move(dev->tray.opaque, true);
+        }
     }
     machine_unlock();
+    if (!ok)
+        g_set_error(error, image_error(), 0,
+                    "Device '%s' is locked and force was not specified, wait for tray to open and try again",
+                    dev->label);
+    return ok;
+}
+
+static void tray_close(struct blockdev *dev)
+{
+    machine_lock();
+    if (dev->tray.move)
+        dev->tray.move(dev->tray.opaque, false);
+    machine_unlock();
+}
+
+bool blockdev_open_tray(const char *label, bool force, GError **error)
+{
+    struct blockdev *dev = removable_find(label, error);
+    return dev && tray_open(dev, force, error);
+}
+
+bool blockdev_close_tray(const char *label, GError **error)
+{
+    struct blockdev *dev = removable_find(label, error);
+    if (dev)
+        tray_close(dev);
+    return dev;
+}
+
+bool blockdev_eject(const char *label, bool force, GError **error)
+{
+    struct blockdev *dev = removable_find(label, error);
+    return dev && tray_open(dev, force, error) && change(dev, NULL, NULL, false, error);
+}
+
+bool blockdev_insert(const char *label, const char *path, const char *format, enum blockdev_mode mode, bool force,
+                     GError **error)
+{
+    struct blockdev *dev = removable_find(label, error);
+    if (!dev)
+        return false;
+    machine_lock();
+    bool was_open = dev->block.tray_open;
+    bool read_only =
+        mode == BLOCKDEV_RETAIN ? dev->block.read_only || dev->options.read_only : mode == BLOCKDEV_READ_ONLY;
+    bool is_cd = dev->options.read_only && dev->tray.move;
+    machine_unlock();
+    if (is_cd && mode == BLOCKDEV_READ_WRITE) {
+        g_set_error(error, image_error(), 0, "Device '%s' can only hold media that are read-only", label);
+        return false;
+    }
+    if (!tray_open(dev, force, error))
+        return false;
+    bool ok = change(dev, path, format, read_only, error);
+    if (ok || !was_open)
+        tray_close(dev);
+    return ok;
+}
+
+bool blockdev_commit(const char *label, GError **error)
+{
+    bool found = false;
+    for (unsigned i = 0; all && i < all->len; i++) {
+        struct blockdev *dev = g_ptr_array_index(all, i);
+        if (label && strcmp(dev->label, label) != 0)
+            continue;
+        found = true;
+        if (!dev->options.snapshot || !dev->image)
+            continue;
+        int code = image_snapshot_commit(dev->image);
+        if (code) {
+            g_set_error(error, image_error(), 0, "'commit' error for '%s': %s", dev->label, g_strerror(code));
+            return false;
+        }
+    }
+    if (!found && label)
+        g_set_error(error, image_error(), 0, "Device '%s' not found", label);
+    return found || !label;
+}
+
+bool blockdev_look(unsigned i, struct blockdev_look *look)
+{
+    if (!all || i >= all->len)
+        return false;
+    struct blockdev *dev = g_ptr_array_index(all, i);
+    *look = (struct blockdev_look){.label = dev->label, .removable = dev->changed, .cache = dev->options.cache};
+    machine_lock();
+    const struct block *block = &dev->block;
+    look->has_tray = block->has_tray;
+    look->tray_open = block->tray_open;
+    look->tray_locked = block->tray_locked;
+    look->read_only = block->read_only;
+    look->snapshot = dev->options.snapshot;
+    if (block->has_medium) {
+        look->path = g_strdup(dev->image->file.path);
+        look->format = dev->image->ops->format;
+        look->size = block->size;
+    }
+    machine_unlock();
+    g_mutex_lock(&dev->mutex);
+    look->stats = dev->stats;
+    g_mutex_unlock(&dev->mutex);
+    if (look->stats.last_at)
+        look->stats.idle_ns = now_ns() - look->stats.last_at;
+    return true;
+}
+
+void blockdev_look_clear(struct blockdev_look *look)
+{
+    g_free(look->path);
 }
 
 bool blockdev_peek(struct block *block, uint64_t offset, void *buffer, uint32_t len)

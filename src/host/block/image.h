@@ -97,4 +97,8 @@ struct image *image_qcow2_open(struct image_file *file, const struct image_file 
 /* Takes over base. */
 struct image *image_snapshot_new(struct image *base, GError **error);
 
+/* Writes everything that a snapshot of image_snapshot_new() holds into the image below it, which is opened for writing
+ * meanwhile, and flushes that. An errno value. */
+int image_snapshot_commit(struct image *image);
+
 void image_file_close(struct image_file *file);

@@ -8,12 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "log.h"
+
 #define CLUSTER 65536u
 
 struct snapshot {
     struct image image; /* first; its file is the temporary one */
-    struct image *base;
-    GHashTable *slots; /* cluster number -> place in the file, in clusters, plus 1 */
+    struct image *base; /* NULL: it was lost, see base_open() */
+    GHashTable *slots;  /* cluster number -> place in the file, in clusters, plus 1 */
     uint8_t *scratch;
     uint64_t next;
 };
@@ -23,6 +25,11 @@ static uint64_t slot_find(struct snapshot *snap, uint64_t cluster)
     return (uint64_t)(uintptr_t)g_hash_table_lookup(snap->slots, (gpointer)(uintptr_t)cluster);
 }
 
+static int base_read(struct snapshot *snap, uint64_t offset, uint8_t *buffer, uint32_t len)
+{
+    return snap->base ? image_read(snap->base, offset, buffer, len) : EIO;
+}
+
 static int snapshot_read(struct image *image, uint64_t offset, uint8_t *buffer, uint32_t len)
 {
     struct snapshot *snap = (struct snapshot *)image;
@@ -30,7 +37,7 @@ static int snapshot_read(struct image *image, uint64_t offset, uint8_t *buffer, 
         uint32_t within = offset % CLUSTER, piece = MIN(len, CLUSTER - within);
         uint64_t slot = slot_find(snap, offset / CLUSTER);
         int code = slot ? image_file_read(&image->file, (slot - 1) * CLUSTER + within, buffer, piece, false)
-                        : image_read(snap->base, offset, buffer, piece);
+                        : base_read(snap, offset, buffer, piece);
         if (code)
             return code;
         offset += piece;
@@ -52,7 +59,7 @@ static int snapshot_write(struct image *image, uint64_t offset, const uint8_t *b
         } else {
             uint64_t start = cluster * CLUSTER;
             uint32_t whole = (uint32_t)MIN(CLUSTER, image->size - start);
-            code = piece == whole ? 0 : image_read(snap->base, start, snap->scratch, whole);
+            code = piece == whole ? 0 : base_read(snap, start, snap->scratch, whole);
             if (!code) {
                 memcpy(snap->scratch + within, buffer, piece);
                 code = image_file_write(&image->file, snap->next * CLUSTER, snap->scratch, whole);
@@ -77,13 +84,71 @@ static int snapshot_flush(struct image *image)
 static void snapshot_close(struct image *image)
 {
     struct snapshot *snap = (struct snapshot *)image;
-    image_close(snap->base);
+    if (snap->base)
+        image_close(snap->base);
     g_hash_table_destroy(snap->slots);
     g_free(snap->scratch);
 }
 
 static const struct image_ops snapshot_ops = {"snapshot", snapshot_read, snapshot_write, snapshot_flush,
                                               snapshot_close};
+
+/* The image below once more, for writing or not. */
+static bool base_open(struct snapshot *snap, const char *format, bool read_only)
+{
+    const struct image_options options = {.path = snap->image.file.path, .format = format, .read_only = read_only};
+    snap->base = image_open(&options, NULL);
+    if (snap->base && snap->base->size != snap->image.size) {
+        image_close(snap->base);
+        snap->base = NULL;
+    }
+    return snap->base;
+}
+
+static int clusters_write(struct snapshot *snap)
+{
+    GHashTableIter iter;
+    gpointer cluster, slot;
+    g_hash_table_iter_init(&iter, snap->slots);
+    while (g_hash_table_iter_next(&iter, &cluster, &slot)) {
+        uint64_t start = (uint64_t)(uintptr_t)cluster * CLUSTER;
+        uint32_t len = (uint32_t)MIN(CLUSTER, snap->image.size - start);
+        int code =
+            image_file_read(&snap->image.file, ((uint64_t)(uintptr_t)slot - 1) * CLUSTER, snap->scratch, len, false);
+        if (!code)
+            code = image_write(snap->base, start, snap->scratch, len);
+        if (code)
+            return code;
+    }
+    return image_flush(snap->base);
+}
+
+int image_snapshot_commit(struct image *image)
+{
+    assert_always(image->ops == &snapshot_ops);
+    struct snapshot *snap = (struct snapshot *)image;
+    if (!snap->base)
+        return EIO;
+    const char *format = snap->base->is_guess ? NULL : snap->base->ops->format;
+    image_close(snap->base); /* its lock would be in our way */
+    if (!base_open(snap, format, false)) {
+        base_open(snap, format, true);
+        return EACCES;
+    }
+    int code = clusters_write(snap);
+    int closed = image_close(snap->base);
+    if (!code)
+        code = closed;
+    if (!base_open(snap, format, true) && !code)
+        code = EIO;
+    if (!code) {
+        g_hash_table_remove_all(snap->slots);
+        snap->next = 0;
+        if (ftruncate(image->file.fd, 0) < 0)
+            code = errno;
+    }
+    return code;
+}
 
 static int temporary_file(const char *folder)
 {

@@ -1,28 +1,16 @@
-/* The monitor: a person or a test gives commands to a running machine, as in QEMU's human monitor. */
+/* A monitor: a chardev behind which somebody asks (command.h) as a human or as a program.
+ *
+ * Behind a listening socket every client has a conversation of its own, several at once.
+ */
 #pragma once
 
 #include <glib.h>
 
-#include "display.h"
-
-/* What commands do. All are called on the main thread without the machine lock. */
-struct monitor_hooks {
-    void (*quit)(void *opaque);
-    void (*reset)(void *opaque);
-    void (*stop)(void *opaque);
-    bool (*cont)(void *opaque, GError **error);
-    const char *(*status)(void *opaque); /* "running", "paused", or why it is paused */
-    void (*registers)(void *opaque, GString *out);
-    /* A device's own report; false: there is none of that name. NULL name: the list of names. */
-    bool (*device)(void *opaque, const char *name, GString *out);
-    void (*tree)(void *opaque, GString *out); /* all devices on their buses */
-    void (*stats)(void *opaque, bool json, GString *out);
-    const struct display *display; /* NULL: no graphics card */
-    void *opaque;
-};
+#include "backend.h"
 
 struct monitor;
 
-/* spec: stdio, or unix:PATH with server=on (or ,server) and wait=off (,nowait). hooks is copied. */
-struct monitor *monitor_new(const char *spec, const struct monitor_hooks *hooks, GError **error);
+/* program: QMP, else the human's. pretty: JSON is indented. machine: what commands get as their context. Main thread
+ * without the lock. NULL with a sentence in *error. The chardev stays the caller's. */
+struct monitor *monitor_new(struct chardev *chardev, bool program, bool pretty, void *machine, GError **error);
 void monitor_free(struct monitor *monitor);

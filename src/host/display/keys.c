@@ -257,3 +257,11 @@ bool keys_press(const uint16_t *code, unsigned count, unsigned hold_ms)
         event_add(code[i], false, i == count - 1 ? hold_ms : STEP_MS);
     return true;
 }
+
+bool keys_set(uint16_t code, bool down)
+{
+    if (keys.queue.length >= EVENTS_LIMIT)
+        return false;
+    event_add(code, down, STEP_MS);
+    return true;
+}

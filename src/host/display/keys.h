@@ -15,3 +15,5 @@ void keys_set_sink(void (*send)(void *opaque, uint16_t code, bool down), void *o
 /* Presses the keys together, holds them and lets go in reverse order. Main thread; does not wait. False: so many wait
  * already that these are lost. */
 bool keys_press(const uint16_t *code, unsigned count, unsigned hold_ms);
+/* Presses one, or lets it go, behind those that wait. False as above. */
+bool keys_set(uint16_t code, bool down);

@@ -2,10 +2,12 @@
 #include "screendump.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <png.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "files.h"
 #include "grab.h"
 #include "vclock.h"
 
@@ -101,7 +103,8 @@ bool screendump_write(const struct display *display, const char *path, const cha
         }
     }
     bool to_stdout = strcmp(path, "-") == 0;
-    FILE *file = to_stdout ? stdout : fopen(path, "wb");
+    int fd = to_stdout ? -1 : files_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    FILE *file = to_stdout ? stdout : fd >= 0 ? fdopen(fd, "wb") : NULL;
     bool ok = file != NULL;
     if (ok) {
         ok = is_text ? fwrite(text->str, 1, text->len, file) == text->len : write_pixels(display, file, is_png);
