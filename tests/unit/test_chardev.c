@@ -346,39 +346,6 @@ static void test_short_forms(void)
     }
 }
 
-static void test_qmp_form(void)
-{
-    static const char *const forms[][2] = {
-        {"{\"id\":\"a\",\"backend\":{\"type\":\"null\",\"data\":{}}}", "id=a backend=null"},
-        {"{\"id\":\"a\",\"backend\":{\"type\":\"file\",\"data\":{\"out\":\"/x\",\"append\":true}}}",
-         "id=a backend=file path=/x append=on"},
-        {"{\"id\":\"a\",\"backend\":{\"type\":\"socket\",\"data\":{\"addr\":{\"type\":\"unix\",\"data\":"
-         "{\"path\":\"/x\"}}}}}",
-         "id=a backend=socket server=on wait=off path=/x"},
-        {"{\"id\":\"a\",\"backend\":{\"type\":\"socket\",\"data\":{\"addr\":{\"type\":\"inet\",\"data\":"
-         "{\"host\":\"h\",\"port\":\"1\"}},\"server\":false,\"reconnect\":2}}}",
-         "id=a backend=socket host=h port=1 server=off reconnect=2"},
-        {"{\"id\":\"a\",\"backend\":{\"type\":\"udp\",\"data\":{\"remote\":{\"type\":\"inet\",\"data\":"
-         "{\"host\":\"h\",\"port\":\"1\"}}}}}",
-         "id=a backend=udp host=h port=1"},
-    };
-    GError *error = NULL;
-    for (unsigned i = 0; i < G_N_ELEMENTS(forms); i++) {
-        struct keyvalues *arguments = keyvalues_parse(forms[i][0], "", NULL, &error);
-        g_assert_no_error(error);
-        struct keyvalues *list = chardev_from_qmp(arguments, &error);
-        g_assert_no_error(error);
-        assert_list(list, forms[i][1]);
-        keyvalues_free(list);
-        keyvalues_free(arguments);
-    }
-    struct keyvalues *arguments = keyvalues_parse("id=a", "", NULL, &error);
-    g_assert_null(chardev_from_qmp(arguments, &error));
-    g_assert_cmpstr(error->message, ==, "Parameter 'backend.type' is missing");
-    g_clear_error(&error);
-    keyvalues_free(arguments);
-}
-
 static void test_refused(void)
 {
     refused("null,id=1a", "Parameter 'id' expects an identifier");
@@ -1100,6 +1067,10 @@ static void test_acceptor(void)
     chardev_close(null);
     g_assert_true(chardev_set_acceptor(chardev, session_new, &accepted_count));
     expect(fds[0], "early");
+    GError *error = NULL;
+    g_assert_false(chardev_remove("a", &error)); /* it is in use */
+    g_assert_cmpstr(error->message, ==, "Chardev 'a' is busy");
+    g_clear_error(&error);
     for (unsigned i = 1; i < CLIENTS; i++)
         fds[i] = unix_connect(path);
     for (unsigned round = 0; round < 3; round++) {
@@ -1439,7 +1410,6 @@ int main(int argc, char **argv)
     devthread_start();
 #define ADD(name) g_test_add_func("/chardev/" #name, test_##name)
     ADD(short_forms);
-    ADD(qmp_form);
     ADD(refused);
     ADD(busy);
     ADD(file_and_log);

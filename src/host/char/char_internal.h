@@ -48,6 +48,7 @@ struct host_chardev {
     char *id;     /* for messages where it is not named */
     bool named;   /* chardev_find() finds it */
     gint refs;    /* owner, watches; g_atomic */
+    bool accepts; /* somebody takes its clients: it is in use, too */
     bool closed;  /* by its owner */
     bool written; /* closed, and nothing is left to write */
     bool is_open, told_open, break_pending;

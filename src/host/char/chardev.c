@@ -171,7 +171,7 @@ bool chardev_remove(const char *id, GError **error)
     struct host_chardev *dev = find(id);
     if (!dev)
         ok = CHARDEV_FAIL("Chardev '%s' not found", id);
-    else if (dev->base.front)
+    else if (dev->base.front || dev->accepts)
         ok = CHARDEV_FAIL("Chardev '%s' is busy", id);
     else
         chardev_close(&dev->base);
@@ -433,7 +433,7 @@ void chardev_each(void (*each)(void *opaque, const struct chardev_description *d
             dev->kind->describe(g_ptr_array_index(chardevs.all, i), filename);
         else
             g_string_append(filename, dev->kind->name);
-        const struct chardev_description description = {dev->id, filename->str, dev->base.front};
+        const struct chardev_description description = {dev->id, filename->str, dev->base.front || dev->accepts};
         each(opaque, &description);
         g_string_free(filename, TRUE);
     }

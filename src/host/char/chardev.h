@@ -23,10 +23,6 @@ struct chardev *chardev_new(struct keyvalues *options, GError **error);
  * chardev_new() with id=label; "chardev:ID" into a list with the key "chardev" only. NULL with a sentence. */
 struct keyvalues *chardev_short_form(const char *text, const char *label, GError **error);
 
-/* And a third: the arguments of QMP's chardev-add, flattened ("id", "backend.type", "backend.data.addr.data.path").
- * Into a list for chardev_new(); what is missing is what QEMU takes there. NULL with a sentence. */
-struct keyvalues *chardev_from_qmp(struct keyvalues *arguments, GError **error);
-
 /* Machine lock, or before machine_run(). NULL: there is none. */
 struct chardev *chardev_find(const char *id);
 
@@ -53,7 +49,7 @@ const char *chardev_pty_path(const struct chardev *chardev);
 
 /* Of a listening socket: each client becomes a chardev of its own, which accepted() gets on the device thread with the
  * lock held, and which ends by chardev_close(). There are CHARDEV_CLIENTS_MAX at a time, further ones wait. Without
- * this there is one client at a time. False: it does not listen. Machine lock. */
+ * this, and with accepted NULL, there is one client at a time. False: it does not listen. Machine lock. */
 #define CHARDEV_CLIENTS_MAX 256u
 bool chardev_set_acceptor(struct chardev *chardev, void (*accepted)(void *opaque, struct chardev *client),
                           void *opaque);

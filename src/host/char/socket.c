@@ -406,7 +406,7 @@ static void listen_on(struct socket *sock)
 static void hand_over(void *opaque, GIOCondition condition)
 {
     struct socket *sock = opaque;
-    if (!is_connected(sock))
+    if (!is_connected(sock) || !sock->accepted)
         return;
     struct socket *child = child_new(sock);
     int fd = sock->stream.out.fd;
@@ -445,8 +445,9 @@ bool chardev_set_acceptor(struct chardev *chardev, void (*accepted)(void *opaque
         return false;
     bool taken = guard_enter();
     sock->accepted = accepted;
+    dev->accepts = accepted;
     sock->accepted_opaque = opaque;
-    if (is_connected(sock) && !sock->handover)
+    if (accepted && is_connected(sock) && !sock->handover)
         watch_soon(&sock->handover, dev, hand_over, sock);
     guard_leave(taken);
     return true;
