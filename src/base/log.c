@@ -1,6 +1,7 @@
 /* Messages to the user, logs of `-d`, rate-limited guest mistakes, assertions. See log.h. */
 #include "log.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +78,7 @@ bool log_open(const char *path)
     if (log_file)
         fclose(log_file);
     log_file = file;
+    fcntl(fileno(file), F_SETFL, O_APPEND); /* messages may go there, too, by way of another descriptor */
     setvbuf(file, NULL, _IOLBF, 0);
     return true;
 }

@@ -250,6 +250,8 @@ struct machine *machine_new(const struct options *options, GError **error)
         goto fail;
     if (options->isapc) /* nothing is wired to it on such a board */
         cpu_model_hide_apic(machine->model);
+    if (options->pidfile && !pidfile_write(machine, options->pidfile, error))
+        goto fail;
     if (!chardevs_open(options, error) || !mem_init(options->ram_size, error))
         goto fail;
 
@@ -258,8 +260,6 @@ struct machine *machine_new(const struct options *options, GError **error)
                     options->stats_file, g_strerror(errno));
         goto fail;
     }
-    if (options->pidfile && !pidfile_write(machine, options->pidfile, error))
-        goto fail;
     clock_build(options);
     registry_build(machine);
     kernel_build(machine);

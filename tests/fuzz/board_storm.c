@@ -195,7 +195,7 @@ static struct chardev *find_chardev(void *opaque, const char *id)
 static void cable_receive(struct chardev *chardev)
 {
     uint8_t bytes[16];
-    if (!chardev->front)
+    if (!chardev->front || !chardev->front->receive)
         return;
     size_t room = chardev->front->room(chardev->front_opaque), len = below(sizeof bytes + 1);
     for (unsigned i = 0; i < sizeof bytes; i++)

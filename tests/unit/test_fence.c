@@ -4,6 +4,7 @@
 #include <glib.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
@@ -16,7 +17,7 @@
 
 #define DIED_BY_SIGSYS (-1)
 
-/* errno of call() behind the fence, 0 if it succeeded, DIED_BY_SIGSYS. */
+/* errno of call() behind the fence, 0 if it succeeded, DIED_BY_SIGSYS. needs: NULL: the dialer's fence. */
 static int behind_fence(const struct fence_needs *needs, long (*call)(void))
 {
     pid_t pid = fork();
@@ -24,7 +25,7 @@ static int behind_fence(const struct fence_needs *needs, long (*call)(void))
     if (pid == 0) {
         GError *error = NULL;
         signal(SIGSYS, SIG_DFL);
-        if (!fence_enter(needs, &error))
+        if (needs ? !fence_enter(needs, &error) : !fence_enter_dialer())
             _exit(200);
         errno = 0;
         _exit(call() < 0 ? errno : 0);
@@ -40,6 +41,8 @@ static int behind_fence(const struct fence_needs *needs, long (*call)(void))
 }
 
 static const struct fence_needs nothing, all = {true, true, true, true, true};
+
+static long call_all_of_a_day(void);
 
 /* --- calls --- */
 
@@ -79,6 +82,47 @@ static long call_socket(void)
 static long call_socket_unix(void)
 {
     return socket(AF_UNIX, SOCK_STREAM, 0);
+}
+static long call_pty(void)
+{
+    char path[64];
+    int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    return fd < 0 || grantpt(fd) < 0 || unlockpt(fd) < 0 || ptsname_r(fd, path, sizeof(path)) != 0 ? -1 : 0;
+}
+static int pair[2]; /* made before */
+static long call_sockname(void)
+{
+    struct sockaddr at;
+    socklen_t len = sizeof(at);
+    return getsockname(pair[0], &at, &len);
+}
+static long call_accept(void)
+{
+    return accept4(pair[0], NULL, NULL, SOCK_CLOEXEC);
+}
+static long call_recvmsg(void)
+{
+    struct msghdr message = {0};
+    return recvmsg(pair[0], &message, MSG_DONTWAIT);
+}
+static long call_sendmsg(void)
+{
+    struct msghdr message = {0};
+    return sendmsg(pair[0], &message, MSG_DONTWAIT);
+}
+static long call_bind(void)
+{
+    const struct sockaddr at = {.sa_family = AF_UNIX};
+    return bind(pair[0], &at, sizeof(at.sa_family));
+}
+static long call_listen(void)
+{
+    return listen(pair[0], 1);
+}
+static long call_connect(void)
+{
+    const struct sockaddr at = {.sa_family = AF_UNSPEC};
+    return connect(pair[0], &at, sizeof(at));
 }
 static long call_open(void)
 {
@@ -182,10 +226,43 @@ static void test_refused(void)
     g_assert_true(x32 == DIED_BY_SIGSYS || x32 == ENOSYS || x32 == EPERM);
 }
 
+/* The monitor uses sockets, and makes none; whoever makes them does nothing else. */
+static void test_sockets(void)
+{
+    const struct fence_needs clients = {.clients = true};
+    long (*const uses[])(void) = {call_sockname, call_accept, call_recvmsg};
+    long (*const makes[])(void) = {call_socket, call_socket_unix, call_bind, call_listen, call_connect};
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+    for (unsigned i = 0; i < G_N_ELEMENTS(uses); i++) {
+        g_assert_cmpint(behind_fence(&nothing, uses[i]), ==, EPERM);
+        g_assert_cmpint(behind_fence(&clients, uses[i]), !=, EPERM);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(makes); i++) {
+        g_assert_cmpint(behind_fence(&all, makes[i]), ==, EPERM);
+        g_assert_cmpint(behind_fence(NULL, makes[i]), !=, EPERM);
+        g_assert_cmpint(behind_fence(NULL, makes[i]), !=, DIED_BY_SIGSYS);
+    }
+    g_assert_cmpint(behind_fence(&all, call_sendmsg), ==, EPERM); /* no descriptor of ours goes out */
+    long (*const hostile_calls[])(void) = {call_execve,           call_execveat, call_fork,      call_ptrace_attach,
+                                           call_process_vm_readv, call_mount,    call_int80_open};
+    for (unsigned i = 0; i < G_N_ELEMENTS(hostile_calls); i++)
+        g_assert_cmpint(behind_fence(NULL, hostile_calls[i]), ==, DIED_BY_SIGSYS);
+    long (*const refused[])(void) = {call_create, call_exec_memory, call_exec_protect, call_clone_process,
+                                     call_chmod,  call_kill_parent, call_ioctl};
+    for (unsigned i = 0; i < G_N_ELEMENTS(refused); i++)
+        g_assert_cmpint(behind_fence(NULL, refused[i]), ==, EPERM);
+    g_assert_cmpint(behind_fence(NULL, call_open), ==, 0); /* names are looked up in files */
+    g_assert_cmpint(behind_fence(NULL, call_all_of_a_day), ==, 0);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 /* Each extra opens its own door. */
 static void test_extras(void)
 {
     g_assert_cmpint(behind_fence(&(struct fence_needs){.files = true}, call_open), ==, 0);
+    g_assert_cmpint(behind_fence(&(struct fence_needs){.files = true, .clients = true}, call_pty), ==, 0);
+    g_assert_cmpint(behind_fence(&nothing, call_pty), ==, EPERM);
     g_assert_cmpint(behind_fence(&(struct fence_needs){.removes = true}, call_unlink), ==, ENOENT);
     g_assert_cmpint(behind_fence(&(struct fence_needs){.clients = true}, call_open), ==, EPERM);
     g_assert_cmpint(behind_fence(&(struct fence_needs){.kvm = true}, call_kvm_ioctl), ==, EBADF);
@@ -273,6 +350,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fence/hostile", test_hostile);
     g_test_add_func("/fence/refused", test_refused);
     g_test_add_func("/fence/extras", test_extras);
+    g_test_add_func("/fence/sockets", test_sockets);
     g_test_add_func("/fence/life_goes_on", test_life_goes_on);
     g_test_add_func("/fence/threads", test_threads);
     return g_test_run();

@@ -48,6 +48,7 @@ struct host_chardev {
     char *id;     /* for messages where it is not named */
     bool named;   /* chardev_find() finds it */
     gint refs;    /* owner, watches; g_atomic */
+    bool accepts; /* somebody takes its clients: it is in use, too */
     bool closed;  /* by its owner */
     bool written; /* closed, and nothing is left to write */
     bool is_open, told_open, break_pending;
@@ -96,6 +97,7 @@ extern const struct chardev_kind chardev_null, chardev_stdio, chardev_file, char
 /* chardev_options.c: the kind by a name of -chardev. NULL with a sentence. */
 const struct chardev_kind *chardev_kind_find(const char *name, GError **error);
 void chardev_kinds_each(void (*each)(void *opaque, const char *name), void *opaque);
+bool chardev_id_is_good(const char *id);
 /* No key but those that some back end has; values of switches. */
 bool chardev_options_check(struct keyvalues *options, GError **error);
 /* fallback: where the key is not there. */

@@ -108,7 +108,9 @@ static struct host_chardev *find(const char *id)
 
 struct chardev *chardev_find(const char *id)
 {
+    bool taken = guard_enter();
     struct host_chardev *dev = find(id);
+    guard_leave(taken);
     return dev ? &dev->base : NULL;
 }
 
@@ -169,7 +171,7 @@ bool chardev_remove(const char *id, GError **error)
     struct host_chardev *dev = find(id);
     if (!dev)
         ok = CHARDEV_FAIL("Chardev '%s' not found", id);
-    else if (dev->base.front)
+    else if (dev->base.front || dev->accepts)
         ok = CHARDEV_FAIL("Chardev '%s' is busy", id);
     else
         chardev_close(&dev->base);
@@ -431,7 +433,7 @@ void chardev_each(void (*each)(void *opaque, const struct chardev_description *d
             dev->kind->describe(g_ptr_array_index(chardevs.all, i), filename);
         else
             g_string_append(filename, dev->kind->name);
-        const struct chardev_description description = {dev->id, filename->str, dev->base.front};
+        const struct chardev_description description = {dev->id, filename->str, dev->base.front || dev->accepts};
         each(opaque, &description);
         g_string_free(filename, TRUE);
     }
@@ -501,7 +503,9 @@ struct chardev *chardev_new(struct keyvalues *options, GError **error)
         CHARDEV_FAIL("chardev: no id specified");
     else if (!backend)
         CHARDEV_FAIL("chardev: \"%s\" missing backend", id);
-    if (!id || !backend || !chardev_options_check(options, error))
+    else if (!chardev_id_is_good(id))
+        CHARDEV_FAIL("Parameter 'id' expects an identifier: letters, digits, '-', '.', '_', starting with a letter");
+    if (!id || !backend || !chardev_id_is_good(id) || !chardev_options_check(options, error))
         return NULL;
     const struct chardev_kind *kind = chardev_kind_find(backend, error);
     if (!kind)

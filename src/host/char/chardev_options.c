@@ -95,6 +95,17 @@ bool chardev_switch(struct keyvalues *options, const char *key, bool fallback)
     return value && value_is_switch(value, &on) ? on : fallback;
 }
 
+bool chardev_id_is_good(const char *id)
+{
+    if (!g_ascii_isalpha(*id))
+        return false;
+    for (; *id; id++) {
+        if (!g_ascii_isalnum(*id) && !strchr("-._", *id))
+            return false;
+    }
+    return true;
+}
+
 /* --- Short forms --- */
 
 static void items_add(struct keyvalues *to, const struct keyvalues *from)

@@ -406,7 +406,7 @@ static void listen_on(struct socket *sock)
 static void hand_over(void *opaque, GIOCondition condition)
 {
     struct socket *sock = opaque;
-    if (!is_connected(sock))
+    if (!is_connected(sock) || !sock->accepted)
         return;
     struct socket *child = child_new(sock);
     int fd = sock->stream.out.fd;
@@ -445,8 +445,9 @@ bool chardev_set_acceptor(struct chardev *chardev, void (*accepted)(void *opaque
         return false;
     bool taken = guard_enter();
     sock->accepted = accepted;
+    dev->accepts = accepted;
     sock->accepted_opaque = opaque;
-    if (is_connected(sock) && !sock->handover)
+    if (accepted && is_connected(sock) && !sock->handover)
         watch_soon(&sock->handover, dev, hand_over, sock);
     guard_leave(taken);
     return true;
@@ -462,16 +463,16 @@ static bool wait_for_client(struct socket *sock, GError **error)
     int fd = -1, signal_fd;
     bool ended = false;
 
-    describe(dev_of(sock), where);
-    log_user("waiting for connection on: %s", where->str);
-    g_string_free(where, TRUE);
-    machine_unlock();
     sigemptyset(&ending);
     sigaddset(&ending, SIGINT);
     sigaddset(&ending, SIGTERM);
     sigaddset(&ending, SIGHUP);
     sigprocmask(SIG_BLOCK, &ending, &before);
     signal_fd = signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
+    describe(dev_of(sock), where);
+    log_user("waiting for connection on: %s", where->str);
+    g_string_free(where, TRUE);
+    machine_unlock();
     while (fd < 0 && !ended) {
         struct pollfd poll_fd[2] = {{.fd = sock->listen_fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
         struct signalfd_siginfo came;
@@ -551,6 +552,9 @@ bool address_set_host(struct address *address, const char *host, const char *por
     }
     if (len >= sizeof(address->host) || strlen(port) >= sizeof(address->port))
         return CHARDEV_FAIL("the host name or port in '%.40s:%.40s' is too long", host, port);
+    uint64_t number;
+    if (g_ascii_isdigit(*port) && !value_is_number(port, 65535, &number))
+        return CHARDEV_FAIL("'%s' is no port; they go from 0 to 65535", port);
     memcpy(address->host, host, len);
     address->host[len] = 0;
     g_strlcpy(address->port, port, sizeof(address->port));
