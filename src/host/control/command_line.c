@@ -414,6 +414,8 @@ static void names_complete(GPtrArray *list, const char *prefix, const char *word
         if (!*prefix && strncmp(command->human, "info ", 5) == 0)
             continue;
         size_t all = names_length(command->human);
+        if (all <= strlen(prefix)) /* "info" itself */
+            continue;
         char *names = g_strndup(command->human + strlen(prefix), all - strlen(prefix));
         char **one = g_strsplit(names, "|", -1);
         for (unsigned n = 0; one[n]; n++) {
