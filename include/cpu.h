@@ -158,6 +158,8 @@ void cpu_set_tsc_deadline_hooks(struct tsc_deadline_hooks hooks); /* all NULL: t
 /* For humans, as QEMU prints it. While it stands, or on its own thread. */
 struct _GString;
 void cpu_print(const struct cpu *cpu, struct _GString *out);
+void cpu_print_short(const struct cpu *cpu, struct _GString *out); /* without the FPU */
+void cpu_print_code(const struct cpu *cpu, struct _GString *out);  /* the bytes around CS:EIP, one line */
 
 /* The processor's state as bytes (state.c), while time stands. stopped_tsc: the host's TSC when it stopped, for that of
  * the guest. Load: false when the bytes do not fit or make no sense; the processor is then as it was. */
@@ -203,8 +205,8 @@ void interp_flush_tlb(struct cpu *cpu);
 bool interp_db_pending(const struct cpu *cpu);
 
 /* Points (points.h). A breakpoint: the instruction is not executed, interp_step ends with CPU_EXIT, interp_run with
- * EXIT_DEVICE. A watchpoint: the access happens, and the instruction or one iteration of it is completed. stop is called
- * in the middle of either, once, until interp_points_begin. */
+ * EXIT_DEVICE. A watchpoint: the access happens, and the instruction or one iteration of it is completed. stop is
+ * called in the middle of either, once, until interp_points_begin. */
 struct debug_stop;
 struct point_hook {
     void (*stop)(void *opaque, const struct debug_stop *stop);
@@ -213,8 +215,8 @@ struct point_hook {
 void interp_set_point_hook(struct cpu *cpu, struct point_hook hook);
 void interp_points_begin(struct cpu *cpu);
 bool interp_point_hit(const struct cpu *cpu); /* stop was called */
-/* As interp_step, in spite of a breakpoint, and one iteration of a REP instruction at most. host_tsc: what the host's TSC
- * was when time stopped; 0: time runs. */
+/* As interp_step, in spite of a breakpoint, and one iteration of a REP instruction at most. host_tsc: what the host's
+ * TSC was when time stopped; 0: time runs. */
 enum cpu_rc interp_step_one(struct cpu *cpu, uint64_t host_tsc);
 
 /* Lockstep: while log is set, every store to RAM first appends what was there, and an instruction

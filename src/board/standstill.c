@@ -11,12 +11,10 @@
 #include "host/char/chardev.h"
 #include "vclock.h"
 
-static const char *const reason_names[PAUSE_COUNT] = {[PAUSE_USER] = NULL,
-                                                      [PAUSE_RESET] = "prelaunch",
-                                                      [PAUSE_SHUTDOWN] = "shutdown",
-                                                      [PAUSE_INTERNAL] = "internal-error",
-                                                      [PAUSE_SNAPSHOT] = "save-vm",
-                                                      [PAUSE_DEBUG] = "debug"};
+static const char *const reason_names[PAUSE_COUNT] = {
+    [PAUSE_USER] = NULL,           [PAUSE_RESET] = "prelaunch",
+    [PAUSE_SHUTDOWN] = "shutdown", [PAUSE_INTERNAL] = "internal-error",
+    [PAUSE_SNAPSHOT] = "save-vm",  [PAUSE_DEBUG] = "debug"};
 
 /* With the machine lock held. */
 static bool has_reason(const struct machine *machine)

@@ -218,7 +218,8 @@ static void take_neighbours(struct bt *bt, struct space *s, struct ptcopy *c, co
             continue;
         struct walk n;
         gla_t gla = entry_gla(s, k->i, j);
-        if (gla < cell_lowest() || points_of_page(gla) || !shadow_walk(&bt->cpu, s, gla, &n) || !n.u || n.large || !mem_is_ram(n.page))
+        if (gla < cell_lowest() || points_of_page(gla) || !shadow_walk(&bt->cpu, s, gla, &n) || !n.u || n.large ||
+            !mem_is_ram(n.page))
             continue;
         take_page(s, c, &n, gla, bit_test(c->code, j) && may_execute(bt, &n, gla, PAGE_SIZE), &r);
     }

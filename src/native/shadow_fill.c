@@ -199,8 +199,7 @@ enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint
     if ((flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM)) || unlikely(watched))
         writable = false;
     bool already = bit_test(c->mapped[view], k.j);
-    unsigned n =
-        already || watched || !(flags == 0 || flags == MEM_PAGE_DECODED) ? 1 : run_length(s, c, &k, view, gla);
+    unsigned n = already || watched || !(flags == 0 || flags == MEM_PAGE_DECODED) ? 1 : run_length(s, c, &k, view, gla);
     if (!shadow_map_or_evict(s->window[view], gla & PAGE_MASK, mem_file_offset(k.page), (uint64_t)n << PAGE_SHIFT,
                              writable, true))
         return FILL_EMULATE;

@@ -8,7 +8,7 @@
 enum { SEL_C16 = GDT_FREE, SEL_D16 = GDT_FREE + 8, SEL_U16 = GDT_FREE + 16, SEL_UD16 = GDT_FREE + 24 };
 _Static_assert(SEL_C16 == 0x50 && SEL_D16 == 0x58, "in the blob");
 
-#define BLOB  0x8000u /* 16-bit code, run at this address */
+#define BLOB  0x8000u     /* 16-bit code, run at this address */
 #define LOST  0x40000000u /* a page that comes and goes */
 #define FRAME 0x1800000u
 
@@ -60,7 +60,8 @@ __asm__(
     " movl blob_esp-blob+0x8000, %esp\n popal\n ret\n"
     ".code16\n"
     "real_int: addl $3, %ebx\n iretw\nreal_far: addl $5, %ebx\n lretw\n"
-    ".globl v86_code\nv86_code: movw $20, %cx\n1: addw %cx, (0x100)\n pushw %cx\n call 2f\n popw %cx\n loop 1b\n int $0x80\n"
+    ".globl v86_code\nv86_code: movw $20, %cx\n1: addw %cx, (0x100)\n pushw %cx\n call 2f\n popw %cx\n loop 1b\n int "
+    "$0x80\n"
     "2: incw (0x102)\n ret\n"
     ".balign 4\nblob_esp: .long 0\nblob_result: .long 0\n blob_idt: .space 8\n blob_gdt: .space 8\n"
     " blob_ivt: .word 0x3ff\n .long 0\n.code32\nblob_end:\n.popsection\n");
@@ -201,14 +202,26 @@ static void other_modes(bool timer)
     run(&s);
     bad += s.vector != VEC_DONE || s.ecx != 0;
 
-    s = (struct state){.eip = (uint32_t)(v86_code - blob), .cs = BLOB >> 4, .ss = 0x3000, .esp = 0xf000, .ds = 0x2000,
-                       .es = 0x2000, .eflags = 2 | FL_VM | FL_IOPL3 | (timer ? FL_IF : 0)};
+    s = (struct state){.eip = (uint32_t)(v86_code - blob),
+                       .cs = BLOB >> 4,
+                       .ss = 0x3000,
+                       .esp = 0xf000,
+                       .ds = 0x2000,
+                       .es = 0x2000,
+                       .eflags = 2 | FL_VM | FL_IOPL3 | (timer ? FL_IF : 0)};
     run(&s);
     bad += s.vector != VEC_DONE;
 
     /* 16 bits, protected, ring 3: the same code. */
-    s = (struct state){.eip = (uint32_t)(v86_code - blob), .cs = SEL_U16 | 3, .ss = SEL_UD16 | 3, .esp = 0xe000,
-                       .ds = SEL_UD16 | 3, .es = UDATA, .fs = UDATA, .gs = UDATA, .eflags = 2};
+    s = (struct state){.eip = (uint32_t)(v86_code - blob),
+                       .cs = SEL_U16 | 3,
+                       .ss = SEL_UD16 | 3,
+                       .esp = 0xe000,
+                       .ds = SEL_UD16 | 3,
+                       .es = UDATA,
+                       .fs = UDATA,
+                       .gs = UDATA,
+                       .eflags = 2};
     run(&s);
     bad += s.vector != VEC_DONE;
 
@@ -279,5 +292,7 @@ void guest_main(void)
         pic_unmask(0);
         __asm__ volatile("sti");
     }
-    __asm__ volatile("jmp round_begin");
+    /* The same on each machine. */
+    __asm__ volatile("xorl %eax, %eax\n xorl %ecx, %ecx\n xorl %edx, %edx\n xorl %ebx, %ebx\n xorl %ebp, %ebp\n"
+                     "xorl %esi, %esi\n xorl %edi, %edi\n jmp round_begin");
 }

@@ -2,9 +2,9 @@
  *
  *   sessions SESSIONS SEED free|fixed RINGER-OPTIONS...
  *
- * What it does depends on the seed and on what the guest does, not on the engine. "fixed": the guest is the same on each
- * run, and a line is printed for each stop, to be compared with those of another engine (sessions.py). "free": it has
- * interrupts; what must hold in any case is checked. That is checked in both. Status 0: all was as it must be.
+ * What it does depends on the seed and on what the guest does, not on the engine. "fixed": the guest is the same on
+ * each run, and a line is printed for each stop, to be compared with those of another engine (sessions.py). "free": it
+ * has interrupts; what must hold in any case is checked. That is checked in both. Status 0: all was as it must be.
  */
 #include <elf.h>
 #include <stdio.h>
@@ -128,8 +128,8 @@ static uint32_t hash(uint32_t h, const void *bytes, size_t n)
     return h;
 }
 
-/* Flags that nothing reads any more may be wrong where an engine was left in the middle of a block (DESIGN.md, 3): after
- * a watchpoint, until a breakpoint. */
+/* Flags that nothing reads any more may be wrong where an engine was left in the middle of a block (DESIGN.md, 3):
+ * after a watchpoint, until a breakpoint. */
 static void print_stop(const struct debug_stop *stop)
 {
     const struct cpu *cpu = g.t->cpu(g.t->opaque);
@@ -144,8 +144,7 @@ static void print_stop(const struct debug_stop *stop)
     if (!g.t->read_memory(g.t->opaque, false, g.data, data, sizeof data))
         fail("cannot read the guest's data");
     printf("%u.%u why=%d point=%d at=%08x pc=%04x:%08x fl=%08x", g.session, g.command, stop->why, stop->point,
-           stop->address, cpu->seg[SEG_CS].sel, cpu->eip,
-           cpu->eflags & ~(g.flags_known ? FL_RF : FL_RF | FL_ARITH));
+           stop->address, cpu->seg[SEG_CS].sel, cpu->eip, cpu->eflags & ~(g.flags_known ? FL_RF : FL_RF | FL_ARITH));
     for (unsigned i = 0; i < 8; i++)
         printf(" %08x", cpu->gpr[i]);
     for (unsigned i = 0; i < 6; i++)
