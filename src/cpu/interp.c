@@ -1,6 +1,7 @@
 /* The interpreter's loop: fetch through a cache of decoded instructions, execute, trap, deliver. */
 #include "interp.h"
 
+#include <glib.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -289,12 +290,14 @@ static inline enum cpu_rc fetch(struct cpu *cpu, struct interp *ip, struct dinsn
 
 /* --- one instruction --- */
 
-static void log_registers(const struct cpu *cpu)
+static __attribute__((noinline, cold)) void log_registers(const struct cpu *cpu)
 {
-    log_printf("cpu: %04x:%08x fl=%08x eax=%08x ecx=%08x edx=%08x ebx=%08x esp=%04x:%08x ebp=%08x "
-               "esi=%08x edi=%08x\n",
-               cpu->seg[SEG_CS].sel, cpu->eip, cpu->eflags, cpu->gpr[EAX], cpu->gpr[ECX], cpu->gpr[EDX], cpu->gpr[EBX],
-               cpu->seg[SEG_SS].sel, cpu->gpr[ESP], cpu->gpr[EBP], cpu->gpr[ESI], cpu->gpr[EDI]);
+    if (!log_wants(cpu->seg[SEG_CS].base + cpu->eip))
+        return;
+    GString *out = g_string_new(NULL);
+    (log_on(LOG_FPU) ? cpu_print : cpu_print_short)(cpu, out);
+    log_printf("%s", out->str);
+    g_string_free(out, TRUE);
 }
 
 /* Fetches and executes. On CPU_OK next_eip is where to go on; cpu->eip has not moved. */
