@@ -80,6 +80,8 @@ def small(command, arguments):
         return arguments
     if command in ("pmemsave", "memsave") and isinstance(arguments.get("size"), int) and arguments["size"] > 1 << 16:
         arguments["size"] &= 0xffff
+    if command == "set-action":
+        arguments.pop("shutdown", None)  # else the guest may switch it off
     for key in ("filename", "path", "logfile"):
         if isinstance(arguments.get(key), str) and arguments[key].startswith("/dev"):
             arguments[key] = "x"
