@@ -1,6 +1,6 @@
 /* Debugs a guest (debuggee.c) at random: steps, breakpoints, watchpoints, memory and registers written.
  *
- *   sessions SESSIONS SEED free|fixed RINGER-OPTIONS...
+ *   sessions SESSIONS SEED free|fixed|speed RINGER-OPTIONS...
  *
  * What it does depends on the seed and on what the guest does, not on the engine. "fixed": the guest is the same on
  * each run, and a line is printed for each stop, to be compared with those of another engine (sessions.py). "free": it
@@ -380,6 +380,59 @@ static void running(void *opaque)
     fail("it runs on its own");
 }
 
+/* --- speed: what breakpoints that are not hit cost. Not a test. --- */
+
+#define SPEED_MS    500
+#define SPEED_TIMES 20
+
+static gboolean speed_moment(gpointer opaque)
+{
+    static uint32_t rounds, sum[2];
+    static unsigned times;
+    g.t->stop(g.t->opaque);
+    uint32_t now = peek(g.rounds);
+    sum[times & 1] += times > 1 ? now - rounds : 0;
+    rounds = now;
+    if (++times == SPEED_TIMES) {
+        printf("%u rounds without points, %u with %u breakpoints that are not hit: %.3f\n", sum[0], sum[1], g.pool_count,
+               (double)sum[1] / sum[0]);
+        machine_quit(g.machine, 0);
+        return G_SOURCE_REMOVE;
+    }
+    for (unsigned i = 0; i < g.pool_count; i++) {
+        if (times & 1)
+            g.t->point_add(g.t->opaque, DEBUG_BREAK_SOFTWARE, g.pool[i] + 1, 1);
+        else
+            g.t->point_remove(g.t->opaque, DEBUG_BREAK_SOFTWARE, g.pool[i] + 1, 1);
+    }
+    g.t->run(g.t->opaque);
+    return G_SOURCE_CONTINUE;
+}
+
+/* One that is hit is none of those that are meant. */
+static void speed_stopped(void *opaque, const struct debug_stop *stop)
+{
+    for (unsigned i = 0; stop->why == DEBUG_BREAK && i < g.pool_count; i++) {
+        if (g.pool[i] + 1 == stop->address)
+            g.pool[i] = g.pool[--g.pool_count];
+    }
+    if (stop->why == DEBUG_BREAK) {
+        g.t->point_remove(g.t->opaque, DEBUG_BREAK_SOFTWARE, stop->address, 1);
+        g.t->run(g.t->opaque);
+    }
+}
+
+static const struct debug_client speed_client = {speed_stopped, NULL, NULL};
+
+static gboolean speed_begin(gpointer opaque)
+{
+    if (!g.t->attach(g.t->opaque, &speed_client, NULL))
+        fail("cannot attach");
+    g_timeout_add(SPEED_MS, speed_moment, NULL);
+    g.t->run(g.t->opaque);
+    return G_SOURCE_REMOVE;
+}
+
 extern const struct debug_client sessions_client;
 const struct debug_client sessions_client = {stopped, running, NULL};
 
@@ -395,7 +448,7 @@ int main(int argc, char **argv)
     GError *error = NULL;
     gchar *elf;
     if (argc < 5) {
-        fprintf(stderr, "usage: sessions SESSIONS SEED free|fixed RINGER-OPTIONS...\n");
+        fprintf(stderr, "usage: sessions SESSIONS SEED free|fixed|speed RINGER-OPTIONS...\n");
         return 2;
     }
     g.sessions = (unsigned)atoi(argv[1]);
@@ -413,11 +466,14 @@ int main(int argc, char **argv)
     g.knob = symbol((uint8_t *)elf, "knob");
     g.bad = symbol((uint8_t *)elf, "bad");
     g.data = symbol((uint8_t *)elf, "data");
+    g.rounds = symbol((uint8_t *)elf, "rounds");
     g.tick_handler = symbol((uint8_t *)elf, "trap_stubs") + 0x20 * 16;
     fill_pool((uint8_t *)elf);
     g.t = machine_debug_target(g.machine);
-    g_idle_add(begin, NULL);
+    g_idle_add(strcmp(argv[3], "speed") ? begin : speed_begin, NULL);
     int status = machine_run(g.machine);
+    if (!strcmp(argv[3], "speed"))
+        return status;
     fprintf(stderr, "sessions: %u sessions, %u breakpoints, %u watchpoints, %u steps\n", g.session, (unsigned)g.hits,
             (unsigned)g.watches, (unsigned)g.steps);
     if (!status && g.session != g.sessions)
