@@ -16,7 +16,7 @@
 #define POINT_WATCH (POINT_WRITE | POINT_READ)
 
 extern struct points {
-    uint8_t *page; /* by linear page: POINT_*. NULL: there are none at all */
+    uint8_t *page;                          /* by linear page: POINT_*. NULL: there are none at all */
     uint64_t break_offsets[PAGE_SIZE / 64]; /* offsets in a page at which some breakpoint is */
 } points;
 
