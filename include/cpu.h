@@ -214,6 +214,7 @@ struct point_hook {
 };
 void interp_set_point_hook(struct cpu *cpu, struct point_hook hook);
 void interp_points_begin(struct cpu *cpu);
+void interp_points_changed(struct cpu *cpu);  /* engines see others */
 bool interp_point_hit(const struct cpu *cpu); /* stop was called */
 /* As interp_step, in spite of a breakpoint, and one iteration of a REP instruction at most. host_tsc: what the host's
  * TSC was when time stopped; 0: time runs. */

@@ -20,7 +20,7 @@ enum flight_kind {
     FLIGHT_KINDS
 };
 
-/* At cpu's CS:EIP. */
+/* At cpu's CS:EIP. Exceptions and software interrupts have no time. */
 void flight_note(enum flight_kind kind, const struct cpu *cpu, uint32_t a, uint32_t b, uint32_t c);
 void flight_exit(enum exit_reason reason, uint32_t eip);
 

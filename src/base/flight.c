@@ -33,8 +33,9 @@ static const char *const exit_names[EXIT_COUNT] = {
 
 void flight_note(enum flight_kind kind, const struct cpu *cpu, uint32_t a, uint32_t b, uint32_t c)
 {
-    uint64_t now = __rdtsc();
-    if (unlikely(!flight.first_tsc)) {
+    /* Guests raise exceptions and call their kernels a million times a second: a look at the clock would show. */
+    uint64_t now = kind == FLIGHT_EXCEPTION || kind == FLIGHT_SOFT_INT ? 0 : __rdtsc();
+    if (now && unlikely(!flight.first_tsc)) {
         flight.first_us = g_get_monotonic_time();
         flight.first_tsc = now;
     }
@@ -86,8 +87,11 @@ static bool line(unsigned n, char *text, size_t size, int64_t now_us, uint64_t n
         struct event e = flight.event[(events - shown + n) % EVENTS];
         double scale =
             now_tsc > flight.first_tsc ? (double)(now_us - flight.first_us) / (double)(now_tsc - flight.first_tsc) : 0;
-        int len = snprintf(text, size, "%12.1f us ago  %04x:%08x cpl=%u  ", (double)(int64_t)(now_tsc - e.tsc) * scale,
-                           e.cs, e.eip, e.cpl);
+        int len = 18;
+        memset(text, ' ', (size_t)len);
+        if (e.tsc)
+            len = snprintf(text, size, "%11.1f us ago", (double)(int64_t)(now_tsc - e.tsc) * scale);
+        len += snprintf(text + len, size - (size_t)len, "  %04x:%08x cpl=%u  ", e.cs, e.eip, e.cpl);
         describe(text + len, size - (size_t)len, &e);
         return true;
     }

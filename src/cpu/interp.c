@@ -224,8 +224,12 @@ static enum cpu_rc fetch_slow(struct cpu *cpu, struct dinsn **out)
     enum cpu_rc rc = interp_fetch_page(cpu, gla);
     if (rc != CPU_OK)
         return rc;
+    if (unlikely(points_break_at(gla)) && !ip->stepping) {
+        interp_tell_point(ip, &(struct debug_stop){.why = DEBUG_BREAK, .address = gla});
+        return CPU_EXIT;
+    }
     unsigned offset = gla & ~PAGE_MASK, avail = PAGE_SIZE - offset;
-    if (!ip->fetch_host || !ip->decoded_count)
+    if (!ip->fetch_host || !ip->decoded_count || points_break_like(gla)) /* or it would not be asked for again */
         return decode_uncached(cpu, gla, room, out);
 
     struct insn insn;
@@ -273,10 +277,6 @@ static inline enum cpu_rc fetch(struct cpu *cpu, struct interp *ip, struct dinsn
         enum cpu_rc rc = interp_fetch_page(cpu, gla);
         if (rc != CPU_OK)
             return rc;
-        if (unlikely(points_break_at(gla)) && !ip->stepping) {
-            interp_tell_point(ip, &(struct debug_stop){.why = DEBUG_BREAK, .address = gla});
-            return CPU_EXIT;
-        }
     }
     gpa_t gpa = ip->fetch_gpa + (gla & ~PAGE_MASK);
     struct dinsn *d = &ip->dcache[dcache_slot(gpa)];
@@ -457,6 +457,12 @@ void interp_set_point_hook(struct cpu *cpu, struct point_hook hook)
 bool interp_point_hit(const struct cpu *cpu)
 {
     return cpu->interp->point_hit;
+}
+
+void interp_points_changed(struct cpu *cpu)
+{
+    interp_flush_tlb(cpu);
+    cpu->interp->forget_decoded = true;
 }
 
 void interp_points_begin(struct cpu *cpu)
