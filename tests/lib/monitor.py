@@ -13,23 +13,27 @@ def answer(output):
     return text[text.find(b"\n") + 1:text.rfind(PROMPT)].decode(errors="replace")
 
 
+def connect(path, timeout, alive=lambda: True):
+    """A Unix socket connected to path, also to one that does not listen yet. alive: whether it still may."""
+    end = time.monotonic() + 20
+    while True:
+        s = socket.socket(socket.AF_UNIX)
+        try:
+            s.connect(path)
+            s.settimeout(timeout)
+            return s
+        except OSError:
+            s.close()
+            if not alive() or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+
+
 class Hmp:
     """A monitor behind a Unix socket."""
 
     def __init__(self, path, timeout=60, alive=lambda: True):
-        """Connects, also to one that does not listen yet. alive: whether it still may."""
-        end = time.monotonic() + 20
-        while True:
-            self.socket = socket.socket(socket.AF_UNIX)
-            try:
-                self.socket.connect(path)
-                break
-            except OSError:
-                self.socket.close()
-                if not alive() or time.monotonic() > end:
-                    raise
-                time.sleep(0.02)
-        self.socket.settimeout(timeout)
+        self.socket = connect(path, timeout, alive)
         self.greeting = self.receive()
 
     def receive(self):

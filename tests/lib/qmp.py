@@ -6,6 +6,7 @@ import subprocess
 import time
 
 from guest import die_with_parent
+from monitor import connect
 
 
 class QmpError(Exception):
@@ -18,18 +19,7 @@ class Qmp:
     """One connection. Greets and negotiates unless it is told not to."""
 
     def __init__(self, path, timeout=60, negotiate=True):
-        end = time.monotonic() + 20
-        while True:
-            self.socket = socket.socket(socket.AF_UNIX)
-            try:
-                self.socket.connect(path)
-                break
-            except OSError:
-                self.socket.close()
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.02)
-        self.socket.settimeout(timeout)
+        self.socket = connect(path, timeout)
         self.buffer = b""
         self.events = []
         self.greeting = self.receive()
