@@ -839,6 +839,8 @@ void atapi_medium_changed(struct ide_drive *drive)
     struct ide_drive_regs *regs = &drive->regs;
     if (!drive->block->has_tray) /* nobody will say that it is closed */
         regs->tray_open = false;
+    if (regs->tray_open)
+        return; /* noticed when it is closed */
     regs->unit_attention = drive->block->has_medium;
     regs->event = drive->block->has_medium ? EVENT_NEW_MEDIA : EVENT_MEDIA_REMOVAL;
 }

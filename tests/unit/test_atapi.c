@@ -311,6 +311,83 @@ static void test_medium_taken_out_in_a_read(void)
     assert_sense(2, 0x3a);
 }
 
+/* --- A tray that the user moves, too --- */
+
+static struct {
+    void (*move)(void *opaque, bool open);
+    void (*request)(void *opaque);
+    void *opaque;
+    unsigned told;
+} tray;
+
+static void tray_set(struct block *block, void (*move)(void *opaque, bool open), void (*request)(void *opaque),
+                     void *opaque)
+{
+    tray.move = move;
+    tray.request = request;
+    tray.opaque = opaque;
+}
+
+static void tray_changed(struct block *block)
+{
+    tray.told++;
+}
+
+static void setup_tray(void)
+{
+    static const struct block_ops ops = {ram_read, ram_write, ram_flush, .set_tray = tray_set,
+                                         .tray_changed = tray_changed};
+    setup();
+    disc.block.ops = &ops;
+    ide_attach(ide, 2, &(struct ide_drive_config){.kind = IDE_CD, .block = &disc.block});
+    RUN(64, 0x00); /* power-on's unit attention */
+    RUN(64, 0x00);
+    assert_ok();
+    tray.told = 0;
+}
+
+static void test_tray_moved_by_the_user(void)
+{
+    setup_tray();
+    tray.move(tray.opaque, true);
+    g_assert_true(disc.block.tray_open);
+    RUN(64, 0x00);
+    assert_sense(2, 0x3a);
+    RUN(64, 0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8);
+    g_assert_cmphex(reply[4], ==, 3);
+    tray.move(tray.opaque, false);
+    RUN(64, 0x00);
+    assert_sense(6, 0x28); /* it may be another disc */
+    g_assert_cmpuint(tray.told, ==, 2);
+}
+
+static void test_tray_moved_by_the_guest(void)
+{
+    setup_tray();
+    RUN(64, 0x1b, 0, 0, 0, 2);
+    assert_ok();
+    g_assert_true(disc.block.tray_open);
+    /* The medium is changed meanwhile: the tray stays as it is. */
+    ide_medium_changed(ide, 2);
+    g_assert_true(disc.block.tray_open);
+    RUN(64, 0x1b, 0, 0, 0, 3);
+    g_assert_false(disc.block.tray_open);
+}
+
+static void test_locked_tray(void)
+{
+    setup_tray();
+    RUN(64, 0x1e, 0, 0, 0, 1);
+    g_assert_true(disc.block.tray_locked);
+    tray.request(tray.opaque);
+    RUN(64, 0x4a, 1, 0, 0, 0x10, 0, 0, 0, 8);
+    g_assert_cmphex(reply[4], ==, 1); /* the user wants it out */
+    RUN(64, 0x1b, 0, 0, 0, 2);
+    g_assert_false(disc.block.tray_open);
+    RUN(64, 0x1e, 0, 0, 0, 0);
+    g_assert_false(disc.block.tray_locked);
+}
+
 static void test_eject_and_load(void)
 {
     setup();
@@ -482,6 +559,9 @@ int main(int argc, char **argv)
     TEST(medium_change_is_a_unit_attention);
     TEST(medium_taken_out_in_a_read);
     TEST(eject_and_load);
+    TEST(tray_moved_by_the_user);
+    TEST(tray_moved_by_the_guest);
+    TEST(locked_tray);
     TEST(prevent_removal);
     TEST(toc);
     TEST(mode_sense);
