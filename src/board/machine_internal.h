@@ -52,6 +52,10 @@ void pins_connect(struct machine *machine);
 void pins_disconnect(struct machine *machine);
 struct vcpu_hooks pins_hooks(struct machine *machine);
 
+/* It is switched off, or its reset means that (-no-reboot): by the guest or by the user. reason: QMP's ShutdownCause.
+ * Machine lock held. */
+void machine_power_off(struct machine *machine, bool guest, const char *reason);
+
 /* --- standstill.c --- */
 /* Makes the machine stand or go on, as the reasons say. Main thread. */
 void machine_settle(struct machine *machine);

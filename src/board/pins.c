@@ -40,10 +40,9 @@ static void pin_ignne(void *opaque, int line, bool level)
     cpu->ignne = cpu->ferr;
 }
 
-/* With the machine lock held. reason: QMP's ShutdownCause. */
-static void power_off(struct machine *machine, const char *reason)
+void machine_power_off(struct machine *machine, bool guest, const char *reason)
 {
-    event_emit("SHUTDOWN", json_pack("{s:b s:s}", "guest", 1, "reason", reason));
+    event_emit("SHUTDOWN", json_pack("{s:b s:s}", "guest", guest, "reason", reason));
     machine_pause_soon(machine, PAUSE_SHUTDOWN);
     if (!machine->options.no_shutdown)
         machine_quit(machine, 0);
@@ -54,7 +53,7 @@ static void pin_reset(void *opaque, int line, bool level)
 {
     struct machine *machine = opaque;
     if (machine->options.no_reboot) {
-        power_off(machine, "guest-reset");
+        machine_power_off(machine, true, "guest-reset");
     } else {
         event_emit("RESET", json_pack("{s:b s:s}", "guest", 1, "reason", "guest-reset"));
         vcpu_request_reset(machine->vcpu);
@@ -64,7 +63,7 @@ static void pin_reset(void *opaque, int line, bool level)
 static void pin_soft_off(void *opaque, int line, bool level)
 {
     struct machine *machine = opaque;
-    power_off(machine, "guest-shutdown");
+    machine_power_off(machine, true, "guest-shutdown");
 }
 
 static void pin_bus_request(void *opaque, int line, bool level)

@@ -143,6 +143,11 @@ bool machine_cont(struct machine *machine, GError **error)
 void machine_reset(struct machine *machine)
 {
     machine_lock();
+    if (machine->options.no_reboot) {
+        machine_power_off(machine, false, "host-qmp-system-reset");
+        machine_unlock();
+        return;
+    }
     if (machine->pauses[PAUSE_SHUTDOWN] || machine->pauses[PAUSE_INTERNAL]) {
         machine->pauses[PAUSE_SHUTDOWN] = machine->pauses[PAUSE_INTERNAL] = 0;
         machine->pauses[PAUSE_RESET] = 1; /* it goes on when it is told to */

@@ -102,7 +102,7 @@ def check_monitor(guest):
     wrong = []
     # As long as an emulated machine in an emulated machine needs to come through its BIOS on a slow host.
     commands = "sleep 12; echo stop; sleep 1; echo info registers; sleep 1; echo cont; sleep 1; echo system_reset; sleep 12; echo info stats; sleep 1; echo quit"
-    out = guest.run(f"({commands}) | ringer {OPTIONS.replace('-monitor none', '-monitor stdio').replace('-debugcon stdio', '')} "
+    out = guest.run(f"({commands}) | ringer {OPTIONS.replace('-monitor none', '-monitor stdio').replace('-debugcon stdio', '').replace('-no-reboot', '')} "
                     "-stats file:/tmp/stats -kernel /guest/idle 2>&1")
     registers = dict(re.findall(r"(\w+) *=\s?([0-9a-f]+)", out))
     if registers.get("EAX") != "12345678" or registers.get("CS") != "0008" or registers.get("HLT") != "1":

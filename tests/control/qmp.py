@@ -189,6 +189,10 @@ def _(folder):
     qmp.human("o /b 0x64 0xfe")
     assert event_is_right(qmp.wait_event("SHUTDOWN")) == {"guest": True, "reason": "guest-reset"}
     assert machine.process.wait(20) == 0
+    machine = start(folder, "-no-reboot")  # the user's reset ends it as the guest's does
+    machine.qmp.execute("system_reset")
+    assert event_is_right(machine.qmp.wait_event("SHUTDOWN")) == {"guest": False, "reason": "host-qmp-system-reset"}
+    assert machine.process.wait(20) == 0
     machine = start(folder, "-no-shutdown", "-no-reboot")
     wait_screen(machine.qmp, "ready")
     machine.qmp.human("o /b 0x64 0xfe")
@@ -196,7 +200,6 @@ def _(folder):
     machine.qmp.wait_event("STOP")
     assert checked(machine.qmp, "query-status")["status"] == "shutdown"
     refused(machine.qmp, "GenericError", "system_reset", "cont")
-    machine.qmp.execute("system_reset")
     machine.process.terminate()
     assert event_is_right(machine.qmp.wait_event("SHUTDOWN")) == {"guest": False, "reason": "host-signal"}
     assert machine.process.wait(20) == 0
