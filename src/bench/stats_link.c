@@ -61,8 +61,12 @@ char *stats_link_ask(struct stats_link *link, GError **error)
 
     if ((link->fd >= 0 || link_connect(link)) &&
         send(link->fd, COMMAND, strlen(COMMAND), MSG_NOSIGNAL) == (ssize_t)strlen(COMMAND)) {
-        while (!strstr(text->str, END) && (n = recv(link->fd, part, sizeof part, 0)) > 0)
-            g_string_append_len(text, part, n);
+        while (!strstr(text->str, END) && (n = recv(link->fd, part, sizeof part, 0)) > 0) {
+            for (ssize_t i = 0; i < n; i++) {
+                if (part[i] != '\r') /* it talks as to a terminal */
+                    g_string_append_c(text, part[i]);
+            }
+        }
     }
     char *begin = strchr(text->str, '{'), *answer = NULL;
     if (begin && strstr(begin, END))

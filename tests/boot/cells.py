@@ -32,9 +32,17 @@ def start(prefix, ringer, engine, folder):
                            "console=ttyS0 panic=-1", "-nographic", "-no-reboot"])
 
 
+def is_cell(pid):
+    """Not the process that makes connections, which is the program itself."""
+    try:
+        return os.path.basename(os.readlink("/proc/%d/exe" % pid)) != "ringer"
+    except OSError:
+        return False
+
+
 def children(pid):
     out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], stdout=subprocess.PIPE).stdout.decode()
-    return [int(p) for p in out.split()]
+    return [int(p) for p in out.split() if is_cell(int(p))]
 
 
 def victim(found):
