@@ -195,7 +195,7 @@ static json_t *run_ring_read(struct command_context *context, json_t *args, GErr
         value = json_string(text);
         g_free(text);
     } else if (ok) {
-        char *text = g_utf8_make_valid((const char *)bytes->data, (gssize)bytes->len);
+        char *text = g_utf8_make_valid(bytes->len ? (const char *)bytes->data : "", (gssize)bytes->len);
         value = json_string(text);
         g_free(text);
     }

@@ -297,6 +297,8 @@ def _(folder):
     checked(qmp, "ringbuf-write", device="r0", data="hello")
     checked(qmp, "ringbuf-write", device="r0", data="d29ybGQ=", format="base64")
     assert checked(qmp, "ringbuf-read", device="r0", size=100) == "helloworld"
+    assert checked(qmp, "ringbuf-read", device="r0", size=100) == ""
+    assert checked(qmp, "ringbuf-read", device="r0", size=100, format="base64") == ""
     refused(qmp, "GenericError", "", "ringbuf-read", device="nothing", size=1)
     refused(qmp, "GenericError", "greater than zero", "ringbuf-read", device="r0", size=0)
     path = checked(qmp, "chardev-add", id="p", backend={"type": "pty", "data": {}})["pty"]
