@@ -269,7 +269,11 @@ static json_t *run_add_fd(struct command_context *context, json_t *args, GError 
 
 static json_t *run_remove_fd(struct command_context *context, json_t *args, GError **error)
 {
-    return fdset_remove(arg_int(args, "fdset-id", 0), (int)arg_int(args, "fd", -1), error) ? json_object() : NULL;
+    int64_t set = arg_int(args, "fdset-id", 0), fd = arg_int(args, "fd", FDSET_ALL);
+    if (json_object_get(args, "fd") && (fd < 0 || fd > INT32_MAX)) /* -1 would be all of them */
+        return COMMAND_FAIL(GENERIC, "File descriptor named 'fdset-id:%lld, fd:%lld' not found", (long long)set,
+                            (long long)fd);
+    return fdset_remove(set, (int)fd, error) ? json_object() : NULL;
 }
 
 static void fdset_describe(void *opaque, int64_t set, int fd, const char *label)

@@ -318,10 +318,16 @@ def _(folder):
     refused(qmp, "GenericError", "not found", "closefd", fdname="mine")
     answer = qmp.raw({"execute": "add-fd", "arguments": {"opaque": "log"}}, fds=[write])["return"]
     os.close(write)
+    os.close(read)
     assert checked(qmp, "query-fdsets") == [{"fdset-id": answer["fdset-id"], "fds": [{"fd": answer["fd"], "opaque": "log"}]}]
-    checked(qmp, "screendump", filename="/dev/fdset/%d" % answer["fdset-id"], format="ppm")
     checked(qmp, "remove-fd", **{"fdset-id": answer["fdset-id"]})
-    assert os.read(read, 2) == b"P6"
+    with open("dump", "w+b") as dump:
+        answer = qmp.raw({"execute": "add-fd"}, fds=[dump.fileno()])["return"]
+        checked(qmp, "screendump", filename="/dev/fdset/%d" % answer["fdset-id"], format="ppm")
+        dump.seek(0)
+        assert dump.read(2) == b"P6"
+    refused(qmp, "GenericError", "", "remove-fd", **{"fdset-id": answer["fdset-id"], "fd": -1})
+    assert len(checked(qmp, "query-fdsets")) == 1
     machine.end()
 
 
