@@ -262,6 +262,23 @@ def _(folder):
     machine.end()
 
 
+@check("commit that fails leaves the disk as it was; -daemonize and a relative name")
+def _(folder):
+    with open("disk", "wb") as f:
+        f.truncate(1 << 20)
+    machine = start(folder, "-snapshot", "-drive", "file=disk,format=raw")
+    os.rename("disk", "away")
+    assert "'commit' error for 'ide0-hd0'" in machine.qmp.human("commit all")
+    os.rename("away", "disk")
+    assert machine.qmp.human("commit all") == ""  # what is below was not lost
+    machine.end()
+    subprocess.run([*machine.command, "-daemonize"], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    qmp = Qmp(machine.path)
+    assert qmp.human("commit all") == ""
+    qmp.execute("quit")
+
+
 @check("memory and screen to files")
 def _(folder):
     machine = start(folder)
