@@ -333,6 +333,19 @@ def _(folder):
     assert qmp.execute("getfd", fds=[write], fdname="mine") == {}
     checked(qmp, "closefd", fdname="mine")
     refused(qmp, "GenericError", "not found", "closefd", fdname="mine")
+    count = len(os.listdir("/proc/%d/fd" % machine.process.pid))
+    for reconnect, name in ((5, "refused"), (0, "mine")):  # the first one is closed again
+        ours, theirs = socket.socketpair()
+        qmp.execute("getfd", fds=[theirs.fileno()], fdname="peer")
+        theirs.close()
+        make = {"id": name, "backend": {"type": "socket", "data": {
+            "server": False, "reconnect": reconnect, "addr": {"type": "fd", "data": {"str": "peer"}}}}}
+        if reconnect:
+            refused(qmp, "GenericError", "reconnect", "chardev-add", **make)
+            assert len(os.listdir("/proc/%d/fd" % machine.process.pid)) == count
+    checked(qmp, "chardev-add", **make)
+    checked(qmp, "chardev-remove", id="mine")
+    assert ours.recv(1) == b""
     answer = qmp.raw({"execute": "add-fd", "arguments": {"opaque": "log"}}, fds=[write])["return"]
     os.close(write)
     os.close(read)
