@@ -72,7 +72,8 @@ static void value_add(struct keyvalues *list, const char *key, const json_t *val
     }
 }
 
-/* An address of QMP's as -chardev writes it: host and port, path, or fd. claimed: a descriptor that was the client's. */
+/* An address of QMP's as -chardev writes it: host and port, path, or fd. claimed: a descriptor that was the client's.
+ */
 static bool address_add(struct command_context *context, struct keyvalues *list, const json_t *address, bool is_local,
                         int *claimed, GError **error)
 {

@@ -361,6 +361,20 @@ def _(folder):
     machine.end()
 
 
+@check("quit: what was asked before is answered to the end, however slow the reader")
+def _(folder):
+    machine = start(folder, "-monitor", "unix:hmp,server=on,wait=off")
+    machine.qmp.send(b'{"execute": "query-qmp-schema"}\n' * 8 + b'{"execute": "quit"}\n')
+    time.sleep(0.5)
+    for _ in range(8):
+        assert len(machine.qmp.answer()["return"]) > 100
+    assert machine.qmp.answer() == {"return": {}}
+    assert machine.process.wait(20) == 0
+    process = subprocess.run([RINGER, "-accel", "bt", "-m", "16", "-display", "none", "-S", "-monitor", "stdio"],
+                             input=b"xp /60000xb 0\nquit\n", capture_output=True, timeout=60)
+    assert process.stdout.count(b"0x00 ") > 30000 and process.stdout.count(b"\n") > 60000 / 8, len(process.stdout)
+
+
 @check("objects and types")
 def _(folder):
     machine = start(folder, "-device", "isa-serial,id=com,index=1", "-debugcon", "null")

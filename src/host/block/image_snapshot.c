@@ -15,8 +15,8 @@
 struct snapshot {
     struct image image; /* first; its file is the temporary one */
     struct image *base;
-    char *base_path; /* also when -daemonize has changed the folder */
-    GHashTable *slots;  /* cluster number -> place in the file, in clusters, plus 1 */
+    char *base_path;   /* also when -daemonize has changed the folder */
+    GHashTable *slots; /* cluster number -> place in the file, in clusters, plus 1 */
     uint8_t *scratch;
     uint64_t next;
 };
