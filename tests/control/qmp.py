@@ -224,6 +224,10 @@ def _(folder):
             events=[{"type": "abs", "data": {"axis": "x", "value": 5}}])
     checked(qmp, "input-send-event", events=[{"type": "rel", "data": {"axis": "x", "value": 5}},
                                              {"type": "btn", "data": {"button": "left", "down": True}}])
+    text = json.dumps({"execute": "input-send-event", "arguments": {"events": [
+        {"type": "rel", "data": {"axis": "x", "value": 32767}}] * 80000}}, separators=(",", ":"))
+    qmp.send(text.encode())  # more than an int, if they are all added up
+    assert qmp.answer() == {"return": {}}
     machine.end()
 
 
