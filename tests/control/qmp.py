@@ -257,7 +257,7 @@ def _(folder):
     assert drive()["inserted"]["file"] == "two.iso"
     checked(qmp, "eject", device="ide1-cd0", force=True)
     assert "inserted" not in drive() and drive()["tray_open"] is True
-    refused(qmp, "GenericError", "not found", "eject", device="nodrive")
+    refused(qmp, "DeviceNotFound", "not found", "eject", device="nodrive")
     refused(qmp, "GenericError", "exactly one", "eject")
     refused(qmp, "DeviceNotFound", "nobody", "eject", id="nobody")
     checked(qmp, "blockdev-change-medium", device="floppy0", filename="a.img", **{"read-only-mode": "read-only"})
