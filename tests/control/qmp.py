@@ -379,6 +379,17 @@ def _(folder):
     assert process.stdout.count(b"0x00 ") > 30000 and process.stdout.count(b"\n") > 60000 / 8, len(process.stdout)
 
 
+@check("a monitor that shares a parallel port or the debug console may open files, too")
+def _(folder):
+    with open("a.img", "wb") as f:
+        f.truncate(1440 << 10)
+    for port in ("-parallel", "-debugcon", "-serial"):
+        process = subprocess.run([RINGER, "-accel", "bt", "-m", "16", "-display", "none", "-S", "-monitor", "none", port,
+                                  "mon:stdio"], capture_output=True, timeout=60, input=b"\x01cchange floppy0 a.img\ninfo block "
+                                 b"floppy0\nchardev-add socket,id=s,path=sock,server=on,wait=off\nquit\n")
+        assert b"floppy0: a.img" in process.stdout and b"Error" not in process.stdout, (port, process.stdout)
+
+
 @check("objects and types")
 def _(folder):
     machine = start(folder, "-device", "isa-serial,id=com,index=1", "-debugcon", "null")
