@@ -390,6 +390,15 @@ def _(folder):
         assert b"floppy0: a.img" in process.stdout and b"Error" not in process.stdout, (port, process.stdout)
 
 
+@check("one listening socket is one monitor's, debugger's or port's")
+def _(folder):
+    for other in (["-mon", "c"], ["-serial", "chardev:c"], ["-gdb", "chardev:c"]):
+        process = subprocess.run([RINGER, "-accel", "bt", "-m", "16", "-display", "none", "-S", "-chardev",
+                                  "socket,id=c,path=c,server=on,wait=off", "-mon", "chardev=c,mode=control", *other],
+                                 capture_output=True, timeout=20)
+        assert process.returncode == 1 and b"in use" in process.stderr, (other, process)
+
+
 @check("objects and types")
 def _(folder):
     machine = start(folder, "-device", "isa-serial,id=com,index=1", "-debugcon", "null")

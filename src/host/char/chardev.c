@@ -249,7 +249,7 @@ void chardev_break(struct host_chardev *dev)
 static bool host_attach(struct chardev *chardev, const struct chardev_front *front, void *opaque)
 {
     struct host_chardev *dev = (struct host_chardev *)chardev;
-    if (chardev->front || dev->closed)
+    if (chardev->front || dev->accepts || dev->closed)
         return false;
     bool taken = guard_enter();
     chardev->front = front;

@@ -442,7 +442,7 @@ bool chardev_set_acceptor(struct chardev *chardev, void (*accepted)(void *opaque
 {
     struct host_chardev *dev = (struct host_chardev *)chardev;
     struct socket *sock = dev->kind == &chardev_socket ? socket_of(dev) : NULL;
-    if (!sock || !sock->listens)
+    if (!sock || !sock->listens || (accepted && (dev->base.front || dev->accepts)))
         return false;
     bool taken = guard_enter();
     sock->accepted = accepted;
