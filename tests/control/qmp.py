@@ -165,6 +165,9 @@ def _(folder):
     assert checked(qmp, "query-status")["status"] == "paused"
     qmp.execute("stop")  # once more: no event
     qmp.human("info registers")  # stands for a moment: neither
+    qmp.execute("system_reset")
+    event_is_right(qmp.wait_event("RESET"))
+    assert checked(qmp, "query-status") == {"status": "prelaunch", "running": False, "singlestep": False}
     checked(qmp, "cont")
     checked(qmp, "system_reset")
     assert event_is_right(qmp.wait_event("RESET")) == {"guest": False, "reason": "host-qmp-system-reset"}
