@@ -402,6 +402,18 @@ def _(folder):
         assert process.returncode == 1 and b"in use" in process.stderr, (other, process)
 
 
+@check("a FIFO that nobody reads is refused at once")
+def _(folder):
+    qmp = start(folder).qmp
+    os.mkfifo("fifo")
+    refused(qmp, "GenericError", "", "screendump", filename="fifo")
+    refused(qmp, "GenericError", "", "pmemsave", val=0, size=10, filename="fifo")
+    refused(qmp, "GenericError", "", "chardev-add", id="f", backend={"type": "file", "data": {"out": "fifo"}})
+    refused(qmp, "GenericError", "", "chardev-add", id="f", backend={"type": "null", "data": {"logfile": "fifo"}})
+    assert "cannot write 'fifo'" in qmp.human("logfile fifo")
+    machines[-1].end()
+
+
 @check("objects and types")
 def _(folder):
     machine = start(folder, "-device", "isa-serial,id=com,index=1", "-debugcon", "null")

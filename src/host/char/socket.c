@@ -74,6 +74,11 @@ void chardev_seal(void)
     sockets.sealed = true;
 }
 
+bool chardev_is_sealed(void)
+{
+    return sockets.sealed;
+}
+
 bool chardev_needs_clients(void)
 {
     return sockets.used || dialer_is_there();
