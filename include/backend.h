@@ -44,6 +44,8 @@ struct chardev_ops {
     void (*detach)(struct chardev *chardev, void *opaque);
     /* A device drives its DTR and RTS lines. NULL: nobody looks at them. */
     void (*set_lines)(struct chardev *chardev, bool dtr, bool rts);
+    /* The front goes, and this is still to be read: takes all of it and waits for nobody. NULL: it is lost. */
+    void (*write_last)(struct chardev *chardev, const uint8_t *bytes, size_t len);
 };
 
 /* Embedded as the first member of each back. */

@@ -139,9 +139,10 @@ bool log_wants(uint32_t gla)
 
 bool log_open(const char *path)
 {
-    FILE *file = fopen(path, "we");
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
+    FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
 
-    if (!file)
+    if (!file) /* a FIFO that nobody reads: opening it would wait for ever */
         return false;
     setvbuf(file, NULL, _IOLBF, 0);
     pthread_mutex_lock(&log_mutex);

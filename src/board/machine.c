@@ -155,14 +155,19 @@ static bool ports_list(GPtrArray *lists, const struct options *options, GError *
            port_list(lists, "debugcon", options->debugcon, "debugcon", error) && gdb_list(lists, options, error);
 }
 
+/* A monitor is on that port's line, too. */
+static bool is_shared(const char *device)
+{
+    return device && g_str_has_prefix(device, "mon:");
+}
+
 /* Somebody may give orders to the running machine. */
 static bool has_control(const struct options *options)
 {
-    for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++) {
-        if (options->serial[i] && g_str_has_prefix(options->serial[i], "mon:"))
-            return true;
-    }
-    return options->monitors || options->gdb;
+    bool shares = is_shared(options->parallel) || is_shared(options->debugcon);
+    for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++)
+        shares = shares || is_shared(options->serial[i]);
+    return shares || options->monitors || options->gdb;
 }
 
 static bool lists_open(GPtrArray *lists, const char *what, GError **error)

@@ -24,7 +24,7 @@ struct machine {
     unsigned pauses[PAUSE_COUNT]; /* standstill.c; machine lock */
     bool started, stands;         /* main thread */
     bool told_stopped;            /* what QMP was told last */
-    bool has_run;                 /* it is not as -S left it any more */
+    bool has_run;                 /* it is not as -S or a reset while it stood left it */
     struct debugger debugger;
 
     /* kernel.c */

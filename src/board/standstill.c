@@ -152,6 +152,8 @@ void machine_reset(struct machine *machine)
         machine->pauses[PAUSE_SHUTDOWN] = machine->pauses[PAUSE_INTERNAL] = 0;
         machine->pauses[PAUSE_RESET] = 1; /* it goes on when it is told to */
     }
+    if (has_reason(machine))
+        machine->has_run = false; /* as QEMU: "prelaunch" again */
     machine_unlock();
     event_emit("RESET", json_pack("{s:b s:s}", "guest", 0, "reason", "host-qmp-system-reset"));
     vcpu_request_reset(machine->vcpu);

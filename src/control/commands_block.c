@@ -9,11 +9,24 @@
 
 /* --- Which drive --- */
 
+static bool drive_is_there(const char *label)
+{
+    struct blockdev_look look;
+    bool found = false;
+    for (unsigned i = 0; !found && blockdev_look(i, &look); i++) {
+        found = strcmp(look.label, label) == 0;
+        blockdev_look_clear(&look);
+    }
+    return found;
+}
+
 /* A drive by its own name ("device") or by that of the device that it is in ("id"). Free it. */
 static char *label_of(struct machine *machine, const char *device, const char *id, GError **error)
 {
     if (!device == !id)
         return COMMAND_FAIL(GENERIC, "Need exactly one of 'device' and 'id'");
+    if (device && !drive_is_there(device))
+        return COMMAND_FAIL(NO_DEVICE, "Device '%s' not found", device);
     if (device)
         return g_strdup(device);
     const struct instance *instance = object_instance(machine, id);

@@ -48,15 +48,15 @@ static json_t *query_backends(struct command_context *context, json_t *args, GEr
 
 /* --- Making --- */
 
-/* A descriptor of the client's by its name; it is this process's then. */
+/* A descriptor of the client's by its name; it is the caller's then. */
 static bool fd_claim(struct command_context *context, const char *name, int *fd)
 {
-    gpointer value;
-    if (!context->fds || !g_hash_table_lookup_extended(context->fds, name, NULL, &value))
+    gpointer key, value;
+    if (!context->fds || !g_hash_table_steal_extended(context->fds, name, &key, &value))
         return false;
-    *fd = dup(GPOINTER_TO_INT(value));
-    g_hash_table_remove(context->fds, name);
-    return *fd >= 0;
+    g_free(key);
+    *fd = GPOINTER_TO_INT(value);
+    return true;
 }
 
 static void value_add(struct keyvalues *list, const char *key, const json_t *value)
@@ -72,15 +72,15 @@ static void value_add(struct keyvalues *list, const char *key, const json_t *val
     }
 }
 
-/* An address of QMP's as -chardev writes it: host and port, path, or fd. prefix: "", "local". */
+/* An address of QMP's as -chardev writes it: host and port, path, or fd. claimed: a descriptor that was the client's.
+ */
 static bool address_add(struct command_context *context, struct keyvalues *list, const json_t *address, bool is_local,
-                        GError **error)
+                        int *claimed, GError **error)
 {
     const char *type = arg_str(address, "type"), *key;
     const json_t *data = json_object_get(address, "data");
     json_t *value;
     char text[16];
-    int fd;
     if (strcmp(type, "vsock") == 0) {
         g_set_error(error, command_error(), COMMAND_ERROR_GENERIC, "vsock addresses are not supported");
         return false;
@@ -89,8 +89,8 @@ static bool address_add(struct command_context *context, struct keyvalues *list,
         const char *name = arg_str(data, "str");
         if (g_ascii_isdigit(*name)) {
             keyvalues_add(list, "fd", name);
-        } else if (fd_claim(context, name, &fd)) {
-            g_snprintf(text, sizeof(text), "%d", fd);
+        } else if (fd_claim(context, name, claimed)) {
+            g_snprintf(text, sizeof(text), "%d", *claimed);
             keyvalues_add(list, "fd", text);
         } else {
             g_set_error(error, command_error(), COMMAND_ERROR_GENERIC, "No file descriptor named '%s'", name);
@@ -134,14 +134,15 @@ static json_t *run_add(struct command_context *context, json_t *args, GError **e
     json_t *value, *answer = NULL;
     struct keyvalues *list = keyvalues_new();
     bool ok = true;
+    int fd = -1;
     keyvalues_add(list, "backend", arg_str(backend_json, "type"));
     keyvalues_add(list, "id", arg_str(args, "id"));
     json_object_foreach((json_t *)data, key, value)
     {
         if (strcmp(key, "addr") == 0 || strcmp(key, "remote") == 0)
-            ok = ok && address_add(context, list, value, false, error);
+            ok = ok && address_add(context, list, value, false, &fd, error);
         else if (strcmp(key, "local") == 0)
-            ok = ok && address_add(context, list, value, true, error);
+            ok = ok && address_add(context, list, value, true, &fd, error);
         else
             value_add(list, option_name(key), value);
     }
@@ -149,6 +150,8 @@ static json_t *run_add(struct command_context *context, json_t *args, GError **e
         keyvalues_add(list, "server", "on"); /* QMP's default, unlike the command line's */
     if (ok)
         answer = chardev_make(list, error);
+    if (!answer && fd >= 0)
+        close(fd);
     keyvalues_free(list);
     return answer;
 }
@@ -195,7 +198,7 @@ static json_t *run_ring_read(struct command_context *context, json_t *args, GErr
         value = json_string(text);
         g_free(text);
     } else if (ok) {
-        char *text = g_utf8_make_valid((const char *)bytes->data, (gssize)bytes->len);
+        char *text = g_utf8_make_valid(bytes->len ? (const char *)bytes->data : "", (gssize)bytes->len);
         value = json_string(text);
         g_free(text);
     }
@@ -269,7 +272,11 @@ static json_t *run_add_fd(struct command_context *context, json_t *args, GError 
 
 static json_t *run_remove_fd(struct command_context *context, json_t *args, GError **error)
 {
-    return fdset_remove(arg_int(args, "fdset-id", 0), (int)arg_int(args, "fd", -1), error) ? json_object() : NULL;
+    int64_t set = arg_int(args, "fdset-id", 0), fd = arg_int(args, "fd", FDSET_ALL);
+    if (json_object_get(args, "fd") && (fd < 0 || fd > INT32_MAX)) /* -1 would be all of them */
+        return COMMAND_FAIL(GENERIC, "File descriptor named 'fdset-id:%lld, fd:%lld' not found", (long long)set,
+                            (long long)fd);
+    return fdset_remove(set, (int)fd, error) ? json_object() : NULL;
 }
 
 static void fdset_describe(void *opaque, int64_t set, int fd, const char *label)

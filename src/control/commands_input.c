@@ -86,9 +86,15 @@ static json_t *run_type(struct command_context *context, json_t *args, GError **
 
 /* --- The pointer --- */
 
+/* The mouse is told in steps, with the machine lock held: not too many of them. */
+static int move_clamp(int64_t move)
+{
+    return (int)CLAMP(move, -32767, 32767);
+}
+
 static json_t *run_mouse_move(struct command_context *context, json_t *args, GError **error)
 {
-    pointer_move((int)CLAMP(arg_int(args, "dx", 0), -32767, 32767), (int)CLAMP(arg_int(args, "dy", 0), -32767, 32767),
+    pointer_move(move_clamp(arg_int(args, "dx", 0)), move_clamp(arg_int(args, "dy", 0)),
                  (int)CLAMP(arg_int(args, "dz", 0), -127, 127));
     return json_object();
 }
@@ -175,11 +181,11 @@ static json_t *run_send_event(struct command_context *context, json_t *args, GEr
         } else if (strcmp(type, "btn") == 0) {
             button_event(data, &wheel);
         } else if (strcmp(type, "rel") == 0) {
-            int value = (int)CLAMP(arg_int(data, "value", 0), -32767, 32767);
-            *(strcmp(arg_str(data, "axis"), "x") == 0 ? &dx : &dy) += value;
+            int *sum = strcmp(arg_str(data, "axis"), "x") == 0 ? &dx : &dy;
+            *sum = move_clamp(*sum + move_clamp(arg_int(data, "value", 0)));
         }
     }
-    pointer_move(dx, dy, wheel);
+    pointer_move(dx, dy, CLAMP(wheel, -127, 127));
     return json_object();
 }
 

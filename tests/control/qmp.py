@@ -165,6 +165,9 @@ def _(folder):
     assert checked(qmp, "query-status")["status"] == "paused"
     qmp.execute("stop")  # once more: no event
     qmp.human("info registers")  # stands for a moment: neither
+    qmp.execute("system_reset")
+    event_is_right(qmp.wait_event("RESET"))
+    assert checked(qmp, "query-status") == {"status": "prelaunch", "running": False, "singlestep": False}
     checked(qmp, "cont")
     checked(qmp, "system_reset")
     assert event_is_right(qmp.wait_event("RESET")) == {"guest": False, "reason": "host-qmp-system-reset"}
@@ -227,6 +230,10 @@ def _(folder):
             events=[{"type": "abs", "data": {"axis": "x", "value": 5}}])
     checked(qmp, "input-send-event", events=[{"type": "rel", "data": {"axis": "x", "value": 5}},
                                              {"type": "btn", "data": {"button": "left", "down": True}}])
+    text = json.dumps({"execute": "input-send-event", "arguments": {"events": [
+        {"type": "rel", "data": {"axis": "x", "value": 32767}}] * 80000}}, separators=(",", ":"))
+    qmp.send(text.encode())  # more than an int, if they are all added up
+    assert qmp.answer() == {"return": {}}
     machine.end()
 
 
@@ -256,7 +263,7 @@ def _(folder):
     assert drive()["inserted"]["file"] == "two.iso"
     checked(qmp, "eject", device="ide1-cd0", force=True)
     assert "inserted" not in drive() and drive()["tray_open"] is True
-    refused(qmp, "GenericError", "not found", "eject", device="nodrive")
+    refused(qmp, "DeviceNotFound", "not found", "eject", device="nodrive")
     refused(qmp, "GenericError", "exactly one", "eject")
     refused(qmp, "DeviceNotFound", "nobody", "eject", id="nobody")
     checked(qmp, "blockdev-change-medium", device="floppy0", filename="a.img", **{"read-only-mode": "read-only"})
@@ -302,6 +309,23 @@ def _(folder):
     machine.end()
 
 
+@check("commit that fails leaves the disk as it was; -daemonize and a relative name")
+def _(folder):
+    with open("disk", "wb") as f:
+        f.truncate(1 << 20)
+    machine = start(folder, "-snapshot", "-drive", "file=disk,format=raw")
+    os.rename("disk", "away")
+    assert "'commit' error for 'ide0-hd0'" in machine.qmp.human("commit all")
+    os.rename("away", "disk")
+    assert machine.qmp.human("commit all") == ""  # what is below was not lost
+    machine.end()
+    subprocess.run([*machine.command, "-daemonize"], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
+    qmp = Qmp(machine.path)
+    assert qmp.human("commit all") == ""
+    qmp.execute("quit")
+
+
 @check("memory and screen to files")
 def _(folder):
     machine = start(folder)
@@ -337,6 +361,8 @@ def _(folder):
     checked(qmp, "ringbuf-write", device="r0", data="hello")
     checked(qmp, "ringbuf-write", device="r0", data="d29ybGQ=", format="base64")
     assert checked(qmp, "ringbuf-read", device="r0", size=100) == "helloworld"
+    assert checked(qmp, "ringbuf-read", device="r0", size=100) == ""
+    assert checked(qmp, "ringbuf-read", device="r0", size=100, format="base64") == ""
     refused(qmp, "GenericError", "", "ringbuf-read", device="nothing", size=1)
     refused(qmp, "GenericError", "greater than zero", "ringbuf-read", device="r0", size=0)
     path = checked(qmp, "chardev-add", id="p", backend={"type": "pty", "data": {}})["pty"]
@@ -354,13 +380,78 @@ def _(folder):
     assert qmp.execute("getfd", fds=[write], fdname="mine") == {}
     checked(qmp, "closefd", fdname="mine")
     refused(qmp, "GenericError", "not found", "closefd", fdname="mine")
+    count = len(os.listdir("/proc/%d/fd" % machine.process.pid))
+    for reconnect, name in ((5, "refused"), (0, "mine")):  # the first one is closed again
+        ours, theirs = socket.socketpair()
+        qmp.execute("getfd", fds=[theirs.fileno()], fdname="peer")
+        theirs.close()
+        make = {"id": name, "backend": {"type": "socket", "data": {
+            "server": False, "reconnect": reconnect, "addr": {"type": "fd", "data": {"str": "peer"}}}}}
+        if reconnect:
+            refused(qmp, "GenericError", "reconnect", "chardev-add", **make)
+            assert len(os.listdir("/proc/%d/fd" % machine.process.pid)) == count
+    checked(qmp, "chardev-add", **make)
+    checked(qmp, "chardev-remove", id="mine")
+    assert ours.recv(1) == b""
     answer = qmp.raw({"execute": "add-fd", "arguments": {"opaque": "log"}}, fds=[write])["return"]
     os.close(write)
+    os.close(read)
     assert checked(qmp, "query-fdsets") == [{"fdset-id": answer["fdset-id"], "fds": [{"fd": answer["fd"], "opaque": "log"}]}]
-    checked(qmp, "pmemsave", val=0xffff0, size=16, filename="/dev/fdset/%d" % answer["fdset-id"])
     checked(qmp, "remove-fd", **{"fdset-id": answer["fdset-id"]})
-    assert os.read(read, 100)[:1] == b"\xea"  # the far jump at the reset vector
+    with open("dump", "w+b") as dump:
+        answer = qmp.raw({"execute": "add-fd"}, fds=[dump.fileno()])["return"]
+        checked(qmp, "screendump", filename="/dev/fdset/%d" % answer["fdset-id"], format="ppm")
+        dump.seek(0)
+        assert dump.read(2) == b"P6"
+    refused(qmp, "GenericError", "", "remove-fd", **{"fdset-id": answer["fdset-id"], "fd": -1})
+    assert len(checked(qmp, "query-fdsets")) == 1
     machine.end()
+
+
+@check("quit: what was asked before is answered to the end, however slow the reader")
+def _(folder):
+    machine = start(folder, "-monitor", "unix:hmp,server=on,wait=off")
+    machine.qmp.send(b'{"execute": "query-qmp-schema"}\n' * 8 + b'{"execute": "quit"}\n')
+    time.sleep(0.5)
+    for _ in range(8):
+        assert len(machine.qmp.answer()["return"]) > 100
+    assert machine.qmp.answer() == {"return": {}}
+    assert machine.process.wait(20) == 0
+    process = subprocess.run([RINGER, "-accel", "bt", "-m", "16", "-display", "none", "-S", "-monitor", "stdio"],
+                             input=b"xp /60000xb 0\nquit\n", capture_output=True, timeout=60)
+    assert process.stdout.count(b"0x00 ") > 30000 and process.stdout.count(b"\n") > 60000 / 8, len(process.stdout)
+
+
+@check("a monitor that shares a parallel port or the debug console may open files, too")
+def _(folder):
+    with open("a.img", "wb") as f:
+        f.truncate(1440 << 10)
+    for port in ("-parallel", "-debugcon", "-serial"):
+        process = subprocess.run([RINGER, "-accel", "bt", "-m", "16", "-display", "none", "-S", "-monitor", "none", port,
+                                  "mon:stdio"], capture_output=True, timeout=60, input=b"\x01cchange floppy0 a.img\ninfo block "
+                                 b"floppy0\nchardev-add socket,id=s,path=sock,server=on,wait=off\nquit\n")
+        assert b"floppy0: a.img" in process.stdout and b"Error" not in process.stdout, (port, process.stdout)
+
+
+@check("one listening socket is one monitor's, debugger's or port's")
+def _(folder):
+    for other in (["-mon", "c"], ["-serial", "chardev:c"], ["-gdb", "chardev:c"]):
+        process = subprocess.run([RINGER, "-accel", "bt", "-m", "16", "-display", "none", "-S", "-chardev",
+                                  "socket,id=c,path=c,server=on,wait=off", "-mon", "chardev=c,mode=control", *other],
+                                 capture_output=True, timeout=20)
+        assert process.returncode == 1 and b"in use" in process.stderr, (other, process)
+
+
+@check("a FIFO that nobody reads is refused at once")
+def _(folder):
+    qmp = start(folder).qmp
+    os.mkfifo("fifo")
+    refused(qmp, "GenericError", "", "screendump", filename="fifo")
+    refused(qmp, "GenericError", "", "pmemsave", val=0, size=10, filename="fifo")
+    refused(qmp, "GenericError", "", "chardev-add", id="f", backend={"type": "file", "data": {"out": "fifo"}})
+    refused(qmp, "GenericError", "", "chardev-add", id="f", backend={"type": "null", "data": {"logfile": "fifo"}})
+    assert "cannot write 'fifo'" in qmp.human("logfile fifo")
+    machines[-1].end()
 
 
 @check("objects and types")

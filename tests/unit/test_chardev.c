@@ -1071,6 +1071,8 @@ static void test_acceptor(void)
     g_assert_false(chardev_remove("a", &error)); /* it is in use */
     g_assert_cmpstr(error->message, ==, "Chardev 'a' is busy");
     g_clear_error(&error);
+    g_assert_false(chardev_attach(chardev, &session_front, sessions));
+    g_assert_false(chardev_set_acceptor(chardev, session_new, sessions));
     for (unsigned i = 1; i < CLIENTS; i++)
         fds[i] = unix_connect(path);
     for (unsigned round = 0; round < 3; round++) {

@@ -57,7 +57,9 @@ static struct blockdev_hooks hooks;
 
 void blockdev_set_hooks(const struct blockdev_hooks *wanted)
 {
+    machine_lock(); /* drives are at work when the last who listens goes */
     hooks = *wanted;
+    machine_unlock();
 }
 
 static int64_t now_ns(void)
@@ -227,13 +229,13 @@ static gpointer worker(gpointer opaque)
             continue;
         }
         int code = dev->image ? request_run(dev, request) : ENOMEDIUM;
-        if (code && dev->image) {
+        bool failed = code && dev->image;
+        if (failed)
             tell_error(dev, request, code);
-            if (hooks.failed && request->kind != REQUEST_FLUSH)
-                hooks.failed(hooks.opaque, dev->label, request->kind == REQUEST_WRITE, code);
-        }
         request_count(dev, request, code);
         machine_lock();
+        if (failed && hooks.failed && request->kind != REQUEST_FLUSH)
+            hooks.failed(hooks.opaque, dev->label, request->kind == REQUEST_WRITE, code);
         request->done(request->opaque, code);
         machine_unlock();
         g_free(request);

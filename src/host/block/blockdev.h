@@ -57,12 +57,13 @@ struct blockdev_look {
 bool blockdev_look(unsigned i, struct blockdev_look *look);
 void blockdev_look_clear(struct blockdev_look *look);
 
-/* News of drives; called on any thread, tray_moved with the machine lock held. Any may be NULL. */
+/* News of drives; called on any thread with the machine lock held. Any may be NULL. */
 struct blockdev_hooks {
     void (*tray_moved)(void *opaque, const char *label, bool open);
     void (*failed)(void *opaque, const char *label, bool is_write, int error);
     void *opaque;
 };
+/* Without the lock. */
 void blockdev_set_hooks(const struct blockdev_hooks *hooks);
 
 /* --- Its life --- */

@@ -128,8 +128,7 @@ static bool is_locked(int fd, off_t at)
     return lock_byte(fd, F_OFD_GETLK, F_WRLCK, at, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-/* Readers go together; a writer is alone. */
-static bool file_lock(const struct image_file *file)
+bool image_file_lock(const struct image_file *file)
 {
     unsigned used = PERM_CONSISTENT_READ | (file->writable ? PERM_WRITE | PERM_RESIZE : 0);
     unsigned unshared = PERM_WRITE | PERM_RESIZE;
@@ -150,6 +149,12 @@ static bool file_lock(const struct image_file *file)
             return false;
     }
     return true;
+}
+
+void image_file_unlock(const struct image_file *file)
+{
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = LOCK_USED, .l_len = LOCK_UNSHARED};
+    fcntl(file->fd, F_OFD_SETLK, &lock);
 }
 
 /* --- Opening --- */
@@ -220,10 +225,10 @@ static bool file_open(struct image_file *file, const char *path, bool writable, 
         goto fail;
     }
     /* A process that has just been killed may still be on its way out. */
-    bool locked = file_lock(file);
+    bool locked = image_file_lock(file);
     for (unsigned tries = 0; !locked && tries < 10; tries++) {
         g_usleep(20000);
-        locked = file_lock(file);
+        locked = image_file_lock(file);
     }
     if (!locked) {
         IMAGE_FAIL(error, file,

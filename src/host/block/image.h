@@ -101,4 +101,9 @@ struct image *image_snapshot_new(struct image *base, GError **error);
  * meanwhile, and flushes that. An errno value. */
 int image_snapshot_commit(struct image *image);
 
+/* Readers go together; a writer is alone. False: another user is in the way. */
+bool image_file_lock(const struct image_file *file);
+/* It stays open while somebody else, who must not be kept out by us, opens it for writing. */
+void image_file_unlock(const struct image_file *file);
+
 void image_file_close(struct image_file *file);

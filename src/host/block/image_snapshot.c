@@ -14,8 +14,9 @@
 
 struct snapshot {
     struct image image; /* first; its file is the temporary one */
-    struct image *base; /* NULL: it was lost, see base_open() */
-    GHashTable *slots;  /* cluster number -> place in the file, in clusters, plus 1 */
+    struct image *base;
+    char *base_path;   /* also when -daemonize has changed the folder */
+    GHashTable *slots; /* cluster number -> place in the file, in clusters, plus 1 */
     uint8_t *scratch;
     uint64_t next;
 };
@@ -27,7 +28,7 @@ static uint64_t slot_find(struct snapshot *snap, uint64_t cluster)
 
 static int base_read(struct snapshot *snap, uint64_t offset, uint8_t *buffer, uint32_t len)
 {
-    return snap->base ? image_read(snap->base, offset, buffer, len) : EIO;
+    return image_read(snap->base, offset, buffer, len);
 }
 
 static int snapshot_read(struct image *image, uint64_t offset, uint8_t *buffer, uint32_t len)
@@ -84,8 +85,8 @@ static int snapshot_flush(struct image *image)
 static void snapshot_close(struct image *image)
 {
     struct snapshot *snap = (struct snapshot *)image;
-    if (snap->base)
-        image_close(snap->base);
+    image_close(snap->base);
+    g_free(snap->base_path);
     g_hash_table_destroy(snap->slots);
     g_free(snap->scratch);
 }
@@ -94,18 +95,19 @@ static const struct image_ops snapshot_ops = {"snapshot", snapshot_read, snapsho
                                               snapshot_close};
 
 /* The image below once more, for writing or not. */
-static bool base_open(struct snapshot *snap, const char *format, bool read_only)
+static struct image *base_open(const struct snapshot *snap, bool read_only)
 {
-    const struct image_options options = {.path = snap->image.file.path, .format = format, .read_only = read_only};
-    snap->base = image_open(&options, NULL);
-    if (snap->base && snap->base->size != snap->image.size) {
-        image_close(snap->base);
-        snap->base = NULL;
+    const char *format = snap->base->is_guess ? NULL : snap->base->ops->format;
+    const struct image_options options = {.path = snap->base_path, .format = format, .read_only = read_only};
+    struct image *base = image_open(&options, NULL);
+    if (base && base->size != snap->image.size) {
+        image_close(base);
+        base = NULL;
     }
-    return snap->base;
+    return base;
 }
 
-static int clusters_write(struct snapshot *snap)
+static int clusters_write(struct snapshot *snap, struct image *base)
 {
     GHashTableIter iter;
     gpointer cluster, slot;
@@ -116,31 +118,33 @@ static int clusters_write(struct snapshot *snap)
         int code =
             image_file_read(&snap->image.file, ((uint64_t)(uintptr_t)slot - 1) * CLUSTER, snap->scratch, len, false);
         if (!code)
-            code = image_write(snap->base, start, snap->scratch, len);
+            code = image_write(base, start, snap->scratch, len);
         if (code)
             return code;
     }
-    return image_flush(snap->base);
+    return image_flush(base);
 }
 
 int image_snapshot_commit(struct image *image)
 {
     assert_always(image->ops == &snapshot_ops);
     struct snapshot *snap = (struct snapshot *)image;
-    if (!snap->base)
-        return EIO;
-    const char *format = snap->base->is_guess ? NULL : snap->base->ops->format;
-    image_close(snap->base); /* its lock would be in our way */
-    if (!base_open(snap, format, false)) {
-        base_open(snap, format, true);
-        return EACCES;
-    }
-    int code = clusters_write(snap);
-    int closed = image_close(snap->base);
+    image_file_unlock(&snap->base->file); /* in our own way */
+    struct image *base = base_open(snap, false), *after = NULL;
+    int code = base ? clusters_write(snap, base) : EACCES;
+    int closed = base ? image_close(base) : 0;
     if (!code)
         code = closed;
-    if (!base_open(snap, format, true) && !code)
-        code = EIO;
+    if (base)
+        after = base_open(snap, true);
+    if (after) {
+        image_close(snap->base);
+        snap->base = after;
+    } else { /* what the guest reads of it is where it was; the rest is still in our file */
+        image_file_lock(&snap->base->file);
+        if (!code)
+            code = EIO;
+    }
     if (!code) {
         g_hash_table_remove_all(snap->slots);
         snap->next = 0;
@@ -163,6 +167,15 @@ static int temporary_file(const char *folder)
     return fd;
 }
 
+/* Links in it stay: "a/../b" need not be "b". */
+static char *path_from_root(const char *path)
+{
+    char *folder = g_path_is_absolute(path) ? NULL : g_get_current_dir();
+    char *whole = folder ? g_build_filename(folder, path, NULL) : g_strdup(path);
+    g_free(folder);
+    return whole;
+}
+
 struct image *image_snapshot_new(struct image *base, GError **error)
 {
     /* /tmp is often memory: what a guest writes in a day has its place in /var/tmp. */
@@ -181,6 +194,7 @@ struct image *image_snapshot_new(struct image *base, GError **error)
     snap->image.file = (struct image_file){.fd = fd, .path = g_strdup(base->file.path), .writable = true};
     snap->image.size = base->size;
     snap->base = base;
+    snap->base_path = path_from_root(base->file.path);
     snap->slots = g_hash_table_new(g_direct_hash, g_direct_equal);
     snap->scratch = g_malloc(CLUSTER);
     return &snap->image;

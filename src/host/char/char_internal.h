@@ -173,6 +173,8 @@ struct host_chardev *mux_new(const char *id, struct host_chardev *driver);
 extern const struct chardev_front mux_front;
 
 /* --- socket.c --- */
+/* chardev_seal() was called: the machine runs, or is about to. */
+bool chardev_is_sealed(void);
 /* A socket, by the dialer when the machine runs; lets go of the machine lock meanwhile. -1 with a sentence in why. */
 int socket_make(const struct address *address, char *why);
 /* host= and port= of a list, or what is behind local. */

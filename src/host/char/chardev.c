@@ -53,9 +53,10 @@ static void host_room_changed(struct chardev *chardev);
 static bool host_attach(struct chardev *chardev, const struct chardev_front *front, void *opaque);
 static void host_detach(struct chardev *chardev, void *opaque);
 static void host_set_lines(struct chardev *chardev, bool dtr, bool rts);
+static void host_write_last(struct chardev *chardev, const uint8_t *bytes, size_t len);
 
-static const struct chardev_ops host_ops = {host_write,  host_room_changed, host_write_all,
-                                            host_attach, host_detach,       host_set_lines};
+static const struct chardev_ops host_ops = {host_write,  host_room_changed, host_write_all, host_attach,
+                                            host_detach, host_set_lines,    host_write_last};
 
 struct host_chardev *host_chardev_new(const struct chardev_kind *kind, const char *id)
 {
@@ -248,7 +249,7 @@ void chardev_break(struct host_chardev *dev)
 static bool host_attach(struct chardev *chardev, const struct chardev_front *front, void *opaque)
 {
     struct host_chardev *dev = (struct host_chardev *)chardev;
-    if (chardev->front || dev->closed)
+    if (chardev->front || dev->accepts || dev->closed)
         return false;
     bool taken = guard_enter();
     chardev->front = front;
@@ -293,6 +294,14 @@ static size_t host_write(struct chardev *chardev, const uint8_t *bytes, size_t l
     if (dev->log && taken)
         outlet_put(dev->log, bytes, taken, true);
     return taken;
+}
+
+static void host_write_last(struct chardev *chardev, const uint8_t *bytes, size_t len)
+{
+    struct host_chardev *dev = (struct host_chardev *)chardev;
+    size_t taken = host_write(chardev, bytes, len);
+    if (taken < len) /* only streams take less */
+        outlet_force(&((struct stream *)dev)->out, bytes + taken, len - taken);
 }
 
 /* The processor's thread, in a port write. The device thread, which empties the buffer, runs meanwhile. */
@@ -462,6 +471,8 @@ const struct chardev_kind chardev_null = {
 
 int chardev_open_path(const char *path, int flags, mode_t mode)
 {
+    if (chardev_is_sealed()) /* nobody waits for a FIFO's reader while the machine runs */
+        flags |= O_NONBLOCK;
     machine_unlock();
     int fd = files_open(path, flags, mode), code = errno;
     machine_lock();

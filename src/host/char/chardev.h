@@ -49,7 +49,8 @@ const char *chardev_pty_path(const struct chardev *chardev);
 
 /* Of a listening socket: each client becomes a chardev of its own, which accepted() gets on the device thread with the
  * lock held, and which ends by chardev_close(). There are CHARDEV_CLIENTS_MAX at a time, further ones wait. Without
- * this, and with accepted NULL, there is one client at a time. False: it does not listen. Machine lock. */
+ * this, and with accepted NULL, there is one client at a time. False: it does not listen, or is in use. Machine lock.
+ */
 #define CHARDEV_CLIENTS_MAX 256u
 bool chardev_set_acceptor(struct chardev *chardev, void (*accepted)(void *opaque, struct chardev *client),
                           void *opaque);

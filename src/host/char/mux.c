@@ -151,6 +151,13 @@ static void mux_write_all(struct chardev *chardev, const uint8_t *bytes, size_t 
     host_chardev_unref(&mux->dev);
 }
 
+static void mux_write_last(struct chardev *chardev, const uint8_t *bytes, size_t len)
+{
+    struct mux *mux = mux_of(chardev);
+    if (mux->driver)
+        mux->driver->base.ops->write_last(&mux->driver->base, bytes, len);
+}
+
 static void mux_say(struct mux *mux, const char *text)
 {
     mux->driver->base.ops->write(&mux->driver->base, (const uint8_t *)text, strlen(text));
@@ -426,8 +433,8 @@ static void mux_free(struct host_chardev *dev)
     g_byte_array_unref(mux->pending);
 }
 
-static const struct chardev_ops mux_ops = {mux_write,  mux_room_changed, mux_write_all,
-                                           mux_attach, mux_detach,       mux_set_lines};
+static const struct chardev_ops mux_ops = {mux_write,  mux_room_changed, mux_write_all, mux_attach,
+                                           mux_detach, mux_set_lines,    mux_write_last};
 
 static size_t never_written(struct host_chardev *dev, const uint8_t *bytes, size_t len)
 {

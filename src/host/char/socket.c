@@ -74,6 +74,11 @@ void chardev_seal(void)
     sockets.sealed = true;
 }
 
+bool chardev_is_sealed(void)
+{
+    return sockets.sealed;
+}
+
 bool chardev_needs_clients(void)
 {
     return sockets.used || dialer_is_there();
@@ -442,7 +447,7 @@ bool chardev_set_acceptor(struct chardev *chardev, void (*accepted)(void *opaque
 {
     struct host_chardev *dev = (struct host_chardev *)chardev;
     struct socket *sock = dev->kind == &chardev_socket ? socket_of(dev) : NULL;
-    if (!sock || !sock->listens)
+    if (!sock || !sock->listens || (accepted && (dev->base.front || dev->accepts)))
         return false;
     bool taken = guard_enter();
     sock->accepted = accepted;

@@ -171,14 +171,14 @@ static void outlet_fail(struct outlet *outlet, int code)
 void outlet_flush(struct outlet *outlet)
 {
     struct host_chardev *dev = outlet->dev;
-    bool progress = false;
+    guint done = 0; /* taken off at once: there may be a lot behind it */
     host_chardev_ref(dev);
-    while (outlet->bytes->len && !outlet->dead && outlet->fd >= 0) {
+    while (outlet->bytes->len > done && !outlet->dead && outlet->fd >= 0) {
         struct pollfd poll_fd = {.fd = outlet->fd, .events = POLLOUT};
         if (poll(&poll_fd, 1, 0) <= 0)
             break;
-        size_t len = MIN(outlet->bytes->len, outlet->is_datagram ? DATAGRAM_BYTES : WRITE_BYTES);
-        ssize_t written = write(outlet->fd, outlet->bytes->data, len);
+        size_t len = MIN(outlet->bytes->len - done, outlet->is_datagram ? DATAGRAM_BYTES : WRITE_BYTES);
+        ssize_t written = write(outlet->fd, outlet->bytes->data + done, len);
         if (written < 0 && (errno == EAGAIN || errno == EINTR))
             break;
         if (written <= 0 && outlet->is_datagram)
@@ -187,14 +187,15 @@ void outlet_flush(struct outlet *outlet)
             outlet_fail(outlet, errno);
             break;
         }
-        progress = true;
-        g_byte_array_remove_range(outlet->bytes, 0, (guint)written);
+        done += (guint)written;
     }
+    if (!outlet->dead && done)
+        g_byte_array_remove_range(outlet->bytes, 0, done);
     if (outlet->bytes->len && outlet->fd >= 0 && !outlet->ready)
         watch_fd(&outlet->ready, dev, outlet->fd, G_IO_OUT, outlet_ready, outlet);
     else if (!outlet->bytes->len || outlet->fd < 0)
         watch_cancel(&outlet->ready);
-    if ((progress || outlet->dead) && outlet->progress)
+    if ((done || outlet->dead) && outlet->progress)
         outlet->progress(outlet);
     host_chardev_unref(dev);
 }

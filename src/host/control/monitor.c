@@ -22,6 +22,7 @@ struct monitor {
     bool pretty;
     void *machine;
     struct chardev *chardev;
+    bool listens;
     GPtrArray *clients; /* struct client */
     GQueue accepted;    /* struct chardev, by the device thread; machine lock */
     guint accept_source;
@@ -158,9 +159,9 @@ struct monitor *monitor_new(struct chardev *chardev, bool program, bool pretty, 
     monitor->clients = g_ptr_array_new_with_free_func(client_free);
     g_queue_init(&monitor->accepted);
     machine_lock();
-    bool listens = chardev_set_acceptor(chardev, accepted, monitor);
+    monitor->listens = chardev_set_acceptor(chardev, accepted, monitor);
     machine_unlock();
-    if (!listens && !client_new(monitor, chardev, false)) {
+    if (!monitor->listens && !client_new(monitor, chardev, false)) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
                     "a monitor's character device is in use by something else; give it one of its own, or mux=on");
         monitor_free(monitor);
@@ -173,7 +174,8 @@ void monitor_free(struct monitor *monitor)
 {
     struct chardev *chardev;
     machine_lock();
-    chardev_set_acceptor(monitor->chardev, NULL, NULL);
+    if (monitor->listens)
+        chardev_set_acceptor(monitor->chardev, NULL, NULL);
     if (monitor->accept_source)
         g_source_remove(monitor->accept_source);
     while ((chardev = g_queue_pop_head(&monitor->accepted)))

@@ -285,6 +285,8 @@ void session_free(struct session *session)
     if (!session)
         return;
     machine_lock();
+    if (session->out->len && session->chardev->ops->write_last)
+        session->chardev->ops->write_last(session->chardev, session->out->data, session->out->len);
     chardev_detach(session->chardev, session);
     if (session->idle)
         g_source_remove(session->idle);

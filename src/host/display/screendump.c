@@ -103,7 +103,7 @@ bool screendump_write(const struct display *display, const char *path, const cha
         }
     }
     bool to_stdout = strcmp(path, "-") == 0;
-    int fd = to_stdout ? -1 : files_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    int fd = to_stdout ? -1 : files_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_NONBLOCK, 0666);
     FILE *file = to_stdout ? stdout : fd >= 0 ? fdopen(fd, "wb") : NULL;
     bool ok = file != NULL;
     if (ok) {
