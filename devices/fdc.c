@@ -1290,7 +1290,7 @@ struct floppy_config {
 };
 
 static const struct property floppy_properties[] = {
-    PROPERTY(floppy_config, drive, "drive", PROPERTY_DRIVE, 0, NULL, "the medium in it"),
+    PROPERTY(floppy_config, drive, "drive", PROPERTY_DRIVE, DRIVE_EMPTY, NULL, "the medium in it"),
     PROPERTY_END,
 };
 

@@ -789,7 +789,7 @@ static const struct property hd_properties[] = {
 };
 
 static const struct property cd_properties[] = {
-    PROPERTY(ide_drive_properties, drive, "drive", PROPERTY_DRIVE, 0, NULL, "the CD in it"),
+    PROPERTY(ide_drive_properties, drive, "drive", PROPERTY_DRIVE, DRIVE_EMPTY_CD, NULL, "the CD in it"),
     PROPERTY(ide_drive_properties, serial, "serial", PROPERTY_STRING, 20, NULL, "serial number"),
     PROPERTY_END,
 };

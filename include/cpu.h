@@ -158,6 +158,8 @@ void cpu_set_tsc_deadline_hooks(struct tsc_deadline_hooks hooks); /* all NULL: t
 /* For humans, as QEMU prints it. While it stands, or on its own thread. */
 struct _GString;
 void cpu_print(const struct cpu *cpu, struct _GString *out);
+void cpu_print_short(const struct cpu *cpu, struct _GString *out); /* without the FPU */
+void cpu_print_code(const struct cpu *cpu, struct _GString *out);  /* the bytes around CS:EIP, one line */
 
 /* The processor's state as bytes (state.c), while time stands. stopped_tsc: the host's TSC when it stopped, for that of
  * the guest. Load: false when the bytes do not fit or make no sense; the processor is then as it was. */
@@ -212,6 +214,7 @@ struct point_hook {
 };
 void interp_set_point_hook(struct cpu *cpu, struct point_hook hook);
 void interp_points_begin(struct cpu *cpu);
+void interp_points_changed(struct cpu *cpu);  /* engines see others */
 bool interp_point_hit(const struct cpu *cpu); /* stop was called */
 /* As interp_step, in spite of a breakpoint, and one iteration of a REP instruction at most. host_tsc: what the host's
  * TSC was when time stopped; 0: time runs. */

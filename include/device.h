@@ -22,8 +22,13 @@ enum property_type {
     PROPERTY_NUMBER,  /* decimal or 0x: an unsigned integer of the member's size, at most max */
     PROPERTY_STRING,  /* const char *, NULL if not given */
     PROPERTY_CHARDEV, /* id of a -chardev: struct chardev * */
-    PROPERTY_DRIVE,   /* id of a -drive: const struct device_drive * */
+    PROPERTY_DRIVE,   /* id of a -drive: const struct device_drive *; max: DRIVE_* */
 };
+
+/* Of a PROPERTY_DRIVE that is not given. */
+#define DRIVE_NEEDED   0 /* create() gets NULL */
+#define DRIVE_EMPTY    1 /* it gets a drive without a medium */
+#define DRIVE_EMPTY_CD 2 /* the same, for media that are only read */
 
 struct property {
     const char *name;

@@ -16,7 +16,8 @@
 #define POINT_WATCH (POINT_WRITE | POINT_READ)
 
 extern struct points {
-    uint8_t *page; /* by linear page: POINT_*. NULL: there are none at all */
+    uint8_t *page;                          /* by linear page: POINT_*. NULL: there are none at all */
+    uint64_t break_offsets[PAGE_SIZE / 64]; /* offsets in a page at which some breakpoint is */
 } points;
 
 /* These are async-signal-safe. */
@@ -25,6 +26,11 @@ static inline unsigned points_of_page(gla_t gla)
     return unlikely(points.page != NULL) ? points.page[gla >> PAGE_SHIFT] : 0;
 }
 bool points_break_at(gla_t gla);
+/* Whether there is one at the same offset of some page: for what is known by physical address. */
+static inline bool points_break_like(gla_t gla)
+{
+    return points.break_offsets[(gla & (PAGE_SIZE - 1)) >> 6] >> (gla & 63) & 1;
+}
 /* Whether some byte of [gla, gla + n) is watched for this: the first such one, and the kind of point. */
 bool points_watch(gla_t gla, uint32_t n, bool write, gla_t *first, enum debug_point *kind);
 

@@ -40,12 +40,49 @@ static void print_and_close(GString *out, csh *guest, csh *host)
     cs_close(guest);
 }
 
+#define BYTES_A_LINE 8
+
+/* One instruction as QEMU shows it: linear address, bytes, text. */
+static void list_as_qemu(GString *out, csh cs, const uint8_t *code, size_t len, gla_t at)
+{
+    cs_insn *insn = NULL;
+    size_t n = cs_disasm(cs, code, len, at, 1, &insn);
+    for (size_t done = 0; done < len; done += BYTES_A_LINE) {
+        GString *bytes = g_string_new(NULL);
+        for (size_t i = done; i < len && i < done + BYTES_A_LINE; i++)
+            g_string_append_printf(bytes, "%02x ", code[i]);
+        if (done)
+            g_string_append_printf(out, "0x%08x:  %s\n", at + (gla_t)done, bytes->str);
+        else
+            g_string_append_printf(out, "0x%08x:  %-*s %-8s %s\n", at, 3 * BYTES_A_LINE, bytes->str,
+                                   n ? insn->mnemonic : "(bad)", n ? insn->op_str : "");
+        g_string_free(bytes, TRUE);
+    }
+    if (n)
+        cs_free(insn, n);
+}
+
+/* -d in_asm */
+static void dump_guest(GString *out, csh cs, const struct tr *t)
+{
+    g_string_append(out, "----------------\nIN: \n");
+    for (unsigned i = 0; i < t->count; i++)
+        list_as_qemu(out, cs, t->g[i].bytes, t->g[i].len, t->cs_base + t->g[i].eip);
+    g_string_append(out, "\n");
+}
+
 void tr_dump(const struct tr *t, const struct tblock *b)
 {
     csh guest, host;
     if (!disassemblers_open(b, &guest, &host))
         return;
     GString *out = g_string_new(NULL);
+    if (log_on(LOG_ASM))
+        dump_guest(out, guest, t);
+    if (!log_on(LOG_TR)) {
+        print_and_close(out, &guest, &host);
+        return;
+    }
     g_string_append_printf(out, "block eip=%08x phys=%09" PRIx64 " mode=%08x guest=%u host=%u bytes\n", b->eip, b->phys,
                            b->mode, b->guest_len, b->host_len);
     unsigned k = 0;

@@ -673,7 +673,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     for (unsigned i = 0; i < exit_count; i++)
         exits[i].block = b;
     tcache_commit(b, &t->e);
-    if (!t->single)
+    if (!t->single && !log_on(LOG_NOCHAIN))
         link_known(b);
     if (!t->mixed)
         guest_mem.page_flags[phys >> PAGE_SHIFT] |= MEM_PAGE_CODE;
@@ -681,7 +681,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
         guest_mem.page_flags[t->phys2 >> PAGE_SHIFT] |= MEM_PAGE_CODE;
         jtable_depends(t->cs_base + eip, t->gla2);
     }
-    if (log_on(LOG_TR))
+    if (log_on(LOG_TR | LOG_ASM) && log_wants(t->cs_base + eip))
         tr_dump(t, b);
     return &b->entry[0];
 }

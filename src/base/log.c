@@ -2,44 +2,60 @@
 #include "log.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+#include "flight.h"
 
 uint32_t log_enabled;
 
 static FILE *log_file; /* NULL: stderr */
+static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
 static bool user_timestamps;
 static const char *user_name;
 
+/* QEMU's names and what it says of them, as far as there is something to say about here, and our own. */
 static const struct {
     const char *name;
     uint32_t mask;
+    const char *text; /* NULL: another name, which -d help does not tell of */
 } log_items[] = {
-    {"guest_errors", LOG_GUEST},
-    {"tr", LOG_TR},
-    {"int", LOG_INT},
-    {"exec", LOG_EXEC},
-    {"mmu", LOG_MMU},
-    {"io", LOG_IO},
-    {"cpu", LOG_CPU},
-    {"cpu_reset", LOG_RESET},
-    /* QEMU's names for what we have, and for what there is nothing to say about here. */
-    {"in_asm", LOG_TR},
-    {"out_asm", LOG_TR},
-    {"op", LOG_TR},
-    {"op_opt", LOG_TR},
-    {"pcall", LOG_INT},
-    {"page", LOG_MMU},
-    {"fpu", LOG_IDLE},
-    {"nochain", LOG_IDLE},
-    {"plugin", LOG_IDLE},
-    {"strace", LOG_IDLE},
-    {"unimp", LOG_IDLE},
-    {"vpu", LOG_IDLE},
+    {"tr", LOG_TR, "show guest and host code of each translated block side by side"},
+    {"out_asm", LOG_TR, "the same (QEMU: host code alone)"},
+    {"op", LOG_TR, "the same (QEMU: micro ops)"},
+    {"op_opt", LOG_TR, NULL},
+    {"op_ind", LOG_TR, NULL},
+    {"in_asm", LOG_ASM, "show guest code of each translated block"},
+    {"int", LOG_INT, "show interrupts/exceptions in short format"},
+    {"exec", LOG_EXEC, "show trace before each block that is entered (lots of logs)"},
+    {"cpu", LOG_CPU, "show CPU registers before each such block or interpreted instruction (lots of logs)"},
+    {"fpu", LOG_FPU, "include FPU registers in the 'cpu' logging"},
+    {"mmu", LOG_MMU, "log what windows map and drop"},
+    {"io", LOG_IO, "log accesses to ports and memory that nobody claims"},
+    {"pcall", LOG_PCALL, "show protected mode far calls/jumps/returns"},
+    {"cpu_reset", LOG_RESET, "show CPU state before CPU resets, and what came before a triple fault"},
+    {"guest_errors", LOG_GUEST, "log when the guest OS does something invalid"},
+    {"nochain", LOG_NOCHAIN, "do not chain blocks, so that \"exec\" and \"cpu\" show complete traces"},
+    {"page", LOG_IDLE, NULL},
+    {"plugin", LOG_IDLE, NULL},
+    {"strace", LOG_IDLE, NULL},
+    {"unimp", LOG_IDLE, NULL},
+    {"vpu", LOG_IDLE, NULL},
 };
+
+void log_print_items(GString *out)
+{
+    g_string_append(out, "Log items (comma separated):\n");
+    for (unsigned i = 0; i < sizeof(log_items) / sizeof(log_items[0]); i++) {
+        if (log_items[i].text)
+            g_string_append_printf(out, "%-15s %s\n", log_items[i].name, log_items[i].text);
+    }
+}
 
 static uint32_t log_item_mask(const char *name, size_t len)
 {
@@ -69,29 +85,84 @@ bool log_parse(const char *items, const char **bad)
     return true;
 }
 
+#define FILTERS 64
+
+static struct {
+    uint32_t first, last;
+} log_filters[FILTERS];
+static unsigned log_filter_count; /* 0: all is wanted */
+
+/* "FIRST..LAST", "FIRST+LEN", "LAST-LEN"; *end: behind it. */
+static bool parse_range(const char *text, char **end, uint64_t *first, uint64_t *last)
+{
+    uint64_t a = strtoull(text, end, 0), b;
+    if (*end == text)
+        return false;
+    char kind = **end;
+    const char *second = *end + (kind == '.' ? 2 : 1);
+    if (!(kind == '+' || kind == '-' || (kind == '.' && (*end)[1] == '.')))
+        return false;
+    b = strtoull(second, end, 0);
+    if (*end == second || (kind != '.' && b == 0))
+        return false;
+    *first = kind == '-' ? a - (b - 1) : a;
+    *last = kind == '+' ? a + (b - 1) : kind == '-' ? a : b;
+    return *first <= *last && *last <= UINT32_MAX;
+}
+
+bool log_filter(const char *ranges)
+{
+    unsigned n = 0;
+    for (const char *text = ranges;; n++) {
+        uint64_t first, last;
+        char *end;
+        if (n == FILTERS || !parse_range(text, &end, &first, &last) || (*end && *end != ','))
+            return false;
+        log_filters[n].first = (uint32_t)first;
+        log_filters[n].last = (uint32_t)last;
+        if (!*end)
+            break;
+        text = end + 1;
+    }
+    log_filter_count = n + 1;
+    return true;
+}
+
+bool log_wants(uint32_t gla)
+{
+    for (unsigned i = 0; i < log_filter_count; i++) {
+        if (gla >= log_filters[i].first && gla <= log_filters[i].last)
+            return true;
+    }
+    return !log_filter_count;
+}
+
 bool log_open(const char *path)
 {
     FILE *file = fopen(path, "we");
 
     if (!file)
         return false;
-    if (log_file)
-        fclose(log_file);
-    log_file = file;
-    fcntl(fileno(file), F_SETFL, O_APPEND); /* messages may go there, too, by way of another descriptor */
     setvbuf(file, NULL, _IOLBF, 0);
+    pthread_mutex_lock(&log_mutex);
+    FILE *old = log_file;
+    log_file = file;
+    pthread_mutex_unlock(&log_mutex);
+    if (old)
+        fclose(old);
+    fcntl(fileno(file), F_SETFL, O_APPEND); /* messages may go there, too, by way of another descriptor */
     return true;
 }
 
 static void log_vprintf(const char *prefix, const char *fmt, va_list args)
 {
+    /* One piece per message: several threads log, and one may change the file. A listing of a block may be many lines
+     * long. */
+    pthread_mutex_lock(&log_mutex);
     FILE *file = log_file ? log_file : stderr;
-
-    /* One piece per message: several threads log. A listing of a block may be many lines long. */
-    flockfile(file);
     fputs(prefix, file);
     vfprintf(file, fmt, args);
-    funlockfile(file);
+    pthread_mutex_unlock(&log_mutex);
 }
 
 void log_printf(const char *fmt, ...)
@@ -159,5 +230,6 @@ void log_set_prefix(bool timestamps, const char *name)
 void assert_failed(const char *expr, const char *file, int line)
 {
     fprintf(stderr, "ringer: internal error: %s (%s:%d); please report it\n", expr, file, line);
+    flight_dump(STDERR_FILENO);
     abort();
 }

@@ -152,6 +152,8 @@ static void mark_pages(uint8_t *page)
 {
     for (unsigned i = 0; i < set.seen_count; i++) {
         const struct point *p = &set.seen[i];
+        if (is_break(p->kind))
+            points.break_offsets[(p->address & (PAGE_SIZE - 1)) >> 6] |= 1ull << (p->address & 63);
         for (uint32_t n = p->address >> PAGE_SHIFT; n <= last_byte(p) >> PAGE_SHIFT; n++)
             page[n] |= (uint8_t)page_bits(p);
     }
@@ -175,6 +177,7 @@ void points_take_over(points_changed_fn *changed, void *opaque)
         return;
     g_free(points.page);
     points.page = NULL;
+    memset(points.break_offsets, 0, sizeof points.break_offsets);
     if (set.seen_count) {
         points.page = g_malloc0(1u << (32 - PAGE_SHIFT));
         mark_pages(points.page);

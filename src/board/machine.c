@@ -85,9 +85,15 @@ static const struct device_drive *backend_drive(void *opaque, const char *id)
     return storage_find(&machine->storage, id);
 }
 
+static const struct device_drive *backend_empty(void *opaque, const char *id, bool is_cd, GError **error)
+{
+    struct machine *machine = opaque;
+    return storage_empty(&machine->storage, id, is_cd, error);
+}
+
 static void registry_build(struct machine *machine)
 {
-    const struct registry_backends backends = {backend_chardev, backend_drive, machine};
+    const struct registry_backends backends = {backend_chardev, backend_drive, backend_empty, machine};
     GPtrArray *globals = machine->options.globals;
     machine->registry = registry_new(&backends);
     for (unsigned i = 0; globals && i < globals->len; i++) {

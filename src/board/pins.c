@@ -4,6 +4,7 @@
 
 #include "cpu/cpuid.h"
 #include "display.h"
+#include "flight.h"
 #include "host/control/events.h"
 #include "log.h"
 #include "vclock.h"
@@ -115,12 +116,16 @@ static uint8_t hook_ack(void *opaque)
 }
 
 /* -d cpu_reset */
-static void log_processor(struct machine *machine, const char *why)
+static void log_processor(struct machine *machine, const char *why, bool is_end)
 {
     if (!log_on(LOG_RESET))
         return;
     GString *out = g_string_new(NULL);
     cpu_print(vcpu_cpu(machine->vcpu), out);
+    if (is_end) {
+        cpu_print_code(vcpu_cpu(machine->vcpu), out);
+        flight_print(out);
+    }
     log_printf("%s\n%s", why, out->str);
     g_string_free(out, TRUE);
 }
@@ -129,11 +134,12 @@ static void log_processor(struct machine *machine, const char *why)
 static void hook_reset(void *opaque)
 {
     struct machine *machine = opaque;
-    log_processor(machine, "CPU Reset (CPU 0)");
+    log_processor(machine, "CPU Reset (CPU 0)", false);
     if (machine->was_reset)
         storage_end_boot_once(&machine->storage);
     machine->was_reset = true;
     registry_reset(machine->registry);
+    flight_note(FLIGHT_RESET, vcpu_cpu(machine->vcpu), 0, 0, 0);
     cpu_reset(vcpu_cpu(machine->vcpu));
     pin_a20(machine, 0, true);
     kernel_reset(machine);
@@ -144,7 +150,7 @@ static void hook_triple_fault(void *opaque)
     struct machine *machine = opaque;
     const struct cpu *cpu = vcpu_cpu(machine->vcpu);
     log_guest("triple fault at %04x:%08x\n", cpu->seg[SEG_CS].sel, cpu->eip);
-    log_processor(machine, "Triple fault");
+    log_processor(machine, "Triple fault", true);
     pin_reset(machine, 0, true); /* the chipset turns the shutdown cycle into INIT or RESET# */
 }
 

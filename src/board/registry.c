@@ -286,6 +286,16 @@ static bool property_set(struct registry *registry, struct instance *instance, c
     const char *other;
     uint64_t number;
 
+    if (is_preset && property->type == PROPERTY_DRIVE && property->max != DRIVE_NEEDED && registry->backends.empty) {
+        const struct device_drive *drive =
+            registry->backends.empty(registry->backends.opaque, instance->id, property->max == DRIVE_EMPTY_CD, error);
+        if (drive) { /* it is told as if it had been given */
+            keyvalues_add(instance->request, property->name, drive->id);
+            (void)keyvalues_get(instance->request, property->name);
+        }
+        *(const struct device_drive **)at = drive;
+        return drive;
+    }
     if (is_preset && !(text = property->preset))
         return true;
     switch (property->type) {

@@ -17,6 +17,8 @@ struct registry;
 struct registry_backends {
     struct chardev *(*chardev)(void *opaque, const char *id);
     const struct device_drive *(*drive)(void *opaque, const char *id);
+    /* A drive without a medium for the device of that id, which becomes its own. */
+    const struct device_drive *(*empty)(void *opaque, const char *id, bool is_cd, GError **error);
     void *opaque;
 };
 

@@ -259,6 +259,47 @@ void storage_end_boot_once(struct storage *storage)
     cmos_boot_order(storage->rtc, storage->boot_order, storage->options->no_floppy_signature);
 }
 
+const struct device_drive *storage_empty(void *storage, const char *id, bool is_cd, GError **error)
+{
+    struct drive_option option = {.is_cd = is_cd, .image.read_only = is_cd};
+    return drive_open(storage, &option, id, error);
+}
+
+bool storage_add(struct storage *storage, const char *list, GError **error)
+{
+    struct drive_options *one = g_new0(struct drive_options, 1);
+    bool ok = drives_set_drive(one, list, error);
+    if (ok && !one->other_count) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "Can't hot-add drive to this bus; write if=none,id=...");
+        ok = false;
+    }
+    ok = ok && drive_open(storage, &one->other[0], one->other[0].id, error);
+    g_free(one);
+    return ok;
+}
+
+bool storage_remove(struct storage *storage, const struct registry *registry, const char *id, GError **error)
+{
+    const struct instance *instance;
+    for (unsigned i = 0; (instance = registry_instance(registry, i)); i++) {
+        for (const struct property *p = instance->class->properties; p && p->name; p++) {
+            const char *has = p->type == PROPERTY_DRIVE ? keyvalues_get(instance->request, p->name) : NULL;
+            if (has && strcmp(has, id) == 0) {
+                g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "Device '%s' is in use", id);
+                return false;
+            }
+        }
+    }
+    struct device_drive *drive = (struct device_drive *)storage_find(storage, id);
+    if (!drive) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "Device '%s' not found", id);
+        return false;
+    }
+    blockdev_close(drive->block);
+    g_ptr_array_remove(storage->drives, drive);
+    return true;
+}
+
 void storage_close(struct storage *storage)
 {
     blockdev_close_all();

@@ -18,6 +18,11 @@ struct storage {
 bool storage_open(struct storage *storage, const struct drive_options *drives, GError **error);
 /* The drives of -hda, -fda, -drive if=ide and so on, as devices. */
 bool storage_add_devices(struct storage *storage, struct registry *registry, GError **error);
+/* One more drive, of -drive's list with if=none, while the machine runs; and away with one that is in no device. */
+bool storage_add(struct storage *storage, const char *list, GError **error);
+bool storage_remove(struct storage *storage, const struct registry *registry, const char *id, GError **error);
+/* For registry_backends: one without a medium. */
+const struct device_drive *storage_empty(void *storage, const char *id, bool is_cd, GError **error);
 /* By id; for registry_backends. */
 const struct device_drive *storage_find(void *storage, const char *id);
 /* All devices are there: tells CMOS RAM of their drives and the boot order. */

@@ -23,9 +23,12 @@ static bool log_setup(const struct options *options)
         return false;
     }
     if (options->log_items && !log_parse(options->log_items, &bad)) {
-        log_user("-d: unknown item '%.*s'; known are guest_errors, tr, int, exec, mmu, io, cpu, cpu_reset, in_asm, op, "
-                 "pcall",
-                 (int)strcspn(bad, ","), bad);
+        log_user("-d: unknown item '%.*s'; -d help lists what there is", (int)strcspn(bad, ","), bad);
+        return false;
+    }
+    if (options->log_filter && !log_filter(options->log_filter)) {
+        log_user("-dfilter: '%s' is no list of address ranges; write for example 0x1000..0x1fff,0x7c00+0x200",
+                 options->log_filter);
         return false;
     }
     return true;
@@ -77,6 +80,13 @@ int main(int argc, char **argv)
     }
     if (options.action == OPTIONS_VERSION) {
         printf("ringer %s\n", RINGER_VERSION);
+        return 0;
+    }
+    if (options.action == OPTIONS_LOG_HELP) {
+        GString *out = g_string_new(NULL);
+        log_print_items(out);
+        fputs(out->str, stdout);
+        g_string_free(out, TRUE);
         return 0;
     }
     if (options.action == OPTIONS_DEVICE_HELP)

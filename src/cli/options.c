@@ -144,7 +144,18 @@ bool set_rtc(struct parse *parse, const char *arg, GError **error)
 
 static bool set_log_items(struct parse *parse, const char *arg, GError **error)
 {
+    const char *trace = strstr(arg, "trace:");
+    if (strcmp(arg, "help") == 0)
+        parse->options->action = OPTIONS_LOG_HELP;
+    if (trace && (trace == arg || trace[-1] == ','))
+        return FAIL("-d trace: there are no trace events; -d help lists what can be logged");
     parse->options->log_items = arg;
+    return true;
+}
+
+static bool set_log_filter(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->log_filter = arg;
     return true;
 }
 
@@ -380,7 +391,8 @@ static const struct flag flags[] = {
     {"sandbox", "on|off", set_sandbox, "the seccomp fence around this program (default: on where the host allows it)"},
     {"stats", "WHERE", set_stats,
      "where time goes: on (monitor: info stats, signal USR1), or file:PATH (JSON at the end)"},
-    {"d", "ITEMS", set_log_items, "log: guest_errors,tr,int,exec,mmu,io,cpu"},
+    {"d", "ITEMS", set_log_items, "log these; -d help lists what there is"},
+    {"dfilter", "RANGES", set_log_filter, "log code of these linear addresses only: 0x1000..0x1fff,0x7c00+0x200"},
     {"D", "FILE", set_log_file, "write the log to this file"},
     {"version", NULL, set_version, "print the version"},
     {"h", NULL, set_help, NULL},

@@ -10,7 +10,14 @@
 #define OPTIONS_SERIAL_MAX 4
 #define OPTIONS_ROM_MAX    4
 
-enum options_action { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION, OPTIONS_DEVICE_HELP, OPTIONS_CHARDEV_HELP };
+enum options_action {
+    OPTIONS_RUN,
+    OPTIONS_HELP,
+    OPTIONS_VERSION,
+    OPTIONS_DEVICE_HELP,
+    OPTIONS_CHARDEV_HELP,
+    OPTIONS_LOG_HELP
+};
 
 /* The monitor's own fence (host/fence.h). */
 enum sandbox { SANDBOX_DEFAULT, SANDBOX_ON, SANDBOX_OFF }; /* default: on where the host allows it */
@@ -25,7 +32,7 @@ struct options {
     const char *parallel;                   /* LPT1's printer, or NULL: no port */
     const char *debugcon;                   /* back of a debug console port, or NULL */
     const char *name, *cpu;
-    const char *log_items, *log_file;
+    const char *log_items, *log_file, *log_filter;
     enum accel_kind accel;
     bool direct_always;  /* -accel direct,always=on */
     unsigned tb_size;    /* MiB of translated code, 0 = default */

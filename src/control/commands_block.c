@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "object.h"
 #include "host/block/blockdev.h"
+#include "host/block/nodes.h"
 
 /* --- Which drive --- */
 
@@ -208,6 +209,85 @@ static void print_blockstats(struct command_context *context, json_t *args, json
     }
 }
 
+/* --- Nodes --- */
+
+static json_t *run_node_add(struct command_context *context, json_t *args, GError **error)
+{
+    const json_t *file = json_object_get(args, "file"), *cache = json_object_get(args, "cache");
+    struct node node = {.name = (char *)arg_str(args, "node-name"),
+                        .driver = (char *)arg_str(args, "driver"),
+                        .path = (char *)arg_str(args, "filename"),
+                        .read_only = arg_bool(args, "read-only", false)};
+    if (!node.name)
+        return COMMAND_FAIL(GENERIC, "'node-name' must be specified for the root node");
+    if (json_is_string(file)) {
+        node.below = (char *)json_string_value(file);
+    } else if (json_is_object(file)) {
+        node.path = (char *)arg_str(file, "filename");
+        if (!arg_str(file, "driver") || strcmp(arg_str(file, "driver"), "file") != 0)
+            return COMMAND_FAIL(GENERIC, "Parameter 'file.driver' does not accept that value; it is 'file'");
+    } else if (file) {
+        return COMMAND_FAIL(GENERIC, "Invalid parameter type for 'file', expected: BlockdevRef");
+    }
+    if (json_is_true(json_object_get(cache, "no-flush")))
+        node.cache = IMAGE_UNSAFE;
+    return nodes_add(&node, error) ? json_object() : NULL;
+}
+
+static json_t *run_node_del(struct command_context *context, json_t *args, GError **error)
+{
+    return nodes_remove(arg_str(args, "node-name"), error) ? json_object() : NULL;
+}
+
+static json_t *run_insert(struct command_context *context, json_t *args, GError **error)
+{
+    char *label = label_of(context->machine, NULL, arg_str(args, "id"), error);
+    return label ? done(nodes_insert(label, arg_str(args, "node-name"), error), label) : NULL;
+}
+
+static json_t *run_remove(struct command_context *context, json_t *args, GError **error)
+{
+    char *label = label_of(context->machine, NULL, arg_str(args, "id"), error);
+    return label ? done(nodes_take_out(label, error), label) : NULL;
+}
+
+static json_t *query_nodes(struct command_context *context, json_t *args, GError **error)
+{
+    json_t *list = json_array();
+    const struct node *node;
+    struct stat st;
+    for (unsigned i = 0; (node = nodes_at(i)); i++) {
+        struct blockdev_look look = {.path = node->path,
+                                     .format = node->driver,
+                                     .read_only = node->read_only,
+                                     .cache = node->cache,
+                                     .size = stat(node->path, &st) == 0 ? (uint64_t)st.st_size : 0};
+        json_t *one = medium_json(&look);
+        json_object_set_new(one, "node-name", json_text(node->name));
+        json_array_append_new(list, one);
+    }
+    return list;
+}
+
+/* --- Drives that come and go --- */
+
+static json_t *run_drive_add(struct command_context *context, json_t *args, GError **error)
+{
+    struct machine *machine = context->machine;
+    return storage_add(&machine->storage, arg_str(args, "opts"), error) ? json_object() : NULL;
+}
+
+static void print_drive_add(struct command_context *context, json_t *args, json_t *value, GString *out)
+{
+    g_string_append(out, "OK\n");
+}
+
+static json_t *run_drive_del(struct command_context *context, json_t *args, GError **error)
+{
+    struct machine *machine = context->machine;
+    return storage_remove(&machine->storage, machine->registry, arg_str(args, "id"), error) ? json_object() : NULL;
+}
+
 static json_t *query_jobs(struct command_context *context, json_t *args, GError **error)
 {
     return json_array(); /* nothing here takes long enough to be one */
@@ -223,6 +303,13 @@ static const struct schema_type types[] = {
     {"BlockdevDetectZeroesOptions", "<off on unmap>"},
     {"BlockDeviceIoStatus", "<ok failed nospace>"},
     {"BlockdevCacheInfo", "writeback:bool direct:bool no-flush:bool"},
+    {"BlockdevCacheOptions", "direct:bool? no-flush:bool?"},
+    {"BlockdevDriver", "<file raw qcow2>"},
+    {"BlockdevDiscardOptions", "<ignore unmap>"},
+    {"BlockdevAioOptions", "<threads native io_uring>"},
+    {"OnOffAuto", "<auto on off>"},
+    {"BlockdevOptionsFile", "filename:str locking:OnOffAuto? aio:BlockdevAioOptions?"},
+    {"BlockdevOptionsFormat", "file:any"},
     {"ImageInfo", "filename:str format:str dirty-flag:bool? actual-size:int? virtual-size:int cluster-size:int? "
                   "encrypted:bool? compressed:bool? backing-filename:str? full-backing-filename:str? "
                   "backing-filename-format:str?"},
@@ -266,6 +353,19 @@ static const struct command rows[] = {
     {"blockdev-change-medium", "change device [-f:force] filename [format] [read-only-mode]",
      "device:str? id:str? filename:str format:str? force:bool? read-only-mode:BlockdevChangeReadOnlyMode?", NULL,
      "put another medium in", run_change_medium, NULL},
+    {"blockdev-add", NULL,
+     "driver:BlockdevDriver node-name:str? discard:BlockdevDiscardOptions? cache:BlockdevCacheOptions? read-only:bool? "
+     "auto-read-only:bool? force-share:bool? detect-zeroes:BlockdevDetectZeroesOptions? | "
+     "driver=file:BlockdevOptionsFile | driver=raw:BlockdevOptionsFormat | driver=qcow2:BlockdevOptionsFormat",
+     NULL, "an image by a name", run_node_add, NULL},
+    {"blockdev-del", NULL, "node-name:str", NULL, "forget such a one", run_node_del, NULL},
+    {"blockdev-insert-medium", NULL, "id:str node-name:str", NULL, "put such a one into an open, empty drive",
+     run_insert, NULL},
+    {"blockdev-remove-medium", NULL, "id:str", NULL, "take the medium out of an open drive", run_remove, NULL},
+    {"query-named-block-nodes", NULL, "flat:bool?", "[BlockDeviceInfo]", "images by their names", query_nodes, NULL},
+    {NULL, "drive_add [-n:node] where opts", "node:bool? where:str opts:str", NULL,
+     "one more drive, as -drive has it, with if=none and an id (where: not looked at)", run_drive_add, print_drive_add},
+    {NULL, "drive_del id", "id:str", NULL, "take such a one away", run_drive_del, NULL},
     {NULL, "commit device", "device:str", NULL, "write what -snapshot keeps apart into the image of a drive, or of all",
      run_commit, NULL},
     {"query-block", NULL, NULL, "[BlockInfo]", "the drives", query_block, NULL},

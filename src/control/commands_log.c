@@ -3,19 +3,27 @@
 
 #include "commands.h"
 #include "control.h"
-#include "engine/flight.h"
+#include "flight.h"
 #include "log.h"
 #include "stats.h"
 
 static json_t *run_log(struct command_context *context, json_t *args, GError **error)
 {
     const char *items = arg_str(args, "items"), *bad;
+    if (strcmp(items, "help") == 0)
+        return json_object();
     uint32_t before = log_enabled;
     log_enabled = 0; /* the list is all there is to be */
     if (strcmp(items, "none") == 0 || log_parse(items, &bad))
         return json_object();
     log_enabled = before;
-    return COMMAND_FAIL(GENERIC, "there is no log item '%.*s'; help log lists them", (int)strcspn(bad, ","), bad);
+    return COMMAND_FAIL(GENERIC, "there is no log item '%.*s'; log help lists them", (int)strcspn(bad, ","), bad);
+}
+
+static void print_log(struct command_context *context, json_t *args, json_t *value, GString *out)
+{
+    if (strcmp(arg_str(args, "items"), "help") == 0)
+        log_print_items(out);
 }
 
 static json_t *run_logfile(struct command_context *context, json_t *args, GError **error)
@@ -76,7 +84,8 @@ static void print_gdbserver(struct command_context *context, json_t *args, json_
 }
 
 static const struct command rows[] = {
-    {NULL, "log items", "items:str", NULL, "log these items (as -d has them), or none", run_log, NULL},
+    {NULL, "log items", "items:str", NULL, "log these items (as -d has them), or none; help lists them", run_log,
+     print_log},
     {NULL, "logfile filename", "filename:str", NULL, "log into this file", run_logfile, NULL},
     {NULL, "trace-event name option", "name:str option:bool", NULL, "trace events: there are none", run_trace_event,
      NULL},

@@ -11,6 +11,8 @@
 #include "host/char/chardev.h"
 #include "host/control/gdb.h"
 #include "host/control/monitor.h"
+#include "host/display/pointer.h"
+#include "log.h"
 #include "object.h"
 
 static struct {
@@ -67,6 +69,19 @@ static void drive_failed(void *opaque, const char *label, bool is_write, int cod
     event_emit("BLOCK_IO_ERROR",
                json_pack("{s:s s:s s:s s:b s:s}", "device", label, "operation", is_write ? "write" : "read", "action",
                          "report", "nospace", code == ENOSPC, "reason", g_strerror(code)));
+}
+
+/* --- Serial mice take the pointer --- */
+
+static void serial_mouse(void *opaque, int dx, int dy, int dz, unsigned buttons)
+{
+    msmouse_event(dx, -dy, buttons);
+}
+
+static void mouse_find(void *opaque, const struct chardev_description *description)
+{
+    if (strcmp(description->filename, "msmouse") == 0)
+        pointer_add("QEMU Microsoft Mouse", serial_mouse, NULL);
 }
 
 /* --- Monitors --- */
@@ -203,6 +218,23 @@ static bool gdb_option_open(struct machine *machine, const char *device, GError 
 
 /* --- All of it --- */
 
+/* Ctrl-A s on a mux: device thread. */
+static gboolean commit_idle(gpointer opaque)
+{
+    struct command_context context = {.machine = opaque};
+    GString *out = g_string_new(NULL);
+    command_line(&context, "commit all", out);
+    if (out->len)
+        log_user("%s", g_strchomp(out->str));
+    g_string_free(out, TRUE);
+    return G_SOURCE_REMOVE;
+}
+
+static void commit_by_key(void *opaque)
+{
+    g_idle_add(commit_idle, opaque);
+}
+
 static void quit_by_key(void *opaque)
 {
     machine_shut_down(opaque, SHUTDOWN_UI);
@@ -215,6 +247,10 @@ bool control_open(struct machine *machine, const struct options *options, GError
     command_set_completer(complete);
     blockdev_set_hooks(&hooks);
     chardev_set_quit(quit_by_key, machine);
+    chardev_set_commit(commit_by_key, machine);
+    machine_lock();
+    chardev_each(mouse_find, NULL);
+    machine_unlock();
     control.monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_free);
     return monitors_open(machine, options, error) && (!options->gdb || gdb_option_open(machine, options->gdb, error));
 }

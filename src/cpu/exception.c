@@ -2,6 +2,9 @@
  * the pseudocode of INT n in vol. 2 gives order and error codes. */
 #include "exception.h"
 
+#include <glib.h>
+
+#include "flight.h"
 #include "interp.h"
 #include "log.h"
 #include "segment.h"
@@ -215,14 +218,37 @@ static void count(uint8_t vector, enum int_source source)
         stats_count(vector < sizeof(known) && known[vector] ? known[vector] : STAT_exc_other);
 }
 
+/* -d int, in QEMU's form, which has nothing for real mode. */
+static void log_interrupt(const struct cpu *cpu, uint8_t vector, enum int_source source, uint32_t error)
+{
+    static unsigned number;
+    GString *out = g_string_new(NULL);
+    g_string_append_printf(out, "%6u: v=%02x e=%04x i=%d cpl=%u IP=%04x:%08x pc=%08x SP=%04x:%08x", number++, vector,
+                           error, source == INT_SOFTWARE, cpu->cpl, cpu->seg[SEG_CS].sel, cpu->eip,
+                           cpu->seg[SEG_CS].base + cpu->eip, cpu->seg[SEG_SS].sel, cpu->gpr[ESP]);
+    if (vector == EXC_PF)
+        g_string_append_printf(out, " CR2=%08x\n", cpu->cr2);
+    else
+        g_string_append_printf(out, " env->regs[R_EAX]=%08x\n", cpu->gpr[EAX]);
+    struct cpu shown = *cpu;
+    if (source == INT_EXCEPTION)
+        shown.eflags &= ~FL_RF; /* set for the image in the handler's frame */
+    cpu_print_short(&shown, out);
+    log_printf("%s", out->str);
+    g_string_free(out, TRUE);
+}
+
 enum cpu_rc exception_enter(struct cpu *cpu, uint8_t vector, enum int_source source, uint32_t return_eip,
                             bool has_error, uint32_t error)
 {
     enum cpu_rc rc;
 
-    log_at(LOG_INT, "int: %02x source=%d error=%x cs:eip=%04x:%08x ss:esp=%04x:%08x cpl=%d cr2=%x\n", vector, source,
-           has_error ? error : 0, cpu->seg[SEG_CS].sel, cpu->eip, cpu->seg[SEG_SS].sel, cpu->gpr[ESP], cpu->cpl,
-           cpu->cr2);
+    flight_note(source == INT_EXTERNAL   ? FLIGHT_IRQ
+                : source == INT_SOFTWARE ? FLIGHT_SOFT_INT
+                                         : FLIGHT_EXCEPTION,
+                cpu, vector, has_error ? error : 0, cpu->cr2);
+    if (log_on(LOG_INT) && !cpu_is_real(cpu))
+        log_interrupt(cpu, vector, source, has_error ? error : 0);
     cpu->interp->ext = source != INT_SOFTWARE;
     if (cpu_is_real(cpu))
         rc = enter_real(cpu, vector, return_eip);
@@ -253,11 +279,15 @@ static void deliver(struct cpu *cpu, uint8_t vector, enum int_source source, boo
     struct interp *ip = cpu->interp;
     unsigned current = source == INT_EXCEPTION ? vector : 0xffu;
 
+    if (source == INT_EXCEPTION)
+        log_at(LOG_INT, "check_exception old: 0xffffffff new 0x%x\n", vector);
     while (exception_enter(cpu, vector, source, cpu->eip, has_error, error) != CPU_OK) {
         unsigned second = ip->pending.vector;
+        log_at(LOG_INT, "check_exception old: 0x%x new 0x%x\n", current == 0xffu ? UINT32_MAX : current, second);
         if (second == EXC_PF)
             cpu->cr2 = ip->pending.cr2;
         if (current == EXC_DF) {
+            flight_note(FLIGHT_TRIPLE, cpu, 0, 0, 0);
             log_guest("triple fault at %04x:%08x", cpu->seg[SEG_CS].sel, cpu->eip);
             cpu->shutdown = true;
             return;

@@ -1,6 +1,7 @@
 /* The interpreter's loop: fetch through a cache of decoded instructions, execute, trap, deliver. */
 #include "interp.h"
 
+#include <glib.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -223,8 +224,12 @@ static enum cpu_rc fetch_slow(struct cpu *cpu, struct dinsn **out)
     enum cpu_rc rc = interp_fetch_page(cpu, gla);
     if (rc != CPU_OK)
         return rc;
+    if (unlikely(points_break_at(gla)) && !ip->stepping) {
+        interp_tell_point(ip, &(struct debug_stop){.why = DEBUG_BREAK, .address = gla});
+        return CPU_EXIT;
+    }
     unsigned offset = gla & ~PAGE_MASK, avail = PAGE_SIZE - offset;
-    if (!ip->fetch_host || !ip->decoded_count)
+    if (!ip->fetch_host || !ip->decoded_count || points_break_like(gla)) /* or it would not be asked for again */
         return decode_uncached(cpu, gla, room, out);
 
     struct insn insn;
@@ -272,10 +277,6 @@ static inline enum cpu_rc fetch(struct cpu *cpu, struct interp *ip, struct dinsn
         enum cpu_rc rc = interp_fetch_page(cpu, gla);
         if (rc != CPU_OK)
             return rc;
-        if (unlikely(points_break_at(gla)) && !ip->stepping) {
-            interp_tell_point(ip, &(struct debug_stop){.why = DEBUG_BREAK, .address = gla});
-            return CPU_EXIT;
-        }
     }
     gpa_t gpa = ip->fetch_gpa + (gla & ~PAGE_MASK);
     struct dinsn *d = &ip->dcache[dcache_slot(gpa)];
@@ -289,12 +290,14 @@ static inline enum cpu_rc fetch(struct cpu *cpu, struct interp *ip, struct dinsn
 
 /* --- one instruction --- */
 
-static void log_registers(const struct cpu *cpu)
+static __attribute__((noinline, cold)) void log_registers(const struct cpu *cpu)
 {
-    log_printf("cpu: %04x:%08x fl=%08x eax=%08x ecx=%08x edx=%08x ebx=%08x esp=%04x:%08x ebp=%08x "
-               "esi=%08x edi=%08x\n",
-               cpu->seg[SEG_CS].sel, cpu->eip, cpu->eflags, cpu->gpr[EAX], cpu->gpr[ECX], cpu->gpr[EDX], cpu->gpr[EBX],
-               cpu->seg[SEG_SS].sel, cpu->gpr[ESP], cpu->gpr[EBP], cpu->gpr[ESI], cpu->gpr[EDI]);
+    if (!log_wants(cpu->seg[SEG_CS].base + cpu->eip))
+        return;
+    GString *out = g_string_new(NULL);
+    (log_on(LOG_FPU) ? cpu_print : cpu_print_short)(cpu, out);
+    log_printf("%s", out->str);
+    g_string_free(out, TRUE);
 }
 
 /* Fetches and executes. On CPU_OK next_eip is where to go on; cpu->eip has not moved. */
@@ -454,6 +457,12 @@ void interp_set_point_hook(struct cpu *cpu, struct point_hook hook)
 bool interp_point_hit(const struct cpu *cpu)
 {
     return cpu->interp->point_hit;
+}
+
+void interp_points_changed(struct cpu *cpu)
+{
+    interp_flush_tlb(cpu);
+    cpu->interp->forget_decoded = true;
 }
 
 void interp_points_begin(struct cpu *cpu)

@@ -1,8 +1,11 @@
 /* Jumps, calls, returns, gates, interrupts by instruction, IRET, SYSENTER. Intel SDM vol. 2 (the
  * pseudocode gives the order of checks), vol. 3A, 5.8 and 6.12. */
+#include <glib.h>
+
 #include "cond.h"
 #include "exception.h"
 #include "interp.h"
+#include "log.h"
 #include "stack.h"
 #include "task.h"
 
@@ -301,6 +304,20 @@ static enum cpu_rc far_through_system(struct cpu *cpu, uint16_t sel, const struc
     }
 }
 
+/* -d pcall, in QEMU's form. */
+static __attribute__((noinline, cold)) void log_call(const struct cpu *cpu, const char *what, uint16_t sel,
+                                                     uint32_t offset, unsigned size, const uint32_t *addend)
+{
+    GString *out = g_string_new(NULL);
+    g_string_append_printf(out, "%s %04x:%08x s=%d", what, sel, offset, size == 4);
+    if (addend)
+        g_string_append_printf(out, " addend=0x%x", *addend);
+    g_string_append(out, "\n");
+    cpu_print_short(cpu, out);
+    log_printf("%s", out->str);
+    g_string_free(out, TRUE);
+}
+
 static enum cpu_rc far_transfer(struct cpu *cpu, uint16_t sel, uint32_t offset, unsigned size, bool is_call)
 {
     struct desc d;
@@ -317,6 +334,8 @@ static enum cpu_rc far_transfer(struct cpu *cpu, uint16_t sel, uint32_t offset, 
         cpu->interp->next_eip = offset;
         return CPU_OK;
     }
+    if (log_on(LOG_PCALL))
+        log_call(cpu, is_call ? "lcall" : "ljmp", sel, offset, size, NULL);
     if (sel_is_null(sel))
         return cpu_raise(cpu, EXC_GP, 0);
     rc = desc_read(cpu, sel, EXC_GP, &d);
@@ -406,6 +425,8 @@ static enum cpu_rc return_far(struct cpu *cpu, struct stack *st, uint16_t sel, u
     bool outer = rpl > cpu->cpl;
 
     *old_cpl = cpu->cpl;
+    if (log_on(LOG_PCALL))
+        log_call(cpu, "lret new", sel, target, size, &extra);
     if (rc != CPU_OK)
         return rc;
     stack_skip(st, extra);

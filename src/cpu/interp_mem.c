@@ -231,8 +231,7 @@ enum cpu_rc interp_fetch_page(struct cpu *cpu, gla_t gla)
 
     if (rc != CPU_OK)
         return rc;
-    /* Where there are breakpoints, each instruction comes by here. */
-    ip->fetch_tag = unlikely(points_of_page(gla) & POINT_BREAK) ? TLB_INVALID : gla & PAGE_MASK;
+    ip->fetch_tag = gla & PAGE_MASK;
     ip->fetch_user = user;
     ip->fetch_gpa = page;
     ip->fetch_host = mem_code_ptr(page);

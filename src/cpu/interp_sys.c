@@ -2,6 +2,7 @@
  * queries. Intel SDM vol. 2; vol. 3A, 2.5 (control registers); vol. 3B, 17.2 (debug registers). */
 #include "control.h"
 #include "cpuid.h"
+#include "flight.h"
 #include "interp.h"
 #include "io.h"
 #include "msr.h"
@@ -246,6 +247,8 @@ static enum cpu_rc set_cr0(struct cpu *cpu, uint32_t value)
     cpu->cr0 = value;
     if (value != old)
         cpu->changed |= CHANGED_MODE;
+    if ((value ^ old) & (CR0_PG | CR0_PE))
+        flight_note(FLIGHT_CR0, cpu, value, old, 0);
     if ((value ^ old) & (CR0_PG | CR0_WP | CR0_PE)) {
         interp_flush_tlb(cpu);
         cpu->changed |= CHANGED_TLB;

@@ -1,6 +1,7 @@
 /* Task switches: 16- and 32-bit TSS, nesting, busy bits, T bit. Intel SDM vol. 3A, 7.2 and 7.3. */
 #include "task.h"
 
+#include "flight.h"
 #include "interp.h"
 #include "paging.h"
 #include "segment.h"
@@ -187,6 +188,7 @@ enum cpu_rc task_switch(struct cpu *cpu, uint16_t sel, enum task_source source, 
 
     if (rc != CPU_OK)
         return rc;
+    flight_note(FLIGHT_TASK, cpu, sel, 0, 0);
     bool new32 = desc_type(&d) & 8;
     if (old.limit < (old32 ? TSS32_LIMIT : TSS16_LIMIT))
         return cpu_raise(cpu, EXC_TS, old.sel & ~3u);

@@ -7,6 +7,7 @@
 
 #include "cpu/cpuid.h"
 #include "direct.h"
+#include "flight.h"
 #include "gates.h"
 #include "translator/ginsn.h"
 #include "lockstep.h"
@@ -283,7 +284,7 @@ static struct tentry *lookup(struct bt *bt)
     if (unlikely(shadow_code_crowded()))
         shadow_code_forget();
     struct tentry *t = tr_lookup(bt, bt->cpu.eip, bt->loop.natural);
-    if (t)
+    if (t && !log_on(LOG_NOCHAIN))
         tr_publish(bt, t);
     return t;
 }
@@ -327,6 +328,22 @@ enum exit_reason bt_site(struct bt *bt)
     guest_fault.gla = bt->site_gla;
     guest_fault.error = error;
     return EXIT_FAULT;
+}
+
+/* -d exec, cpu: in QEMU's form. What stands for its flags is our mode. */
+static __attribute__((noinline, cold)) void log_entry(const struct bt *bt, const void *host)
+{
+    const struct cpu *cpu = &bt->cpu;
+    if (!log_wants(bt->cs_base + cpu->eip))
+        return;
+    GString *out = g_string_new(NULL);
+    if (log_on(LOG_EXEC))
+        g_string_append_printf(out, "Trace 0: %p [%08x/%08x/%08x/%08x] \n", host, bt->cs_base, bt->cs_base + cpu->eip,
+                               bt->mode, bt->cs_limit);
+    if (log_on(LOG_CPU))
+        (log_on(LOG_FPU) ? cpu_print : cpu_print_short)(cpu, out);
+    log_printf("%s", out->str);
+    g_string_free(out, TRUE);
 }
 
 enum exit_reason bt_run(struct bt *bt, bool lockstep)
@@ -406,9 +423,9 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             continue;
         }
         check_epochs(bt);
+        if (log_on(LOG_EXEC | LOG_CPU))
+            log_entry(bt, host);
         bt_split_flags(bt);
-        if (log_on(LOG_EXEC))
-            log_printf("enter %08x\n", cpu->eip);
         if (bt->loop.fpu.kernel_exits) {
             if (--bt->loop.fpu.kernel_exits == 0)
                 cpu->changed |= CHANGED_MODE; /* taken notice of after this visit */
@@ -421,6 +438,8 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         bt_merge_flags(bt);
         bt_stats.exits[reason]++;
         bt->loop.natural = reason == EXIT_CHAIN || reason == EXIT_LOOKUP || reason == EXIT_FPU;
+        if (reason != EXIT_CHAIN && reason != EXIT_LOOKUP)
+            flight_exit(reason, cpu->eip);
         if (unlikely(bt->sites_due))
             tr_sites_take(bt);
         unsigned near = reason == EXIT_SITE ? MMIO_NEAR_SITE : MMIO_NEAR;
@@ -438,7 +457,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             uint32_t flushes = tcache_flushes();
             cpu->eip = tr_exit_target(arg);
             struct tentry *t = lookup(bt);
-            if (t && flushes == tcache_flushes()) {
+            if (t && flushes == tcache_flushes() && !log_on(LOG_NOCHAIN)) {
                 stats_count(STAT_chained);
                 tr_chain(bt, arg, t);
             }

@@ -5,6 +5,7 @@
 
 #include "cpu/interp.h"
 #include "cpu/segment.h"
+#include "log.h"
 #include "translator/block.h"
 
 static struct gate_basis basis_of(const struct cpu *cpu)
@@ -157,6 +158,8 @@ static void learn_iret(struct bt *bt)
 void gates_learn(struct bt *bt, uint32_t arg)
 {
     gates_check(bt);
+    if (log_on(LOG_INT | LOG_PCALL))
+        return; /* the interpreter tells of each */
     switch (arg & GATE_KIND) {
     case GATE_SEG:
         learn_seg(bt, arg & 7);

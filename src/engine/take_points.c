@@ -10,26 +10,27 @@
 #define PAGES_MAX 32
 
 struct changes {
+    struct bt *bt; /* may be NULL */
     unsigned pages;
 };
 
 static void page_changed(void *opaque, gla_t page)
 {
     struct changes *changes = opaque;
+    changes->pages++;
+    if (!changes->bt)
+        return;
     shadow_drop_page(page);
-    if (++changes->pages <= PAGES_MAX)
+    if (changes->pages <= PAGES_MAX)
         tcache_drop_code(page);
-}
-
-static void nothing_else(void *opaque, gla_t page)
-{
 }
 
 void engine_take_points(struct cpu *cpu, struct bt *bt)
 {
-    struct changes changes = {0};
-    points_take_over(bt ? page_changed : nothing_else, &changes);
-    if (changes.pages > PAGES_MAX)
+    struct changes changes = {.bt = bt};
+    points_take_over(page_changed, &changes);
+    if (bt && changes.pages > PAGES_MAX)
         tcache_flush();
-    interp_flush_tlb(cpu);
+    if (changes.pages)
+        interp_points_changed(cpu);
 }

@@ -13,6 +13,7 @@
 #include "engine/kvm/kvm.h"
 #include "engine/kvm/kvm_host.h"
 #include "take_points.h"
+#include "flight.h"
 #include "log.h"
 #include "native/sighandler.h"
 #include "points.h"
@@ -79,6 +80,7 @@ struct cpu *vcpu_cpu(struct vcpu *vcpu)
 static void vcpu_met_point(void *opaque, const struct debug_stop *stop)
 {
     struct vcpu *vcpu = opaque;
+    flight_note(FLIGHT_POINT, vcpu->cpu, stop->why, stop->address, 0);
     machine_lock();
     if (vcpu->hooks.debug_stop)
         vcpu->hooks.debug_stop(vcpu->hooks.opaque, stop);
@@ -365,7 +367,7 @@ static bool vcpu_take_interrupt(struct vcpu *vcpu)
     uint8_t vector = level ? vcpu->hooks.ack(vcpu->hooks.opaque) : 0;
     machine_unlock();
     if (level) {
-        log_at(LOG_INT, "int: vector=%02x eip=%08x\n", vector, vcpu->cpu->eip);
+        log_at(LOG_INT, "Servicing hardware INT=0x%02x\n", vector);
         cpu_interrupt(vcpu->cpu, vector);
     }
     stats_leave(STAT_dispatch);
@@ -382,7 +384,6 @@ static bool vcpu_take_nmi(struct vcpu *vcpu)
     if (cpu->nmi_blocked || cpu->inhibit_irq || interp_db_pending(cpu))
         return true;
     atomic_store(&vcpu->nmi, false);
-    log_at(LOG_INT, "int: NMI eip=%08x\n", cpu->eip);
     cpu_interrupt(cpu, EXC_NMI);
     return false;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cell.h"
+#include "flight.h"
 #include "log.h"
 #include "shadow.h"
 #include "stats.h"
@@ -63,6 +64,7 @@ static _Noreturn void die(int sig, const siginfo_t *si, const ucontext_t *uc)
             sig, (unsigned long long)r[REG_RIP], si->si_addr, (unsigned long long)r[REG_R15],
             (unsigned long long)r[REG_RSP], (long long)r[REG_TRAPNO]);
     signal(sig, SIG_DFL);
+    flight_dump(STDERR_FILENO);
     raise(sig);
     _exit(1);
 }

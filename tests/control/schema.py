@@ -6,8 +6,9 @@ usage: schema.py RINGER [QEMU]
 Both programs are asked by query-qmp-schema. Types are compared by what they are made of, as their names mean nothing.
 Of a shape of ours everything has to be in QEMU's, with the same type; what QEMU's commands need, ours may not do
 without; what QEMU's answers always have, ours have. Differences that are meant stand in differences.txt with a reason;
-one that is there and not found is a failure, too.
+one that is there and not found is a failure, too. There, * stands for anything.
 """
+import fnmatch
 import os
 import subprocess
 import sys
@@ -100,7 +101,7 @@ def meant():
     """{difference: reason}"""
     with open(os.path.join(FOLDER, "differences.txt"), encoding="utf-8") as f:
         lines = [line.rstrip("\n") for line in f if line.strip() and not line.startswith("#")]
-    return dict(line.split(" -- ", 1) for line in lines)
+    return {k.replace("[", "[[]"): why for k, why in (line.split(" -- ", 1) for line in lines)}
 
 
 def main():
@@ -116,8 +117,8 @@ def main():
         return SKIP
     ours, theirs = ask([ringer]), ask([qemu])
     found, known = Comparison(ours, theirs).all(), meant()
-    new = [d for d in found if d not in known]
-    gone = [d for d in known if d not in found]
+    new = [d for d in found if not any(fnmatch.fnmatchcase(d, k) for k in known)]
+    gone = [k for k in known if not fnmatch.filter(found, k)]
     for difference in new:
         print("not meant: " + difference)
     for difference in gone:

@@ -3,7 +3,9 @@
 clients at once, and one that never reads, while a guest boots again and again: the monitors answer as the protocol says,
 and the machine lives.
 
-usage: storm.py RINGER IMAGE [COUNT [SEED]]
+usage: storm.py RINGER IMAGE [COUNT [SEED [RINGER-OPTION...]]]
+
+Built with the sanitizers and with the options -sandbox off, leaks are looked for, too.
 
 What commands there are, and what they take, is asked of the program (query-qmp-schema, help). IMAGE: the floppy of
 tests/vga/echo.S. The seed is printed.
@@ -26,6 +28,7 @@ from qmp import Machine, Qmp, Schema  # noqa: E402
 RINGER, IMAGE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 COUNT = int(sys.argv[3]) if len(sys.argv) > 3 else 2000
 SEED = int(sys.argv[4]) if len(sys.argv) > 4 else int(time.time())
+OPTIONS = sys.argv[5:]
 
 # These end the machine, which is asked for at the end; or the connection's own meaning.
 FATAL = {"quit", "qmp_capabilities"}
@@ -77,6 +80,8 @@ def small(command, arguments):
         return arguments
     if command in ("pmemsave", "memsave") and isinstance(arguments.get("size"), int) and arguments["size"] > 1 << 16:
         arguments["size"] &= 0xffff
+    if command == "set-action":
+        arguments.pop("shutdown", None)  # else the guest may switch it off
     for key in ("filename", "path", "logfile"):
         if isinstance(arguments.get(key), str) and arguments[key].startswith("/dev"):
             arguments[key] = "x"
@@ -247,8 +252,8 @@ def main():
                 f.truncate(size * 1024)
         machine = Machine([RINGER, "-accel", "bt", "-m", "16", "-display", "none", "-drive", "file=%s,format=raw,if=floppy" % IMAGE,
                            "-snapshot", "-boot", "a", "-drive", "file=disk,format=raw", "-no-shutdown", "-serial", "null", "-chardev", "ringbuf,id=ring", "-D", "log",
-                           "-monitor", "unix:hmp,server=on,wait=off"], folder, stderr=open("errors", "wb"),
-                          env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0"))  # it cannot look from behind the fence
+                           "-monitor", "unix:hmp,server=on,wait=off", *OPTIONS], folder, stderr=open("errors", "wb"),
+                          env=dict(os.environ, ASAN_OPTIONS="detect_leaks=%d" % ("-sandbox" in OPTIONS)))  # not from behind the fence
         why, last = "", ""
         try:
             schema = Schema(machine.qmp.execute("query-qmp-schema"))

@@ -67,10 +67,13 @@ __asm__(
     " blob_ivt: .word 0x3ff\n .long 0\n.code32\nblob_end:\n.popsection\n");
 extern uint32_t blob_result;
 
-SNIPPET(user_code,
-        "movl $200, %ecx\n1: imull $1664525, %eax\n addl $1013904223, %eax\n movl %eax, (%edi)\n"
+/* Ring 3, in a page of its own: nothing in it must keep it from running directly. */
+extern char user_code[];
+__asm__(".pushsection .text.user,\"ax\"\n.balign 4096\n.globl user_code\n"
+        "user_code: movl $200, %ecx\n1: imull $1664525, %eax\n addl $1013904223, %eax\n movl %eax, (%edi)\n"
         " xorl %eax, 4(%edi)\n pushl %eax\n call 2f\n addl $4, %esp\n testl $63, %ecx\n jnz 3f\n"
-        " movb $1, 8(%edi)\n3: decl %ecx\n jnz 1b\n jmp 4f\n2: incl 12(%edi)\n movl 4(%esp), %edx\n ret\n4:");
+        " movb $1, 8(%edi)\n3: decl %ecx\n jnz 1b\n int $0x80\n"
+        "2: incl 12(%edi)\n movl 4(%esp), %edx\n ret\n.balign 4096\n.popsection\n");
 
 /* --- Pieces of a round --- */
 
@@ -195,7 +198,7 @@ static void other_modes(bool timer)
     state_init(&s, 3, user_code);
     s.edi = (uint32_t)(data + 1000);
     s.eax = knob;
-    s.eflags |= timer ? FL_IF : 0;
+    s.eflags |= FL_IF; /* or it would not run directly */
     run(&s);
     bad += s.vector != VEC_DONE || s.ecx != 0;
 
@@ -282,12 +285,14 @@ void guest_main(void)
     write_cr4(read_cr4() | CR4_PSE | CR4_PGE | CR4_OSFXSR);
     write_cr3((uint32_t)directory);
     write_cr0(read_cr0() | CR0_PG | CR0_WP);
+    pic_init();
     if (timer) {
         trap_handlers[VEC_IRQ0] = on_tick;
-        pic_init();
         pit_periodic(1193);
         pic_unmask(0);
         __asm__ volatile("sti");
     }
-    __asm__ volatile("jmp round_begin");
+    /* The same on each machine. */
+    __asm__ volatile("xorl %eax, %eax\n xorl %ecx, %ecx\n xorl %edx, %edx\n xorl %ebx, %ebx\n xorl %ebp, %ebp\n"
+                     "xorl %esi, %esi\n xorl %edi, %edi\n jmp round_begin");
 }

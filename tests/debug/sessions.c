@@ -1,10 +1,11 @@
 /* Debugs a guest (debuggee.c) at random: steps, breakpoints, watchpoints, memory and registers written.
  *
- *   sessions SESSIONS SEED free|fixed RINGER-OPTIONS...
+ *   sessions SESSIONS SEED free|fixed|storm|speed RINGER-OPTIONS...
  *
  * What it does depends on the seed and on what the guest does, not on the engine. "fixed": the guest is the same on
  * each run, and a line is printed for each stop, to be compared with those of another engine (sessions.py). "free": it
- * has interrupts; what must hold in any case is checked. That is checked in both. Status 0: all was as it must be.
+ * has interrupts; what must hold in any case is checked. That is checked in both. "storm": any register and any memory
+ * gets anything, and nothing may happen to the monitor. Status 0: all was as it must be.
  */
 #include <elf.h>
 #include <stdio.h>
@@ -24,7 +25,7 @@ static struct {
     struct machine *machine;
     const struct debug_target *t;
     GRand *rand;
-    bool free;
+    bool free, storm;
     unsigned sessions, session, command, stops;
     gla_t pool[POOL];
     unsigned pool_count;
@@ -162,6 +163,8 @@ static bool is_watch(enum debug_point kind)
 static void check_stop(const struct debug_stop *stop)
 {
     bool found = false;
+    if (g.storm)
+        return;
     for (unsigned i = 0; i < g.point_count; i++) {
         const struct point *p = &g.point[i];
         if (stop->why == DEBUG_BREAK)
@@ -293,6 +296,29 @@ static void write_nonsense(void)
         fail("nonsense was taken");
 }
 
+/* A debugger that means no good: anything into any register and any memory. */
+static void storm(void)
+{
+    for (unsigned n = 1 + rnd(4); n; n--) {
+        uint8_t bytes[16];
+        size_t len = rnd(3) ? 4 : rnd(17);
+        for (unsigned i = 0; i < 16; i++)
+            bytes[i] = rnd(3) ? (uint8_t)rnd(256) : 0;
+        enum debug_register reg = (enum debug_register)rnd(DEBUG_MXCSR + 2);
+        if (reg == DEBUG_ST || reg == DEBUG_XMM)
+            len = reg == DEBUG_ST ? 10 : 16;
+        if (reg == DEBUG_CR && rnd(2)) /* near what it is */
+            memcpy(bytes, &(uint32_t){g.t->cpu(g.t->opaque)->cr0 ^ 1u << rnd(32)}, 4);
+        g.t->write_register(g.t->opaque, reg, rnd(9), bytes, len);
+        if (!rnd(4))
+            g.t->write_memory(g.t->opaque, rnd(2), rnd(2) ? pc() + rnd(64) : (uint64_t)rnd(INT32_MAX) * rnd(4), bytes,
+                              16);
+        if (!rnd(4))
+            g.t->point_add(g.t->opaque, (enum debug_point)rnd(5),
+                           rnd(2) ? pc() + rnd(64) : (uint32_t)rnd(INT32_MAX) * 3, 1 + rnd(4096));
+    }
+}
+
 static gboolean interrupt(gpointer opaque)
 {
     if (g.t->is_running(g.t->opaque))
@@ -339,6 +365,8 @@ static void begin_session(void)
     g.command = 0;
     add_point(DEBUG_BREAK_SOFTWARE, g.round_begin, 1);
     g.stepping = false;
+    if (g.storm)
+        g_timeout_add(20, interrupt, NULL);
     g.t->run(g.t->opaque);
 }
 
@@ -346,6 +374,16 @@ static gboolean next_command(gpointer opaque)
 {
     if (++g.command > COMMANDS) {
         begin_session();
+        return G_SOURCE_REMOVE;
+    }
+    if (g.storm) {
+        storm();
+        g.stepping = rnd(2);
+        if (g.stepping)
+            g.t->step(g.t->opaque, rnd(4));
+        else
+            g.t->run(g.t->opaque);
+        g_timeout_add(rnd(4), interrupt, NULL);
         return G_SOURCE_REMOVE;
     }
     if (g.pool_count < POOL && pc() - g.round_begin >= 64)
@@ -380,6 +418,59 @@ static void running(void *opaque)
     fail("it runs on its own");
 }
 
+/* --- speed: what breakpoints that are not hit cost. Not a test. --- */
+
+#define SPEED_MS    500
+#define SPEED_TIMES 20
+
+static gboolean speed_moment(gpointer opaque)
+{
+    static uint32_t rounds, sum[2];
+    static unsigned times;
+    g.t->stop(g.t->opaque);
+    uint32_t now = peek(g.rounds);
+    sum[times & 1] += times > 1 ? now - rounds : 0;
+    rounds = now;
+    if (++times == SPEED_TIMES) {
+        printf("%u rounds without points, %u with %u breakpoints that are not hit: %.3f\n", sum[0], sum[1],
+               g.pool_count, (double)sum[1] / sum[0]);
+        machine_quit(g.machine, 0);
+        return G_SOURCE_REMOVE;
+    }
+    for (unsigned i = 0; i < g.pool_count; i++) {
+        if (times & 1)
+            g.t->point_add(g.t->opaque, DEBUG_BREAK_SOFTWARE, g.pool[i] + 1, 1);
+        else
+            g.t->point_remove(g.t->opaque, DEBUG_BREAK_SOFTWARE, g.pool[i] + 1, 1);
+    }
+    g.t->run(g.t->opaque);
+    return G_SOURCE_CONTINUE;
+}
+
+/* One that is hit is none of those that are meant. */
+static void speed_stopped(void *opaque, const struct debug_stop *stop)
+{
+    for (unsigned i = 0; stop->why == DEBUG_BREAK && i < g.pool_count; i++) {
+        if (g.pool[i] + 1 == stop->address)
+            g.pool[i] = g.pool[--g.pool_count];
+    }
+    if (stop->why == DEBUG_BREAK) {
+        g.t->point_remove(g.t->opaque, DEBUG_BREAK_SOFTWARE, stop->address, 1);
+        g.t->run(g.t->opaque);
+    }
+}
+
+static const struct debug_client speed_client = {speed_stopped, NULL, NULL};
+
+static gboolean speed_begin(gpointer opaque)
+{
+    if (!g.t->attach(g.t->opaque, &speed_client, NULL))
+        fail("cannot attach");
+    g_timeout_add(SPEED_MS, speed_moment, NULL);
+    g.t->run(g.t->opaque);
+    return G_SOURCE_REMOVE;
+}
+
 extern const struct debug_client sessions_client;
 const struct debug_client sessions_client = {stopped, running, NULL};
 
@@ -395,12 +486,13 @@ int main(int argc, char **argv)
     GError *error = NULL;
     gchar *elf;
     if (argc < 5) {
-        fprintf(stderr, "usage: sessions SESSIONS SEED free|fixed RINGER-OPTIONS...\n");
+        fprintf(stderr, "usage: sessions SESSIONS SEED free|fixed|storm|speed RINGER-OPTIONS...\n");
         return 2;
     }
     g.sessions = (unsigned)atoi(argv[1]);
     g.rand = g_rand_new_with_seed((guint32)atoi(argv[2]));
-    g.free = !strcmp(argv[3], "free");
+    g.storm = !strcmp(argv[3], "storm");
+    g.free = g.storm || !strcmp(argv[3], "free");
     if (!options_parse(argc - 3, argv + 3, &options, &error) || !(g.machine = machine_new(&options, &error)) ||
         !g_file_get_contents(options.kernel, &elf, NULL, &error)) {
         fprintf(stderr, "sessions: %s\n", error->message);
@@ -413,11 +505,14 @@ int main(int argc, char **argv)
     g.knob = symbol((uint8_t *)elf, "knob");
     g.bad = symbol((uint8_t *)elf, "bad");
     g.data = symbol((uint8_t *)elf, "data");
+    g.rounds = symbol((uint8_t *)elf, "rounds");
     g.tick_handler = symbol((uint8_t *)elf, "trap_stubs") + 0x20 * 16;
     fill_pool((uint8_t *)elf);
     g.t = machine_debug_target(g.machine);
-    g_idle_add(begin, NULL);
+    g_idle_add(strcmp(argv[3], "speed") ? begin : speed_begin, NULL);
     int status = machine_run(g.machine);
+    if (!strcmp(argv[3], "speed"))
+        return status;
     fprintf(stderr, "sessions: %u sessions, %u breakpoints, %u watchpoints, %u steps\n", g.session, (unsigned)g.hits,
             (unsigned)g.watches, (unsigned)g.steps);
     if (!status && g.session != g.sessions)

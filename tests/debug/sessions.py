@@ -1,25 +1,26 @@
 #!/usr/bin/env python3
 """Debugs debuggee.c at random on one engine, and compares each stop with what happens on the interpreter.
 
-usage: sessions.py SESSIONS-PROGRAM ENGINE COUNT SEED IMAGE [--free]
+usage: sessions.py SESSIONS-PROGRAM ENGINE COUNT SEED IMAGE [--free | --storm]
 
---free: with timer interrupts, where only what must hold in any case is checked. By hand: COUNT 2000.
+--free: with timer interrupts, where only what must hold in any case is checked. --storm: a debugger that writes anything
+anywhere, which nothing but the guest may suffer from. By hand: COUNT 2000.
 """
 import subprocess
 import sys
 
 
 def start(program, engine, count, seed, image, free):
-    command = [program, count, seed, "free" if free else "fixed", "-accel", engine, "-m", "64", "-display", "none", "-vga",
-               "none", "-net", "none", "-serial", "none", "-monitor", "none", "-no-reboot", "-sandbox", "off", "-kernel", image]
+    command = [program, count, seed, free or "fixed", "-accel", engine, "-m", "64", "-display", "none", "-vga",
+               "none", "-net", "none", "-serial", "none", "-monitor", "none", "-sandbox", "off", "-kernel", image]
     if free:
         command += ["-append", "timer"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def main():
-    free = "--free" in sys.argv
-    program, engine, count, seed, image = [a for a in sys.argv[1:] if a != "--free"]
+    free = "free" if "--free" in sys.argv else "storm" if "--storm" in sys.argv else ""
+    program, engine, count, seed, image = [a for a in sys.argv[1:] if not a.startswith("--")]
     engines = [engine] if free else ["interp", engine]
     runs = [(name, start(program, name, count, seed, image, free)) for name in engines]
     results = [(name,) + run.communicate() + (run.returncode,) for name, run in runs]

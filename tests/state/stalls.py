@@ -19,6 +19,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from guest import die_with_parent  # noqa: E402
+from monitor import Hmp  # noqa: E402
+from qmp import Qmp  # noqa: E402
 
 LIMIT_US = 5000
 failed = 0
@@ -103,7 +105,9 @@ def check_gap(name, machine, act, tries=5):
 
 def main():
     ringer, gap, storm = sys.argv[1:4]
-    machine = Machine(ringer, gap, "-display", "none")
+    control = tempfile.TemporaryDirectory()
+    program = os.path.join(control.name, "qmp")
+    machine = Machine(ringer, gap, "-display", "none", "-qmp", "unix:%s,server=on,wait=off" % program)
     machine.wait_seconds(1)
     silent = machine.client()
 
@@ -125,6 +129,28 @@ def main():
             c.sendall(b"screendump %s\n" % picture.encode())
             time.sleep(0.5)
 
+    def ask_all():
+        """Two seconds of questions by people and programs, whose answers are read; some stop the machine to look at it."""
+        end = time.monotonic() + 2
+        humans = [Hmp(machine.path) for _ in range(4)]
+        programs = [Qmp(program) for _ in range(4)]
+        while time.monotonic() < end:
+            for human in humans:
+                human.socket.sendall(b"info qtree\ninfo registers\nx /200i 0x100000\ninfo mtree\ninfo tlb\nhelp\n")
+            for client in programs:
+                client.execute("query-qmp-schema")
+                client.execute("query-block")
+            for human in humans:
+                human.socket.settimeout(0.01)
+                try:
+                    while human.socket.recv(1 << 20):
+                        pass
+                except TimeoutError:
+                    pass
+        for client in humans + programs:
+            client.close()
+
+    check_gap("questions of eight clients", machine, ask_all)
     check_gap("screen dumps of 2560 x 1600", machine, dump)
     size = os.path.getsize(picture) if os.path.exists(picture) else 0
     report("they are whole", "" if size == 2560 * 1600 * 3 + len("P6\n2560 1600\n255\n") else "%d bytes" % size)

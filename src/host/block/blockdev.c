@@ -463,6 +463,26 @@ bool blockdev_insert(const char *label, const char *path, const char *format, en
     return ok;
 }
 
+bool blockdev_put_in(const char *label, const struct image_options *options, GError **error)
+{
+    struct blockdev *dev = removable_find(label, error);
+    if (!dev)
+        return false;
+    machine_lock();
+    bool closed = dev->tray.move && !dev->block.tray_open, full = dev->block.has_medium;
+    machine_unlock();
+    if (closed) {
+        g_set_error(error, image_error(), 0, "Tray of device '%s' is not open", label);
+        return false;
+    }
+    if (options && full) {
+        g_set_error(error, image_error(), 0, "There already is a medium in device '%s'", label);
+        return false;
+    }
+    return change(dev, options ? options->path : NULL, options ? options->format : NULL,
+                  options && (options->read_only || dev->options.read_only), error);
+}
+
 bool blockdev_commit(const char *label, GError **error)
 {
     bool found = false;
@@ -523,29 +543,32 @@ bool blockdev_peek(struct block *block, uint64_t offset, void *buffer, uint32_t 
            image_read(dev->image, offset, buffer, len) == 0;
 }
 
+void blockdev_close(struct block *block)
+{
+    struct blockdev *dev = (struct blockdev *)block;
+    g_ptr_array_remove(all, dev);
+    g_mutex_lock(&dev->mutex);
+    dev->stops = true;
+    g_cond_signal(&dev->cond);
+    g_mutex_unlock(&dev->mutex);
+    g_thread_join(dev->thread); /* after the last request */
+    if (dev->image) {
+        char *path = g_strdup(dev->image->file.path);
+        int code = image_close(dev->image);
+        if (code)
+            log_user("%s: closing '%s' failed: %s; what was written last may be lost", dev->label, path,
+                     g_strerror(code));
+        g_free(path);
+    }
+    g_mutex_clear(&dev->mutex);
+    g_cond_clear(&dev->cond);
+    g_free(dev->label);
+    g_free(dev->format);
+    g_free(dev);
+}
+
 void blockdev_close_all(void)
 {
-    for (unsigned i = 0; all && i < all->len; i++) {
-        struct blockdev *dev = g_ptr_array_index(all, i);
-        g_mutex_lock(&dev->mutex);
-        dev->stops = true;
-        g_cond_signal(&dev->cond);
-        g_mutex_unlock(&dev->mutex);
-        g_thread_join(dev->thread); /* after the last request */
-        if (dev->image) {
-            char *path = g_strdup(dev->image->file.path);
-            int code = image_close(dev->image);
-            if (code)
-                log_user("%s: closing '%s' failed: %s; what was written last may be lost", dev->label, path,
-                         g_strerror(code));
-            g_free(path);
-        }
-        g_mutex_clear(&dev->mutex);
-        g_cond_clear(&dev->cond);
-        g_free(dev->label);
-        g_free(dev->format);
-        g_free(dev);
-    }
-    if (all)
-        g_ptr_array_set_size(all, 0);
+    while (all && all->len)
+        blockdev_close(g_ptr_array_index(all, 0));
 }

@@ -25,6 +25,9 @@ bool blockdev_eject(const char *label, bool force, GError **error);
 enum blockdev_mode { BLOCKDEV_RETAIN, BLOCKDEV_READ_ONLY, BLOCKDEV_READ_WRITE };
 bool blockdev_insert(const char *label, const char *path, const char *format, enum blockdev_mode mode, bool force,
                      GError **error);
+/* By hand, while the tray is open: a medium into an empty drive, or (NULL) whatever is in it out. Of options path,
+ * format, read_only count. */
+bool blockdev_put_in(const char *label, const struct image_options *options, GError **error);
 /* Writes what -snapshot has kept apart into the images: of one drive, or (NULL) of all. While the machine stands. */
 bool blockdev_commit(const char *label, GError **error);
 
@@ -64,6 +67,8 @@ void blockdev_set_hooks(const struct blockdev_hooks *hooks);
 
 /* --- Its life --- */
 
+/* Ends one that no device has, or ever had. */
+void blockdev_close(struct block *block);
 /* Waits until no drive has anything to do, and all completions have been told. True if there was anything: a device may
  * have asked for more meanwhile. Without the machine lock. */
 bool blockdev_drain(void);

@@ -54,6 +54,7 @@ struct host_chardev {
     bool is_open, told_open, break_pending;
     bool delivering, was_short;
     bool keeps;     /* a protocol: rather wait than lose a byte */
+    bool awaits;    /* a client handed over: nothing is read, not even its end, before somebody has it */
     GByteArray *in; /* not yet taken by the front */
     struct outlet *log;
     struct watch *linger;

@@ -258,6 +258,8 @@ static bool host_attach(struct chardev *chardev, const struct chardev_front *fro
     host_chardev_ref(dev);
     tell_state(dev);
     chardev_deliver(dev);
+    if (dev->awaits && !dev->closed)
+        dev->kind->in_space(dev);
     host_chardev_unref(dev);
     guard_leave(taken);
     return true;

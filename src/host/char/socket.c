@@ -360,6 +360,7 @@ static struct socket *child_new(struct socket *parent)
     child->parent = parent;
     host_chardev_ref(dev_of(parent));
     parent->clients++;
+    dev_of(child)->awaits = true;
     host_chardev_register(dev_of(child), false);
     return child;
 }

@@ -219,7 +219,7 @@ static void stream_readable(void *opaque, GIOCondition condition)
 
     if (stream->out.is_datagram && dev->in->len) /* the next one could be as long as the whole buffer */
         want = 0;
-    if (!want) { /* it can wait; in_space watches again */
+    if (!want || (dev->awaits && !dev->base.front)) { /* it can wait; in_space watches again */
         watch_cancel(&stream->in);
         return;
     }
