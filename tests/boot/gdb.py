@@ -602,12 +602,16 @@ def case_garbage():
 
 
 def case_tcp():
-    """-s is TCP's port 1234; another debugger of the same machine is refused."""
+    """-S -s: it stands at its first instruction, on TCP's port 1234; attached, left, attached again."""
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 1234)) == 0:
             print("# port 1234 is somebody else's")
             return
-    with Machine("kernel", gdb="-s"):
+    with Machine("kernel", "-S", gdb="-s"):
+        rsp = Rsp(("127.0.0.1", 1234))
+        equal(rsp.register(EIP), 0xfffffff0, "pc")
+        rsp.ask("D", "OK")
+        rsp.close()
         rsp = Rsp(("127.0.0.1", 1234), ack=True)
         rsp.raw(b"-")
         rsp.raw(b"+$qC#b4")
