@@ -11,11 +11,9 @@
 
 #include "cpu/cpuid.h"
 #include "devthread.h"
-#include "files.h"
 #include "host/char/chardev.h"
 #include "host/control/events.h"
 #include "host/daemon.h"
-#include "host/fence.h"
 #include "log.h"
 #include "mem.h"
 #include "stats.h"
@@ -104,122 +102,6 @@ static void registry_build(struct machine *machine)
     pins_provide(machine);
 }
 
-/* The list for a port's back end: of its own, unless it names a -chardev. */
-static bool port_list(GPtrArray *lists, const char *flag, const char *spec, const char *label, GError **error)
-{
-    if (!spec)
-        return true;
-    struct keyvalues *list = chardev_short_form(spec, label, error);
-    if (!list) {
-        g_prefix_error(error, "-%s %s: ", flag, spec);
-        return false;
-    }
-    if (keyvalues_get(list, "chardev"))
-        keyvalues_free(list);
-    else
-        g_ptr_array_add(lists, list);
-    return true;
-}
-
-/* A debugger is a client, and nobody waits for it. */
-char *machine_gdb_device(const char *device)
-{
-    return g_str_has_prefix(device, "tcp:") ? g_strconcat(device, ",wait=off,nodelay=on,server=on", NULL)
-                                            : g_strdup(device);
-}
-
-static bool gdb_list(GPtrArray *lists, const struct options *options, GError **error)
-{
-    if (!options->gdb)
-        return true;
-    char *device = machine_gdb_device(options->gdb);
-    bool ok = port_list(lists, "gdb", device, "gdb", error);
-    g_free(device);
-    return ok;
-}
-
-static bool ports_list(GPtrArray *lists, const struct options *options, GError **error)
-{
-    for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++) {
-        char label[16];
-        g_snprintf(label, sizeof(label), "serial%u", i);
-        if (!port_list(lists, "serial", options->serial[i], label, error))
-            return false;
-    }
-    for (unsigned i = 0; options->monitors && i < options->monitors->len; i++) {
-        struct keyvalues *monitor = g_ptr_array_index(options->monitors, i);
-        if (!port_list(lists, "monitor", keyvalues_get(monitor, "device"), keyvalues_get(monitor, "label"), error))
-            return false;
-    }
-    return port_list(lists, "parallel", options->parallel, "parallel0", error) &&
-           port_list(lists, "debugcon", options->debugcon, "debugcon", error) && gdb_list(lists, options, error);
-}
-
-/* A monitor is on that port's line, too. */
-static bool is_shared(const char *device)
-{
-    return device && g_str_has_prefix(device, "mon:");
-}
-
-/* Somebody may give orders to the running machine. */
-static bool has_control(const struct options *options)
-{
-    bool shares = is_shared(options->parallel) || is_shared(options->debugcon);
-    for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++)
-        shares = shares || is_shared(options->serial[i]);
-    return shares || options->monitors || options->gdb;
-}
-
-static bool lists_open(GPtrArray *lists, const char *what, GError **error)
-{
-    for (unsigned i = 0; lists && i < lists->len; i++) {
-        struct keyvalues *list = g_ptr_array_index(lists, i);
-        if (!chardev_new(list, error)) {
-            const char *id = keyvalues_get(list, "id");
-            g_prefix_error(error, "%s%s%s: ", what, id ? " " : "", id ? id : "");
-            return false;
-        }
-    }
-    return true;
-}
-
-/* -chardev, -serial and their like: they are there before any device asks for one, and before there are threads: whom
- * they wait for may never come. */
-static bool chardevs_open(const struct options *options, GError **error)
-{
-    GPtrArray *ports = g_ptr_array_new_with_free_func((GDestroyNotify)keyvalues_free), *all = g_ptr_array_new();
-    if (options->escape >= 0)
-        chardev_set_escape((uint8_t)options->escape);
-    if (options->daemonize)
-        chardev_forbid_stdio();
-    bool ok = ports_list(ports, options, error);
-    for (unsigned i = 0; options->chardevs && i < options->chardevs->len; i++)
-        g_ptr_array_add(all, g_ptr_array_index(options->chardevs, i));
-    for (unsigned i = 0; i < ports->len; i++)
-        g_ptr_array_add(all, g_ptr_array_index(ports, i));
-    ok = ok && chardev_dialer_start(all, has_control(options), error) &&
-         lists_open(options->chardevs, "-chardev", error) && lists_open(ports, "back end", error);
-    g_ptr_array_unref(all);
-    g_ptr_array_unref(ports);
-    return ok;
-}
-
-/* -add-fd: before anybody opens one of them. */
-static bool fds_add(const struct options *options, GError **error)
-{
-    for (unsigned i = 0; options->add_fds && i < options->add_fds->len; i++) {
-        struct keyvalues *list = g_ptr_array_index(options->add_fds, i);
-        uint64_t fd = 0, set = 0;
-        value_is_number(keyvalues_get(list, "fd"), INT32_MAX, &fd);
-        value_is_number(keyvalues_get(list, "set"), INT32_MAX, &set);
-        if (!fdset_add_inherited((int64_t)set, (int)fd, keyvalues_get(list, "opaque"), error)) {
-            g_prefix_error(error, "-add-fd fd=%d: ", (int)fd);
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Locked as long as we live: a file of a machine that runs is left alone. */
 static bool pidfile_write(struct machine *machine, const char *path, GError **error)
 {
@@ -251,7 +133,7 @@ struct machine *machine_new(const struct options *options, GError **error)
     machine->stands = true;
     machine->loop = g_main_loop_new(NULL, FALSE);
 
-    if (!fds_add(options, error))
+    if (!backends_take_fds(options, error))
         goto fail;
     /* What can be wrong with the user's files is found out before anything is opened or built. */
     if (!kernel_open(machine, error))
@@ -263,7 +145,7 @@ struct machine *machine_new(const struct options *options, GError **error)
         cpu_model_hide_apic(machine->model);
     if (options->pidfile && !pidfile_write(machine, options->pidfile, error))
         goto fail;
-    if (!chardevs_open(options, error) || !mem_init(options->ram_size, error))
+    if (!backends_open(options, error) || !mem_init(options->ram_size, error))
         goto fail;
 
     if (options->stats_file && !(machine->stats_file = fopen(options->stats_file, "we"))) {
@@ -315,30 +197,6 @@ void machine_free(struct machine *machine)
     g_free(machine);
 }
 
-/* Everything is open and running but the processor. False: the user insists on a fence, and there is none. */
-static bool fence_up(const struct machine *machine)
-{
-    const struct options *options = &machine->options;
-    const struct fence_needs needs = {
-        .kvm = options->accel == ACCEL_KVM,
-        .files = has_control(options),
-        .clients = chardev_needs_clients() || has_control(options),
-        .removes = options->pidfile || chardev_needs_unlink() || has_control(options),
-        .cells = options->accel == ACCEL_DIRECT,
-    };
-    GError *error = NULL;
-    if (options->sandbox == SANDBOX_OFF || fence_enter(&needs, &error))
-        return true;
-    if (options->sandbox == SANDBOX_ON)
-        daemon_report(1);
-    if (options->sandbox == SANDBOX_ON)
-        log_user("-sandbox on: this host does not allow it (%s); use -sandbox off to do without", error->message);
-    else
-        log_user("running without the seccomp fence, which this host does not allow (%s)", error->message);
-    g_error_free(error);
-    return options->sandbox != SANDBOX_ON;
-}
-
 int machine_run(struct machine *machine)
 {
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of write(), not our end */
@@ -350,7 +208,7 @@ int machine_run(struct machine *machine)
     chardev_seal();
     if (machine->options.daemonize)
         daemon_detach(machine->options.log_file);
-    if (!fence_up(machine))
+    if (!backends_fence(machine))
         return 1;
     if (machine->options.stats)
         stats_set_timing(true);

@@ -1,5 +1,5 @@
-/* What the files that put the machine together share: machine.c (its life), pins.c (the processor's pins), pc.c (the
- * rows of the board), kernel.c (-kernel), console.c (what the user sees of it). */
+/* What the files that put the machine together share: machine.c (its life), backends.c (what the host gives it), pins.c
+ * (the processor's pins), pc.c (the rows of the board), kernel.c (-kernel), console.c (what the user sees of it). */
 #pragma once
 
 #include "board/debugger.h"
@@ -65,6 +65,15 @@ void machine_drain(struct machine *machine);
 /* --- pc.c --- */
 /* The rows of the board that -machine names, and the user's devices. */
 bool pc_build(struct machine *machine, GError **error);
+
+/* --- backends.c --- */
+/* -add-fd: before anybody opens one of them. */
+bool backends_take_fds(const struct options *options, GError **error);
+/* -chardev, -serial and their like: they are there before any device asks for one, and before there are threads: whom
+ * they wait for may never come. */
+bool backends_open(const struct options *options, GError **error);
+/* Everything is open and running but the processor. False: the user insists on a fence, and there is none. */
+bool backends_fence(const struct machine *machine);
 
 /* --- kernel.c --- */
 bool kernel_open(struct machine *machine, GError **error);
