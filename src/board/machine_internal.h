@@ -1,5 +1,6 @@
 /* What the files that put the machine together share: machine.c (its life), backends.c (what the host gives it), pins.c
- * (the processor's pins), pc.c (the rows of the board), kernel.c (-kernel), console.c (what the user sees of it). */
+ * (the processor's pins), pc.c (the rows of the board), kernel.c (-kernel), console.c (what the user sees of it).
+ */
 #pragma once
 
 #include "board/debugger.h"
