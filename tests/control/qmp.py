@@ -286,6 +286,18 @@ def _(folder):
     qmp.execute("quit")
 
 
+@check("sum is that of the bytes, across pages")
+def _(folder):
+    qmp = start(folder, "-S").qmp
+    checked(qmp, "pmemsave", val=0xf0ffd, size=0x2005, filename="bytes")
+    total = 0
+    with open("bytes", "rb") as f:
+        for byte in f.read():
+            total = ((total >> 1 | total << 15) + byte) & 0xffff
+    assert qmp.human("sum 0xf0ffd 0x2005") == "%05d\n" % total != "00000\n"
+    machines[-1].end()
+
+
 @check("memory and screen to files")
 def _(folder):
     machine = start(folder)
