@@ -198,7 +198,7 @@ def _(folder):
     machine.qmp.wait_event("SHUTDOWN")
     machine.qmp.wait_event("STOP")
     assert checked(machine.qmp, "query-status")["status"] == "shutdown"
-    refused(machine.qmp, "GenericError", "system_reset", "cont")
+    refused(machine.qmp, "GenericError", "Resetting the Virtual Machine is required", "cont")
     machine.qmp.execute("system_reset")
     machine.process.terminate()
     assert event_is_right(machine.qmp.wait_event("SHUTDOWN")) == {"guest": False, "reason": "host-signal"}
@@ -250,6 +250,8 @@ def _(folder):
         assert data["device"] == "ide1-cd0" and data["id"] == drive()["qdev"], data
         return data["tray-open"]
     assert drive()["tray_open"] is False and drive()["inserted"]["file"] == "one.iso"
+    for line in ("info block -v", "info block -n"):
+        assert qmp.human(line) == qmp.human("info block") and "one.iso" in qmp.human(line + " ide1-cd0")
     checked(qmp, "blockdev-open-tray", device="ide1-cd0")
     assert moved() is True and drive()["tray_open"] is True and "inserted" in drive()
     checked(qmp, "blockdev-close-tray", id=drive()["qdev"])
