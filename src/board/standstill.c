@@ -133,7 +133,8 @@ bool machine_cont(struct machine *machine, GError **error)
         machine->pauses[PAUSE_USER] = machine->pauses[PAUSE_RESET] = machine->pauses[PAUSE_DEBUG] = 0;
     machine_unlock();
     if (is_off) {
-        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "the machine is off; system_reset comes first");
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED,
+                    "Resetting the Virtual Machine is required: system_reset comes first");
         return false;
     }
     machine_settle(machine);

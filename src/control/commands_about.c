@@ -15,6 +15,7 @@ static json_t *run_human(struct command_context *context, json_t *args, GError *
 {
     GString *out = g_string_new(NULL);
     command_line(context, arg_str(args, "command-line"), out);
+    g_string_replace(out, "\n", "\r\n", 0); /* as QEMU's, which is a terminal's */
     json_t *value = json_text(out->str);
     g_string_free(out, TRUE);
     return value;

@@ -65,7 +65,7 @@ class Qmp:
         return answer["return"]
 
     def human(self, line):
-        return self.execute("human-monitor-command", **{"command-line": line})
+        return self.execute("human-monitor-command", **{"command-line": line}).replace("\r", "")
 
     def wait_event(self, name, timeout=20):
         """The first event of that name from now on, or among those that have come."""

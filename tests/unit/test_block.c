@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -301,6 +302,50 @@ static void test_snapshot_leaves_the_file(void)
     g_free(path);
 }
 
+static void check_image(struct image *image, const uint8_t *model)
+{
+    uint8_t bytes[512];
+    for (uint64_t offset = 0; offset + 512 <= image->size; offset += 512) {
+        g_assert_cmpint(image_read(image, offset, bytes, 512), ==, 0);
+        g_assert_cmpmem(bytes, 512, model + offset, 512);
+    }
+}
+
+/* Into the image below; where that cannot be written now, everything stays as it was, and the next try has it all. */
+static void test_snapshot_commit(void)
+{
+    size_t size = 5 * 65536 + 1536;
+    char *path = file_make("base", size), *away = path_of("away"), *contents;
+    gsize len;
+    struct image *image = open_ok(path, false, true);
+    g_assert_true(g_file_get_contents(path, &contents, &len, NULL));
+    uint8_t *model = (uint8_t *)contents;
+    for (unsigned round = 0; round < 3; round++) {
+        uint64_t offset = round * 2 * 65536 + 512;
+        memset(model + offset, (int)(0x80 + round), 1024);
+        g_assert_cmpint(image_write(image, offset, model + offset, 1024), ==, 0);
+        g_assert_cmpint(rename(path, away), ==, 0);
+        g_assert_cmpint(image_snapshot_commit(image), !=, 0);
+        check_image(image, model);
+        g_assert_cmpint(rename(away, path), ==, 0);
+        struct image *other = open_ok(path, true, false); /* somebody else reads it: locked, still or again */
+        g_assert_cmpint(image_snapshot_commit(image), !=, 0);
+        check_image(image, model);
+        image_close(other);
+        g_assert_cmpint(image_snapshot_commit(image), ==, 0);
+        check_image(image, model);
+        open_fails(path, NULL, "in use already");
+        other = open_ok(path, true, false);
+        check_image(other, model);
+        image_close(other);
+    }
+    image_close(image);
+    image_close(open_ok(path, false, false));
+    g_free(contents);
+    g_free(away);
+    g_free(path);
+}
+
 static void test_snapshot_without_room_is_an_error(void)
 {
     char *path = file_make("base", 4096);
@@ -520,6 +565,7 @@ int main(int argc, char **argv)
     TEST(readers_go_together);
     TEST(lock_ends_with_the_process);
     TEST(snapshot_leaves_the_file);
+    TEST(snapshot_commit);
     TEST(snapshot_without_room_is_an_error);
     TEST(requests_end_in_order);
     TEST(close_ends_what_was_asked);

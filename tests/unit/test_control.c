@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "host/control/command.h"
+#include "host/control/events.h"
 #include "host/control/expression.h"
 #include "host/control/json_stream.h"
 #include "host/control/lineedit.h"
@@ -462,6 +463,34 @@ static void test_help(void)
     g_ptr_array_unref(list);
 }
 
+/* --- Events --- */
+
+static unsigned floods, shutdowns;
+
+static void told(void *opaque, json_t *message)
+{
+    const char *name = json_string_value(json_object_get(message, "event"));
+    floods += strcmp(name, "FLOOD") == 0;
+    shutdowns += strcmp(name, "SHUTDOWN") == 0;
+}
+
+static void test_events(void)
+{
+    events_listen(told, NULL);
+    for (unsigned i = 0; i < 1000; i++)
+        event_emit("FLOOD", NULL);
+    event_emit("SHUTDOWN", json_object());
+    for (unsigned i = 0; i < 1000; i++)
+        event_emit("FLOOD", NULL);
+    events_flush();
+    g_assert_cmpuint(shutdowns, ==, 1);
+    g_assert_cmpuint(floods, <, 300);
+    events_unlisten(NULL);
+    event_emit("SHUTDOWN", NULL);
+    events_flush();
+    g_assert_cmpuint(shutdowns, ==, 1);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -478,5 +507,6 @@ int main(int argc, char **argv)
     g_test_add_func("/control/lines", test_lines);
     g_test_add_func("/control/programs", test_programs);
     g_test_add_func("/control/help", test_help);
+    g_test_add_func("/control/events", test_events);
     return g_test_run();
 }

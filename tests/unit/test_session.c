@@ -160,6 +160,46 @@ static void test_reader_slow(void)
     end();
 }
 
+/* Who sends many questions at once and reads later gets all answers: the next one waits until he has read some. */
+static void test_reader_late(void)
+{
+    begin();
+    fake_event(&fake, CHARDEV_OPENED);
+    check_heard("(");
+    fake.capacity = 0;
+    char *long_answer = g_strnfill(200000, 'a');
+    answer = long_answer;
+    GString *questions = g_string_new(NULL);
+    for (unsigned i = 0; i < 60; i++)
+        g_string_append(questions, "q\n");
+    fake_feed(&fake, questions->str, questions->len);
+    fake_event(&fake, CHARDEV_CLOSED); /* that, too, comes behind them */
+    fake_event(&fake, CHARDEV_OPENED);
+    answer = NULL;
+    fake_main_loop();
+    g_string_append(questions, ")(");
+    check_heard(questions->str);
+    g_string_truncate(heard, 0);
+    /* The same from one who stays. */
+    answer = long_answer;
+    g_string_truncate(questions, 0);
+    for (unsigned i = 0; i < 60; i++)
+        g_string_append(questions, "q\n");
+    fake_feed(&fake, questions->str, questions->len);
+    fake_main_loop();
+    check_heard("q\n"); /* one, whose answer is more than enough */
+    fake.capacity = 200000;
+    for (unsigned i = 1; i < 60; i++) {
+        fake_read(&fake);
+        g_assert_cmpuint(fake.out->len, ==, 200000); /* the answer before, whole */
+        check_heard("q\n");
+    }
+    answer = NULL;
+    g_string_free(questions, TRUE);
+    g_free(long_answer);
+    end();
+}
+
 static void test_reader_never(void)
 {
     begin();
@@ -214,6 +254,7 @@ int main(int argc, char **argv)
     g_test_add_func("/session/untold", test_untold);
     g_test_add_func("/session/input_bounded", test_input_bounded);
     g_test_add_func("/session/reader_slow", test_reader_slow);
+    g_test_add_func("/session/reader_late", test_reader_late);
     g_test_add_func("/session/reader_never", test_reader_never);
     g_test_add_func("/session/free_within", test_free_within);
     return g_test_run();

@@ -66,6 +66,19 @@ static gboolean tell_idle(gpointer opaque)
     return G_SOURCE_REMOVE;
 }
 
+/* A flood of one kind does not take another's place: the oldest of the same name goes, or else the oldest. */
+static json_t *make_room(const char *name)
+{
+    for (GList *link = events.waiting.head; link; link = link->next) {
+        json_t *message = link->data;
+        if (strcmp(json_string_value(json_object_get(message, "event")), name) == 0) {
+            g_queue_delete_link(&events.waiting, link);
+            return message;
+        }
+    }
+    return g_queue_pop_head(&events.waiting);
+}
+
 void event_emit(const char *name, json_t *data)
 {
     gint64 now = g_get_real_time();
@@ -75,15 +88,12 @@ void event_emit(const char *name, json_t *data)
         json_object_set_new(message, "data", data);
     g_mutex_lock(&events.mutex);
     bool schedule = !events.scheduled;
-    bool room = g_queue_get_length(&events.waiting) < WAITING_MAX;
-    if (room) {
-        g_queue_push_tail(&events.waiting, message);
-        events.scheduled = true;
-    }
+    json_t *dropped = g_queue_get_length(&events.waiting) < WAITING_MAX ? NULL : make_room(name);
+    g_queue_push_tail(&events.waiting, message);
+    events.scheduled = true;
     g_mutex_unlock(&events.mutex);
-    if (!room)
-        json_decref(message);
-    else if (schedule)
+    json_decref(dropped);
+    if (schedule)
         g_idle_add_full(G_PRIORITY_DEFAULT, tell_idle, NULL, NULL);
 }
 

@@ -4,7 +4,8 @@
  *
  *     [opened] bytes [closed] [opened]
  *
- * While a closed waits there, the bytes of the next connection stay with the chardev: so this never gets longer.
+ * While a closed waits there, the bytes of the next connection stay with the chardev: so this never gets longer. Who
+ * does not read his answers is not heard further, as on a terminal; who lets an answer of a megabyte lie is cut off.
  */
 #include "session.h"
 
@@ -15,6 +16,10 @@
 
 #define IN_LIMIT  65536u
 #define OUT_LIMIT (1024 * 1024u)
+
+#define OUT_ENOUGH    65536u /* unread: he gets no further answers before he has read some */
+#define PIECE         256u
+#define STEPS_AT_ONCE 64u
 
 struct news {
     bool opened, closed, reopened;
@@ -108,9 +113,18 @@ static void out_flush(struct session *session)
     }
 }
 
+/* He has read: what waited for that goes on. Lock held. */
+static void out_read(struct session *session)
+{
+    if (session->out->len <= OUT_ENOUGH && session->news.bytes->len)
+        session_wake(session);
+}
+
 static void front_writable(void *opaque)
 {
-    out_flush(opaque);
+    struct session *session = opaque;
+    out_flush(session);
+    out_read(session);
 }
 
 static void front_event(void *opaque, enum chardev_event event)
@@ -193,37 +207,78 @@ static void session_destroy(struct session *session)
     g_free(session);
 }
 
-static gboolean session_idle(gpointer opaque)
+/* How much of what has come is handed over at once: a line at most, so that there is room for its answer. Lock held. */
+static guint piece_length(const GByteArray *bytes)
 {
-    struct session *session = opaque;
-    GByteArray *empty = g_byte_array_new();
+    guint len = MIN(bytes->len, PIECE);
+    const uint8_t *end = len ? memchr(bytes->data, '\n', len) : NULL;
+    return end ? (guint)(end - bytes->data) + 1 : len;
+}
 
+/* The next news in order; false: there are none, or they wait for him to read. What bytes are left keeps what comes
+ * behind them. Lock held. */
+static bool news_take(struct session *session, struct news *news)
+{
+    struct news *all = &session->news;
+    if (!(all->opened || all->closed || all->reopened || all->focus || all->bytes->len))
+        return false;
+    if (session->out->len > OUT_ENOUGH && !all->closed)
+        return false; /* front_writable wakes us */
+    guint len = piece_length(all->bytes);
+    *news = *all;
+    news->bytes = g_byte_array_sized_new(len + 1);
+    g_byte_array_append(news->bytes, all->bytes->data, len);
+    g_byte_array_remove_range(all->bytes, 0, len);
+    all->opened = all->focus = false;
+    if (all->bytes->len)
+        news->closed = news->reopened = false;
+    else
+        all->closed = all->reopened = false;
+    session->stale = news->closed || all->closed;
+    return true;
+}
+
+/* False: nothing is to be done any more, the session may be gone. */
+static bool session_step(struct session *session)
+{
+    struct news news;
     machine_lock();
-    session->idle = 0;
-    if (session->handling) { /* a main loop within ops: later, in order */
-        machine_unlock();
-        g_byte_array_unref(empty);
-        return G_SOURCE_REMOVE;
-    }
-    struct news news = session->news;
-    session->news = (struct news){.bytes = empty};
+    bool any = news_take(session, &news);
     machine_unlock();
-
+    if (!any)
+        return false;
     session->handling = true;
-    session->stale = news.closed;
     tell(session, &news);
     session->handling = session->stale = false;
     g_byte_array_unref(news.bytes);
     if (session->freed) {
         session_destroy(session);
-        return G_SOURCE_REMOVE;
+        return false;
     }
     machine_lock();
     session->chardev->ops->room_changed(session->chardev);
-    const struct news *next = &session->news;
-    if (next->opened || next->closed || next->focus || next->bytes->len)
-        session_wake(session); /* one that came during a main loop within ops was left lying */
     machine_unlock();
+    return true;
+}
+
+static gboolean session_idle(gpointer opaque)
+{
+    struct session *session = opaque;
+    unsigned steps = 0;
+    machine_lock();
+    session->idle = 0;
+    bool later = session->handling; /* a main loop within ops: in order, when those are over */
+    machine_unlock();
+    if (later)
+        return G_SOURCE_REMOVE;
+    while (session_step(session)) {
+        if (++steps < STEPS_AT_ONCE)
+            continue;
+        machine_lock();
+        session_wake(session); /* others want the main thread, too */
+        machine_unlock();
+        break;
+    }
     return G_SOURCE_REMOVE;
 }
 
