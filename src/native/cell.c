@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
@@ -87,9 +88,14 @@ static pid_t spawn(int stub, int ram, int orders)
     static char *const none[] = {NULL};
     sigset_t empty;
     sigemptyset(&empty);
+    pid_t monitor = getpid();
     int high_ram = fcntl(ram, F_DUPFD_CLOEXEC, 10), high_orders = fcntl(orders, F_DUPFD_CLOEXEC, 10);
     pid_t pid = vfork();
     if (pid == 0) {
+        /* It ends with us, from here on; and if we have ended just now. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != monitor)
+            _exit(1);
         if (dup2(high_ram, STUB_FD_RAM) < 0 || dup2(high_orders, STUB_FD_ORDERS) < 0)
             _exit(1);
         /* Everything else that is open is not close-on-exec by accident at most: see to it. */

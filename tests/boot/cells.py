@@ -118,10 +118,34 @@ def compute(guest, kills):
     return killed
 
 
+def orphans():
+    """Cells whose monitor has gone and that are not over."""
+    out = subprocess.run(["ps", "-eo", "pid=,ppid=,stat=,comm="], stdout=subprocess.PIPE).stdout.decode()
+    rows = [line.split(None, 3) for line in out.splitlines()]
+    monitors = {row[0] for row in rows if row[3] == "ringer" or row[3].startswith("memfd:ringer")}
+    return {row[0] for row in rows if row[3].startswith("memfd:ringer") and row[1] not in monitors and row[2][0] != "Z"}
+
+
+def check_killed_starts(ringer, count=300):
+    """Whoever is killed while he makes his first cell leaves none behind, which would stand for ever."""
+    before = orphans()
+    for _ in range(count):
+        process = subprocess.Popen([ringer, "-display", "none", "-m", "16"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(random.random() * 0.03)
+        process.kill()
+        process.wait()
+    end = time.monotonic() + 20
+    while orphans() - before and time.monotonic() < end:
+        time.sleep(0.1)
+    if orphans() - before:
+        sys.exit("WRONG: cells are left behind: %s" % orphans())
+
+
 def main():
     import tempfile
     ringer, deny = sys.argv[1:3]
     kills = int(sys.argv[3]) if len(sys.argv) > 3 else 30
+    check_killed_starts(ringer)
     if not os.path.exists(KERNEL):
         print("no guest kernel: run tests/tools/guests.sh")
         return SKIP
