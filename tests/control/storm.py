@@ -15,6 +15,7 @@ import os
 import random
 import re
 import select
+import shutil
 import socket
 import subprocess
 import sys
@@ -82,6 +83,7 @@ def small(command, arguments):
         arguments["size"] &= 0xffff
     if command == "set-action":
         arguments.pop("shutdown", None)  # else the guest may switch it off
+        arguments.pop("reboot", None)
     for key in ("filename", "path", "logfile"):
         if isinstance(arguments.get(key), str) and arguments[key].startswith("/dev"):
             arguments[key] = "x"
@@ -250,7 +252,8 @@ def main():
         for name, size in (("a.img", 1440), ("b.img", 720), ("disk", 1024)):
             with open(name, "wb") as f:
                 f.truncate(size * 1024)
-        machine = Machine([RINGER, "-accel", "bt", "-m", "16", "-display", "none", "-drive", "file=%s,format=raw,if=floppy" % IMAGE,
+        shutil.copy(IMAGE, "boot.img")  # others use it, too
+        machine = Machine([RINGER, "-accel", "bt", "-m", "16", "-display", "none", "-drive", "file=boot.img,format=raw,if=floppy",
                            "-snapshot", "-boot", "a", "-drive", "file=disk,format=raw", "-no-shutdown", "-serial", "null", "-chardev", "ringbuf,id=ring", "-D", "log",
                            "-monitor", "unix:hmp,server=on,wait=off", *OPTIONS], folder, stderr=open("errors", "wb"),
                           env=dict(os.environ, ASAN_OPTIONS="detect_leaks=%d" % ("-sandbox" in OPTIONS)))  # not from behind the fence

@@ -154,18 +154,22 @@ def main():
     check_gap("screen dumps of 2560 x 1600", machine, dump)
     size = os.path.getsize(picture) if os.path.exists(picture) else 0
     report("they are whole", "" if size == 2560 * 1600 * 3 + len("P6\n2560 1600\n255\n") else "%d bytes" % size)
-    fifo = os.path.join(machine.folder.name, "fifo")
-    os.mkfifo(fifo)
 
     def stuck():
-        """The main thread waits for two seconds for somebody to open the other end."""
+        """The main thread waits for two seconds for the reader of a pipe that it was given."""
+        read, write = os.pipe()
+        client = Qmp(program)
+        fds = client.raw({"execute": "add-fd"}, fds=[write])["return"]["fdset-id"]
+        os.close(write)
         with machine.client() as c:
-            c.sendall(b"screendump %s\n" % fifo.encode())
+            c.sendall(b"screendump -f ppm /dev/fdset/%d\n" % fds)
             time.sleep(2)
-            fd = os.open(fifo, os.O_RDONLY)
-            while os.read(fd, 1 << 20):
-                pass
-            os.close(fd)
+            left = size
+            while left > 0:
+                left -= len(os.read(read, 1 << 20))
+            client.execute("remove-fd", **{"fdset-id": fds})
+        os.close(read)
+        client.close()
 
     check_gap("a monitor that is stuck for two seconds", machine, stuck)
     took = machine.end()
