@@ -5,6 +5,7 @@ usage: gdb.py RINGER ENGINE [CASE...]
 
 Status 77, a skip, where there is no gdb.
 """
+import fcntl
 import os
 import random
 import re
@@ -603,10 +604,19 @@ def case_garbage():
 
 def case_tcp():
     """-S -s: it stands at its first instruction, on TCP's port 1234; attached, left, attached again."""
-    with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", 1234)) == 0:
-            print("# port 1234 is somebody else's")
-            return
+    with open(os.path.join(tempfile.gettempdir(), "ringer-test-port-1234"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the same case with another engine, perhaps at this moment
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", 1234))
+            except OSError:
+                print("# port 1234 is somebody else's")
+                return
+        tcp_checked()
+
+
+def tcp_checked():
     with Machine("kernel", "-S", gdb="-s"):
         rsp = Rsp(("127.0.0.1", 1234))
         equal(rsp.register(EIP), 0xfffffff0, "pc")
