@@ -7,6 +7,7 @@
 #include "commands.h"
 #include "disassemble.h"
 #include "cpu/paging.h"
+#include "engine/debug_memory.h"
 #include "files.h"
 #include "ioport.h"
 #include "lock.h"
@@ -18,34 +19,12 @@
 
 /* --- Reading without effects --- */
 
-/* Of the page that holds gpa; NULL: nobody or a device is there. */
-static const uint8_t *page_at(gpa_t gpa)
-{
-    return gpa >> PAGE_SHIFT < MEM_PAGES ? mem_ptr(gpa) : NULL;
-}
-
 /* How many of the len bytes from address on could be read. cpu NULL: address is physical. */
 static size_t memory_read(const struct cpu *cpu, uint64_t address, uint8_t *bytes, size_t len)
 {
-    size_t done = 0;
-    while (done < len) {
-        uint64_t at = address + done;
-        size_t piece = MIN(len - done, PAGE_SIZE - (at & (PAGE_SIZE - 1)));
-        struct paging_result page;
-        if (cpu) {
-            if (!paging_peek(cpu, (gla_t)at, 0, &page))
-                break;
-            at = page.gpa | (at & (PAGE_SIZE - 1));
-        }
-        machine_lock();
-        const uint8_t *host = page_at(at);
-        if (host)
-            memcpy(bytes + done, host, piece);
-        machine_unlock();
-        if (!host)
-            break;
-        done += piece;
-    }
+    machine_lock();
+    size_t done = debug_peek(cpu, address, bytes, len);
+    machine_unlock();
     return done;
 }
 

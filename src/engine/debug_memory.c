@@ -36,18 +36,17 @@ static size_t in_page(uint64_t address, size_t len)
     return len < rest ? len : rest;
 }
 
-static bool read_all(const struct job *job)
+size_t debug_peek(const struct cpu *cpu, uint64_t address, void *bytes, size_t len)
 {
     gpa_t gpa;
-    if (job->address + job->len < job->address)
-        return false;
-    for (size_t done = 0, n; done < job->len; done += n) {
-        n = in_page(job->address + done, job->len - done);
-        if (!find(job->cpu, job->physical, job->address + done, &gpa))
-            return false;
-        memcpy(job->to + done, mem_ptr(gpa), n);
+    size_t done = 0;
+    for (size_t n; done < len; done += n) {
+        n = in_page(address + done, len - done);
+        if (!find(cpu, !cpu, address + done, &gpa))
+            break;
+        memcpy((uint8_t *)bytes + done, mem_ptr(gpa), n);
     }
-    return true;
+    return done;
 }
 
 /* All or nothing: what it is to be written to is looked at first, and no write moves it. */
@@ -73,7 +72,8 @@ static bool write_all(const struct job *job)
 static void read_job(void *opaque)
 {
     struct job *job = opaque;
-    job->ok = read_all(job);
+    job->ok = job->address + job->len >= job->address &&
+              debug_peek(job->physical ? NULL : job->cpu, job->address, job->to, job->len) == job->len;
 }
 
 static void write_job(void *opaque)
@@ -94,10 +94,4 @@ bool debug_write_memory(struct vcpu *vcpu, bool physical, uint64_t address, cons
     struct job job = {.cpu = vcpu_cpu(vcpu), .physical = physical, .address = address, .len = len, .from = bytes};
     vcpu_call(vcpu, write_job, &job);
     return job.ok;
-}
-
-bool debug_peek(const struct cpu *cpu, gla_t gla, void *bytes, size_t len)
-{
-    const struct job job = {.cpu = (struct cpu *)cpu, .address = gla, .len = len, .to = bytes};
-    return read_all(&job);
 }

@@ -5,5 +5,6 @@
 
 bool debug_read_memory(struct vcpu *vcpu, bool physical, uint64_t address, uint8_t *bytes, size_t len);
 bool debug_write_memory(struct vcpu *vcpu, bool physical, uint64_t address, const uint8_t *bytes, size_t len);
-/* A linear read on the processor's thread, or while it stands. */
-bool debug_peek(const struct cpu *cpu, gla_t gla, void *bytes, size_t len);
+/* How many of the bytes from address on there were to be read; cpu NULL: address is physical. On the processor's
+ * thread, or while it stands. */
+size_t debug_peek(const struct cpu *cpu, uint64_t address, void *bytes, size_t len);

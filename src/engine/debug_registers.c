@@ -52,8 +52,8 @@ static bool find_descriptor(const struct cpu *cpu, uint16_t sel, struct desc *d)
         base = ldt->base;
         limit = ldt->limit;
     }
-    return offset + 7 <= limit && debug_peek(cpu, base + offset, d, sizeof *d) && desc_is_present(d) &&
-           !desc_is_system(d);
+    return offset + 7 <= limit && debug_peek(cpu, (gla_t)(base + offset), d, sizeof *d) == sizeof *d &&
+           desc_is_present(d) && !desc_is_system(d);
 }
 
 /* May the descriptor be in this register at the present level? */
