@@ -18,6 +18,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
+from expect import Failure, check, equal, in_order  # noqa: E402
 from guest import die_with_parent  # noqa: E402
 from rsp import Rsp, RspError, frame  # noqa: E402
 
@@ -174,19 +175,6 @@ idt: .space 8 * 0x21
 HOOK = ["define hook-stop", "unset tdesc filename", "end"]
 
 
-class Failure(Exception):
-    pass
-
-
-def check(ok, what):
-    if not ok:
-        raise Failure(what)
-
-
-def equal(got, want, what):
-    check(got == want, "%s: %r, not %r" % (what, got, want))
-
-
 def assemble():
     for name, text, link in ("boot", BOOT, ["-Ttext", "0x7c00"]), ("kernel", KERNEL, ["-Ttext", "0x100000", "-e", "_start"]):
         with open(name + ".s", "w", encoding="ascii") as out:
@@ -262,15 +250,6 @@ def go_to(rsp, name):
     check(rsp.go_to_stop().startswith("T05"), "no stop at " + name)
     rsp.ask("z0,%x,1" % SYMBOLS[name], "OK")
     equal(rsp.register(EIP), SYMBOLS[name], "pc at " + name)
-
-
-def in_order(text, *patterns):
-    """Each is a line, after the one before it."""
-    at = 0
-    for pattern in patterns:
-        match = re.compile(pattern, re.M).search(text, at)
-        check(match, "no %r in:\n%s" % (pattern, text[at:]))
-        at = match.end()
 
 
 def counts(rsp, address=0x9000):

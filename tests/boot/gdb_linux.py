@@ -20,6 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 import initrd  # noqa: E402
 from gdb import Gdb, GdbError, symbols_of_kallsyms  # noqa: E402
+from expect import Failure, check, equal, in_order  # noqa: E402
 from guest import Guest, GuestError  # noqa: E402
 from monitor import Hmp  # noqa: E402
 
@@ -27,28 +28,6 @@ SKIP = 77
 RINGER, ENGINE, CRUNCH = os.path.abspath(sys.argv[1]), sys.argv[2], os.path.abspath(sys.argv[3])
 KERNEL = os.path.join(initrd.CACHE, "vmlinuz-686")
 MARK_TURNS = 1 << 16
-
-
-class Failure(Exception):
-    pass
-
-
-def check(ok, what):
-    if not ok:
-        raise Failure(what)
-
-
-def equal(got, want, what):
-    check(got == want, "%s: %r, not %r" % (what, got, want))
-
-
-def in_order(text, *patterns):
-    """Each is there, after the one before it."""
-    at = 0
-    for pattern in patterns:
-        match = re.compile(pattern, re.M).search(text, at)
-        check(match, "no %r in:\n%s" % (pattern, text[at:]))
-        at = match.end()
 
 
 def state_after(turns):

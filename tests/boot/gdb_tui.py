@@ -14,6 +14,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from expect import Failure  # noqa: E402
 from guest import die_with_parent  # noqa: E402
 from term import Term  # noqa: E402
 
@@ -132,10 +133,6 @@ SECTIONS {
     .data ALIGN(4096) : AT(ADDR(.data) - 0x80000000) { *(.data) *(.bss) }
 }
 """
-
-
-class Failure(Exception):
-    pass
 
 
 def build():

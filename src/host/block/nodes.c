@@ -32,11 +32,6 @@ static struct node *find(const char *name)
     return NULL;
 }
 
-const struct node *nodes_find(const char *name)
-{
-    return find(name);
-}
-
 const struct node *nodes_at(unsigned i)
 {
     return nodes && i < nodes->len ? g_ptr_array_index(nodes, i) : NULL;

@@ -22,7 +22,6 @@ struct node {
 /* driver, path or below, and what else is set; the strings are copied. False with a sentence in QEMU's words. */
 bool nodes_add(const struct node *wanted, GError **error);
 bool nodes_remove(const char *name, GError **error);
-const struct node *nodes_find(const char *name);
 const struct node *nodes_at(unsigned i); /* NULL behind the last */
 
 /* Puts a node into a drive whose tray is open and which is empty; and takes whatever is in it out. */

@@ -96,9 +96,6 @@ void chardev_set_commit(void (*commit)(void *opaque), void *opaque);
 /* While the processor is to stop, no device waits for a reader. Any thread. */
 void chardev_set_waiting(bool wait);
 
-/* Standard output, so that writing to it does not block. */
-int chardev_stdout_open(void);
-
 /* Writes out what is still buffered (waits up to two seconds for stuck readers), removes sockets' names and gives the
  * terminal back its settings. When no other thread runs. */
 void chardev_close_all(void);

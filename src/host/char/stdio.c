@@ -39,8 +39,8 @@ static void terminal_set_raw(bool keep_signals)
     tcsetattr(STDIN_FILENO, TCSANOW, &raw);
 }
 
-/* It may be shared with a shell that wants it blocking: a terminal or pipe is opened anew. */
-int chardev_stdout_open(void)
+/* Standard output may be shared with a shell that wants it blocking: a terminal or pipe is opened anew. */
+static int stdout_open(void)
 {
     struct stat st;
     if (fstat(STDOUT_FILENO, &st) == 0 && (S_ISFIFO(st.st_mode) || isatty(STDOUT_FILENO))) {
@@ -66,7 +66,7 @@ static bool stdio_open(struct host_chardev *dev, struct keyvalues *options, GErr
     terminal.taken = true;
     terminal_set_raw(chardev_switch(options, "signal", true));
     stream->hard_to_wait = isatty(STDIN_FILENO) && chardev_switch(options, "mux", false);
-    stream_start(stream, STDIN_FILENO, chardev_stdout_open());
+    stream_start(stream, STDIN_FILENO, stdout_open());
     dev->is_open = true;
     return true;
 }

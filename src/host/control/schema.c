@@ -151,11 +151,6 @@ int schema_enum_index(const char *type, const char *value)
     return enum_index(shape_find(type), value);
 }
 
-const char *schema_enum_value(const char *type, unsigned index)
-{
-    return shape_find(type)->values[index];
-}
-
 /* --- Checking --- */
 
 static bool object_check(const struct shape *shape, const json_t *value, const char *name, GError **error);

@@ -31,9 +31,8 @@ bool schema_check_members(const char *members, const json_t *object, GError **er
 
 /* A member of such a text: its type (g_free), NULL if there is none. */
 char *schema_member_type(const char *members, const char *name, bool *is_optional);
-/* The value's place in an enum, -1 if it has none; and the values (static). */
+/* The value's place in an enum, -1 if it has none. */
 int schema_enum_index(const char *type, const char *value);
-const char *schema_enum_value(const char *type, unsigned index);
 
 /* query-qmp-schema. schema_entity adds what has a type: "command" (args members, returns a type or NULL) or "event". */
 struct schema_writer;
