@@ -265,14 +265,13 @@ static void number_put(void *at, uint32_t size, uint64_t number)
     memcpy(at, &number, size); /* little endian */
 }
 
-/* The id of the device that has this back end, NULL: none. */
-static const char *taken_by(const struct registry *registry, const char *key, const char *id)
+const struct instance *registry_user(const struct registry *registry, const char *key, const char *id)
 {
     for (unsigned i = 0; i < registry->instances->len; i++) {
         const struct instance *other = g_ptr_array_index(registry->instances, i);
         const char *taken = keyvalues_get(other->request, key);
         if (taken && strcmp(taken, id) == 0)
-            return other->id;
+            return other;
     }
     return NULL;
 }
@@ -283,7 +282,7 @@ static bool property_set(struct registry *registry, struct instance *instance, c
 {
     uint8_t *at = (uint8_t *)instance->config + property->offset;
     bool is_preset = !text, on;
-    const char *other;
+    const struct instance *other;
     uint64_t number;
 
     if (is_preset && property->type == PROPERTY_DRIVE && property->max != DRIVE_NEEDED && registry->backends.empty) {
@@ -325,8 +324,8 @@ static bool property_set(struct registry *registry, struct instance *instance, c
         if (!chardev)
             return FAIL("%s: there is no -chardev with the id '%s'", instance->id, text);
         if (!chardev->is_shared && /* by way of mux=on */
-            (other = taken_by(registry, "chardev", text)))
-            return FAIL("%s: chardev '%s' is in %s already", instance->id, text, other);
+            (other = registry_user(registry, "chardev", text)))
+            return FAIL("%s: chardev '%s' is in %s already", instance->id, text, other->id);
         *(struct chardev **)at = chardev;
         return true;
     }
@@ -335,8 +334,8 @@ static bool property_set(struct registry *registry, struct instance *instance, c
             registry->backends.drive ? registry->backends.drive(registry->backends.opaque, text) : NULL;
         if (!drive)
             return FAIL("%s: there is no -drive with the id '%s'", instance->id, text);
-        if ((other = taken_by(registry, "drive", text)))
-            return FAIL("%s: drive '%s' is in %s already", instance->id, text, other);
+        if ((other = registry_user(registry, "drive", text)))
+            return FAIL("%s: drive '%s' is in %s already", instance->id, text, other->id);
         *(const struct device_drive **)at = drive;
         return true;
     }

@@ -65,6 +65,8 @@ struct instance {
 };
 /* Instance number i in the order of creation, NULL behind the last. */
 const struct instance *registry_instance(const struct registry *registry, unsigned i);
+/* The device that has this back end (key: "drive", "chardev"), NULL: none. */
+const struct instance *registry_user(const struct registry *registry, const char *key, const char *id);
 /* Where "bus" of a device on a bus of that kind and number is: "ide.1". */
 char *registry_bus_name(enum device_bus bus, unsigned number);
 const struct device_class *device_class_find(const char *name);

@@ -280,15 +280,9 @@ bool storage_add(struct storage *storage, const char *list, GError **error)
 
 bool storage_remove(struct storage *storage, const struct registry *registry, const char *id, GError **error)
 {
-    const struct instance *instance;
-    for (unsigned i = 0; (instance = registry_instance(registry, i)); i++) {
-        for (const struct property *p = instance->class->properties; p && p->name; p++) {
-            const char *has = p->type == PROPERTY_DRIVE ? keyvalues_get(instance->request, p->name) : NULL;
-            if (has && strcmp(has, id) == 0) {
-                g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "Device '%s' is in use", id);
-                return false;
-            }
-        }
+    if (registry_user(registry, "drive", id)) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "Device '%s' is in use", id);
+        return false;
     }
     struct device_drive *drive = (struct device_drive *)storage_find(storage, id);
     if (!drive) {

@@ -51,22 +51,13 @@ const struct instance *object_instance(struct machine *machine, const char *path
 
 const char *object_drive(const struct instance *instance)
 {
-    for (const struct property *p = instance->class->properties; p && p->name; p++) {
-        if (p->type == PROPERTY_DRIVE)
-            return keyvalues_get(instance->request, p->name);
-    }
-    return NULL;
+    return keyvalues_get(instance->request, "drive");
 }
 
 char *object_path_of_drive(struct machine *machine, const char *drive)
 {
-    const struct instance *instance;
-    for (unsigned i = 0; (instance = registry_instance(machine->registry, i)); i++) {
-        const char *has = object_drive(instance);
-        if (has && strcmp(has, drive) == 0)
-            return object_path(machine, instance);
-    }
-    return NULL;
+    const struct instance *instance = registry_user(machine->registry, "drive", drive);
+    return instance ? object_path(machine, instance) : NULL;
 }
 
 /* --- Properties --- */
