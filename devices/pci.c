@@ -70,6 +70,9 @@ void pci_set_intx(struct pci_device *dev, bool level)
         pci_update_irq(dev->bus);
 }
 
+#define ROM_ENABLE  1u
+#define ROM_ADDRESS 0xfffff800u
+
 static void bar_unmap(struct pci_bar *bar)
 {
     if (!bar->mapped)
@@ -81,6 +84,35 @@ static void bar_unmap(struct pci_bar *bar)
     else
         mem_remove_mmio(bar->base);
     bar->mapped = false;
+}
+
+static void rom_unmap(struct pci_device *dev)
+{
+    if (dev->rom_base)
+        mem_remove_mmio(dev->rom_base);
+    dev->rom_base = 0;
+}
+
+/* Where the expansion ROM should be mapped now; 0: nowhere. */
+static uint32_t rom_wanted(const struct pci_device *dev)
+{
+    uint32_t bar = get32(&dev->config[PCI_ROM_BAR]), base = bar & ROM_ADDRESS;
+    if (!dev->rom || !(bar & ROM_ENABLE) || !(dev->config[PCI_COMMAND] & PCI_COMMAND_MEMORY))
+        return 0;
+    return (uint64_t)base + dev->rom->size <= 0xfffff000u ? base : 0;
+}
+
+static void rom_map(struct pci_device *dev)
+{
+    uint32_t base = rom_wanted(dev);
+    if (!base || dev->rom_base)
+        return;
+    if (!mem_is_free(base, dev->rom->size)) {
+        log_guest("pci: %s ROM at %x collides with something else", dev->name, base);
+        return;
+    }
+    dev->rom_base = base;
+    mem_map_block(base, dev->rom->size, dev->rom, 0, true, dev->name);
 }
 
 /* Where the BAR should be mapped now; false if it should not. */
@@ -108,6 +140,8 @@ static void pci_update_maps(struct pci_bus *bus)
             if (bar->mapped && (!bar_wanted(dev, n, &base) || base != bar->base))
                 bar_unmap(bar);
         }
+        if (dev && dev->rom_base && rom_wanted(dev) != dev->rom_base)
+            rom_unmap(dev);
     }
     for (unsigned i = 0; i < 256; i++) {
         struct pci_device *dev = bus->device[i];
@@ -130,6 +164,8 @@ static void pci_update_maps(struct pci_bus *bus)
             else
                 mem_add_mmio(base, bar->size, bar->mmio, bar->opaque, dev->name);
         }
+        if (dev)
+            rom_map(dev);
     }
 }
 
@@ -161,7 +197,8 @@ void pci_config_write(struct pci_bus *bus, uint8_t devfn, uint8_t offset, unsign
     }
     if (dev->config_written)
         dev->config_written(dev, offset, size);
-    if (offset < PCI_COMMAND + 2 || (offset < PCI_BAR0 + 24 && offset + size > PCI_BAR0))
+    if (offset < PCI_COMMAND + 2 || (offset < PCI_BAR0 + 24 && offset + size > PCI_BAR0) ||
+        (offset < PCI_ROM_BAR + 4 && offset + size > PCI_ROM_BAR))
         pci_update_maps(bus);
     pci_update_irq(bus);
 }
@@ -211,6 +248,86 @@ void pci_add_ram_bar(struct pci_device *dev, unsigned bar, uint32_t size,
 {
     bar_add(dev, bar, &(struct pci_bar){.size = size, .moved = moved, .opaque = opaque});
     dev->config[PCI_BAR0 + 4 * bar] |= 8; /* prefetchable */
+}
+
+/* --- Expansion ROM (PCI 2.1, 6.3) --- */
+
+#define ROM_PCI_DATA 0x18 /* where the offset of "PCIR" is */
+#define ROM_BLOCK    512u
+
+/* The image names the chip it was made for; its checksum, of all bytes, stays what it was. */
+static void rom_take_identity(uint8_t *image, uint32_t size, const struct pci_device *dev)
+{
+    if (size < 0x1a || image[0] != 0x55 || image[1] != 0xaa)
+        return;
+    uint32_t data = image[ROM_PCI_DATA] | (uint32_t)image[ROM_PCI_DATA + 1] << 8;
+    if (data + 8 > size || memcmp(&image[data], "PCIR", 4) != 0)
+        return;
+    uint8_t sum = 0;
+    for (unsigned i = 0; i < 4; i++)
+        sum += image[data + 4 + i] - dev->config[PCI_VENDOR_ID + i];
+    memcpy(&image[data + 4], &dev->config[PCI_VENDOR_ID], 4);
+    image[6] += sum; /* behind the jump at 3, where ROM builders leave a byte for it */
+}
+
+bool pci_add_rom(struct pci_device *dev, const struct board_rom *rom, GError **error)
+{
+    uint32_t size = PAGE_SIZE;
+    if (!rom)
+        return true;
+    while (size < rom->size)
+        size *= 2;
+    dev->rom = mem_block_new(size, error);
+    if (!dev->rom)
+        return false;
+    memcpy(dev->rom->host, rom->bytes, rom->size);
+    rom_take_identity(dev->rom->host, rom->size, dev);
+    put32(&dev->writable[PCI_ROM_BAR], (~(size - 1) & ROM_ADDRESS) | ROM_ENABLE);
+    return true;
+}
+
+/* --- The device as master --- */
+
+static uint32_t dma_piece(uint64_t address, uint32_t len)
+{
+    uint32_t piece = PAGE_SIZE - (uint32_t)(address & (PAGE_SIZE - 1));
+    return piece < len ? piece : len;
+}
+
+static bool dma_reaches(const struct pci_device *dev, uint64_t address)
+{
+    if (!(dev->config[PCI_COMMAND] & PCI_COMMAND_MASTER))
+        return false;
+    if (address >> PAGE_SHIFT < MEM_PAGES && mem_ptr(address))
+        return true;
+    log_guest("pci: %s reaches for %llx, where there is no memory", dev->name, (unsigned long long)address);
+    return false;
+}
+
+void pci_dma_read(const struct pci_device *dev, uint64_t address, void *buffer, uint32_t len)
+{
+    for (uint8_t *to = buffer; len > 0;) {
+        uint32_t piece = dma_piece(address, len);
+        if (dma_reaches(dev, address))
+            mem_read(address, to, piece);
+        else
+            memset(to, 0xff, piece);
+        address += piece;
+        to += piece;
+        len -= piece;
+    }
+}
+
+void pci_dma_write(const struct pci_device *dev, uint64_t address, const void *buffer, uint32_t len)
+{
+    for (const uint8_t *from = buffer; len > 0;) {
+        uint32_t piece = dma_piece(address, len);
+        if (dma_reaches(dev, address))
+            mem_write(address, from, piece);
+        address += piece;
+        from += piece;
+        len -= piece;
+    }
 }
 
 /* --- Message-signalled interrupts (PCI 2.2, 6.8.1) --- */
@@ -266,6 +383,7 @@ void pci_unplug(struct pci_device *dev)
 {
     for (unsigned n = 0; n < 6; n++)
         bar_unmap(&dev->bar[n]);
+    rom_unmap(dev);
     dev->bus->device[dev->devfn] = NULL;
     pci_update_irq(dev->bus);
     dev->bus = NULL;

@@ -50,8 +50,10 @@ struct pci_device {
     uint8_t clearable[256];    /* bits cleared by writing a one */
     uint8_t reset_config[256]; /* as after pci_plug: what RESET# brings back */
     struct pci_bar bar[6];
-    bool intx;   /* level of its interrupt pin */
-    uint8_t msi; /* where its MSI capability is; 0: it has none */
+    bool intx;                   /* level of its interrupt pin */
+    uint8_t msi;                 /* where its MSI capability is; 0: it has none */
+    const struct mem_block *rom; /* behind PCI_ROM_BAR; NULL: none */
+    uint32_t rom_base;           /* where it is mapped; 0: it is not */
     /* After the guest wrote config[offset .. offset + size); may be NULL. */
     void (*config_written)(struct pci_device *dev, uint8_t offset, unsigned size);
     void *opaque;
@@ -64,12 +66,21 @@ void pci_add_io_bar(struct pci_device *dev, unsigned bar, uint32_t size, const s
 void pci_add_mmio_bar(struct pci_device *dev, unsigned bar, uint32_t size, const struct mmio_ops *ops, void *opaque);
 void pci_add_ram_bar(struct pci_device *dev, unsigned bar, uint32_t size,
                      void (*moved)(void *opaque, uint32_t base, bool mapped), void *opaque);
+/* An expansion ROM (PCI 2.1, 6.3), before pci_plug(); rom NULL: none. Its PCI data structure gets the device's vendor
+ * and device number where it has others, so that one file serves a family of cards. False: no memory. */
+bool pci_add_rom(struct pci_device *dev, const struct board_rom *rom, GError **error);
 /* Puts dev into its slot, when its config space is complete. */
 void pci_plug(struct pci_bus *bus, struct pci_device *dev, uint8_t devfn);
 void pci_unplug(struct pci_device *dev);
 
 /* The level of the interrupt pin that PCI_INTERRUPT_PIN names. */
 void pci_set_intx(struct pci_device *dev, bool level);
+
+/* The device as bus master. Without PCI_COMMAND_MASTER, and where there is no memory (RAM, ROM, video memory), reads
+ * give all ones and writes are lost: a card does not reach into the registers of another, or its own. Any length;
+ * addresses above 4 GiB are possible. */
+void pci_dma_read(const struct pci_device *dev, uint64_t address, void *buffer, uint32_t len);
+void pci_dma_write(const struct pci_device *dev, uint64_t address, const void *buffer, uint32_t len);
 
 /* A capability for one message-signalled interrupt, at offset of config space (16 bytes), before pci_plug(). While the
  * guest has it on, the interrupt pin is not driven, and the device sends messages instead. */

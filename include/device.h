@@ -14,6 +14,8 @@
 
 struct chardev;
 struct block;
+struct netdev;
+struct board_rom;
 
 /* --- Properties: text of the user's, put into the config struct that create() gets --- */
 
@@ -23,6 +25,9 @@ enum property_type {
     PROPERTY_STRING,  /* const char *, NULL if not given */
     PROPERTY_CHARDEV, /* id of a -chardev: struct chardev * */
     PROPERTY_DRIVE,   /* id of a -drive: const struct device_drive *; max: DRIVE_* */
+    PROPERTY_NETDEV,  /* id of a -netdev: struct netdev *; NULL: no cable */
+    PROPERTY_MAC,     /* 52:54:00:12:34:56: uint8_t[6]; not given: the next of QEMU's */
+    PROPERTY_ROM,     /* a file: const struct board_rom *; "" or a preset that is not there: NULL */
 };
 
 /* Of a PROPERTY_DRIVE that is not given. */
@@ -43,6 +48,11 @@ struct property {
     { \
         name, type, offsetof(struct config, member), sizeof(((struct config *)NULL)->member), max, preset, help \
     }
+/* What every network card has. rom: the file of its boot program, by QEMU's name. */
+#define NIC_PROPERTIES(config, rom_preset) \
+    PROPERTY(config, netdev, "netdev", PROPERTY_NETDEV, 0, NULL, "id of a -netdev"), \
+        PROPERTY(config, mac, "mac", PROPERTY_MAC, 0, NULL, "Ethernet address"), \
+        PROPERTY(config, rom, "romfile", PROPERTY_ROM, 0, rom_preset, "boot program; empty: none")
 #define PROPERTY_END \
     { \
         .name = NULL \

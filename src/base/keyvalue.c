@@ -223,3 +223,24 @@ bool value_is_size(const char *value, unsigned shift, uint64_t *bytes)
     *bytes = (uint64_t)number << shift;
     return true;
 }
+
+bool value_is_mac(const char *value, uint8_t mac[6])
+{
+    uint8_t bytes[6];
+    for (unsigned i = 0; i < 6; i++, value++) {
+        int high = g_ascii_xdigit_value(value[0]), low = high < 0 ? -1 : g_ascii_xdigit_value(value[1]);
+        if (high >= 0 && low >= 0)
+            value += 2;
+        else if (high >= 0) /* one digit, as QEMU takes it */
+            low = high, high = 0, value += 1;
+        else
+            return false;
+        bytes[i] = (uint8_t)(high << 4 | low);
+        if (i < 5 ? *value != ':' && *value != '-' : *value != 0)
+            return false;
+    }
+    if (bytes[0] & 1)
+        return false;
+    memcpy(mac, bytes, 6);
+    return true;
+}

@@ -89,9 +89,25 @@ static const struct device_drive *backend_empty(void *opaque, const char *id, bo
     return storage_empty(&machine->storage, id, is_cd, error);
 }
 
+static struct netdev *backend_netdev(void *opaque, const char *id)
+{
+    return NULL;
+}
+
+static const struct board_rom *backend_rom(void *opaque, const char *file, GError **error)
+{
+    struct machine *machine = opaque;
+    return roms_open(machine, file, error);
+}
+
 static void registry_build(struct machine *machine)
 {
-    const struct registry_backends backends = {backend_chardev, backend_drive, backend_empty, machine};
+    const struct registry_backends backends = {.chardev = backend_chardev,
+                                               .drive = backend_drive,
+                                               .empty = backend_empty,
+                                               .netdev = backend_netdev,
+                                               .rom = backend_rom,
+                                               .opaque = machine};
     GPtrArray *globals = machine->options.globals;
     machine->registry = registry_new(&backends);
     for (unsigned i = 0; globals && i < globals->len; i++) {
@@ -185,6 +201,7 @@ void machine_free(struct machine *machine)
     if (machine->registry)
         registry_free(machine->registry);
     chardev_close_all();
+    roms_close(machine);
     kernel_close(machine);
     storage_free(&machine->storage);
     if (machine->pidfile_fd >= 0) {

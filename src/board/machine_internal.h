@@ -33,6 +33,7 @@ struct machine {
     struct bios bios;
     bool kernel_by_bios; /* our BIOS runs first and asks for the kernel */
     uint32_t boot_now;   /* it did: guest address of the memory map it hands over, else 0 */
+    GPtrArray *roms;     /* roms.c: struct board_rom * */
 
     /* console.c */
     FILE *stats_file; /* -stats file: opened while files may be opened */
@@ -75,6 +76,11 @@ bool backends_take_fds(const struct options *options, GError **error);
 bool backends_open(const struct options *options, GError **error);
 /* Everything is open and running but the processor. False: the user insists on a fence, and there is none. */
 bool backends_fence(const struct machine *machine);
+
+/* --- roms.c --- */
+/* A card's ROM, kept until the machine ends. NULL with a sentence. */
+const struct board_rom *roms_open(struct machine *machine, const char *file, GError **error);
+void roms_close(struct machine *machine);
 
 /* --- kernel.c --- */
 bool kernel_open(struct machine *machine, GError **error);

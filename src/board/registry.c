@@ -276,6 +276,16 @@ const struct instance *registry_user(const struct registry *registry, const char
     return NULL;
 }
 
+/* QEMU's addresses for cards that are given none: the first free of 52:54:00:12:34:56 up. */
+static void mac_next(const struct registry *registry, char mac[18])
+{
+    for (unsigned last = 0x56; last < 0x100; last++) {
+        g_snprintf(mac, 18, "52:54:00:12:34:%02x", last);
+        if (!registry_user(registry, "mac", mac))
+            break;
+    }
+}
+
 /* text NULL: what the property is when nobody says anything. */
 static bool property_set(struct registry *registry, struct instance *instance, const struct property *property,
                          const char *text, GError **error)
@@ -295,8 +305,14 @@ static bool property_set(struct registry *registry, struct instance *instance, c
         *(const struct device_drive **)at = drive;
         return drive;
     }
-    if (is_preset && !(text = property->preset))
+    if (is_preset && property->type == PROPERTY_MAC) {
+        char mac[18]; /* told as if it had been given */
+        mac_next(registry, mac);
+        keyvalues_add(instance->request, property->name, mac);
+        text = keyvalues_get(instance->request, property->name);
+    } else if (is_preset && !(text = property->preset)) {
         return true;
+    }
     switch (property->type) {
     case PROPERTY_BOOL:
         if (!value_is_switch(text, &on))
@@ -338,6 +354,34 @@ static bool property_set(struct registry *registry, struct instance *instance, c
             return FAIL("%s: drive '%s' is in %s already", instance->id, text, other->id);
         *(const struct device_drive **)at = drive;
         return true;
+    }
+    case PROPERTY_NETDEV: {
+        struct netdev *netdev =
+            registry->backends.netdev ? registry->backends.netdev(registry->backends.opaque, text) : NULL;
+        if (!netdev)
+            return FAIL("%s: there is no -netdev with the id '%s'", instance->id, text);
+        if ((other = registry_user(registry, "netdev", text)))
+            return FAIL("%s: netdev '%s' is in %s already", instance->id, text, other->id);
+        *(struct netdev **)at = netdev;
+        return true;
+    }
+    case PROPERTY_MAC:
+        if (!value_is_mac(text, at))
+            return FAIL("%s: '%s' is an Ethernet address such as 52:54:00:12:34:56, not '%s'", instance->id,
+                        property->name, text);
+        return true;
+    case PROPERTY_ROM: {
+        GError *why = NULL;
+        if (!*text || !registry->backends.rom)
+            return true;
+        const struct board_rom *rom = registry->backends.rom(registry->backends.opaque, text, &why);
+        *(const struct board_rom **)at = rom;
+        if (rom || is_preset) {
+            g_clear_error(&why);
+            return true;
+        }
+        g_propagate_prefixed_error(error, why, "%s: ", instance->id);
+        return false;
     }
     }
     return FAIL("%s: '%s' cannot be set", instance->id, property->name);

@@ -19,6 +19,9 @@ struct registry_backends {
     const struct device_drive *(*drive)(void *opaque, const char *id);
     /* A drive without a medium for the device of that id, which becomes its own. */
     const struct device_drive *(*empty)(void *opaque, const char *id, bool is_cd, GError **error);
+    struct netdev *(*netdev)(void *opaque, const char *id);
+    /* A ROM's bytes, for as long as the board lives; NULL with *error. */
+    const struct board_rom *(*rom)(void *opaque, const char *file, GError **error);
     void *opaque;
 };
 

@@ -34,7 +34,10 @@ static const char *type_name(const struct property *property)
     static const char *const names[] = {[PROPERTY_BOOL] = "bool",
                                         [PROPERTY_STRING] = "str",
                                         [PROPERTY_CHARDEV] = "id of a -chardev",
-                                        [PROPERTY_DRIVE] = "id of a -drive"};
+                                        [PROPERTY_DRIVE] = "id of a -drive",
+                                        [PROPERTY_NETDEV] = "id of a -netdev",
+                                        [PROPERTY_MAC] = "Ethernet address",
+                                        [PROPERTY_ROM] = "file"};
     if (property->type != PROPERTY_NUMBER)
         return names[property->type];
     return property->size == 1 ? "uint8" : property->size == 2 ? "uint16" : property->size == 4 ? "uint32" : "uint64";
@@ -96,7 +99,10 @@ static void value_print(GString *out, unsigned depth, const struct instance *ins
         tree_line(out, depth, "%s = \"%s\"", p->name, *(const char *const *)at ? *(const char *const *)at : "");
         return;
     case PROPERTY_CHARDEV:
-    case PROPERTY_DRIVE: {
+    case PROPERTY_DRIVE:
+    case PROPERTY_NETDEV:
+    case PROPERTY_MAC:
+    case PROPERTY_ROM: {
         const char *id = keyvalues_get(instance->request, p->name);
         tree_line(out, depth, "%s = \"%s\"", p->name, id ? id : "");
         return;

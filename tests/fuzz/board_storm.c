@@ -282,7 +282,7 @@ static void board_build(void)
                                         NULL};
     const char *const *rows = is_isa ? isapc : pc;
     static struct board_exit on_exit = {guest_exit, NULL};
-    const struct registry_backends backends = {find_chardev, find_drive, NULL};
+    const struct registry_backends backends = {.chardev = find_chardev, .drive = find_drive};
     registry = registry_new(&backends);
     struct board *board = registry_board(registry);
     board_provide_wire(board, "intr", (struct irq){set_intr, NULL, 0});
