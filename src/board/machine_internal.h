@@ -42,6 +42,7 @@ struct machine {
     const struct board_int_ack *int_ack;
     const struct board_cpu_apic *apic;
     struct irq ferr;
+    struct irq bus_request; /* network.c */
     struct board_exit exit;
     struct board_cpu_time cpu_time;
     struct board_rom vga_rom;

@@ -77,9 +77,30 @@ bool objects_make(const struct options *options, GError **error)
 
 /* --- Cards --- */
 
+static void request_bus(void *opaque)
+{
+    const struct irq *request = opaque;
+    irq_set(request, true);
+}
+
+static void bus_granted(void *opaque)
+{
+    net_granted();
+}
+
+/* Frames are handed over as bus masters write to memory. */
+static void bus_connect(struct machine *machine)
+{
+    struct board *board = registry_board(machine->registry);
+    machine->bus_request = board_wire(board, "bus-request");
+    net_set_bus(request_bus, &machine->bus_request);
+    board_add_bus_hook(board, bus_granted, machine);
+}
+
 bool network_add_cards(struct machine *machine, GError **error)
 {
     GPtrArray *nics = machine->options.nics;
+    bus_connect(machine);
     for (unsigned i = 0; nics && i < nics->len; i++) {
         struct keyvalues *request = g_ptr_array_index(nics, i);
         if (strcmp(keyvalues_get(request, "driver"), "default") == 0)

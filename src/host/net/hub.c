@@ -108,7 +108,7 @@ static void hub_close(struct net_backend *backend)
 struct net_backend *hub_port_new(struct keyvalues *options, GError **error)
 {
     static const struct netdev_ops ops = {hub_send, hub_ready, NULL};
-    static const struct net_backend_ops backend_ops = {hub_close, NULL};
+    static const struct net_backend_ops backend_ops = {hub_close, NULL, NULL};
     static const struct netdev_front front = {under_receive, NULL, under_sendable};
     const char *hub = keyvalues_get(options, "hubid"), *under = keyvalues_get(options, "netdev");
     struct net_backend *found = under ? net_backend_find(under) : NULL;

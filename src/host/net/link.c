@@ -79,7 +79,7 @@ static void link_card_ready(struct netdev *netdev)
     if (!link->full)
         return;
     link->full = false;
-    wake_self(link);
+    wake_self(link); /* not from within the card's own call */
 }
 
 static void link_takes_changed(struct netdev *netdev)
@@ -108,40 +108,35 @@ static bool deliver_one(struct link *link)
     return true;
 }
 
-/* Machine lock. False: nothing more can be done now. */
-static bool deliver_some(struct link *link)
+/* Machine lock; when the bus is granted. */
+static bool link_deliver(struct net_backend *backend)
 {
-    bool more = true;
+    struct link *link = (struct link *)backend;
     if (vclock_is_stopped())
-        return false; /* net_resume() goes on */
+        return false; /* link_resume() goes on */
     if (link->wants_room && !cable_wait_for_room(&link->cable)) {
         const struct netdev *netdev = &link->backend.netdev;
         link->wants_room = false;
         if (netdev->front && netdev->front->sendable)
             netdev->front->sendable(netdev->front_opaque);
     }
+    bool more = true;
     for (unsigned i = 0; more && i < FRAMES_AT_ONCE; i++)
         more = !link->full && deliver_one(link);
-    if (link->cable.broken)
+    if (link->cable.broken) {
         link_die(link, "has sent what makes no sense");
-    return more;
+        return false;
+    }
+    return more || (!link->full && !cable_may_sleep(&link->cable));
 }
 
 static gboolean link_ready(gint fd, GIOCondition condition, gpointer opaque)
 {
     struct link *link = opaque;
-    bool more = true;
+    machine_lock();
     cable_awake(&link->cable);
-    for (unsigned i = 0; more && i < ROUNDS_AT_ONCE; i++) {
-        machine_lock();
-        more = deliver_some(link);
-        bool may_wait = link->full || vclock_is_stopped() || link->cable.broken;
-        machine_unlock();
-        if (!more && !may_wait)
-            more = !cable_may_sleep(&link->cable);
-    }
-    if (more)
-        wake_self(link);
+    net_ask(&link->backend);
+    machine_unlock();
     return G_SOURCE_CONTINUE;
 }
 
@@ -278,7 +273,7 @@ static bool link_start(struct link *link, struct keyvalues *options, GError **er
 struct net_backend *link_new(struct keyvalues *options, GError **error)
 {
     static const struct netdev_ops ops = {link_send, link_card_ready, link_takes_changed};
-    static const struct net_backend_ops backend_ops = {link_close, link_resume};
+    static const struct net_backend_ops backend_ops = {link_close, link_resume, link_deliver};
     struct link *link = g_new0(struct link, 1);
     link->backend.ops = &backend_ops;
     link->backend.netdev.ops = &ops;
@@ -292,7 +287,6 @@ struct net_backend *link_new(struct keyvalues *options, GError **error)
         link->backend.info = g_strdup(message + 2);
         link->ready = devthread_fd_add(link->cable.wake_us, G_IO_IN, link_ready, link);
         link->hangup = devthread_fd_add(link->control, G_IO_HUP | G_IO_ERR, link_hangup, link);
-        link_ready(link->cable.wake_us, 0, link);
         for (unsigned i = 0; i < options->item->len; i++) /* they were the process's to look at */
             ((struct keyvalue *)g_ptr_array_index(options->item, i))->used = true;
     } else {

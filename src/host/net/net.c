@@ -6,6 +6,11 @@
 #include "net_internal.h"
 #include "process.h"
 
+static struct {
+    void (*request)(void *opaque);
+    void *opaque;
+} bus;
+
 static GPtrArray *backends; /* struct net_backend *, in the order of their making */
 
 GQuark net_error(void)
@@ -135,6 +140,35 @@ void net_resume(void)
         struct net_backend *backend = g_ptr_array_index(backends, i);
         if (backend->ops->resume)
             backend->ops->resume(backend);
+    }
+}
+
+void net_set_bus(void (*request)(void *opaque), void *opaque)
+{
+    bus.request = request;
+    bus.opaque = opaque;
+}
+
+void net_ask(struct net_backend *backend)
+{
+    if (!bus.request) {
+        while (backend->ops->deliver(backend))
+            continue;
+    } else if (!backend->asked) {
+        backend->asked = true;
+        bus.request(bus.opaque);
+    }
+}
+
+void net_granted(void)
+{
+    for (unsigned i = 0; backends && i < backends->len; i++) {
+        struct net_backend *backend = g_ptr_array_index(backends, i);
+        if (!backend->asked)
+            continue;
+        backend->asked = false;
+        if (backend->ops->deliver(backend))
+            net_ask(backend); /* the guest goes on for an instruction at least, and hears of interrupts */
     }
 }
 

@@ -26,6 +26,12 @@ void net_types_each(void (*each)(void *opaque, const char *name), void *opaque);
 /* netdev_add behind the fence: a process that makes what net_new() then needs. Before there are threads. */
 bool net_broker_start(GError **error);
 
+/* Cards write to guest memory, which is the processor's thread's to do (devices/pci.h): so frames are handed over
+ * there. request asks for net_granted() between two of its instructions; it is called with the machine lock held.
+ * Without this, as in tests, frames come on the device thread. */
+void net_set_bus(void (*request)(void *opaque), void *opaque);
+void net_granted(void); /* machine lock held */
+
 /* set_link: pulls the cable, or plugs it. Machine lock. */
 void net_set_link(struct netdev *netdev, bool up);
 /* The machine goes on: frames that came while it stood are handed over. Machine lock. */

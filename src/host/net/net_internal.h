@@ -9,6 +9,8 @@ struct net_backend;
 struct net_backend_ops {
     void (*close)(struct net_backend *backend);
     void (*resume)(struct net_backend *backend); /* NULL: nothing waits */
+    /* What is there goes to the card, as far as it can and for a moment only. True: there is more. NULL: as resume. */
+    bool (*deliver)(struct net_backend *backend);
 };
 
 /* First member of each back end. Its netdev's send() ends in net_sent(), and what it has for the card goes through
@@ -17,6 +19,7 @@ struct net_backend {
     struct netdev netdev; /* first */
     const struct net_backend_ops *ops;
     char *id, *type, *info;
+    bool asked;              /* deliver() is to be called when the bus is granted */
     bool switched_off, dead; /* set_link off; what is behind it has ended. Neither: link_up */
     GPtrArray *dumps;        /* NULL: nobody listens in */
 };
@@ -25,6 +28,8 @@ struct net_backend {
 bool net_deliver(struct net_backend *backend, const uint8_t *frame, size_t len, const struct netdev_offload *offload);
 /* The card has sent this. */
 void net_sent(struct net_backend *backend, const struct iovec *pieces, unsigned count);
+/* There may be something to deliver. Device thread or bus; machine lock. */
+void net_ask(struct net_backend *backend);
 /* After a change of switched_off or dead. */
 void net_link_update(struct net_backend *backend);
 struct net_backend *net_backend_find(const char *id);
