@@ -107,9 +107,10 @@ static bool drive_key_set(struct drive_keys *keys, const char *key, const char *
     }
     if (strcmp(key, "aio") == 0)
         return strcmp(value, "threads") == 0 || strcmp(value, "native") == 0 || strcmp(value, "io_uring") == 0;
-    if (strcmp(key, "discard") == 0) /* these drives have no TRIM */
-        return strcmp(value, "ignore") == 0 || strcmp(value, "off") == 0 || strcmp(value, "unmap") == 0 ||
-               strcmp(value, "on") == 0;
+    if (strcmp(key, "discard") == 0) {
+        drive->image.discard = strcmp(value, "unmap") == 0 || strcmp(value, "on") == 0;
+        return drive->image.discard || strcmp(value, "ignore") == 0 || strcmp(value, "off") == 0;
+    }
     if (strcmp(key, "werror") == 0 || strcmp(key, "rerror") == 0)
         return strcmp(value, "report") == 0;
     if (strcmp(key, "copy-on-read") == 0)
