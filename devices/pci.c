@@ -23,6 +23,7 @@ struct pci_bus {
     uint8_t pirq_level; /* what the router was last told, a bit a wire */
     void (*msi)(void *opaque, uint64_t address, uint32_t data);
     void *msi_opaque;
+    struct pci_works works;
     const struct io_ops *reset_control;
     void *reset_control_opaque;
 };
@@ -397,6 +398,7 @@ void pci_bus_free(struct pci_bus *bus)
             pci_unplug(bus->device[i]);
         g_free(bus->saved[i]);
     }
+    pci_works_clear(&bus->works);
     g_free(bus);
 }
 
@@ -409,6 +411,11 @@ void pci_bus_set_msi(struct pci_bus *bus, void (*msi)(void *opaque, uint64_t add
 {
     bus->msi = msi;
     bus->msi_opaque = opaque;
+}
+
+struct pci_works *pci_bus_works(struct pci_bus *bus)
+{
+    return &bus->works;
 }
 
 void pci_bus_claim_reset_control(struct pci_bus *bus, const struct io_ops *ops, void *opaque)

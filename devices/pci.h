@@ -28,6 +28,14 @@
 #define PCI_DEVFN(slot, function) ((uint8_t)((slot) << 3 | (function)))
 
 struct pci_bus;
+struct pci_work;
+
+/* What is asked of a bus: pci_work.c. */
+struct pci_works {
+    GPtrArray *all; /* struct pci_work, NULL: none yet */
+    struct irq request;
+    struct vtimer *timer; /* instead of it */
+};
 
 struct pci_bar {
     uint32_t size; /* 0 = not there; a power of two */
@@ -85,6 +93,16 @@ void pci_set_intx(struct pci_device *dev, bool level);
 void pci_dma_read(const struct pci_device *dev, uint64_t address, void *buffer, uint32_t len);
 void pci_dma_write(const struct pci_device *dev, uint64_t address, const void *buffer, uint32_t len);
 
+/* Work of a bus master. What the processor has translated or decoded from memory is its thread's alone, and a write to
+ * memory makes it forget: so whoever writes to memory does it in such work, which is done on that thread between two
+ * instructions (also while the machine stands), and never on the device thread or in a completion. fn is called soon
+ * after it was asked for, once, with the machine lock held. */
+struct pci_work *pci_work_new(struct pci_device *dev, void (*fn)(void *opaque), void *opaque);
+void pci_work_free(struct pci_work *work);
+void pci_work_ask(struct pci_work *work);
+void pci_work_cancel(struct pci_work *work);
+bool pci_work_is_asked(const struct pci_work *work);
+
 /* A capability of any kind at offset of config space: the bytes behind its id and link. Before pci_plug(); which of
  * them the guest may write is the caller's to say. */
 void pci_add_capability(struct pci_device *dev, uint8_t id, uint8_t offset, const void *body, uint8_t len);
@@ -134,6 +152,12 @@ void pci_bus_free(struct pci_bus *bus); /* what is still plugged is unplugged */
 void pci_bus_set_router(struct pci_bus *bus, const struct irq pirq[PCI_PIRQS]);
 /* Who hears of message-signalled interrupts, which are writes to memory. */
 void pci_bus_set_msi(struct pci_bus *bus, void (*msi)(void *opaque, uint64_t address, uint32_t data), void *opaque);
+/* request: a pulse asks for pci_bus_granted() between two instructions. Without, a timer does, as in tests. */
+void pci_bus_set_request(struct pci_bus *bus, struct irq request);
+void pci_bus_granted(void *bus);
+/* For pci_work.c. */
+struct pci_works *pci_bus_works(struct pci_bus *bus);
+void pci_works_clear(struct pci_works *works);
 /* Bytes at CF9h, amid the host bridge's dword at CF8h, are the ISA bridge's. */
 void pci_bus_claim_reset_control(struct pci_bus *bus, const struct io_ops *ops, void *opaque);
 uint32_t pci_bus_reset_control_read(struct pci_bus *bus);

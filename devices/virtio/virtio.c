@@ -1,12 +1,12 @@
 /* The life of a virtio device: features and status, its driver's notifications, interrupts, state. What its registers
  * look like on PCI is virtio_pci.c's.
  *
- * VIRTIO 1.1, chapters 2 and 3. A notification only marks its queue: the work is done on the device thread.
+ * VIRTIO 1.1, chapters 2 and 3. A notification only marks its queue: the work is done when the bus is granted
+ * (pci_work_new in pci.h).
  */
 #include <string.h>
 
 #include "log.h"
-#include "vclock.h"
 #include "virtio_pci.h"
 
 static bool is_modern_driver(const struct virtio *virtio)
@@ -68,7 +68,7 @@ void virtio_break(struct virtio *virtio, const char *why)
     log_guest("%s: %s; it stands still until it is reset", virtio->identity->name, why);
     virtio->regs.broken = true;
     virtio->regs.kicked = 0;
-    vtimer_cancel(virtio->work);
+    pci_work_cancel(virtio->work);
     if (is_modern_driver(virtio)) {
         virtio->regs.status |= VIRTIO_NEEDS_RESET;
         virtio_config_changed(virtio);
@@ -79,8 +79,8 @@ void virtio_break(struct virtio *virtio, const char *why)
 
 static void work_arm(struct virtio *virtio)
 {
-    if (virtio->regs.kicked && virtio_is_running(virtio) && !vtimer_armed(virtio->work))
-        vtimer_arm(virtio->work, vclock_now());
+    if (virtio->regs.kicked && virtio_is_running(virtio))
+        pci_work_ask(virtio->work);
 }
 
 /* Each kicked queue once: what does not end within its budget comes again, so that others get the lock. */
@@ -142,7 +142,7 @@ void virtio_queue_off(struct virtio *virtio, unsigned queue)
 
 void virtio_reset(struct virtio *virtio)
 {
-    vtimer_cancel(virtio->work);
+    pci_work_cancel(virtio->work);
     virtio->regs = (struct virtio_regs){.config_vector = VIRTIO_NO_VECTOR, .generation = virtio->regs.generation};
     for (unsigned i = 0; i < virtio->queue_count; i++)
         virtio_queue_off(virtio, i);
@@ -198,7 +198,7 @@ bool virtio_init(struct virtio *virtio, const struct device_site *site, const st
     virtio->features = VIRTIO_F_ANY_LAYOUT | (virtio->has_modern ? VIRTIO_F_VERSION_1 : 0) |
                        (options->event_idx ? VIRTIO_F_EVENT_IDX : 0) |
                        (options->indirect_desc ? VIRTIO_F_INDIRECT_DESC : 0);
-    virtio->work = vtimer_new(work, virtio, identity->name);
+    virtio->work = pci_work_new(&virtio->pci, work, virtio);
     virtio->chain = g_new0(struct virtio_chain, 1);
     virtio->regs.config_vector = VIRTIO_NO_VECTOR;
     return true;
@@ -223,9 +223,9 @@ void virtio_plug(struct virtio *virtio, const struct device_site *site)
 
 void virtio_destroy(struct virtio *virtio)
 {
+    pci_work_free(virtio->work);
     if (virtio->pci.bus)
         pci_unplug(&virtio->pci);
-    vtimer_free(virtio->work);
     g_free(virtio->chain);
 }
 
@@ -270,7 +270,7 @@ bool virtio_after_load(struct virtio *virtio)
             (queue->size & (queue->size - 1)))
             return false;
     }
-    vtimer_cancel(virtio->work);
+    pci_work_cancel(virtio->work);
     virtio_update_irq(virtio);
     work_arm(virtio);
     return true;

@@ -27,8 +27,8 @@
 
 /* All are called with the machine lock held; any but run may be NULL. */
 struct virtio_ops {
-    /* The driver has put chains into queue: on the device thread. True: the budget of a run is used up and there is
-     * more, the next run comes soon. */
+    /* The driver has put chains into queue: as bus master (pci_work_new). True: the budget of a run is used up and
+     * there is more, the next run comes soon. */
     bool (*run)(struct virtio *virtio, unsigned queue);
     /* Device-specific configuration as it is now, and what the driver wrote to it. */
     void (*get_config)(struct virtio *virtio, uint8_t *config);
@@ -61,7 +61,7 @@ struct virtio {
     unsigned vectors; /* 0: no MSI-X */
     uint32_t config_size;
     bool has_legacy, has_modern;
-    struct vtimer *work;        /* runs kicked queues */
+    struct pci_work *work;      /* runs kicked queues */
     struct virtio_chain *chain; /* for ops->run: one at a time */
 };
 
