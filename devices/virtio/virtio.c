@@ -79,7 +79,7 @@ void virtio_break(struct virtio *virtio, const char *why)
 
 static void work_arm(struct virtio *virtio)
 {
-    if (virtio->regs.kicked && virtio_is_running(virtio))
+    if ((virtio->regs.kicked | virtio->recheck) && virtio_is_running(virtio))
         pci_work_ask(virtio->work);
 }
 
@@ -87,8 +87,8 @@ static void work_arm(struct virtio *virtio)
 static void work(void *opaque)
 {
     struct virtio *virtio = opaque;
-    uint64_t now = virtio->regs.kicked;
-    virtio->regs.kicked = 0;
+    uint64_t now = virtio->regs.kicked | virtio->recheck;
+    virtio->regs.kicked = virtio->recheck = 0;
     for (unsigned queue = 0; queue < virtio->queue_count; queue++) {
         if ((now >> queue & 1) && virtio_is_running(virtio) && virtio_queue_is_on(virtio, queue) &&
             virtio->ops->run(virtio, queue))
@@ -101,7 +101,7 @@ static void work(void *opaque)
 
 void virtio_kick(struct virtio *virtio, unsigned queue)
 {
-    virtio->regs.kicked |= 1ull << queue;
+    virtio->recheck |= 1ull << queue;
     work_arm(virtio);
 }
 
@@ -128,7 +128,8 @@ void virtio_driver_kick(struct virtio *virtio, unsigned queue)
     if (virtio->has_legacy && !virtio->regs.started && !is_modern_driver(virtio) &&
         (virtio->regs.status & VIRTIO_DRIVER))
         start(virtio, true);
-    virtio_kick(virtio, queue);
+    virtio->regs.kicked |= 1ull << queue;
+    work_arm(virtio);
 }
 
 /* --- Status --- */
@@ -138,6 +139,7 @@ void virtio_queue_off(struct virtio *virtio, unsigned queue)
     virtio->queue[queue].regs =
         (struct virtqueue_regs){.size = virtio->queue[queue].size_max, .vector = VIRTIO_NO_VECTOR};
     virtio->regs.kicked &= ~(1ull << queue);
+    virtio->recheck &= ~(1ull << queue);
 }
 
 void virtio_reset(struct virtio *virtio)
@@ -272,7 +274,11 @@ bool virtio_after_load(struct virtio *virtio)
     }
     pci_work_cancel(virtio->work);
     virtio_update_irq(virtio);
-    work_arm(virtio);
+    virtio->recheck = 0;
+    for (unsigned i = 0; i < virtio->queue_count; i++) {
+        if (virtio_queue_is_on(virtio, i))
+            virtio_kick(virtio, i);
+    }
     return true;
 }
 

@@ -61,6 +61,7 @@ struct virtio {
     unsigned vectors; /* 0: no MSI-X */
     uint32_t config_size;
     bool has_legacy, has_modern;
+    uint64_t recheck;      /* as regs.kicked, of our own accord: it is not saved */
     struct pci_work *work;      /* runs kicked queues */
     struct virtio_chain *chain; /* for ops->run: one at a time */
 };
@@ -115,7 +116,7 @@ bool virtio_after_load(struct virtio *virtio);
 void virtio_dump(const struct virtio *virtio, GString *out);
 
 /* Defines PREFIX_VARIANT's class by the functions and the list PREFIX_create (with the variant behind the site),
- * _destroy, _reset, _pieces, _before_load, _after_load, _dump, _properties, and struct PREFIX_config. */
+ * _destroy, _reset, _pieces, _before_save, _before_load, _after_load, _dump, _properties, and struct PREFIX_config. */
 #define VIRTIO_CLASS(prefix, symbol, class_name, class_help, variant) \
     static void *symbol##_create(const struct device_site *site, const void *config, GError **error) \
     { \
@@ -132,6 +133,7 @@ void virtio_dump(const struct virtio *virtio, GString *out);
         .destroy = prefix##_destroy, \
         .reset = prefix##_reset, \
         .pieces = prefix##_pieces, \
+        .before_save = prefix##_before_save, \
         .before_load = prefix##_before_load, \
         .after_load = prefix##_after_load, \
         .dump = prefix##_dump, \
@@ -153,7 +155,8 @@ static inline bool virtio_has(const struct virtio *virtio, uint64_t features)
 /* Queues may be used: the driver is there and nothing is broken. */
 bool virtio_is_running(const struct virtio *virtio);
 bool virtio_queue_is_on(const struct virtio *virtio, unsigned queue);
-/* Runs the queue soon, as if the driver had told of it. */
+/* Runs the queue soon, as if the driver had told of it. What is noted here alone is not saved: after a load all queues
+ * that are on are run once. */
 void virtio_kick(struct virtio *virtio, unsigned queue);
 /* Device-specific configuration has changed by itself. */
 void virtio_config_changed(struct virtio *virtio);

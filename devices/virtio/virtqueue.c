@@ -122,6 +122,12 @@ static bool chain_add(struct virtio *virtio, struct virtio_chain *chain, uint64_
     return true;
 }
 
+struct virtio_chain *virtio_chain_copy(const struct virtio_chain *chain)
+{
+    return g_memdup2(chain, offsetof(struct virtio_chain, piece) +
+                                (chain->out_count + (size_t)chain->in_count) * sizeof(chain->piece[0]));
+}
+
 bool virtqueue_walk(struct virtio *virtio, unsigned queue, uint16_t head, struct virtio_chain *chain)
 {
     const struct virtqueue_regs *regs = regs_of(virtio, queue);

@@ -47,6 +47,9 @@ struct virtio_chain {
 
 /* --- Taking and giving back --- */
 
+/* A copy for g_free(), of no more than the chain's pieces. */
+struct virtio_chain *virtio_chain_copy(const struct virtio_chain *chain);
+
 /* The next chain. False: there is none, or the ring was broken just now. */
 bool virtqueue_pop(struct virtio *virtio, unsigned queue, struct virtio_chain *chain);
 /* The one that was taken last is back in the ring, as if it had not been taken. */

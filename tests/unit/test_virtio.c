@@ -89,6 +89,10 @@ static void echo_pieces(void *dev, struct state_pieces *pieces)
     virtio_pieces(dev, pieces);
 }
 
+static void echo_before_save(void *dev)
+{
+}
+
 static void echo_before_load(void *dev)
 {
 }
