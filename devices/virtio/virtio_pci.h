@@ -61,7 +61,7 @@ struct virtio {
     unsigned vectors; /* 0: no MSI-X */
     uint32_t config_size;
     bool has_legacy, has_modern;
-    uint64_t recheck;      /* as regs.kicked, of our own accord: it is not saved */
+    uint64_t recheck;           /* as regs.kicked, of our own accord: it is not saved */
     struct pci_work *work;      /* runs kicked queues */
     struct virtio_chain *chain; /* for ops->run: one at a time */
 };
