@@ -319,7 +319,7 @@ static const struct flag flags[] = {
     {"fda", "FILE", set_fda, "floppy image for drive A; -fdb for drive B"},
     {"fdb", "FILE", set_fdb, NULL},
     {"drive", "KEY=VALUE,...", set_drive,
-     "file=, if=ide|floppy, index=, bus=, unit=, media=disk|cdrom, "
+     "file=, if=ide|floppy|virtio|none, index=, bus=, unit=, media=disk|cdrom, "
      "format=raw|qcow2, snapshot=, readonly=, cache=, serial="},
     {"boot", "ORDER", set_boot, "letters a (floppy), c (disk), d (CD), n (network); once=ORDER, menu=on"},
     {"snapshot", NULL, set_snapshot, "write to temporary files instead of the disk images"},

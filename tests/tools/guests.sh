@@ -9,6 +9,7 @@
 #
 # The cache is $RINGER_CACHE, default ~/.cache/ringer. It holds:
 #   vmlinuz-686  vmlinuz-686-pae  busybox  initrd.gz  modules-686/*.ko (drivers of disks, in the order of loading)
+#   virtio-686/*.ko (drivers of virtio devices, the same)
 #   grub-rescue-floppy.img  grub-rescue-cdrom.iso  memtest86+ia32.iso  ipxe.iso
 #   installer-linux  installer-initrd.gz (Debian's installer for network boot)
 set -eu
@@ -90,6 +91,34 @@ fetch_modules() {
     rm -rf "$tmp"
 }
 
+# The same kernel's drivers of virtio devices.
+fetch_virtio() {
+    dest="$cache/virtio-686"
+    [ -s "$dest/.complete" ] && return
+    package=$(cat "$cache/modules-686/.complete")
+    need_apt_lists
+    tmp=$(mktemp -d "$cache/fetch.XXXXXX")
+    chmod 755 "$tmp"
+    say "downloading $package (virtio drivers)"
+    (cd "$tmp" && apt-get download -qq "$package:i386") || {
+        rm -rf "$tmp" "$cache/.apt-ready"
+        say "cannot download $package (i386): if there is a newer one, remove $cache/modules-686 and fetch again"
+        exit 1
+    }
+    dpkg-deb -x "$tmp"/*.deb "$tmp/x"
+    mkdir -p "$dest"
+    number=10
+    for module in virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk failover \
+        net_failover virtio_net virtio_console rng-core virtio-rng virtio_balloon virtio_input netfs fscache 9pnet \
+        9pnet_virtio 9p; do
+        file=$(find "$tmp/x/lib/modules" -name "$module.ko")
+        [ -z "$file" ] || cp "$file" "$dest/$number-$module.ko" # or it is part of the kernel
+        number=$((number + 1))
+    done
+    echo "$package" >"$dest/.complete"
+    rm -rf "$tmp"
+}
+
 # The installer's kernel and initrd come together in a package of 100 MiB.
 fetch_installer() {
     [ -s "$cache/installer-linux" ] && [ -s "$cache/installer-initrd.gz" ] && return
@@ -139,6 +168,7 @@ fetch)
     fetch_file "$([ -s "$cache/vmlinuz-686-pae" ] || real_kernel linux-image-686-pae)" "boot/vmlinuz-*" \
         "$cache/vmlinuz-686-pae"
     fetch_modules
+    fetch_virtio
     fetch_file busybox-static "bin/busybox" "$cache/busybox"
     fetch_file grub-rescue-pc "usr/lib/grub-rescue/grub-rescue-floppy.img" "$cache/grub-rescue-floppy.img"
     fetch_file grub-rescue-pc "usr/lib/grub-rescue/grub-rescue-cdrom.iso" "$cache/grub-rescue-cdrom.iso"
