@@ -6,6 +6,8 @@ CACHE = os.environ.get("RINGER_CACHE") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ringer")
 
 MODULES = os.path.join(CACHE, "modules-686")
+NETWORK = os.path.join(CACHE, "net-686")
+NET_TOOLS = os.path.join(CACHE, "net-tools")
 VIRTIO = os.path.join(CACHE, "virtio-686")
 
 
@@ -35,6 +37,12 @@ def write_with_modules(destination, programs=(), modules=MODULES):
     drivers = {"lib/drivers/" + name: os.path.join(modules, name)
                for name in sorted(os.listdir(modules)) if name.endswith(".ko")}
     write(destination, programs, drivers)
+
+
+def tree(top):
+    """{path there: path here} of a folder with bin and lib."""
+    return {"%s/%s" % (folder, name): os.path.join(top, folder, name)
+            for folder in ("bin", "lib") for name in sorted(os.listdir(os.path.join(top, folder)))}
 
 
 def write(destination, programs, more=None):
