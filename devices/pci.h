@@ -82,6 +82,11 @@ void pci_set_intx(struct pci_device *dev, bool level);
 void pci_dma_read(const struct pci_device *dev, uint64_t address, void *buffer, uint32_t len);
 void pci_dma_write(const struct pci_device *dev, uint64_t address, const void *buffer, uint32_t len);
 
+/* For what is only to be read: host memory that holds all of [address, address + len), if that is plain RAM in one
+ * piece and the device is master; else NULL, and pci_dma_read() has the answer. Valid while the machine lock is held;
+ * the guest may change what is there meanwhile. */
+const uint8_t *pci_dma_ptr(const struct pci_device *dev, uint64_t address, uint32_t len);
+
 /* A capability for one message-signalled interrupt, at offset of config space (16 bytes), before pci_plug(). While the
  * guest has it on, the interrupt pin is not driven, and the device sends messages instead. */
 void pci_add_msi(struct pci_device *dev, uint8_t offset);
