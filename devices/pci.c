@@ -335,6 +335,18 @@ void pci_dma_write(const struct pci_device *dev, uint64_t address, const void *b
     }
 }
 
+const uint8_t *pci_dma_ptr(const struct pci_device *dev, uint64_t address, uint32_t len)
+{
+    if (!(dev->config[PCI_COMMAND] & PCI_COMMAND_MASTER) || !len || address >= guest_mem.ram_below ||
+        len > guest_mem.ram_below - address)
+        return NULL;
+    for (uint64_t page = address >> PAGE_SHIFT; page <= (address + len - 1) >> PAGE_SHIFT; page++) {
+        if (!mem_is_ram(page << PAGE_SHIFT))
+            return NULL;
+    }
+    return mem_ptr(address);
+}
+
 void pci_bus_message(const struct pci_device *dev, uint64_t address, uint32_t data)
 {
     const struct pci_bus *bus = dev->bus;

@@ -93,6 +93,11 @@ void pci_set_intx(struct pci_device *dev, bool level);
 void pci_dma_read(const struct pci_device *dev, uint64_t address, void *buffer, uint32_t len);
 void pci_dma_write(const struct pci_device *dev, uint64_t address, const void *buffer, uint32_t len);
 
+/* For what is only to be read: host memory that holds all of [address, address + len), if that is plain RAM in one
+ * piece and the device is master; else NULL, and pci_dma_read() has the answer. Valid while the machine lock is held;
+ * the guest may change what is there meanwhile. */
+const uint8_t *pci_dma_ptr(const struct pci_device *dev, uint64_t address, uint32_t len);
+
 /* Work of a bus master. What the processor has translated or decoded from memory is its thread's alone, and a write to
  * memory makes it forget: so whoever writes to memory does it in such work, which is done on that thread between two
  * instructions (also while the machine stands), and never on the device thread or in a completion. fn is called soon

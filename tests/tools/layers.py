@@ -25,6 +25,7 @@ LAYERS = {
     "src/native": ["src/native/cell", "translator"],
     "src/native/cell": [],
     "devices": [],
+    "devices/net": ["devices"],
     "devices/virtio": ["devices"],
     "src/engine": ENGINE,
     "src/engine/kvm": ENGINE,
