@@ -55,6 +55,7 @@ def have_guest():
 
 def boot(ringer, image, options, log=None, append=""):
     """To the shell."""
+    log = log or (os.environ.get("GUEST_LOG") and open(os.environ["GUEST_LOG"], "wb", 0))
     guest = Guest([ringer, "-m", "256", "-kernel", os.path.join(initrd.CACHE, "vmlinuz-686"), "-initrd", image,
                    "-append", "console=ttyS0 panic=-1 " + append, "-nographic", "-no-reboot"] + options, log=log)
     guest.expect("shell ready", 1800)

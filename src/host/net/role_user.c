@@ -113,6 +113,7 @@ static void user_fill(void *role, struct polls *polls)
     struct user *user = role;
     uint32_t timeout = UINT32_MAX;
     int64_t now = now_ns() / 1000000;
+    merge_flush(user->merge); /* what answers the card's frames */
     user->polls = polls;
     slirp_pollfds_fill(user->slirp, &timeout, add_poll, user);
     user->polls = NULL;
