@@ -502,6 +502,13 @@ static void sendable(void *opaque)
 
 static const struct netdev_front e1000_front = {from_cable, link_changed, sendable};
 
+/* The driver may make the card a master only after it has given it something. */
+static void config_written(struct pci_device *dev, uint8_t offset, unsigned size)
+{
+    if (offset < PCI_COMMAND + 2)
+        e1000_tx_kick(dev->opaque);
+}
+
 /* --- State --- */
 
 static const struct state_field e1000_fields[] = {
@@ -616,6 +623,8 @@ static void *e1000_create(const struct device_site *site, const void *opaque, GE
         g_free(e);
         return NULL;
     }
+    e->pci.opaque = e;
+    e->pci.config_written = config_written;
     e->netdev = config->netdev;
     memcpy(e->mac, config->mac, 6);
     e->tx_work = vtimer_new(e1000_tx_work, e, "e1000 transmit");

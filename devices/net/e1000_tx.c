@@ -278,7 +278,7 @@ static bool leave_to_other_end(struct e1000 *e, const struct frame_split *split,
     uint8_t wanted = NETDEV_TAKES_CSUM | (split->is_ipv4 ? NETDEV_TAKES_TSO4 : NETDEV_TAKES_TSO6);
     if ((takes(e) & wanted) != wanted || !split->is_tcp || !(e->regs.packet.options & PACKET_TXSM) ||
         e->regs.packet.sent || vlan_is_inserted(e, run) || len - split->l3 > 0xffff || l4.end != len ||
-        l4.at != split->l4 + TCP_CSUM)
+        l4.at != split->l4 + TCP_CSUM || len - split->header_len <= split->mss)
         return false;
     if (split->is_ipv4 && (!(e->regs.packet.options & PACKET_IXSM) || ip.at != split->l3 + IPV4_CSUM))
         return false;
