@@ -39,8 +39,9 @@ static bool put_out(struct rtl8139 *r, const struct iovec *pieces, unsigned coun
 static enum result put_out_gathered(struct rtl8139 *r, const struct netdev_offload *offload)
 {
     struct gather *gather = &r->gather;
-    if (rtl_is_looped(r) && gather_count(gather) != 1)
-        gather_pull(gather, gather->len); /* one with a tag is in one piece already */
+    /* Into one piece, and out of the guest's RAM, which the receiver writes to. One with a tag is that already. */
+    if (rtl_is_looped(r) && (gather->first != 0 || gather_count(gather) != 1))
+        gather_pull(gather, gather->len);
     return put_out(r, gather_pieces(gather), gather_count(gather), offload) ? SENT : BLOCKED;
 }
 
@@ -267,8 +268,10 @@ static bool cp_gather(struct rtl8139 *r, unsigned queue, struct packet *packet)
     return true;
 }
 
-static void cp_give_back(struct rtl8139 *r, unsigned queue, const struct packet *packet)
+/* False: they cannot be, as there is no memory that keeps it. The chip would send them for ever. */
+static bool cp_give_back(struct rtl8139 *r, unsigned queue, const struct packet *packet)
 {
+    bool was_taken = true;
     for (unsigned i = 0; i < packet->count; i++) {
         uint64_t at = cp_at(r, queue, r->regs.cp_tx[queue]);
         uint32_t word;
@@ -276,7 +279,10 @@ static void cp_give_back(struct rtl8139 *r, unsigned queue, const struct packet 
         r->regs.cp_tx[queue] = (uint8_t)cp_next(r->regs.cp_tx[queue], word);
         word = (word & ~CP_OWN) | (packet->has_end ? 0 : CP_TX_TES);
         pci_dma_write(&r->pci, at, &word, 4);
+        pci_dma_read(&r->pci, at, &word, 4);
+        was_taken &= !(word & CP_OWN);
     }
+    return was_taken;
 }
 
 static enum result cp_send(struct rtl8139 *r, unsigned queue, unsigned *frames)
@@ -298,7 +304,10 @@ static enum result cp_send(struct rtl8139 *r, unsigned queue, unsigned *frames)
     if (result != SENT)
         return result;
     r->regs.tx_sent = 0;
-    cp_give_back(r, queue, &packet);
+    if (!cp_give_back(r, queue, &packet)) {
+        log_guest("rtl8139: there is no memory where transmit descriptors should be");
+        r->regs.reg[TPPOLL] &= (uint8_t)~poll;
+    }
     r->regs.tally.tx_er += !packet.has_end;
     rtl_cause(r, packet.has_end ? INT_TOK : INT_TER);
     return SENT;
