@@ -345,6 +345,10 @@ static void reg_written(struct e1000 *e, uint32_t offset, uint32_t value)
     case PBA: /* what is not for receiving, of 64 KiB */
         *e1000_reg(e, PBA) = (value & 0x7f) | (64u - MIN(value & 0x7f, 64u)) << 16;
         break;
+    case TDH: /* what was before is given up */
+        e->regs.packet = (struct e1000_packet){0};
+        e1000_tx_kick(e);
+        break;
     case TCTL:
     case TDT:
         e1000_tx_kick(e);

@@ -467,17 +467,14 @@ void e1000_tx_work(void *opaque)
             result = LATER;
             break;
         }
-        bool begun_before = e->regs.packet.begun;
         bool has_end = gather_packet(e, &run);
         result = SENT;
         if (!has_end)
             take_over(e);
         else if ((result = send(e, &run)) == SENT)
             e->regs.packet = (struct e1000_packet){0};
-        if (result != SENT) {
-            e->regs.packet.begun = begun_before; /* its first descriptor will be seen again */
-            break;
-        }
+        if (result != SENT)
+            break; /* it is gathered again, and sent as it was begun */
         run.descriptors -= MIN(run.seen, run.descriptors);
         commit(e, &run);
     }

@@ -613,6 +613,14 @@ static void test_cp_large_send_in_software(void)
         assert_sent(n, expected, piece);
     }
     g_assert_false(*cp_tx(1) & CP_OWN);
+    for (unsigned i = 0; i < 2; i++) /* each begins at its beginning */
+        cp_put(CP_TX, TX_DATA, (uint32_t)len, CP_FS | CP_LS | CP_LGSEN | 1400u << 16, 0);
+    cp_go();
+    g_assert_cmpuint(cable.sent->len, ==, 24);
+    len = frame_ip(guest_mem.ram + TX_DATA, 4, IP_UDP, 100); /* not TCP: sent as it is, with checksums */
+    cp_put_large(len, 1024, 0);
+    g_assert_cmphex(slow_sum(0, sent(24)->data + 14, 20), ==, 0xffff);
+    g_assert_cmpmem(sent(24)->data + 40, len - 40, guest_mem.ram + TX_DATA + 40, len - 40);
 }
 
 static void test_cp_large_send_left_to_the_cable(void)
