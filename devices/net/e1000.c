@@ -184,7 +184,7 @@ static void registers_reset(struct e1000 *e)
     e->regs.io_address = 0;
     e->regs.throttled_until = 0;
     e->regs.rx_delay = e->regs.rx_delay_most = e->regs.tx_delay = e->regs.tx_delay_most = E1000_NEVER;
-    vtimer_cancel(e->tx_work);
+    pci_work_cancel(e->tx_work);
     vtimer_cancel(e->rx_timer);
     vtimer_cancel(e->tx_timer);
     netdev_set_takes(e->netdev, 0);
@@ -565,7 +565,7 @@ static bool e1000_after_load(void *dev)
     limit(&regs->tx_delay_most);
     /* Whoever is at the cable's other end now does not know of what was waiting. */
     e->tx_blocked = e->rx_full = false;
-    vtimer_cancel(e->tx_work);
+    pci_work_cancel(e->tx_work);
     vtimer_cancel(e->link_timer);
     if (regs->negotiating)
         vtimer_arm(e->link_timer, regs->link_at);
@@ -573,7 +573,7 @@ static bool e1000_after_load(void *dev)
     e1000_tx_arm(e);
     netdev_set_takes(e->netdev, e1000_get(e, RXCSUM) & RXCSUM_TUOFL ? NETDEV_TAKES_CSUM : 0);
     e1000_update_irq(e);
-    vtimer_arm(e->tx_work, vclock_now()); /* looks whether there is anything to do */
+    pci_work_ask(e->tx_work); /* looks whether there is anything to do */
     netdev_ready(e->netdev);
     return true;
 }
@@ -606,7 +606,7 @@ static void e1000_destroy(void *dev)
 {
     struct e1000 *e = dev;
     netdev_detach(e->netdev);
-    vtimer_free(e->tx_work);
+    pci_work_free(e->tx_work);
     vtimer_free(e->link_timer);
     vtimer_free(e->irq_timer);
     vtimer_free(e->rx_timer);
@@ -631,7 +631,7 @@ static void *e1000_create(const struct device_site *site, const void *opaque, GE
     e->pci.config_written = config_written;
     e->netdev = config->netdev;
     memcpy(e->mac, config->mac, 6);
-    e->tx_work = vtimer_new(e1000_tx_work, e, "e1000 transmit");
+    e->tx_work = pci_work_new(&e->pci, e1000_tx_work, e);
     e->link_timer = vtimer_new(e1000_link_timer, e, "e1000 link");
     e->irq_timer = vtimer_new(irq_timer, e, "e1000 throttle");
     e->rx_timer = vtimer_new(e1000_rx_timer, e, "e1000 receive delay");

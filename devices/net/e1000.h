@@ -54,7 +54,8 @@ struct e1000 {
     bool tx_blocked; /* the cable's other end is full: sendable() goes on */
     bool rx_full;    /* a frame waits at the cable's other end */
     uint8_t mac[6];
-    struct vtimer *tx_work, *link_timer, *irq_timer, *rx_timer, *tx_timer;
+    struct pci_work *tx_work;
+    struct vtimer *link_timer, *irq_timer, *rx_timer, *tx_timer;
     struct gather gather;
     uint8_t partial[NETDEV_FRAME_MAX];  /* regs.packet.len bytes of a packet */
     uint8_t segment[NETDEV_FRAME_MAX];  /* one that is being made */

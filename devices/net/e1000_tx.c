@@ -51,7 +51,7 @@ static bool has_descriptors(const struct e1000 *e)
 void e1000_tx_kick(struct e1000 *e)
 {
     if (!e->tx_blocked && tx_is_on(e) && e1000_get(e, TDH) != e1000_get(e, TDT))
-        vtimer_arm(e->tx_work, vclock_now());
+        pci_work_ask(e->tx_work);
 }
 
 /* --- Interrupts (3.4.3) --- */
@@ -480,5 +480,5 @@ void e1000_tx_work(void *opaque)
     }
     e->tx_blocked = result == BLOCKED;
     if (result == LATER)
-        vtimer_arm(e->tx_work, vclock_now());
+        pci_work_ask(e->tx_work);
 }

@@ -120,7 +120,7 @@ static bool tally_is_wanted(const struct rtl8139 *r)
 static void kick(struct rtl8139 *r)
 {
     if (rtl_tx_is_wanted(r) || tally_is_wanted(r))
-        vtimer_arm(r->work, vclock_now());
+        pci_work_ask(r->work);
 }
 
 /* The counters as they lie in memory: without gaps, which struct rtl_tally has not either. */
@@ -134,7 +134,7 @@ static void work(void *opaque)
         r->regs.dtccr &= ~(uint64_t)DTCCR_CMD;
     }
     if (rtl_tx_work(r))
-        vtimer_arm(r->work, vclock_now());
+        pci_work_ask(r->work);
 }
 
 /* --- Reset --- */
@@ -159,7 +159,7 @@ static void soft_reset(struct rtl8139 *r)
     r->regs.tctr_zero = vclock_now();
     r->tx_blocked = false;
     timer_set(r);
-    vtimer_cancel(r->work);
+    pci_work_cancel(r->work);
     netdev_set_takes(r->netdev, 0);
     rtl_update_irq(r);
     rtl_rx_ready(r);
@@ -505,7 +505,7 @@ static bool rtl_after_load(void *dev)
     timer_arm(r);
     netdev_set_takes(r->netdev, rtl_get16(r, CPCR) & CPCR_CHKSUM ? NETDEV_TAKES_CSUM : 0);
     rtl_update_irq(r);
-    vtimer_arm(r->work, vclock_now()); /* looks whether there is anything to do */
+    pci_work_ask(r->work); /* looks whether there is anything to do */
     netdev_ready(r->netdev);
     return true;
 }
@@ -539,7 +539,7 @@ static void rtl_destroy(void *dev)
 {
     struct rtl8139 *r = dev;
     netdev_detach(r->netdev);
-    vtimer_free(r->work);
+    pci_work_free(r->work);
     vtimer_free(r->link_timer);
     vtimer_free(r->timer);
     vtimer_free(r->rx_poll);
@@ -563,7 +563,7 @@ static void *rtl_create(const struct device_site *site, const void *opaque, GErr
     r->pci.config_written = config_written;
     r->netdev = config->netdev;
     memcpy(r->mac, config->mac, 6);
-    r->work = vtimer_new(work, r, "rtl8139 transmit");
+    r->work = pci_work_new(&r->pci, work, r);
     r->link_timer = vtimer_new(rtl_link_timer, r, "rtl8139 link");
     r->timer = vtimer_new(timer_fired, r, "rtl8139 timer");
     r->rx_poll = vtimer_new(rtl_rx_poll, r, "rtl8139 receive");

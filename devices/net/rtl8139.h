@@ -188,7 +188,8 @@ struct rtl8139 {
     bool tx_blocked; /* the cable's other end is full: sendable() goes on */
     bool rx_full;    /* a frame waits at the cable's other end */
     uint8_t mac[6];
-    struct vtimer *work, *link_timer, *timer, *rx_poll;
+    struct pci_work *work;
+    struct vtimer *link_timer, *timer, *rx_poll;
     struct gather gather;
     uint8_t segment[NETDEV_FRAME_MAX];  /* one that is being made */
     uint8_t received[NETDEV_FRAME_MAX]; /* a frame that had to be changed */
