@@ -142,8 +142,9 @@
 #define CP_TX_UDPCS  (1u << 17)
 #define CP_TX_TCPCS  (1u << 16)
 #define CP_TX_TES    (1u << 23)
-#define CP_TAGC      (1u << 17) /* second dword: there is a tag to insert */
-#define CP_TAVA      (1u << 16) /*               a tag was taken off */
+#define CP_TX_RESULT 0x03ff0000u /* when it has been sent: errors and collisions, where the commands were */
+#define CP_TAGC      (1u << 17)  /* second dword: there is a tag to insert */
+#define CP_TAVA      (1u << 16)  /*               a tag was taken off */
 #define CP_RX_MAR    (1u << 27)
 #define CP_RX_PAM    (1u << 26)
 #define CP_RX_BAR    (1u << 25)

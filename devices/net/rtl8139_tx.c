@@ -277,7 +277,7 @@ static bool cp_give_back(struct rtl8139 *r, unsigned queue, const struct packet 
         uint32_t word;
         pci_dma_read(&r->pci, at, &word, 4);
         r->regs.cp_tx[queue] = (uint8_t)cp_next(r->regs.cp_tx[queue], word);
-        word = (word & ~CP_OWN) | (packet->has_end ? 0 : CP_TX_TES);
+        word = (word & ~(CP_OWN | CP_TX_RESULT)) | (packet->has_end ? 0 : CP_TX_TES);
         pci_dma_write(&r->pci, at, &word, 4);
         pci_dma_read(&r->pci, at, &word, 4);
         was_taken &= !(word & CP_OWN);
