@@ -195,14 +195,16 @@ void rtl_rx_poll(void *opaque)
     rtl_rx_ready(opaque);
 }
 
-/* The frame waits at the cable's other end. */
+/* The frame waits at the cable's other end. In the classic mode that is like a FIFO with room enough: nothing is lost,
+ * and RXOVW, which drivers count as an error, stays away. In C+ mode the same bit says that there is no descriptor. */
 static bool no_room(struct rtl8139 *r)
 {
-    if (!r->rx_full)
-        rtl_cause(r, INT_RXOVW);
-    r->rx_full = true;
-    if (uses_descriptors(r))
+    if (uses_descriptors(r)) {
+        if (!r->rx_full)
+            rtl_cause(r, INT_RXOVW);
         vtimer_arm(r->rx_poll, vclock_now() + POLL);
+    }
+    r->rx_full = true;
     return false;
 }
 

@@ -32,6 +32,7 @@ static bool put_out(struct rtl8139 *r, const struct iovec *pieces, unsigned coun
         r->rx_full = false;
         rtl_put(r, MPC, 3, rtl_get32(r, MPC) + 1);
         r->regs.tally.miss++;
+        rtl_cause(r, INT_RXOVW);
     }
     return true;
 }
