@@ -1,4 +1,4 @@
-/* 82540EM: transmitting. Manual 3.3 (descriptors, ring), 3.5 (segmentation), 13.4.3x (registers).
+/* 82540EM: transmitting. Manual 3.3 (descriptors, ring), 3.5 (segmentation), 13.4 (registers).
  *
  * A packet is gathered from its descriptors where their data lie, and only when it is out are they given back and TDH
  * moved: a packet that the cable does not take, or that is half segmented when the machine is saved, is gathered again.
