@@ -47,7 +47,9 @@ struct netdev_front {
 };
 
 struct netdev_ops {
-    /* False: its queue is full; the frame has not been taken. offload may be NULL. */
+    /* False: its queue is full; the frame has not been taken. offload may be NULL. The pieces may lie in the guest's
+     * RAM, where the guest changes them while we look: whoever looks, or hands the frame to a card, does so with a
+     * copy. */
     bool (*send)(struct netdev *netdev, const struct iovec *pieces, unsigned count,
                  const struct netdev_offload *offload);
     /* The card has room again after receive() was false. */

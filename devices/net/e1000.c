@@ -345,6 +345,10 @@ static void reg_written(struct e1000 *e, uint32_t offset, uint32_t value)
     case PBA: /* what is not for receiving, of 64 KiB */
         *e1000_reg(e, PBA) = (value & 0x7f) | (64u - MIN(value & 0x7f, 64u)) << 16;
         break;
+    case TDH: /* what was before is given up */
+        e->regs.packet = (struct e1000_packet){0};
+        e1000_tx_kick(e);
+        break;
     case TCTL:
     case TDT:
         e1000_tx_kick(e);
@@ -502,6 +506,13 @@ static void sendable(void *opaque)
 
 static const struct netdev_front e1000_front = {from_cable, link_changed, sendable};
 
+/* The driver may make the card a master only after it has given it something. */
+static void config_written(struct pci_device *dev, uint8_t offset, unsigned size)
+{
+    if (offset < PCI_COMMAND + 2)
+        e1000_tx_kick(dev->opaque);
+}
+
 /* --- State --- */
 
 static const struct state_field e1000_fields[] = {
@@ -616,6 +627,8 @@ static void *e1000_create(const struct device_site *site, const void *opaque, GE
         g_free(e);
         return NULL;
     }
+    e->pci.opaque = e;
+    e->pci.config_written = config_written;
     e->netdev = config->netdev;
     memcpy(e->mac, config->mac, 6);
     e->tx_work = pci_work_new(&e->pci, e1000_tx_work, e);

@@ -222,27 +222,6 @@ static void count_frame(struct e1000 *e, const uint8_t *frame, size_t len)
         e1000_count(e, MPRC, 1);
 }
 
-/* A frame that has to be changed is, in a copy: padded, or with its checksum completed. */
-static const uint8_t *completed(struct e1000 *e, const uint8_t *frame, size_t *len,
-                                const struct netdev_offload *offload)
-{
-    bool needs_csum = (offload->flags & NETDEV_NEEDS_CSUM) && offload->csum_start < *len &&
-                      offload->csum_start + offload->csum_offset + 2u <= *len;
-    if (*len >= ETHER_MIN && !needs_csum)
-        return frame;
-    memcpy(e->received, frame, *len);
-    if (needs_csum) {
-        uint8_t *start = e->received + offload->csum_start;
-        uint16_t sum = (uint16_t)~inet_sum(start, *len - offload->csum_start);
-        be16_put(start + offload->csum_offset, sum ? sum : 0xffff);
-    }
-    if (*len < ETHER_MIN) {
-        memset(e->received + *len, 0, ETHER_MIN - *len);
-        *len = ETHER_MIN;
-    }
-    return e->received;
-}
-
 bool e1000_receive(void *opaque, const uint8_t *frame, size_t len, const struct netdev_offload *offload)
 {
     struct e1000 *e = opaque;
@@ -279,7 +258,7 @@ bool e1000_receive(void *opaque, const uint8_t *frame, size_t len, const struct 
         return false;
     }
 
-    frame = completed(e, frame, &len, offload);
+    frame = frame_complete(e->received, frame, &len, offload);
     count_frame(e, frame, len);
     look_at_checksums(e, frame, len, offload->flags & (NETDEV_DATA_VALID | NETDEV_NEEDS_CSUM), &result);
     if (verdict == INEXACT)

@@ -1,4 +1,4 @@
-/* 82540EM: transmitting. Manual 3.3 (descriptors, ring), 3.5 (segmentation), 13.4.3x (registers).
+/* 82540EM: transmitting. Manual 3.3 (descriptors, ring), 3.5 (segmentation), 13.4 (registers).
  *
  * A packet is gathered from its descriptors where their data lie, and only when it is out are they given back and TDH
  * moved: a packet that the cable does not take, or that is half segmented when the machine is saved, is gathered again.
@@ -278,7 +278,7 @@ static bool leave_to_other_end(struct e1000 *e, const struct frame_split *split,
     uint8_t wanted = NETDEV_TAKES_CSUM | (split->is_ipv4 ? NETDEV_TAKES_TSO4 : NETDEV_TAKES_TSO6);
     if ((takes(e) & wanted) != wanted || !split->is_tcp || !(e->regs.packet.options & PACKET_TXSM) ||
         e->regs.packet.sent || vlan_is_inserted(e, run) || len - split->l3 > 0xffff || l4.end != len ||
-        l4.at != split->l4 + TCP_CSUM)
+        l4.at != split->l4 + TCP_CSUM || len - split->header_len <= split->mss)
         return false;
     if (split->is_ipv4 && (!(e->regs.packet.options & PACKET_IXSM) || ip.at != split->l3 + IPV4_CSUM))
         return false;
@@ -467,17 +467,14 @@ void e1000_tx_work(void *opaque)
             result = LATER;
             break;
         }
-        bool begun_before = e->regs.packet.begun;
         bool has_end = gather_packet(e, &run);
         result = SENT;
         if (!has_end)
             take_over(e);
         else if ((result = send(e, &run)) == SENT)
             e->regs.packet = (struct e1000_packet){0};
-        if (result != SENT) {
-            e->regs.packet.begun = begun_before; /* its first descriptor will be seen again */
-            break;
-        }
+        if (result != SENT)
+            break; /* it is gathered again, and sent as it was begun */
         run.descriptors -= MIN(run.seen, run.descriptors);
         commit(e, &run);
     }

@@ -177,6 +177,25 @@ void frame_put_l4_csum(uint8_t *frame, const struct frame_parts *parts)
     be16_put(csum, value == 0 && parts->protocol == IP_UDP ? 0xffffu : value); /* RFC 768: zero means none */
 }
 
+const uint8_t *frame_complete(uint8_t *room, const uint8_t *frame, size_t *len, const struct netdev_offload *offload)
+{
+    bool needs_csum = (offload->flags & NETDEV_NEEDS_CSUM) && offload->csum_start < *len &&
+                      offload->csum_start + offload->csum_offset + 2u <= *len;
+    if (*len >= ETHER_MIN && !needs_csum)
+        return frame;
+    memcpy(room, frame, *len);
+    if (needs_csum) {
+        uint8_t *start = room + offload->csum_start;
+        uint16_t sum = (uint16_t)~inet_sum(start, *len - offload->csum_start);
+        be16_put(start + offload->csum_offset, sum ? sum : 0xffff); /* zero would be UDP's "none"; TCP takes both */
+    }
+    if (*len < ETHER_MIN) {
+        memset(room + *len, 0, ETHER_MIN - *len);
+        *len = ETHER_MIN;
+    }
+    return room;
+}
+
 /* --- Segmentation --- */
 
 #define TCP_FIN 0x01u

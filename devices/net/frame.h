@@ -1,7 +1,7 @@
 /* What network cards do with a frame besides moving it: checks over its bytes, and cutting long ones into segments. */
 #pragma once
 
-#include "types.h"
+#include "netdev.h"
 
 #define ETHER_HEADER            14u
 #define ETHER_MIN               60u /* without the frame check sequence */
@@ -71,6 +71,10 @@ enum frame_check frame_check_l4(const uint8_t *frame, const struct frame_parts *
 /* Puts right checksums in. */
 void frame_put_ip_csum(uint8_t *frame, const struct frame_parts *parts);
 void frame_put_l4_csum(uint8_t *frame, const struct frame_parts *parts);
+
+/* A received frame as it would have come over a wire: with its checksum, and padded to ETHER_MIN. If it has to be
+ * changed for that, it is in room, which has as much as the frame and ETHER_MIN need; *len is then the new length. */
+const uint8_t *frame_complete(uint8_t *room, const uint8_t *frame, size_t *len, const struct netdev_offload *offload);
 
 /* --- Segmentation --- */
 

@@ -180,8 +180,9 @@ static inline size_t segment_expected(const uint8_t *whole, size_t len, size_t h
     be16_put(v4 ? ip + 2 : ip + 4, (uint32_t)(header + piece - 14 - (v4 ? 0 : 40)));
     if (v4)
         be16_put(ip + 4, be16(whole + 18) + n);
-    uint32_t seq = GUINT32_FROM_BE(*(const uint32_t *)(const void *)(whole + (l4 - to) + 4)) + (uint32_t)at;
-    seq = GUINT32_TO_BE(seq);
+    uint32_t seq;
+    memcpy(&seq, l4 + 4, 4);
+    seq = __builtin_bswap32(__builtin_bswap32(seq) + (uint32_t)at);
     memcpy(l4 + 4, &seq, 4);
     if (!last)
         l4[13] &= 0xf6;
