@@ -25,6 +25,7 @@ LAYERS = {
     "src/native": ["src/native/cell", "translator"],
     "src/native/cell": [],
     "devices": [],
+    "devices/net": ["devices"],
     "src/engine": ENGINE,
     "src/engine/kvm": ENGINE,
     "src/firmware": ["devices"],
@@ -59,7 +60,7 @@ CONTRACTS = [
     ["mem.h", "ioport.h", "irq.h", "lock.h", "vclock.h", "devthread.h"],
     ["files.h", "keyvalue.h", "state.h"],
     ["device.h"],
-    ["backend.h", "block.h", "debug.h", "display.h", "flight.h", "input.h", "points.h"],
+    ["backend.h", "block.h", "debug.h", "display.h", "flight.h", "input.h", "netdev.h", "points.h"],
 ]
 RANK = {name: rank for rank, row in enumerate(CONTRACTS) for name in row}
 
