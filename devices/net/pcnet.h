@@ -78,8 +78,9 @@ enum {
     CSR_RCC = 114,
 };
 
-#define PCNET_FRAME_MAX 1522u /* with a VLAN tag and the frame check sequence; longer ones do not get over the cable \
-                               */
+#define PCNET_FRAME_MAX \
+    1522u /* with a VLAN tag and the frame check sequence; longer ones do not get over the cable \
+           */
 
 struct pcnet_regs {
     uint16_t csr[128], bcr[32];
