@@ -122,6 +122,7 @@ void dp8390_reset(struct dp8390 *nic)
 {
     nic->regs = (struct dp8390_regs){.config2 = 0x40}; /* 10BASE-T */
     port_reset(nic);
+    netdev_ready(nic->netdev);
 }
 
 /* --- Registers --- */

@@ -307,8 +307,10 @@ static void test_init_is_deferred_and_interrupts(void)
     settle();
     g_assert_cmphex(csr(0), ==, 0x1f3);
     g_assert_true(nic_board.irq.level);
-    csr_set(0, 0x0100); /* IENA is a plain bit */
+    csr_set(0, 0); /* IENA is a plain bit */
     g_assert_false(nic_board.irq.level);
+    g_assert_cmphex(csr(0), ==, 0x1b3);
+    csr_set(0, 0x0100);
     g_assert_cmphex(csr(0), ==, 0x33);
     csr_set(0, 7); /* STOP wins */
     g_assert_cmphex(csr(0), ==, 4);
@@ -453,6 +455,11 @@ static void test_padding_and_fcs(void)
     g_assert_cmpuint(sent_frame(0)->len, ==, 60);
     g_assert_cmpuint(sent_frame(1)->len, ==, 60);
     g_assert_false(status(TX_RING, 1) & (OWN | ERR));
+    csr_set(4, 0x0915); /* APAD_XMT brings an FCS */
+    transmit(3, frame, 20, STP | ENP);
+    demand();
+    g_assert_cmpuint(sent_frame(2)->len, ==, 60);
+    g_assert_cmpmem(sent_frame(2)->data, 20, frame, 20);
 }
 
 static void test_transmit_interrupts_that_are_not_wanted(void)
@@ -822,7 +829,7 @@ static void test_ring_in_rom_is_paced(void)
     unsigned sent = nic_board.cable.sent->len;
     g_assert_cmpuint(sent, >, 0);
     g_assert_cmpuint(sent, <=, 64);
-    vclock_fake_advance(30 * US);
+    vclock_fake_advance(150 * US);
     g_assert_cmpuint(nic_board.cable.sent->len, <=, 3 * sent);
     csr_set(0, 4);
     mem_set_rom(0x30000, PAGE_SIZE, false);
