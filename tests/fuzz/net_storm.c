@@ -65,10 +65,18 @@ static uint32_t below(uint32_t n)
                 (unsigned long long)op_now, what); \
     } while (0)
 
+/* One address in so many is a bad one; it changes, as rings that work need some luck. */
+static uint32_t odds = 4;
+
+static uint32_t page(void)
+{
+    return 0x10000 + below(64) * PAGE_SIZE;
+}
+
 /* Mostly pages that somebody prepares; else the ROM, the end of RAM and what is behind it, registers. */
 static uint32_t address(void)
 {
-    switch (below(16)) {
+    switch (below(odds) ? 5 : below(5)) {
     case 0:
         return ROM + below(ROM_SIZE);
     case 1:
@@ -80,7 +88,7 @@ static uint32_t address(void)
     case 4:
         return rnd();
     default:
-        return 0x10000 + below(64) * PAGE_SIZE + (below(4) ? below(16) * 16 : below(PAGE_SIZE));
+        return page() + (below(4) ? below(16) * 16 : below(PAGE_SIZE));
     }
 }
 
@@ -378,6 +386,66 @@ static void touch_register(bool is_write)
         reg_write(bar, offset, size, below(8) ? value() : last ^ (1u << below(32)));
 }
 
+/* --- Memory: what descriptors could be --- */
+
+/* 32 bits of flags and a length, as many cards have them. */
+static uint32_t flags_and_length(void)
+{
+    uint32_t len = length(), flags = below(8) ? 0x83000000u : rnd() & 0xff000000u;
+    return flags | (below(4) ? (-len & 0xfff) | 0xf000 : len & 0xffff);
+}
+
+static void words_make(uint32_t *word, unsigned kind, uint32_t at)
+{
+    switch (kind) {
+    case 0: /* 8 bytes */
+        word[0] = (address() & 0xffffff) | (flags_and_length() & 0xff000000u);
+        word[1] = -length() & 0xfff;
+        word[2] = (address() & 0xffffff) | 0x83000000u;
+        word[3] = -length() & 0xfff;
+        break;
+    case 1:
+        word[0] = address();
+        word[1] = flags_and_length();
+        word[2] = word[3] = 0;
+        break;
+    case 2:
+        word[0] = 0;
+        word[1] = flags_and_length();
+        word[2] = address();
+        word[3] = 0;
+        break;
+    case 3: /* 64 bits of address, length, commands */
+        word[0] = address();
+        word[1] = below(32) ? 0 : value();
+        word[2] = length() | (below(2) ? 0x0b000000u : rnd() & 0xff300000u);
+        word[3] = below(4) ? 0 : value();
+        break;
+    case 4: /* virtio's */
+        word[0] = address();
+        word[1] = 0;
+        word[2] = length();
+        word[3] = below(8) | below(16) << 16;
+        break;
+    case 5: /* a list that leads to itself, or nearly */
+        word[0] = value();
+        word[1] = at - 16 * below(3);
+        word[2] = at;
+        word[3] = length();
+        break;
+    case 6:
+        word[0] = flags_and_length();
+        word[1] = value();
+        word[2] = address();
+        word[3] = 0;
+        break;
+    default:
+        for (unsigned i = 0; i < 4; i++)
+            word[i] = value();
+        break;
+    }
+}
+
 /* --- Drivers that know something of the card --- */
 
 enum what { SET, PAGE, PAGE_LOW, PAGE_HIGH, PAGE_NUMBER, LENGTH, ANY, SMALL, READ };
@@ -487,6 +555,30 @@ static const struct program programs[] = {
     PROGRAM("virtio", virtio_legacy), PROGRAM("virtio", virtio_notify),
 };
 
+/* What is at the address that a driver gives to its card. */
+static void prepare_at(uint32_t at)
+{
+    uint32_t words[4], receive = page(), transmit = page();
+    if (g_str_has_prefix(class_now->name, "pcnet") && below(4)) { /* an initialisation block, of 16 or 32 bits */
+        uint32_t mode = below(4) ? 0 : value() & 0xffff, rlen = below(10), tlen = below(10);
+        uint32_t wide[7] = {tlen << 28 | rlen << 20 | mode, 0x12005452, 0x5634, value(), value(), receive, transmit};
+        uint32_t narrow[6] = {0x54520000 | mode, 0x56341200,           value(),
+                              value(),           receive | rlen << 29, transmit | tlen << 29};
+        if (below(2))
+            mem_write(at, wide, sizeof wide);
+        else
+            mem_write(at, narrow, sizeof narrow);
+        at = receive;
+    }
+    for (unsigned ring = 0; ring < 2; ring++, at = transmit) {
+        unsigned kind = below(8);
+        for (unsigned i = 0; i < 32; i++) {
+            words_make(words, kind, at + 16 * i);
+            mem_write(at + 16 * i, words, sizeof words);
+        }
+    }
+}
+
 static void drive(void)
 {
     const struct program *fitting[G_N_ELEMENTS(programs)];
@@ -511,6 +603,8 @@ static void drive(void)
         }
         if (row->what == PAGE || row->what == PAGE_NUMBER || row->what == PAGE_LOW)
             at = address() & (below(8) ? ~15u : ~0u);
+        if ((row->what == PAGE || row->what == PAGE_NUMBER || row->what == PAGE_LOW) && below(4))
+            prepare_at(row->what == PAGE_NUMBER ? at & ~(PAGE_SIZE - 1) : at);
         switch ((enum what)row->what) {
         case PAGE:
             v = at;
@@ -540,66 +634,7 @@ static void drive(void)
     }
 }
 
-/* --- Memory: what descriptors could be --- */
-
-/* 32 bits of flags and a length, as many cards have them. */
-static uint32_t flags_and_length(void)
-{
-    uint32_t len = length(), flags = below(4) ? 0x83000000u : rnd() & 0xff000000u;
-    return flags | (below(2) ? (-len & 0xfff) | 0xf000 : len & 0xffff);
-}
-
-static void words_make(uint32_t *word, uint32_t at)
-{
-    switch (below(8)) {
-    case 0: /* 8 bytes */
-        word[0] = (address() & 0xffffff) | (flags_and_length() & 0xff000000u);
-        word[1] = -length() & 0xfff;
-        word[2] = (address() & 0xffffff) | 0x83000000u;
-        word[3] = -length() & 0xfff;
-        break;
-    case 1:
-        word[0] = address();
-        word[1] = flags_and_length();
-        word[2] = word[3] = 0;
-        break;
-    case 2:
-        word[0] = 0;
-        word[1] = flags_and_length();
-        word[2] = address();
-        word[3] = 0;
-        break;
-    case 3: /* 64 bits of address, length, commands */
-        word[0] = address();
-        word[1] = below(32) ? 0 : value();
-        word[2] = length() | (below(2) ? 0x0b000000u : rnd() & 0xff300000u);
-        word[3] = below(4) ? 0 : value();
-        break;
-    case 4: /* virtio's */
-        word[0] = address();
-        word[1] = 0;
-        word[2] = length();
-        word[3] = below(8) | below(16) << 16;
-        break;
-    case 5: /* a list that leads to itself, or nearly */
-        word[0] = value();
-        word[1] = at - 16 * below(3);
-        word[2] = at;
-        word[3] = length();
-        break;
-    case 6:
-        word[0] = flags_and_length();
-        word[1] = value();
-        word[2] = address();
-        word[3] = 0;
-        break;
-    default:
-        for (unsigned i = 0; i < 4; i++)
-            word[i] = value();
-        break;
-    }
-}
-
+/* Anything, anywhere. */
 static void prepare_memory(void)
 {
     uint32_t words[4], at = address() & ~15u;
@@ -616,13 +651,13 @@ static void prepare_memory(void)
         break;
     }
     case 1: /* one for many */
-        words_make(words, at);
+        words_make(words, below(8), at);
         for (unsigned i = 1 + below(256); i > 0; i--, at += 16)
             mem_write(at, words, sizeof words);
         break;
     default:
         for (unsigned i = 1 + below(32); i > 0; i--, at += 16) {
-            words_make(words, at);
+            words_make(words, below(8), at);
             mem_write(at, words, sizeof words);
         }
         break;
@@ -713,6 +748,10 @@ static void reset(void)
 
 static void step(void)
 {
+    static const uint32_t moods[] = {2, 16, 256, 100000};
+    if (op_now % 128 == 0)
+        odds = moods[below(G_N_ELEMENTS(moods))];
+
     unsigned kind = below(1000);
     if (kind < 250) {
         touch_register(true);
