@@ -20,7 +20,7 @@
 #define FRAME_MIN    60u /* without FCS */
 #define FRAME_PLAIN  1514u
 #define BUDGET       256 /* descriptors in one go; a frame counts as four more */
-#define PACE_NS      20000
+#define PACE_NS      100000
 #define CLOCK_NS     30 /* of POLLINT: 33 MHz */
 #define POLL_MIN_NS  100000
 #define POLL_WAIT_NS 200000   /* while the back end holds a frame */
