@@ -201,6 +201,8 @@ static void *i440fx_create(const struct device_site *site, const void *config, G
     void *apic = board_service(site->board, "apic");
     if (apic)
         pci_bus_set_msi(host->bus, lapic_msi, apic);
+    pci_bus_set_request(host->bus, board_wire(site->board, "bus-request"));
+    board_add_bus_hook(site->board, pci_bus_granted, host->bus);
     board_provide(site->board, "pci", host->bus);
     return host;
 }

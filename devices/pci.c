@@ -1,4 +1,5 @@
-/* PCI bus 0: who is on it, where their BARs are, the PIRQ wires, messages. The bridges are i440fx.c and piix3.c.
+/* PCI bus 0: who is on it, where their BARs are, the PIRQ wires. The bridges are i440fx.c and piix3.c, messages
+ * pci_msi.c.
  *
  * PCI Local Bus Specification 2.1. The four PIRQ wires are the OR of the devices' pins; slot s, pin p is wired to
  * PIRQ (p + s - 1) mod 4.
@@ -22,6 +23,7 @@ struct pci_bus {
     uint8_t pirq_level; /* what the router was last told, a bit a wire */
     void (*msi)(void *opaque, uint64_t address, uint32_t data);
     void *msi_opaque;
+    struct pci_works works;
     const struct io_ops *reset_control;
     void *reset_control_opaque;
 };
@@ -49,7 +51,7 @@ static void pci_update_irq(struct pci_bus *bus)
     uint8_t level = 0;
     for (unsigned i = 0; i < 256; i++) {
         const struct pci_device *dev = bus->device[i];
-        if (dev && dev->intx && dev->config[PCI_INTERRUPT_PIN] && !pci_msi_is_on(dev) &&
+        if (dev && dev->intx && dev->config[PCI_INTERRUPT_PIN] && !pci_messages_are_on(dev) &&
             !(dev->config[PCI_COMMAND + 1] & PCI_COMMAND_INTX_DISABLE >> 8))
             level |= 1u << pirq_of(dev);
     }
@@ -176,8 +178,10 @@ struct pci_device *pci_find(struct pci_bus *bus, uint8_t devfn)
 
 uint32_t pci_config_read(struct pci_bus *bus, uint8_t devfn, uint8_t offset, unsigned size)
 {
-    const struct pci_device *dev = bus->device[devfn];
+    struct pci_device *dev = bus->device[devfn];
     uint32_t value = 0xffffffffu;
+    if (dev && offset + size <= 256 && dev->config_reading)
+        dev->config_reading(dev, offset, size);
     if (dev && offset + size <= 256)
         value = 0, memcpy(&value, &dev->config[offset], size);
     return value;
@@ -201,6 +205,7 @@ void pci_config_write(struct pci_bus *bus, uint8_t devfn, uint8_t offset, unsign
         (offset < PCI_ROM_BAR + 4 && offset + size > PCI_ROM_BAR))
         pci_update_maps(bus);
     pci_update_irq(bus);
+    pci_msix_update(dev);
 }
 
 void pci_device_init(struct pci_device *dev, const char *name, uint16_t vendor, uint16_t device, uint32_t class_code,
@@ -330,44 +335,34 @@ void pci_dma_write(const struct pci_device *dev, uint64_t address, const void *b
     }
 }
 
-/* --- Message-signalled interrupts (PCI 2.2, 6.8.1) --- */
-
-#define MSI_CAPABILITY 0x05
-#define MSI_CONTROL    2
-#define MSI_ADDRESS    4
-#define MSI_DATA       12
-#define MSI_ENABLE     0x01u
-#define MSI_64BIT      0x80u
-
-void pci_add_msi(struct pci_device *dev, uint8_t offset)
+const uint8_t *pci_dma_ptr(const struct pci_device *dev, uint64_t address, uint32_t len)
 {
-    static const uint32_t address_bits = ~3u;
-    assert_always(!dev->bus && offset >= 0x40 && offset % 4 == 0 && offset <= 256 - 16);
-    dev->msi = offset;
-    dev->config[offset] = MSI_CAPABILITY;
-    dev->config[offset + 1] = dev->config[PCI_CAPABILITIES];
-    dev->config[PCI_CAPABILITIES] = offset;
-    dev->config[PCI_STATUS] |= 0x10; /* there is a list of capabilities */
-    dev->config[offset + MSI_CONTROL] = MSI_64BIT;
-    dev->writable[offset + MSI_CONTROL] = MSI_ENABLE;
-    memcpy(&dev->writable[offset + MSI_ADDRESS], &address_bits, 4);
-    memset(&dev->writable[offset + MSI_ADDRESS + 4], 0xff, 4);
-    memset(&dev->writable[offset + MSI_DATA], 0xff, 2);
+    if (!(dev->config[PCI_COMMAND] & PCI_COMMAND_MASTER) || !len || address >= guest_mem.ram_below ||
+        len > guest_mem.ram_below - address)
+        return NULL;
+    for (uint64_t page = address >> PAGE_SHIFT; page <= (address + len - 1) >> PAGE_SHIFT; page++) {
+        if (!mem_is_ram(page << PAGE_SHIFT))
+            return NULL;
+    }
+    return mem_ptr(address);
 }
 
-bool pci_msi_is_on(const struct pci_device *dev)
-{
-    return dev->msi && (dev->config[dev->msi + MSI_CONTROL] & MSI_ENABLE);
-}
-
-void pci_msi_notify(struct pci_device *dev)
+void pci_bus_message(const struct pci_device *dev, uint64_t address, uint32_t data)
 {
     const struct pci_bus *bus = dev->bus;
-    if (!bus || !bus->msi || !pci_msi_is_on(dev) || !(dev->config[PCI_COMMAND] & PCI_COMMAND_MASTER))
-        return;
-    uint64_t address;
-    memcpy(&address, &dev->config[dev->msi + MSI_ADDRESS], 8);
-    bus->msi(bus->msi_opaque, address, get32(&dev->config[dev->msi + MSI_DATA]) & 0xffff);
+    if (bus && bus->msi && (dev->config[PCI_COMMAND] & PCI_COMMAND_MASTER))
+        bus->msi(bus->msi_opaque, address, data);
+}
+
+void pci_add_capability(struct pci_device *dev, uint8_t id, uint8_t offset, const void *body, uint8_t len)
+{
+    assert_always(!dev->bus && offset >= 0x40 && offset % 4 == 0 && offset + 2 + len <= 256);
+    dev->config[offset] = id;
+    dev->config[offset + 1] = dev->config[PCI_CAPABILITIES];
+    if (len)
+        memcpy(&dev->config[offset + 2], body, len);
+    dev->config[PCI_CAPABILITIES] = offset;
+    dev->config[PCI_STATUS] |= 0x10; /* there is a list of capabilities */
 }
 
 void pci_plug(struct pci_bus *bus, struct pci_device *dev, uint8_t devfn)
@@ -387,12 +382,14 @@ void pci_unplug(struct pci_device *dev)
     dev->bus->device[dev->devfn] = NULL;
     pci_update_irq(dev->bus);
     dev->bus = NULL;
+    pci_msix_free(dev);
 }
 
 void pci_device_reset(struct pci_device *dev)
 {
     memcpy(dev->config, dev->reset_config, sizeof(dev->config));
     dev->intx = false;
+    pci_msix_reset(dev);
     if (dev->bus) {
         pci_update_maps(dev->bus);
         pci_update_irq(dev->bus);
@@ -413,6 +410,7 @@ void pci_bus_free(struct pci_bus *bus)
             pci_unplug(bus->device[i]);
         g_free(bus->saved[i]);
     }
+    pci_works_clear(&bus->works);
     g_free(bus);
 }
 
@@ -425,6 +423,11 @@ void pci_bus_set_msi(struct pci_bus *bus, void (*msi)(void *opaque, uint64_t add
 {
     bus->msi = msi;
     bus->msi_opaque = opaque;
+}
+
+struct pci_works *pci_bus_works(struct pci_bus *bus)
+{
+    return &bus->works;
 }
 
 void pci_bus_claim_reset_control(struct pci_bus *bus, const struct io_ops *ops, void *opaque)
@@ -468,8 +471,10 @@ void pci_bus_before_save(struct pci_bus *bus)
 void pci_bus_pieces(struct pci_bus *bus, struct state_pieces *pieces)
 {
     for (unsigned i = 0; i < 256; i++) {
-        if (bus->device[i])
-            state_add_bytes(pieces, "config", i, bus->saved[i], sizeof(*bus->saved[i]));
+        if (!bus->device[i])
+            continue;
+        state_add_bytes(pieces, "config", i, bus->saved[i], sizeof(*bus->saved[i]));
+        pci_msix_pieces(bus->device[i], pieces);
     }
 }
 
@@ -540,6 +545,8 @@ void pci_bus_dump(const struct pci_bus *bus, GString *out)
         for (unsigned n = 0; n < 6; n++)
             bar_dump(d, n, out);
         g_string_append_printf(out, "      command=%02x%02x%s\n", d->config[PCI_COMMAND + 1], d->config[PCI_COMMAND],
-                               pci_msi_is_on(d) ? " msi" : "");
+                               pci_msi_is_on(d)    ? " msi"
+                               : pci_msix_is_on(d) ? " msi-x"
+                                                   : "");
     }
 }

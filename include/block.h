@@ -29,6 +29,12 @@ struct block_ops {
                      void *opaque);
     /* After a change of tray_open or tray_locked; NULL where set_tray is. */
     void (*tray_changed)(struct block *block);
+    /* The range is not needed any more: what is read there afterwards may be anything that was there, or zeros. NULL:
+     * the drive does without. */
+    void (*discard)(struct block *block, uint64_t offset, uint32_t len, block_done_fn *done, void *opaque);
+    /* The range reads as zeros afterwards; may_unmap: the host need not keep room for it. NULL as above. */
+    void (*write_zeroes)(struct block *block, uint64_t offset, uint32_t len, bool may_unmap, block_done_fn *done,
+                         void *opaque);
 };
 
 /* Embedded as the first member of each back. */

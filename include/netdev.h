@@ -3,7 +3,8 @@
  * A frame is an Ethernet frame from the destination address on, without preamble and frame check sequence. What a card
  * sends is at least 14 and at most NETDEV_FRAME_MAX bytes long (what is not is lost, as on a wire); shorter frames than
  * 60 bytes are not padded by the cable: a card whose data sheet says so pads by itself. All calls in both directions
- * are made with the machine lock held; the back end calls on the device thread, and only while the machine runs.
+ * are made with the machine lock held; the back end calls where bus masters may write to memory (pci_work_new in
+ * devices/pci.h), and only while the machine runs.
  */
 #pragma once
 

@@ -5,8 +5,6 @@
 #include "frame.h"
 
 #define HEADER      4u
-#define FCS         4u
-#define FRAME_MIN   60u
 #define FRAME_MAX   1514u
 #define TALLY_MAX   192u
 #define PATIENCE_NS 50000000 /* for which the back end holds a frame that finds no room */
@@ -32,12 +30,11 @@ static void miss(struct dp8390 *nic, uint8_t why)
 /* Promiscuous mode is about physical addresses only (RCR.PRO). is_group: multicast or broadcast. */
 static bool address_match(const struct dp8390 *nic, const uint8_t *frame, bool *is_group)
 {
-    static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
     const struct dp8390_regs *regs = &nic->regs;
-    *is_group = frame[0] & 1;
+    *is_group = ETHER_IS_MULTICAST(frame);
     if (!*is_group)
         return (regs->rcr & RCR_PRO) || memcmp(frame, regs->par, 6) == 0;
-    if ((regs->rcr & RCR_AB) && memcmp(frame, broadcast, 6) == 0)
+    if ((regs->rcr & RCR_AB) && ether_is_broadcast(frame))
         return true;
     unsigned hash = ether_hash_be(frame);
     return (regs->rcr & RCR_AM) && (regs->mar[hash / 8] >> hash % 8 & 1);
@@ -51,7 +48,7 @@ static uint8_t page_behind(const struct dp8390 *nic, uint8_t page)
 
 static unsigned pages_of(size_t len)
 {
-    return (unsigned)((HEADER + len + FCS + DP8390_PAGE - 1) / DP8390_PAGE);
+    return (unsigned)((HEADER + len + ETHER_FCS + DP8390_PAGE - 1) / DP8390_PAGE);
 }
 
 /* A page is linked unless it is the boundary's. CURR does not come to be it either, as that means an empty ring. */
@@ -87,7 +84,7 @@ static void store(struct dp8390 *nic, const uint8_t *frame, uint32_t len)
 {
     struct dp8390_regs *regs = &nic->regs;
     uint8_t next = regs->curr;
-    for (unsigned i = pages_of(len - FCS); i > 0; i--)
+    for (unsigned i = pages_of(len - ETHER_FCS); i > 0; i--)
         next = page_behind(nic, next);
     uint8_t header[HEADER] = {regs->rsr, next, (uint8_t)len, (uint8_t)(len >> 8)};
     regs->clda = (uint16_t)(regs->curr * DP8390_PAGE);
@@ -102,11 +99,11 @@ static bool dp8390_receive(void *opaque, const uint8_t *frame, size_t len, const
 {
     struct dp8390 *nic = opaque;
     struct dp8390_regs *regs = &nic->regs;
-    uint8_t copy[FRAME_MAX + FCS];
+    uint8_t copy[FRAME_MAX + ETHER_FCS];
     bool is_group;
     if (!regs->running || (regs->tcr & TCR_LB) || len < 14 || len > FRAME_MAX || !address_match(nic, frame, &is_group))
         return true;
-    size_t padded = MAX(len, FRAME_MIN); /* what the wire would have had */
+    size_t padded = MAX(len, ETHER_MIN); /* what the wire would have had */
     uint8_t group = is_group ? RSR_PHY : 0;
     if (regs->rcr & RCR_MON) {
         miss(nic, RSR_DIS | group);
@@ -126,12 +123,12 @@ static bool dp8390_receive(void *opaque, const uint8_t *frame, size_t len, const
     }
     regs->rx_waits = regs->rx_misses = false;
     vtimer_cancel(nic->patience);
-    memset(copy, 0, FRAME_MIN);
+    memset(copy, 0, ETHER_MIN);
     memcpy(copy, frame, len);
     uint32_t fcs = ether_crc_le(copy, padded);
-    memcpy(&copy[padded], &fcs, FCS);
+    memcpy(&copy[padded], &fcs, ETHER_FCS);
     regs->rsr = RSR_PRX | group;
-    store(nic, copy, (uint32_t)padded + FCS);
+    store(nic, copy, (uint32_t)padded + ETHER_FCS);
     return true;
 }
 
@@ -165,7 +162,7 @@ static uint8_t loop_back(struct dp8390 *nic, const uint8_t *packet, uint32_t len
     uint32_t total = len, fcs = ether_crc_le(packet, len);
     for (uint32_t i = len > 8 ? len - 8 : 0; i < len; i++)
         regs->fifo[i % 8] = packet[i];
-    for (unsigned i = 0; adds_fcs && i < FCS; i++)
+    for (unsigned i = 0; adds_fcs && i < ETHER_FCS; i++)
         regs->fifo[total++ % 8] = (uint8_t)(fcs >> 8 * i);
     regs->fifo[total % 8] = (uint8_t)total;
     regs->fifo[(total + 1) % 8] = regs->fifo[(total + 2) % 8] = (uint8_t)(total >> 8);
@@ -173,8 +170,8 @@ static uint8_t loop_back(struct dp8390 *nic, const uint8_t *packet, uint32_t len
     /* The receiver and the transmitter have one CRC generator: the receiver's check fails where it appends. */
     bool is_ours = len >= 14 && address_match(nic, packet, &is_group);
     if (!adds_fcs && is_ours) {
-        uint32_t right = ether_crc_le(packet, len - FCS);
-        is_bad = memcmp(&packet[len - FCS], &right, FCS) != 0;
+        uint32_t right = ether_crc_le(packet, len - ETHER_FCS);
+        is_bad = memcmp(&packet[len - ETHER_FCS], &right, ETHER_FCS) != 0;
     }
     regs->rsr = adds_fcs || is_bad ? RSR_CRC : RSR_PRX;
     if (is_ours && is_group)
@@ -185,11 +182,11 @@ static uint8_t loop_back(struct dp8390 *nic, const uint8_t *packet, uint32_t len
 static void send(struct dp8390 *nic, const uint8_t *packet, uint32_t len)
 {
     if (nic->regs.tcr & TCR_CRC) { /* the last four bytes are the driver's FCS: who gets it looks */
-        if (len < FCS)
+        if (len < ETHER_FCS)
             return;
-        len -= FCS;
+        len -= ETHER_FCS;
         uint32_t right = ether_crc_le(packet, len);
-        if (memcmp(&packet[len], &right, FCS) != 0)
+        if (memcmp(&packet[len], &right, ETHER_FCS) != 0)
             return;
     }
     if (len >= 14 && len <= FRAME_MAX)
@@ -200,7 +197,7 @@ void dp8390_work(void *opaque)
 {
     struct dp8390 *nic = opaque;
     struct dp8390_regs *regs = &nic->regs;
-    uint8_t packet[FRAME_MAX + FCS + 1] = {0}; /* one more than can be sent: too long */
+    uint8_t packet[FRAME_MAX + ETHER_FCS + 1] = {0}; /* one more than can be sent: too long */
     uint32_t len = MIN(regs->tbcr, sizeof(packet));
     uint16_t at = (uint16_t)(regs->tpsr * DP8390_PAGE);
     if (!(regs->cr & CR_TXP))

@@ -66,7 +66,8 @@ void pcnet_stop(struct pcnet *pcnet)
     regs->init_pending = regs->tx_in_frame = regs->tx_waits = regs->rx_waits = regs->rx_misses = false;
     regs->tx_len = 0;
     regs->empty_polls = 0;
-    vtimer_cancel(pcnet->work);
+    pci_work_cancel(pcnet->work);
+    vtimer_cancel(pcnet->pace);
     pcnet_update_poll(pcnet);
     pcnet_update_irq(pcnet);
 }
@@ -147,7 +148,7 @@ static void csr0_write(struct pcnet *pcnet, uint16_t value)
     if ((value & CSR0_TDMD) && (regs->csr[0] & CSR0_TXON))
         regs->csr[0] |= CSR0_TDMD;
     if (regs->init_pending || (regs->csr[0] & CSR0_TDMD))
-        vtimer_arm(pcnet->work, vclock_now());
+        pci_work_ask(pcnet->work);
     pcnet_update_poll(pcnet);
 }
 
@@ -168,7 +169,7 @@ static void csr5_write(struct pcnet *pcnet, uint16_t value)
     if (regs->csr[0] & CSR0_STOP)
         regs->csr[5] &= ~CSR5_SPND;
     if (was_suspended && !pcnet_is_suspended(pcnet)) {
-        vtimer_arm(pcnet->work, vclock_now());
+        pci_work_ask(pcnet->work);
         netdev_ready(pcnet->netdev);
     }
     pcnet_update_poll(pcnet);
@@ -387,7 +388,7 @@ static void pcnet_config_written(struct pci_device *dev, uint8_t offset, unsigne
 {
     struct pcnet *pcnet = dev->opaque;
     if (!(pcnet->regs.csr[0] & CSR0_STOP))
-        vtimer_arm(pcnet->work, vclock_now());
+        pci_work_ask(pcnet->work);
 }
 
 /* --- The class --- */
@@ -409,9 +410,9 @@ static bool pcnet_after_load(void *dev)
     memcpy(&pcnet->pci.config[0x3e], &pcnet->regs.bcr[BCR_PCILAT], 2);
     pcnet_update_irq(pcnet);
     if (pcnet->regs.csr[0] & CSR0_STOP)
-        vtimer_cancel(pcnet->work);
+        pci_work_cancel(pcnet->work);
     else
-        vtimer_arm(pcnet->work, vclock_now());
+        pci_work_ask(pcnet->work);
     pcnet_update_poll(pcnet);
     netdev_ready(pcnet->netdev);
     return true;
@@ -464,7 +465,8 @@ static void *pcnet_create(const struct device_site *site, const void *config, GE
     }
     memcpy(pcnet->mac, wanted->mac, 6);
     pcnet->netdev = wanted->netdev;
-    pcnet->work = vtimer_new(pcnet_work, pcnet, "pcnet");
+    pcnet->work = pci_work_new(pci, pcnet_work, pcnet);
+    pcnet->pace = vtimer_new(pcnet_pace, pcnet, "pcnet-pace");
     pcnet->poll = vtimer_new(pcnet_poll, pcnet, "pcnet-poll");
     netdev_attach(pcnet->netdev, &pcnet_front, pcnet);
     pci_plug(board_service(site->board, "pci"), pci, (uint8_t)site->unit);
@@ -476,8 +478,9 @@ static void pcnet_destroy(void *dev)
 {
     struct pcnet *pcnet = dev;
     netdev_detach(pcnet->netdev);
+    pci_work_free(pcnet->work);
     pci_unplug(&pcnet->pci);
-    vtimer_free(pcnet->work);
+    vtimer_free(pcnet->pace);
     vtimer_free(pcnet->poll);
     g_free(pcnet);
 }

@@ -103,7 +103,8 @@ struct pcnet {
     struct pci_device pci; /* first */
     struct pcnet_regs regs;
     struct netdev *netdev;
-    struct vtimer *work; /* what register accesses ask for */
+    struct pci_work *work; /* what register accesses ask for */
+    struct vtimer *pace;   /* asks for more of it */
     struct vtimer *poll;
     uint8_t mac[6];
 };
@@ -136,4 +137,5 @@ void pcnet_switch_on(struct pcnet *pcnet);
 /* Must be called when whether or how often to poll may have changed. */
 void pcnet_update_poll(struct pcnet *pcnet);
 void pcnet_work(void *opaque);
+void pcnet_pace(void *opaque);
 void pcnet_poll(void *opaque);

@@ -16,8 +16,6 @@
 #include "log.h"
 #include "pcnet.h"
 
-#define FCS          4u
-#define FRAME_MIN    60u /* without FCS */
 #define FRAME_PLAIN  1514u
 #define BUDGET       256 /* descriptors in one go; a frame counts as four more */
 #define PACE_NS      100000
@@ -218,10 +216,9 @@ static void initialise(struct pcnet *pcnet)
 static uint16_t address_match(const struct pcnet *pcnet, const uint8_t *frame)
 {
     const uint16_t *csr = pcnet->regs.csr;
-    static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-    if (!(csr[CSR_MODE] & CSR15_DRCVBC) && memcmp(frame, broadcast, 6) == 0)
+    if (!(csr[CSR_MODE] & CSR15_DRCVBC) && ether_is_broadcast(frame))
         return RMD1_BAM;
-    if (frame[0] & 1) {
+    if (ETHER_IS_MULTICAST(frame)) {
         unsigned hash = ~ether_crc_le(frame, 6) >> 26; /* the CRC register's upper six bits */
         if (csr[CSR_LADRF + hash / 16] >> hash % 16 & 1)
             return RMD1_LAFM;
@@ -285,13 +282,13 @@ static void take(struct pcnet *pcnet, const struct descriptor *descriptor, uint8
 {
     uint32_t right = ether_crc_le(frame, len), field = (uint32_t)frame[12] << 8 | frame[13];
     uint16_t last = is_32bit(pcnet) ? match & (RMD1_PAM | RMD1_LAFM | RMD1_BAM) : 0;
-    memcpy(&frame[len], fcs ? fcs : (const uint8_t *)&right, FCS);
+    memcpy(&frame[len], fcs ? fcs : (const uint8_t *)&right, ETHER_FCS);
     if (get32(&frame[len]) != right)
         last |= STATUS_ERR | RMD1_CRC;
     if ((pcnet->regs.csr[4] & CSR4_ASTRP_RCV) && field < 46 && field + 14 <= len)
         len = field + 14; /* IEEE 802.3 with less than the least there must be: without pad and FCS */
     else
-        len += FCS;
+        len += ETHER_FCS;
     store(pcnet, *descriptor, frame, len, last);
     pcnet_update_irq(pcnet);
 }
@@ -303,7 +300,7 @@ static bool pcnet_receive(void *opaque, const uint8_t *frame, size_t len, const 
     uint8_t copy[PCNET_FRAME_MAX];
     struct descriptor descriptor;
     if (!(regs->csr[0] & CSR0_RXON) || pcnet_is_suspended(pcnet) || (regs->csr[CSR_MODE] & CSR15_LOOP) ||
-        !is_master(pcnet) || len < 14 || len > sizeof(copy) - FCS)
+        !is_master(pcnet) || len < 14 || len > sizeof(copy) - ETHER_FCS)
         return true;
     uint16_t match = address_match(pcnet, frame);
     if (!match || !descriptor_read(pcnet, true, 0, &descriptor))
@@ -326,9 +323,9 @@ static bool pcnet_receive(void *opaque, const uint8_t *frame, size_t len, const 
         pcnet_update_poll(pcnet);
     }
     memcpy(copy, frame, len);
-    if (len < FRAME_MIN) { /* what the wire would have had */
-        memset(&copy[len], 0, FRAME_MIN - len);
-        len = FRAME_MIN;
+    if (len < ETHER_MIN) { /* what the wire would have had */
+        memset(&copy[len], 0, ETHER_MIN - len);
+        len = ETHER_MIN;
     }
     take(pcnet, &descriptor, copy, (uint32_t)len, NULL, match);
     return true;
@@ -339,7 +336,7 @@ static bool pcnet_receive(void *opaque, const uint8_t *frame, size_t len, const 
 /* The receiver hears its own transmitter and nothing else; there is nobody who could wait. */
 static void loop_back(struct pcnet *pcnet, uint32_t len, const uint8_t *fcs)
 {
-    uint8_t copy[PCNET_FRAME_MAX + FCS];
+    uint8_t copy[PCNET_FRAME_MAX + ETHER_FCS];
     struct descriptor descriptor;
     if (!(pcnet->regs.csr[0] & CSR0_RXON) || len < 14)
         return;
@@ -373,17 +370,17 @@ static bool tx_send(struct pcnet *pcnet, const struct descriptor *descriptor)
 {
     struct pcnet_regs *regs = &pcnet->regs;
     uint32_t len = regs->tx_len, errors = 0;
-    if ((regs->csr[4] & CSR4_APAD_XMT) && len < FRAME_MIN) { /* the pad brings an FCS in any case */
-        memset(&regs->tx_frame[len], 0, FRAME_MIN - len);
-        regs->tx_len = (uint16_t)(len = FRAME_MIN);
+    if ((regs->csr[4] & CSR4_APAD_XMT) && len < ETHER_MIN) { /* the pad brings an FCS in any case */
+        memset(&regs->tx_frame[len], 0, ETHER_MIN - len);
+        regs->tx_len = (uint16_t)(len = ETHER_MIN);
         regs->tx_adds_fcs = true;
     }
     const uint8_t *fcs = NULL;
     if (!regs->tx_adds_fcs) { /* the driver's last four bytes are it */
-        len = len > FCS ? len - FCS : 0;
-        fcs = len <= PCNET_FRAME_MAX - FCS ? &regs->tx_frame[len] : NULL;
+        len = len > ETHER_FCS ? len - ETHER_FCS : 0;
+        fcs = len <= PCNET_FRAME_MAX - ETHER_FCS ? &regs->tx_frame[len] : NULL;
     }
-    bool fits = len >= 14 && len <= PCNET_FRAME_MAX - FCS;
+    bool fits = len >= 14 && len <= PCNET_FRAME_MAX - ETHER_FCS;
     if (regs->csr[CSR_MODE] & CSR15_LOOP) {
         if (fits)
             loop_back(pcnet, len, fcs);
@@ -479,18 +476,24 @@ void pcnet_work(void *opaque)
             break;
     }
     if (budget <= 0 && tx_is_on(pcnet))
-        vtimer_arm(pcnet->work, vclock_now() + PACE_NS);
+        vtimer_arm(pcnet->pace, vclock_now() + PACE_NS);
     if (pcnet->regs.csr[0] & CSR0_STOP) /* a master abort */
         netdev_ready(pcnet->netdev);
     pcnet_update_irq(pcnet);
     pcnet_update_poll(pcnet);
 }
 
+void pcnet_pace(void *opaque)
+{
+    struct pcnet *pcnet = opaque;
+    pci_work_ask(pcnet->work);
+}
+
 static void pcnet_sendable(void *opaque)
 {
     struct pcnet *pcnet = opaque;
     if (pcnet->regs.tx_waits)
-        vtimer_arm(pcnet->work, vclock_now());
+        pci_work_ask(pcnet->work);
 }
 
 const struct netdev_front pcnet_front = {
@@ -532,15 +535,26 @@ static void poll_receive(struct pcnet *pcnet)
     netdev_ready(pcnet->netdev); /* it is taken, missed, or lost for want of a bus */
 }
 
+/* Only looks: where it runs, nobody writes to memory. */
+static void poll_transmit(struct pcnet *pcnet)
+{
+    struct descriptor descriptor;
+    if (pcnet->regs.empty_polls < IDLE_POLLS)
+        pcnet->regs.empty_polls++;
+    if (!is_master(pcnet) || !descriptor_read(pcnet, false, 0, &descriptor))
+        return;
+    if (pcnet->regs.tx_in_frame || (descriptor.status & STATUS_OWN))
+        pci_work_ask(pcnet->work);
+}
+
 void pcnet_poll(void *opaque)
 {
     struct pcnet *pcnet = opaque;
     if (pcnet->regs.rx_waits)
         poll_receive(pcnet);
-    if ((pcnet->regs.csr[0] & CSR0_TXON) && !(pcnet->regs.csr[4] & CSR4_DPOLL)) {
-        if (pcnet->regs.empty_polls < IDLE_POLLS)
-            pcnet->regs.empty_polls++;
-        pcnet_work(pcnet);
-    }
+    if ((pcnet->regs.csr[0] & CSR0_TXON) && !(pcnet->regs.csr[4] & CSR4_DPOLL) && !pcnet_is_suspended(pcnet))
+        poll_transmit(pcnet);
+    if (pcnet->regs.csr[0] & CSR0_STOP) /* a master abort */
+        netdev_ready(pcnet->netdev);
     pcnet_update_poll(pcnet);
 }

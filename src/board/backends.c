@@ -9,6 +9,7 @@
 #include "host/char/chardev.h"
 #include "host/daemon.h"
 #include "host/fence.h"
+#include "host/net/net.h"
 #include "log.h"
 
 /* The list for a port's back end: of its own, unless it names a -chardev. */
@@ -102,8 +103,9 @@ bool backends_open(const struct options *options, GError **error)
         g_ptr_array_add(all, g_ptr_array_index(options->chardevs, i));
     for (unsigned i = 0; i < ports->len; i++)
         g_ptr_array_add(all, g_ptr_array_index(ports, i));
-    ok = ok && chardev_dialer_start(all, has_control(options), error) &&
-         lists_open(options->chardevs, "-chardev", error) && lists_open(ports, "back end", error);
+    ok = ok && network_open(options, error) && (!has_control(options) || net_broker_start(error)) &&
+         chardev_dialer_start(all, has_control(options), error) && lists_open(options->chardevs, "-chardev", error) &&
+         lists_open(ports, "back end", error);
     g_ptr_array_unref(all);
     g_ptr_array_unref(ports);
     return ok;

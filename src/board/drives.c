@@ -40,15 +40,16 @@ bool drives_set_file(struct drive_options *drives, const char *flag, const char 
 
 struct drive_keys {
     struct drive_option drive;
-    bool is_floppy, is_other, has_media;
+    bool is_floppy, is_virtio, is_other, has_media;
     int index, bus, unit;
 };
 
 static bool place_parse(const char *value, int *place)
 {
-    if (value[0] < '0' || value[0] > '3' || value[1])
+    uint64_t number;
+    if (!value_is_number(value, DRIVES_VIRTIO - 1, &number))
         return false;
-    *place = value[0] - '0';
+    *place = (int)number;
     return true;
 }
 
@@ -65,8 +66,9 @@ static bool drive_key_set(struct drive_keys *keys, const char *key, const char *
     }
     if (strcmp(key, "if") == 0) {
         keys->is_floppy = strcmp(value, "floppy") == 0;
+        keys->is_virtio = strcmp(value, "virtio") == 0;
         keys->is_other = strcmp(value, "none") == 0;
-        return keys->is_floppy || keys->is_other || strcmp(value, "ide") == 0;
+        return keys->is_floppy || keys->is_virtio || keys->is_other || strcmp(value, "ide") == 0;
     }
     if (strcmp(key, "index") == 0)
         return place_parse(value, &keys->index);
@@ -107,15 +109,28 @@ static bool drive_key_set(struct drive_keys *keys, const char *key, const char *
     }
     if (strcmp(key, "aio") == 0)
         return strcmp(value, "threads") == 0 || strcmp(value, "native") == 0 || strcmp(value, "io_uring") == 0;
-    if (strcmp(key, "discard") == 0) /* these drives have no TRIM */
-        return strcmp(value, "ignore") == 0 || strcmp(value, "off") == 0 || strcmp(value, "unmap") == 0 ||
-               strcmp(value, "on") == 0;
+    if (strcmp(key, "discard") == 0) {
+        drive->image.discard = strcmp(value, "unmap") == 0 || strcmp(value, "on") == 0;
+        return drive->image.discard || strcmp(value, "ignore") == 0 || strcmp(value, "off") == 0;
+    }
     if (strcmp(key, "werror") == 0 || strcmp(key, "rerror") == 0)
         return strcmp(value, "report") == 0;
     if (strcmp(key, "copy-on-read") == 0)
         return value_is_switch(value, &ignored) && !ignored;
     *known = false;
     return false;
+}
+
+static bool virtio_take(struct drive_options *drives, const struct drive_keys *keys, GError **error)
+{
+    int n = keys->index >= 0 ? keys->index : keys->unit;
+    for (int i = 0; i < DRIVES_VIRTIO && n < 0; i++) {
+        if (!drives->virtio[i].present)
+            n = i;
+    }
+    if (n < 0 || keys->bus > 0)
+        return FAIL("-drive: there are %u drives with if=virtio at most, all on bus 0", DRIVES_VIRTIO);
+    return slot_take(drives->virtio, (unsigned)n, &keys->drive, "-drive", "virtio", error);
 }
 
 bool drives_set_drive(struct drive_options *drives, const char *arg, GError **error)
@@ -142,8 +157,10 @@ bool drives_set_drive(struct drive_options *drives, const char *arg, GError **er
         drives->other[drives->other_count++] = keys.drive;
         return true;
     }
-    if (!keys.drive.image.path && !keys.drive.is_cd && !keys.is_floppy)
+    if (!keys.drive.image.path && (keys.is_virtio || !keys.drive.is_cd) && !keys.is_floppy)
         return FAIL("-drive: a disk needs file=");
+    if (keys.is_virtio)
+        return virtio_take(drives, &keys, error);
     if (keys.is_floppy) {
         int n = keys.index >= 0 ? keys.index : keys.unit >= 0 ? keys.unit : 0;
         if (keys.index < 0 && keys.unit < 0 && drives->floppy[0].present)
@@ -164,7 +181,7 @@ bool drives_set_drive(struct drive_options *drives, const char *arg, GError **er
         if (!drives->ide[i].present)
             n = i;
     }
-    if (n < 0)
+    if (n < 0 || n >= DRIVES_IDE)
         return FAIL("-drive: this PC has four IDE drives at most");
     return slot_take(drives->ide, (unsigned)n, &keys.drive, "-drive", "IDE", error);
 }
@@ -217,6 +234,9 @@ static struct drive_option *drive_at(struct drive_options *drives, unsigned n)
     if (n < DRIVES_FLOPPY)
         return &drives->floppy[n];
     n -= DRIVES_FLOPPY;
+    if (n < DRIVES_VIRTIO)
+        return &drives->virtio[n];
+    n -= DRIVES_VIRTIO;
     return n < drives->other_count ? &drives->other[n] : NULL;
 }
 

@@ -8,6 +8,7 @@
 
 #define DRIVES_IDE    4 /* primary master, primary slave, secondary master, secondary slave */
 #define DRIVES_FLOPPY 2
+#define DRIVES_VIRTIO 16
 #define DRIVES_OTHER  32
 
 struct drive_option {
@@ -21,6 +22,7 @@ struct drive_option {
 
 struct drive_options {
     struct drive_option ide[DRIVES_IDE], floppy[DRIVES_FLOPPY];
+    struct drive_option virtio[DRIVES_VIRTIO];
     struct drive_option other[DRIVES_OTHER]; /* if=none: for a -device, by id */
     unsigned other_count;
     bool snapshot;    /* for all of them */

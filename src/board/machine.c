@@ -14,6 +14,7 @@
 #include "host/char/chardev.h"
 #include "host/control/events.h"
 #include "host/daemon.h"
+#include "host/net/net.h"
 #include "log.h"
 #include "mem.h"
 #include "stats.h"
@@ -91,7 +92,7 @@ static const struct device_drive *backend_empty(void *opaque, const char *id, bo
 
 static struct netdev *backend_netdev(void *opaque, const char *id)
 {
-    return NULL;
+    return net_find(id);
 }
 
 static const struct board_rom *backend_rom(void *opaque, const char *file, GError **error)
@@ -175,6 +176,8 @@ struct machine *machine_new(const struct options *options, GError **error)
     if (!pc_build(machine, error))
         goto fail;
     pins_connect(machine);
+    if (!objects_make(options, error))
+        goto fail;
     struct vcpu_hooks hooks = pins_hooks(machine);
     machine->vcpu = vcpu_new(options->accel, options->direct_always, options->tb_size, machine->model, &hooks, error);
     if (!machine->vcpu || !console_build(machine, error))
@@ -201,6 +204,7 @@ void machine_free(struct machine *machine)
     if (machine->registry)
         registry_free(machine->registry);
     chardev_close_all();
+    net_close_all();
     roms_close(machine);
     kernel_close(machine);
     storage_free(&machine->storage);

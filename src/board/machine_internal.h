@@ -42,6 +42,7 @@ struct machine {
     const struct board_int_ack *int_ack;
     const struct board_cpu_apic *apic;
     struct irq ferr;
+    struct irq bus_request; /* network.c */
     struct board_exit exit;
     struct board_cpu_time cpu_time;
     struct board_rom vga_rom;
@@ -81,6 +82,17 @@ bool backends_fence(const struct machine *machine);
 /* A card's ROM, kept until the machine ends. NULL with a sentence. */
 const struct board_rom *roms_open(struct machine *machine, const char *file, GError **error);
 void roms_close(struct machine *machine);
+
+/* --- network.c --- */
+/* -netdev and what makes such: before there are threads. */
+bool network_open(const struct options *options, GError **error);
+/* -object, when the fence is not up yet, and threads may be made. */
+bool objects_make(const struct options *options, GError **error);
+/* -nic, -net nic. */
+bool network_add_cards(struct machine *machine, GError **error);
+/* An object of -object's kind, by its options; and away with it. */
+bool object_make(struct keyvalues *options, GError **error);
+bool object_delete(const char *id, GError **error);
 
 /* --- kernel.c --- */
 bool kernel_open(struct machine *machine, GError **error);

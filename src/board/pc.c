@@ -215,7 +215,7 @@ bool pc_build(struct machine *machine, GError **error)
     const char *vga = machine->options.vga;
     if (vga && !registry_add_row(machine->registry, has_pci(machine) ? vga : "isa-vga", error))
         return false;
-    if (!ports_add(machine, error) || !user_devices_add(machine, error))
+    if (!ports_add(machine, error) || !network_add_cards(machine, error) || !user_devices_add(machine, error))
         return false;
     if (!board_service(board, "display")) { /* the bus is open there: no RAM shines through */
         static const struct mmio_ops nothing;

@@ -78,6 +78,15 @@ const struct device_class *device_class_find(const char *name)
     return NULL;
 }
 
+const struct property *device_class_property(const struct device_class *class, const char *name)
+{
+    for (const struct property *p = class->properties; p && p->name; p++) {
+        if (strcmp(p->name, name) == 0)
+            return p;
+    }
+    return NULL;
+}
+
 /* --- Wires and services --- */
 
 static struct registry *registry_of(struct board *board)

@@ -73,6 +73,8 @@ const struct instance *registry_user(const struct registry *registry, const char
 /* Where "bus" of a device on a bus of that kind and number is: "ide.1". */
 char *registry_bus_name(enum device_bus bus, unsigned number);
 const struct device_class *device_class_find(const char *name);
+/* NULL: it has no such property. */
+const struct property *device_class_property(const struct device_class *class, const char *name);
 const struct device_class *device_class_number(unsigned i); /* NULL behind the last */
 /* -device help; -device NAME,help (false: no such class). */
 void device_classes_print(GString *out);

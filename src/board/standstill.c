@@ -10,6 +10,7 @@
 #include "host/block/blockdev.h"
 #include "host/char/chardev.h"
 #include "host/control/events.h"
+#include "host/net/net.h"
 #include "vclock.h"
 
 static const char *const reason_names[PAUSE_COUNT] = {
@@ -65,6 +66,7 @@ static void go_on(struct machine *machine)
     machine->has_run = true;
     vcpu_cpu(machine->vcpu)->tsc_offset -= vclock_start();
     chardev_resume();
+    net_resume();
     machine_unlock();
     chardev_set_waiting(true);
     debugger_goes_on(machine);

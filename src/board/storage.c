@@ -146,6 +146,13 @@ bool storage_open(struct storage *storage, const struct drive_options *drives, G
             !(storage->floppy[n] = drive_open(storage, option, option->id ? option->id : label, error)))
             return false;
     }
+    for (unsigned n = 0; n < DRIVES_VIRTIO; n++) {
+        const struct drive_option *option = &drives->virtio[n];
+        g_snprintf(label, sizeof(label), "virtio%u", n);
+        if (option->present &&
+            !(storage->virtio[n] = drive_open(storage, option, option->id ? option->id : label, error)))
+            return false;
+    }
     for (unsigned n = 0; n < drives->other_count; n++) {
         if (!drive_open(storage, &drives->other[n], drives->other[n].id, error))
             return false;
@@ -165,6 +172,11 @@ bool storage_add_devices(struct storage *storage, struct registry *registry, GEr
     for (unsigned n = 0; n < DRIVES_FLOPPY; n++) {
         const struct device_drive *drive = storage->floppy[n];
         if (drive && !registry_add_pairs(registry, error, "floppy", "drive", drive->id, "unit", n ? "1" : "0", NULL))
+            return false;
+    }
+    for (unsigned n = 0; n < DRIVES_VIRTIO; n++) {
+        const struct device_drive *drive = storage->virtio[n];
+        if (drive && !registry_add_pairs(registry, error, "virtio-blk-pci", "drive", drive->id, NULL))
             return false;
     }
     return true;
@@ -189,7 +201,12 @@ static void order_by_index(struct storage *storage, const struct registry *regis
     static const struct {
         const char *class;
         char letter;
-    } kinds[] = {{"floppy", 'a'}, {"ide-hd", 'c'}, {"ide-cd", 'd'}};
+    } kinds[] = {{"floppy", 'a'},
+                 {"ide-hd", 'c'},
+                 {"virtio-blk-pci", 'c'},
+                 {"virtio-blk-pci-transitional", 'c'},
+                 {"virtio-blk-pci-non-transitional", 'c'},
+                 {"ide-cd", 'd'}};
     const struct instance *instance;
     GString *order = g_string_new(NULL);
     int last = -1;

@@ -8,7 +8,7 @@ struct rtc;
 
 struct storage {
     GPtrArray *drives; /* struct storage_drive */
-    const struct device_drive *ide[DRIVES_IDE], *floppy[DRIVES_FLOPPY];
+    const struct device_drive *ide[DRIVES_IDE], *floppy[DRIVES_FLOPPY], *virtio[DRIVES_VIRTIO];
     struct rtc *rtc;
     char boot_order[8];
     const struct drive_options *options;

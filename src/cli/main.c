@@ -9,6 +9,7 @@
 #include "board/machine.h"
 #include "board/registry.h"
 #include "host/char/chardev.h"
+#include "host/net/net.h"
 #include "host/daemon.h"
 #include "control/control.h"
 #include "options.h"
@@ -62,6 +63,25 @@ static int chardev_help(void)
     return 0;
 }
 
+static int netdev_help(void)
+{
+    printf("Available netdev backend types:\n");
+    net_types_each(chardev_print, NULL);
+    return 0;
+}
+
+/* Every class that takes a netdev. */
+static int nic_help(void)
+{
+    const struct device_class *class;
+    printf("Available NIC models:\n");
+    for (unsigned i = 0; (class = device_class_number(i)); i++) {
+        if (device_class_property(class, "netdev"))
+            printf("  %s\n", class->name);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
@@ -93,6 +113,10 @@ int main(int argc, char **argv)
         return device_help(options.help_about);
     if (options.action == OPTIONS_CHARDEV_HELP)
         return chardev_help();
+    if (options.action == OPTIONS_NETDEV_HELP)
+        return netdev_help();
+    if (options.action == OPTIONS_NIC_HELP)
+        return nic_help();
     log_set_prefix(options.message_timestamps, options.message_is_named ? options.name : NULL);
     if (!log_setup(&options))
         return EXIT_USER_ERROR;

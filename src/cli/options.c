@@ -319,7 +319,7 @@ static const struct flag flags[] = {
     {"fda", "FILE", set_fda, "floppy image for drive A; -fdb for drive B"},
     {"fdb", "FILE", set_fdb, NULL},
     {"drive", "KEY=VALUE,...", set_drive,
-     "file=, if=ide|floppy, index=, bus=, unit=, media=disk|cdrom, "
+     "file=, if=ide|floppy|virtio|none, index=, bus=, unit=, media=disk|cdrom, "
      "format=raw|qcow2, snapshot=, readonly=, cache=, serial="},
     {"boot", "ORDER", set_boot, "letters a (floppy), c (disk), d (CD), n (network); once=ORDER, menu=on"},
     {"snapshot", NULL, set_snapshot, "write to temporary files instead of the disk images"},
@@ -347,8 +347,16 @@ static const struct flag flags[] = {
     {"gdb", "DEV", set_gdb, "wait for a debugger on DEV, as in tcp::1234"},
     {"s", NULL, set_gdb_default, "-gdb tcp::1234"},
     {"vga", "CARD", set_vga, "std (VGA with VBE up to 16 MiB, the default) or none"},
-    {"net", "none", set_network, "no network card"},
-    {"nic", "none", set_network, "no network card"},
+    {"nic", "BACKEND,model=CARD", set_nic,
+     "a network card and what it is connected to: user (hostfwd=tcp::2222-:22, ...), tap, socket, stream, dgram, or "
+     "none; default: user,model=e1000"},
+    {"netdev", "BACKEND,id=ID", set_netdev, "what a -device CARD,netdev=ID is connected to; -netdev help"},
+    {"net", "nic|BACKEND", set_net, "a card, or a back end, on a hub; none"},
+    {"redir", "PROTOCOL:PORT:[GUEST]:PORT", set_redir, NULL},
+    {"tftp", "DIR", set_tftp, NULL},
+    {"bootp", "FILE", set_bootp, NULL},
+    {"smb", "DIR", set_smb, NULL},
+    {"object", "TYPE,id=ID", set_object, "filter-dump,netdev=ID,file=PATH: its frames, for tcpdump"},
     {"parallel", "DEV", set_parallel, "where what LPT1 prints goes, as -serial; none: no port (the default)"},
     {"device", "NAME,PROPERTY=VALUE", set_device,
      "one more device; -device help lists them, -device NAME,help what they take"},
@@ -403,9 +411,6 @@ static const struct flag flags[] = {
 static const struct {
     const char *name, *why;
 } refused[] = {
-    {"netdev", "there is no network yet"},
-    {"redir", "there is no network yet"},
-    {"object", "there is nothing yet that takes one"},
     {"audiodev", "there is no sound yet"},
     {"usbdevice", "there is no USB"},
     {"virtfs", "there are no folders of the host yet"},
@@ -467,7 +472,7 @@ static bool options_settle(struct parse *parse, GError **error)
         return FAIL("%s needs -kernel", options->initrd ? "-initrd" : "-append");
     if (options->nographic && parse->serial_count == 0 && !options->drives.no_defaults)
         options->serial[0] = parse->monitor_given ? "stdio" : "mon:stdio";
-    return chardevs_settle(parse, error);
+    return net_settle(parse, error) && chardevs_settle(parse, error);
 }
 
 bool options_parse(int argc, char **argv, struct options *options, GError **error)

@@ -16,6 +16,8 @@ enum options_action {
     OPTIONS_VERSION,
     OPTIONS_DEVICE_HELP,
     OPTIONS_CHARDEV_HELP,
+    OPTIONS_NETDEV_HELP,
+    OPTIONS_NIC_HELP,
     OPTIONS_LOG_HELP
 };
 
@@ -56,6 +58,9 @@ struct options {
     GPtrArray *devices;  /* -device: struct keyvalues as registry_add() takes them; NULL: none */
     GPtrArray *globals;  /* -global: "driver", "property", "value" */
     GPtrArray *chardevs; /* -chardev: struct keyvalues as chardev_new() takes them */
+    GPtrArray *netdevs;  /* -netdev: struct keyvalues as net_new() takes them */
+    GPtrArray *nics;     /* -nic, -net nic: as registry_add() takes them; driver "default": the board's */
+    GPtrArray *objects;  /* -object: "qom-type", "id", ... */
     GPtrArray *add_fds;  /* -add-fd: "fd", "set", "opaque" */
     int escape;          /* -echr: the key that starts a command; -1: as it is */
     bool daemonize;

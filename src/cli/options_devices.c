@@ -127,13 +127,6 @@ bool set_vga(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
-bool set_network(struct parse *parse, const char *arg, GError **error)
-{
-    if (strcmp(arg, "none") != 0)
-        return FAIL("%s %s: there is no network yet; the only choice is 'none'", parse->given, arg);
-    return true;
-}
-
 bool set_drive(struct parse *parse, const char *arg, GError **error)
 {
     return drives_set_drive(&parse->options->drives, arg, error);

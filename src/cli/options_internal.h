@@ -25,6 +25,10 @@ struct parse {
     unsigned engine_count;
     char engine_why[96]; /* the flag and what it said */
     bool no_fallback;    /* -accel kvm,fallback=off */
+    bool net_given;      /* -netdev, -nic, -net: no default network */
+    unsigned net_count;  /* back ends that have no name of the user's */
+    GArray *on_hubs;     /* -net; options_net.c */
+    GPtrArray *forwards; /* -redir and its like: "key=value" for the user networks */
 };
 
 /* What a word of the command line does. False with a sentence in *error. */
@@ -40,14 +44,18 @@ option_fn set_accel, set_enable_kvm, set_machine, set_memory, set_cpu, set_smp;
 void engine_settle(struct parse *parse);
 
 /* options_devices.c */
-option_fn set_device, set_global, set_soundhw, set_display, set_curses, set_vga, set_network, set_drive, set_boot,
-    set_snapshot, set_nodefaults, set_option_rom, set_hda, set_hdb, set_hdc, set_hdd, set_cdrom, set_fda, set_fdb;
+option_fn set_device, set_global, set_soundhw, set_display, set_curses, set_vga, set_drive, set_boot, set_snapshot,
+    set_nodefaults, set_option_rom, set_hda, set_hdb, set_hdc, set_hdd, set_cdrom, set_fda, set_fdb;
 void defaults_settle(struct parse *parse);
 
 /* options_chardev.c */
 option_fn set_chardev, set_serial, set_parallel, set_debugcon, set_monitor, set_qmp, set_qmp_pretty, set_mon, set_gdb,
     set_gdb_default, set_add_fd, set_echr;
 bool chardevs_settle(struct parse *parse, GError **error);
+
+/* options_net.c */
+option_fn set_netdev, set_nic, set_net, set_redir, set_tftp, set_bootp, set_smb, set_object;
+bool net_settle(struct parse *parse, GError **error);
 
 /* options_devices.c */
 void list_append(GPtrArray **list, struct keyvalues *values);

@@ -10,6 +10,7 @@ void commands_cpu_add(void);    /* the processor: registers, page tables, statis
 void commands_memory_add(void); /* guest memory: x, xp, memsave */
 void commands_block_add(void);  /* drives and media */
 void commands_char_add(void);   /* character devices, file descriptors */
+void commands_net_add(void);    /* network cards and back ends, objects */
 void commands_input_add(void);  /* keys and the pointer */
 void commands_screen_add(void); /* what is on the screen */
 void commands_device_add(void); /* the board and what is on it */

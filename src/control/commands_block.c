@@ -169,20 +169,20 @@ static json_t *stats_json_of(const struct blockdev_stats *stats)
         (json_int_t)stats->rd.ns, "wr_total_time_ns", (json_int_t)stats->wr.ns, "flush_total_time_ns",
         (json_int_t)stats->flush.ns, "wr_highest_offset", (json_int_t)stats->wr_highest, "failed_rd_operations",
         (json_int_t)stats->rd.failed, "failed_wr_operations", (json_int_t)stats->wr.failed, "failed_flush_operations",
-        (json_int_t)stats->flush.failed, "unmap_bytes", (json_int_t)0, "timed_stats", "account_invalid", 1,
-        "account_failed", 1);
-    static const char *const none[] = {"unmap_operations",
-                                       "unmap_total_time_ns",
-                                       "rd_merged",
+        (json_int_t)stats->flush.failed, "unmap_bytes", (json_int_t)stats->unmap.bytes, "timed_stats",
+        "account_invalid", 1, "account_failed", 1);
+    static const char *const none[] = {"rd_merged",
                                        "wr_merged",
                                        "unmap_merged",
-                                       "failed_unmap_operations",
                                        "invalid_rd_operations",
                                        "invalid_wr_operations",
                                        "invalid_flush_operations",
                                        "invalid_unmap_operations"};
     for (unsigned i = 0; i < G_N_ELEMENTS(none); i++)
         json_object_set_new(json, none[i], json_integer(0));
+    json_object_set_new(json, "unmap_operations", json_integer((json_int_t)stats->unmap.operations));
+    json_object_set_new(json, "unmap_total_time_ns", json_integer(stats->unmap.ns));
+    json_object_set_new(json, "failed_unmap_operations", json_integer((json_int_t)stats->unmap.failed));
     if (stats->last_at)
         json_object_set_new(json, "idle_time_ns", json_integer(stats->idle_ns));
     return json;

@@ -279,10 +279,6 @@ static json_t *run_rtc_reset(struct command_context *context, json_t *args, GErr
     return json_object(); /* ticks that a guest has missed are not made up for by more of them, so none wait */
 }
 
-static void print_network(struct command_context *context, json_t *args, json_t *value, GString *out)
-{
-}
-
 static const struct schema_type types[] = {
     {"MachineInfo", "name:str alias:str? is-default:bool? cpu-max:int hotpluggable-cpus:bool numa-mem-supported:bool "
                     "deprecated:bool default-cpu-type:str? default-ram-id:str?"},
@@ -298,7 +294,6 @@ static const struct command rows[] = {
     {NULL, "info qtree", NULL, NULL, "all devices on their buses", NULL, print_qtree},
     {NULL, "info mtree [-f:flat]", "flat:bool?", NULL, "memory and I/O ports", NULL, print_mtree},
     {NULL, "info roms", NULL, NULL, "ROMs", NULL, print_roms},
-    {NULL, "info network", NULL, NULL, "network cards and what they are connected to", NULL, print_network},
     {"query-pci", "info pci", NULL, "[PciInfo]", "devices on the PCI bus", query_pci, print_pci},
     {"device_add", NULL, "driver:str bus:str? id:str? *", NULL, "one more device", run_device_add, NULL},
     {NULL, "device_add device", "device:str", NULL, "one more device, as -device has it", run_device_add_line, NULL},

@@ -3,16 +3,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
+#include <linux/if_tun.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <unistd.h>
 
+#include "fence_files.h"
 #include "native/sighandler.h"
 
 #define CALL(name) SCMP_SYS(name)
@@ -184,6 +189,14 @@ static void fence_fill(struct fence *fence, const struct fence_needs *needs)
     }
 }
 
+/* Files are opened for reading, or not at all. */
+static void allow_reading(struct fence *fence)
+{
+    allow_files(fence, false);
+    ALLOW(fence, openat, SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
+    ALLOW(fence, open, SCMP_A1(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
+}
+
 /* Calls besides allowed[] that the C library makes to look names up. */
 static const int dialer_allowed[] = {
     CALL(socket),      CALL(connect),     CALL(bind),   CALL(listen),  CALL(setsockopt), CALL(getsockopt),
@@ -198,12 +211,51 @@ static void dialer_fill(struct fence *fence, const void *opaque)
         add(fence, SCMP_ACT_ALLOW, dialer_allowed[i], 0, NULL);
     allow_memory(fence, false);
     allow_threads(fence);
-    allow_files(fence, false);
-    ALLOW(fence, openat, SCMP_A2(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
-    ALLOW(fence, open, SCMP_A1(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
+    allow_reading(fence);
     ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, FIONREAD));
     for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++)
         add(fence, SCMP_ACT_TRAP, hostile[i], 0, NULL);
+}
+
+static const int network_allowed[] = {CALL(socket),      CALL(connect),     CALL(bind),       CALL(listen),
+                                      CALL(accept),      CALL(accept4),     CALL(setsockopt), CALL(getsockopt),
+                                      CALL(getsockname), CALL(getpeername), CALL(sendto),     CALL(sendmsg),
+                                      CALL(recvfrom),    CALL(recvmsg),     CALL(shutdown)};
+
+static void network_fill(struct fence *fence, const void *opaque)
+{
+    const struct fence_network *needs = opaque;
+    for (unsigned i = 0; i < G_N_ELEMENTS(allowed); i++)
+        add(fence, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(network_allowed); i++)
+        add(fence, SCMP_ACT_ALLOW, network_allowed[i], 0, NULL);
+    allow_memory(fence, false);
+    if (needs->name_servers || needs->folder) {
+        allow_reading(fence);
+        ALLOW_ANY(fence, stat);
+        ALLOW_ANY(fence, lstat);
+    }
+    ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, FIONREAD));
+    ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, FIONBIO));
+    if (needs->tap)
+        ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TUNSETOFFLOAD));
+    for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++)
+        add(fence, SCMP_ACT_TRAP, hostile[i], 0, NULL);
+}
+
+/* resolv.conf is often a link into a folder in which it is replaced; in /etc itself it is replaced, too, but there is
+ * more there than that: root's process stays with the file that it finds. */
+static unsigned name_server_files(const char **paths, char *real)
+{
+    unsigned count = 0;
+    paths[count++] = "/etc/resolv.conf";
+    if (realpath("/etc/resolv.conf", real)) {
+        char *slash = strrchr(real, '/');
+        *slash = 0;
+        if (strcmp(real, "/etc") != 0 || geteuid() != 0)
+            paths[count++] = *real ? real : "/etc/resolv.conf";
+    }
+    return count;
 }
 
 static void monitor_fill(struct fence *fence, const void *opaque)
@@ -245,4 +297,15 @@ bool fence_enter(const struct fence_needs *needs, GError **error)
 bool fence_enter_dialer(void)
 {
     return enter(dialer_fill, NULL, NULL);
+}
+
+bool fence_enter_network(const struct fence_network *needs)
+{
+    const char *paths[4];
+    char real[PATH_MAX];
+    unsigned count = needs->name_servers ? name_server_files(paths, real) : 0;
+    if (needs->folder)
+        paths[count++] = needs->folder;
+    fence_files_only(paths, count);
+    return enter(network_fill, needs, NULL);
 }

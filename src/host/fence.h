@@ -25,3 +25,11 @@ bool fence_enter(const struct fence_needs *needs, GError **error);
 /* The same for the process that makes sockets (host/char/dialer.c): besides threads and memory only that, and reading
  * what names mean. False: this host does not allow it. */
 bool fence_enter_dialer(void);
+
+/* The same for a process with a network in it (host/net/process.c): sockets, and what is open already. */
+struct fence_network {
+    bool name_servers;  /* reads the host's resolv.conf again when it changes */
+    const char *folder; /* reads files below it (TFTP); NULL: none */
+    bool tap;
+};
+bool fence_enter_network(const struct fence_network *needs);

@@ -170,7 +170,7 @@ with tempfile.TemporaryDirectory() as folder:
     check("unknown drive key", ["-drive", "file=good,colour=red"], "'colour' is not known")
     check("drive without a file", ["-drive", "if=ide"], "needs file=")
     check("drive on no bus", ["-drive", "file=good,bus=2"], "bus 0 and 1")
-    check("drive interface", ["-drive", "file=good,if=virtio"], "if=virtio")
+    check("drive interface", ["-drive", "file=good,if=scsi"], "if=scsi")
     check("one drive twice", ["-hdc", "good", "-cdrom", "text"], "given twice")
     check("one image in two drives", ["-hda", "good", "-hdb", "good"], "for two drives")
     check("unknown boot order", ["-boot", "xyz"], "order 'xyz'")

@@ -311,6 +311,19 @@ static void bars_find(void)
     bars_place();
 }
 
+static bool bus_is_asked; /* for bus masters' work, which the processor's thread lets them do */
+
+static void ask_bus(void *opaque, int line, bool level)
+{
+    bus_is_asked |= level;
+}
+
+static void grant_bus(void)
+{
+    bus_is_asked = false;
+    registry_bus_granted(registry);
+}
+
 /* One board in sixteen has no cable for the card. */
 static void board_build(void)
 {
@@ -319,6 +332,7 @@ static void board_build(void)
     GError *error = NULL;
     char *row = g_strdup_printf("%s%s,mac=52:54:00:12:34:56", class_now->name, below(16) ? ",netdev=net" : "");
     registry = registry_new(&backends);
+    board_provide_wire(registry_board(registry), "bus-request", (struct irq){ask_bus, NULL, 0});
     for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
         if (!registry_add_row(registry, rows[i], &error))
             g_error("%s: %s", rows[i], error->message);
@@ -732,7 +746,13 @@ static void let_time_pass(void)
     static const int64_t most[] = {1, 2000, 100000, 3000000, 100000000};
     int64_t ns = (int64_t)(rnd() % (uint64_t)most[below(below(8) ? 4 : 5)]);
     machine_unlock();
-    vclock_fake_advance(ns);
+    for (unsigned i = 0; i < 8; i++) { /* in slices, as work asks for time and time for work */
+        vclock_fake_advance(ns / 8);
+        machine_lock();
+        if (bus_is_asked)
+            grant_bus();
+        machine_unlock();
+    }
     machine_lock();
 }
 
@@ -778,7 +798,7 @@ static void step(void)
     } else if (kind < 940) {
         cable_change();
     } else if (kind < 955) {
-        registry_bus_granted(registry);
+        grant_bus();
     } else if (kind < 970 && card->class->bus == BUS_PCI) {
         if (below(2))
             config_write(4, 2, value());

@@ -6,6 +6,9 @@ CACHE = os.environ.get("RINGER_CACHE") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ringer")
 
 MODULES = os.path.join(CACHE, "modules-686")
+NETWORK = os.path.join(CACHE, "net-686")
+NET_TOOLS = os.path.join(CACHE, "net-tools")
+VIRTIO = os.path.join(CACHE, "virtio-686")
 
 
 def cpio(files):
@@ -28,11 +31,18 @@ def cpio(files):
     return archive
 
 
-def write_with_modules(destination, programs=()):
-    """As write, and with drivers of disks in /lib/drivers; "for m in /lib/drivers/*; do insmod $m; done" loads them."""
-    drivers = {"lib/drivers/" + name: os.path.join(MODULES, name)
-               for name in sorted(os.listdir(MODULES)) if name.endswith(".ko")}
+def write_with_modules(destination, programs=(), modules=MODULES):
+    """As write, and with drivers of disks in /lib/drivers; "for m in /lib/drivers/*; do insmod $m; done" loads them.
+    modules: VIRTIO for those of virtio devices."""
+    drivers = {"lib/drivers/" + name: os.path.join(modules, name)
+               for name in sorted(os.listdir(modules)) if name.endswith(".ko")}
     write(destination, programs, drivers)
+
+
+def tree(top):
+    """{path there: path here} of a folder with bin and lib."""
+    return {"%s/%s" % (folder, name): os.path.join(top, folder, name)
+            for folder in ("bin", "lib") for name in sorted(os.listdir(os.path.join(top, folder)))}
 
 
 def write(destination, programs, more=None):

@@ -9,6 +9,8 @@
 #
 # The cache is $RINGER_CACHE, default ~/.cache/ringer. It holds:
 #   vmlinuz-686  vmlinuz-686-pae  busybox  initrd.gz  modules-686/*.ko (drivers of disks, in the order of loading)
+#   virtio-686/*.ko (drivers of virtio devices, the same)  net-686/*.ko (of network cards)
+#   net-tools/bin, net-tools/lib (dropbear, iperf3 and their libraries)
 #   grub-rescue-floppy.img  grub-rescue-cdrom.iso  memtest86+ia32.iso  ipxe.iso
 #   installer-linux  installer-initrd.gz (Debian's installer for network boot)
 set -eu
@@ -62,32 +64,95 @@ fetch_file() {
     rm -rf "$tmp"
 }
 
-# What vmlinuz-686 needs for IDE and floppy drives; 00-, 01-, ... is an order in which insmod succeeds.
+# The kernel package that vmlinuz-686 is out of, unpacked: sets $kernel. It goes away at the end.
+kernel=
+unpack_kernel() {
+    [ -z "$kernel" ] || return 0
+    need_apt_lists
+    package=$(cat "$cache/modules-686/.complete" 2>/dev/null || real_kernel linux-image-686)
+    tmp=$(mktemp -d "$cache/fetch.XXXXXX")
+    chmod 755 "$tmp"
+    say "downloading $package (drivers)"
+    (cd "$tmp" && apt-get download -qq "$package:i386") || {
+        rm -rf "$tmp" "$cache/.apt-ready"
+        say "cannot download $package (i386): check the network and 'apt-get update'; if there is a newer one, remove" \
+            "$cache/modules-686 and fetch again"
+        exit 1
+    }
+    dpkg-deb -x "$tmp"/*.deb "$tmp/x"
+    kernel="$tmp/x"
+    trap 'rm -rf "${kernel%/x}"' EXIT
+}
+
+# fetch_drivers FOLDER MODULE...: as FOLDER/10-MODULE.ko, 11-..., an order in which insmod succeeds. What is part of the
+# kernel is left out.
+fetch_drivers() {
+    dest="$cache/$1"
+    shift
+    [ -s "$dest/.complete" ] && return
+    unpack_kernel
+    mkdir -p "$dest"
+    number=10
+    for module; do
+        file=$(find "$kernel/lib/modules" -name "$module.ko")
+        [ -z "$file" ] || cp "$file" "$dest/$number-$module.ko"
+        number=$((number + 1))
+    done
+    echo "$package" >"$dest/.complete"
+}
+
+# What vmlinuz-686 needs for IDE and floppy drives.
 fetch_modules() {
-    dest="$cache/modules-686"
+    [ -s "$cache/modules-686/.complete" ] && return
+    unpack_kernel
+    cp "$kernel"/boot/vmlinuz-* "$cache/vmlinuz-686.part" # of the same version
+    mv "$cache/vmlinuz-686.part" "$cache/vmlinuz-686"
+    fetch_drivers modules-686 crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi scsi_common scsi_mod sd_mod cdrom \
+        sr_mod libata ata_piix floppy
+}
+
+# fetch_tree FOLDER PACKAGE... -- FILE...: programs and libraries for an initrd; FOLDER/bin and FOLDER/lib.
+fetch_tree() {
+    dest="$cache/$1"
+    shift
     [ -s "$dest/.complete" ] && return
     need_apt_lists
     tmp=$(mktemp -d "$cache/fetch.XXXXXX")
     chmod 755 "$tmp"
-    package=$(real_kernel linux-image-686)
-    say "downloading $package (drivers)"
-    (cd "$tmp" && apt-get download -qq "$package:i386") || {
-        rm -rf "$tmp" "$cache/.apt-ready"
-        say "cannot download $package (i386): check the network and 'apt-get update'"
-        exit 1
-    }
-    dpkg-deb -x "$tmp"/*.deb "$tmp/x"
-    cp "$tmp"/x/boot/vmlinuz-* "$cache/vmlinuz-686.part" # of the same version
-    mkdir -p "$dest"
-    number=10
-    for module in crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi scsi_common scsi_mod sd_mod cdrom sr_mod \
-        libata ata_piix floppy; do
-        cp "$(find "$tmp/x/lib/modules" -name "$module.ko")" "$dest/$number-$module.ko"
-        number=$((number + 1))
+    packages=
+    while [ "$1" != -- ]; do
+        packages="$packages $1"
+        shift
     done
-    mv "$cache/vmlinuz-686.part" "$cache/vmlinuz-686"
-    echo "$package" >"$dest/.complete"
+    shift
+    say "downloading$packages"
+    for package in $packages; do
+        (cd "$tmp" && apt-get download -qq "$package:i386") || {
+            rm -rf "$tmp" "$cache/.apt-ready"
+            say "cannot download $package (i386): check the network and 'apt-get update'"
+            exit 1
+        }
+    done
+    for deb in "$tmp"/*.deb; do
+        dpkg-deb -x "$deb" "$tmp/x"
+    done
+    mkdir -p "$dest/bin" "$dest/lib"
+    for file; do
+        found=$(find "$tmp/x" -name "$file" \( -type f -o -type l \) | head -n 1)
+        case $file in
+        *.so*) cp -L "$found" "$dest/lib/$file" ;;
+        *) cp -L "$found" "$dest/bin/$file" ;;
+        esac
+    done
+    echo complete >"$dest/.complete"
     rm -rf "$tmp"
+}
+
+fetch_network() {
+    fetch_drivers net-686 mii e1000 pcnet32 8139too 8139cp 8390 8390p ne2k-pci ne
+    fetch_tree net-tools dropbear-bin libtomcrypt1 libtommath1 libgmp10 zlib1g libcrypt1 libc6 iperf3 libiperf0 \
+        libsctp1 libssl3 -- dropbear dropbearkey iperf3 ld-linux.so.2 libtomcrypt.so.1 libtommath.so.1 libgmp.so.10 \
+        libz.so.1 libcrypt.so.1 libc.so.6 libm.so.6 libiperf.so.0 libsctp.so.1 libcrypto.so.3 libssl.so.3
 }
 
 # The installer's kernel and initrd come together in a package of 100 MiB.
@@ -139,6 +204,10 @@ fetch)
     fetch_file "$([ -s "$cache/vmlinuz-686-pae" ] || real_kernel linux-image-686-pae)" "boot/vmlinuz-*" \
         "$cache/vmlinuz-686-pae"
     fetch_modules
+    fetch_drivers virtio-686 virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk \
+        failover net_failover virtio_net virtio_console rng-core virtio-rng virtio_balloon virtio_input netfs fscache \
+        9pnet 9pnet_virtio 9p
+    fetch_network
     fetch_file busybox-static "bin/busybox" "$cache/busybox"
     fetch_file grub-rescue-pc "usr/lib/grub-rescue/grub-rescue-floppy.img" "$cache/grub-rescue-floppy.img"
     fetch_file grub-rescue-pc "usr/lib/grub-rescue/grub-rescue-cdrom.iso" "$cache/grub-rescue-cdrom.iso"

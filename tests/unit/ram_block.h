@@ -15,13 +15,14 @@ struct ram_request {
     uint32_t len;
     block_done_fn *done;
     void *opaque;
+    bool zero;
 };
 
 struct ram_block {
     struct block block; /* first */
     uint8_t *bytes;
-    struct ram_request pending[8];
-    unsigned count, reads, writes, flushes;
+    struct ram_request pending[128];
+    unsigned count, reads, writes, flushes, discards, zeros;
     uint32_t largest; /* longest request so far */
     int error;        /* what requests end with */
 };
@@ -57,7 +58,23 @@ static inline void ram_flush(struct block *block, block_done_fn *done, void *opa
     ram_push(ram, (struct ram_request){0, NULL, NULL, 0, done, opaque});
 }
 
-static const struct block_ops ram_block_ops = {ram_read, ram_write, ram_flush};
+static inline void ram_discard(struct block *block, uint64_t offset, uint32_t len, block_done_fn *done, void *opaque)
+{
+    struct ram_block *ram = (struct ram_block *)block;
+    ram->discards++;
+    ram_push(ram, (struct ram_request){offset, NULL, NULL, len, done, opaque});
+}
+
+static inline void ram_write_zeroes(struct block *block, uint64_t offset, uint32_t len, bool may_unmap,
+                                    block_done_fn *done, void *opaque)
+{
+    struct ram_block *ram = (struct ram_block *)block;
+    ram->zeros++;
+    ram_push(ram, (struct ram_request){offset, NULL, NULL, len, done, opaque, true});
+}
+
+static const struct block_ops ram_block_ops = {ram_read, ram_write, ram_flush, .discard = ram_discard,
+                                               .write_zeroes = ram_write_zeroes};
 
 static inline void ram_block_init(struct ram_block *ram, uint64_t size)
 {
@@ -85,5 +102,7 @@ static inline void ram_block_complete(struct ram_block *ram)
         memcpy(request.to, ram->bytes + request.offset, request.len);
     if (!ram->error && request.from)
         memcpy(ram->bytes + request.offset, request.from, request.len);
+    if (!ram->error && request.zero)
+        memset(ram->bytes + request.offset, 0, request.len);
     request.done(request.opaque, ram->error);
 }

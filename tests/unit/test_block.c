@@ -71,6 +71,43 @@ static void test_raw_read_write(void)
     g_free(path);
 }
 
+static uint64_t room_of(const char *path)
+{
+    struct stat st;
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    return 512 * (uint64_t)st.st_blocks;
+}
+
+/* Zeros need no room where the host can do without; what is discarded is given back to it. */
+static void test_raw_zeros_and_discarding(void)
+{
+    static uint8_t bytes[256 * KiB];
+    char *path = file_make("holes", 1 * MiB);
+    struct image *image = open_ok(path, false, false);
+    uint64_t before = room_of(path);
+    g_assert_cmpint(image_zero(image, 4096 - 512, 128 * KiB, false), ==, 0);
+    g_assert_cmpint(image_read(image, 0, bytes, 256 * KiB), ==, 0);
+    for (unsigned i = 0; i < 256 * KiB; i++)
+        g_assert_cmpuint(bytes[i], ==,
+                         i >= 4096 - 512 && i < 4096 - 512 + 128 * KiB ? 0 : (uint8_t)(i / 512 + i * 3 + 1));
+    g_assert_cmpint(image_zero(image, 256 * KiB, 256 * KiB, true), ==, 0);
+    g_assert_cmpint(image_discard(image, 512 * KiB, 256 * KiB), ==, 0);
+    g_assert_cmpint(image_discard(image, 0, 0), ==, 0);
+    g_assert_cmpint(image_read(image, 256 * KiB, bytes, 256 * KiB), ==, 0);
+    for (unsigned i = 0; i < 256 * KiB; i++)
+        g_assert_cmpuint(bytes[i], ==, 0);
+    g_assert_cmpuint(room_of(path), <=, before);
+    g_assert_cmpint(image_close(image), ==, 0);
+    image = open_ok(path, false, true); /* a snapshot writes them */
+    g_assert_cmpint(image_zero(image, 900 * KiB, 100 * KiB, true), ==, 0);
+    g_assert_cmpint(image_discard(image, 0, 512), ==, 0);
+    g_assert_cmpint(image_read(image, 900 * KiB, bytes, 100 * KiB), ==, 0);
+    for (unsigned i = 0; i < 100 * KiB; i++)
+        g_assert_cmpuint(bytes[i], ==, 0);
+    g_assert_cmpint(image_close(image), ==, 0);
+    g_free(path);
+}
+
 /* The file grows to whole sectors once the last one is written: what the guest was told is written is there. */
 static void test_odd_size_keeps_its_last_sector(void)
 {
@@ -567,6 +604,7 @@ int main(int argc, char **argv)
     TEST(snapshot_leaves_the_file);
     TEST(snapshot_commit);
     TEST(snapshot_without_room_is_an_error);
+    TEST(raw_zeros_and_discarding);
     TEST(requests_end_in_order);
     TEST(close_ends_what_was_asked);
     TEST(errors_come_back);

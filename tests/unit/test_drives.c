@@ -50,6 +50,11 @@ static void test_short_flags(void)
     g_assert_false(d.ide[3].is_cd || d.ide[3].image.read_only);
     g_assert_cmpstr(d.floppy[0].image.path, ==, "e");
     g_assert_cmpstr(d.floppy[1].image.path, ==, "f");
+    d = SETTLED("drive", "file=x,if=virtio", "drive", "file=y,if=virtio,index=7", "drive", "file=z,if=virtio");
+    g_assert_cmpstr(d.virtio[0].image.path, ==, "x");
+    g_assert_cmpstr(d.virtio[7].image.path, ==, "y");
+    g_assert_cmpstr(d.virtio[1].image.path, ==, "z");
+    g_assert_false(d.ide[0].present);
 }
 
 static void test_defaults(void)
@@ -96,7 +101,10 @@ static void test_drive_errors(void)
 {
     drive_fails("file=x,color=red", "'color' is not known");
     drive_fails("file=x,if=scsi", "'if=scsi' is not possible");
-    drive_fails("file=x,index=4", "'index=4'");
+    drive_fails("file=x,index=4", "four IDE drives");
+    drive_fails("file=x,index=99", "'index=99'");
+    drive_fails("file=x,if=virtio,bus=1", "all on bus 0");
+    drive_fails("if=virtio,media=cdrom", "a disk needs file=");
     drive_fails("file=x,index=0,bus=1", "say the same");
     drive_fails("file=x,bus=2", "bus 0 and 1");
     drive_fails("file=x,if=floppy,index=2", "two floppy drives");

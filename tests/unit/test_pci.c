@@ -320,6 +320,173 @@ static void test_save_load_mapped_and_interrupting(void)
     g_assert_cmphex(ioport_read(0xc000, 2), ==, 0x1234);
 }
 
+/* --- MSI-X: a card of its own --- */
+
+#define MSIX_CARD PCI_DEVFN(4, 0)
+#define MSIX_BAR  0xe0100000u
+
+static struct pci_device msix_card;
+static unsigned messages;
+static uint64_t message_address;
+static uint32_t message_data;
+
+static void message_note(void *opaque, uint64_t address, uint32_t data)
+{
+    messages++;
+    message_address = address;
+    message_data = data;
+}
+
+static void msix_plug(void)
+{
+    messages = 0;
+    pci_bus_set_msi(pci, message_note, NULL);
+    pci_device_init(&msix_card, "msix", 0x1234, 0x5678, 0, 0);
+    msix_card.config[PCI_INTERRUPT_PIN] = 1;
+    pci_add_capability(&msix_card, 0x09, 0x60, "\x05vwx", 4);
+    pci_add_msix(&msix_card, 0x50, 2, 200);
+    pci_plug(pci, &msix_card, MSIX_CARD);
+    config_set(MSIX_CARD, PCI_BAR0 + 8, MSIX_BAR);
+    config_set(MSIX_CARD, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+}
+
+static uint32_t msix_get(uint32_t offset)
+{
+    uint32_t value;
+    mem_read(MSIX_BAR + offset, &value, 4);
+    return value;
+}
+
+static void msix_set(uint32_t offset, uint32_t value)
+{
+    mem_write(MSIX_BAR + offset, &value, 4);
+}
+
+static void msix_vector(unsigned n, uint32_t control)
+{
+    msix_set(16 * n, 0xfee01000u);
+    msix_set(16 * n + 4, 0);
+    msix_set(16 * n + 8, 0x100 + n);
+    msix_set(16 * n + 12, control);
+}
+
+static void msix_control(uint32_t value)
+{
+    config_set(MSIX_CARD, 0x50, value << 16);
+}
+
+#define MSIX_ON  0x8000u
+#define MSIX_ALL 0x4000u
+
+static void test_msix_capability(void)
+{
+    setup();
+    msix_plug();
+    g_assert_cmphex(config(MSIX_CARD, PCI_CAPABILITIES) & 0xff, ==, 0x50);
+    g_assert_cmphex(config(MSIX_CARD, 0x50), ==, 0x00c76011); /* 200 vectors; the next is at 60h */
+    g_assert_cmphex(config(MSIX_CARD, 0x54), ==, 0x00000002);
+    g_assert_cmphex(config(MSIX_CARD, 0x58), ==, 0x00001002);
+    g_assert_cmphex(config(MSIX_CARD, 0x60), ==, 0x76050009);
+    config_set(MSIX_CARD, PCI_BAR0 + 8, 0xffffffffu);
+    g_assert_cmphex(config(MSIX_CARD, PCI_BAR0 + 8), ==, 0xffffe000u);
+    msix_control(0xffff);
+    g_assert_cmphex(config(MSIX_CARD, 0x50) >> 16, ==, 0xc0c7);
+}
+
+static void test_msix_table_after_reset(void)
+{
+    setup();
+    msix_plug();
+    g_assert_cmphex(msix_get(0), ==, 0);
+    g_assert_cmphex(msix_get(12), ==, 1);
+    msix_set(12, 0xfffffffe);
+    g_assert_cmphex(msix_get(12), ==, 0);
+    msix_set(0x1000, 0xff); /* pending bits */
+    g_assert_cmphex(msix_get(0x1000), ==, 0);
+    pci_device_reset(&msix_card);
+    config_set(MSIX_CARD, PCI_BAR0 + 8, MSIX_BAR);
+    config_set(MSIX_CARD, PCI_COMMAND, PCI_COMMAND_MEMORY);
+    g_assert_cmphex(msix_get(12), ==, 1);
+}
+
+static void test_msix_sends(void)
+{
+    setup();
+    msix_plug();
+    msix_vector(3, 0);
+    pci_msix_notify(&msix_card, 3);
+    g_assert_cmpuint(messages, ==, 0); /* it is off */
+    msix_control(MSIX_ON);
+    pci_msix_notify(&msix_card, 3);
+    pci_msix_notify(&msix_card, 200);
+    g_assert_cmpuint(messages, ==, 1);
+    g_assert_cmphex(message_address, ==, 0xfee01000u);
+    g_assert_cmphex(message_data, ==, 0x103);
+    config_set(MSIX_CARD, PCI_COMMAND, PCI_COMMAND_MEMORY); /* not bus master */
+    pci_msix_notify(&msix_card, 3);
+    g_assert_cmpuint(messages, ==, 1);
+}
+
+static void test_msix_masked_vector_is_pending(void)
+{
+    setup();
+    msix_plug();
+    msix_vector(33, 1);
+    msix_control(MSIX_ON);
+    pci_msix_notify(&msix_card, 33);
+    pci_msix_notify(&msix_card, 33);
+    g_assert_cmpuint(messages, ==, 0);
+    g_assert_cmphex(msix_get(0x1004), ==, 2);
+    msix_set(16 * 33 + 12, 0);
+    g_assert_cmpuint(messages, ==, 1);
+    g_assert_cmphex(msix_get(0x1004), ==, 0);
+}
+
+static void test_msix_function_mask(void)
+{
+    setup();
+    msix_plug();
+    msix_vector(0, 0);
+    msix_vector(1, 0);
+    msix_control(MSIX_ON | MSIX_ALL);
+    pci_msix_notify(&msix_card, 0);
+    pci_msix_notify(&msix_card, 1);
+    g_assert_cmpuint(messages, ==, 0);
+    msix_control(MSIX_ON);
+    g_assert_cmpuint(messages, ==, 2);
+}
+
+static void test_msix_takes_the_pin_away(void)
+{
+    setup();
+    msix_plug();
+    route(3, 11); /* slot 4, INTA */
+    pci_set_intx(&msix_card, true);
+    g_assert_true(irq[11].level);
+    msix_control(MSIX_ON);
+    g_assert_false(irq[11].level);
+    msix_control(0);
+    g_assert_true(irq[11].level);
+}
+
+static void test_msix_save_load_with_one_pending(void)
+{
+    setup();
+    msix_plug();
+    msix_vector(5, 1);
+    msix_control(MSIX_ON);
+    pci_msix_notify(&msix_card, 5);
+    GByteArray *bytes = device_saved(&i440fx_class, host);
+    destroy();
+    create();
+    msix_plug();
+    device_load_checked(&i440fx_class, host, bytes);
+    g_assert_cmphex(msix_get(0x1000), ==, 1u << 5);
+    msix_set(16 * 5 + 12, 0);
+    g_assert_cmpuint(messages, ==, 1);
+    g_assert_cmphex(message_data, ==, 0x105);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -340,5 +507,12 @@ int main(int argc, char **argv)
     g_test_add_func("/pci/pam_tells_of_segments", test_pam_tells_of_segments);
     g_test_add_func("/pci/reset_unmaps", test_reset_unmaps);
     g_test_add_func("/pci/save_load_mapped_and_interrupting", test_save_load_mapped_and_interrupting);
+    g_test_add_func("/pci/msix_capability", test_msix_capability);
+    g_test_add_func("/pci/msix_table_after_reset", test_msix_table_after_reset);
+    g_test_add_func("/pci/msix_sends", test_msix_sends);
+    g_test_add_func("/pci/msix_masked_vector_is_pending", test_msix_masked_vector_is_pending);
+    g_test_add_func("/pci/msix_function_mask", test_msix_function_mask);
+    g_test_add_func("/pci/msix_takes_the_pin_away", test_msix_takes_the_pin_away);
+    g_test_add_func("/pci/msix_save_load_with_one_pending", test_msix_save_load_with_one_pending);
     return g_test_run();
 }

@@ -460,6 +460,8 @@ static void test_backing_chain(void)
     assert_fill(image, 1 * MiB - 4096, 0x00, 4096); /* behind the end of the middle */
     write_fill(image, 512, 0x40, 512);
     write_fill(image, 4096 + 512, 0x41, 512);
+    g_assert_cmpint(image_zero(image, 2 * 4096, 4096, true), ==, 0); /* of its own */
+    assert_fill(image, 2 * 4096, 0x00, 4096);
     assert_fill(image, 0, 0x10, 512);
     assert_fill(image, 512, 0x40, 512);
     assert_fill(image, 1024, 0x10, 512);
@@ -602,7 +604,19 @@ static void test_truncated(void)
 
 /* --- Writing --- */
 
-/* Random writes, reads and flushes against a model in memory; then the checker. */
+/* What was discarded may be anything that was there, or zeros: the model takes it as it is now. */
+static void discard(struct image *image, uint8_t *model, uint64_t offset, uint32_t len)
+{
+    uint8_t *bytes = g_malloc(len);
+    g_assert_cmpint(image_discard(image, offset, len), ==, 0);
+    g_assert_cmpint(image_read(image, offset, bytes, len), ==, 0);
+    for (uint32_t i = 0; i < len; i++)
+        g_assert_true(!bytes[i] || bytes[i] == model[offset + i]);
+    memcpy(model + offset, bytes, len);
+    g_free(bytes);
+}
+
+/* Random writes, reads, zeros, discards and flushes against a model in memory; then the checker. */
 static void exercise(const char *path, unsigned seed, unsigned count, uint64_t size)
 {
     GRand *rand = g_rand_new_with_seed(seed);
@@ -613,8 +627,13 @@ static void exercise(const char *path, unsigned seed, unsigned count, uint64_t s
         uint64_t offset = (uint64_t)g_rand_int_range(rand, 0, (gint32)(size / 512)) * 512;
         uint32_t len = (uint32_t)g_rand_int_range(rand, 1, g_rand_boolean(rand) ? 8 : 200) * 512;
         len = (uint32_t)MIN(len, size - offset);
-        unsigned what = (unsigned)g_rand_int_range(rand, 0, 12);
-        if (what < 8) {
+        unsigned what = (unsigned)g_rand_int_range(rand, 0, 14);
+        if (what == 12) {
+            g_assert_cmpint(image_zero(image, offset, len, g_rand_boolean(rand)), ==, 0);
+            memset(model + offset, 0, len);
+        } else if (what == 13) {
+            discard(image, model, offset, len);
+        } else if (what < 8) {
             memset(bytes, g_rand_int_range(rand, 0, 256), len);
             g_assert_cmpint(image_write(image, offset, bytes, len), ==, 0);
             memcpy(model + offset, bytes, len);
@@ -634,6 +653,45 @@ static void exercise(const char *path, unsigned seed, unsigned count, uint64_t s
     g_rand_free(rand);
     g_free(model);
     g_free(bytes);
+}
+
+/* What is below does not shine through, and its room is given back. */
+static void test_zeros_and_discarding(void)
+{
+    struct maker m;
+    uint8_t raw[4 * 4096];
+    memset(raw, 0x10, sizeof(raw));
+    char *raw_path = path_of("below.raw");
+    g_assert_true(g_file_set_contents(raw_path, (char *)raw, sizeof(raw), NULL));
+    make(&m, 3, 12, 4, 512 * KiB);
+    backing_name(&m, "below.raw", "raw");
+    char *path = save(&m, "zeros.qcow2");
+    struct image *image = open_as(path, false);
+    uint64_t before = g_file_test(path, G_FILE_TEST_EXISTS) ? image->file.size : 0;
+    g_assert_cmpint(image_discard(image, 0, 4 * 4096), ==, 0); /* there is nothing of its own: it does not grow */
+    assert_fill(image, 0, 0x10, 4 * 4096);
+    g_assert_cmpuint(image->file.size, ==, before);
+    g_assert_cmpint(image_zero(image, 4096 - 512, 4096 + 1024, true), ==, 0);
+    assert_fill(image, 0, 0x10, 4096 - 512);
+    assert_fill(image, 4096 - 512, 0, 4096 + 1024);
+    assert_fill(image, 2 * 4096 + 512, 0x10, 4096);
+    write_fill(image, 4096, 0x33, 4096);
+    g_assert_cmpint(image_discard(image, 4096, 4096), ==, 0);
+    assert_fill(image, 4096, 0, 4096);
+    for (unsigned i = 0; i < 40; i++) { /* always the same clusters */
+        write_fill(image, 64 * KiB, (uint8_t)i, 64 * KiB);
+        g_assert_cmpint(image_discard(image, 64 * KiB, 64 * KiB), ==, 0);
+        g_assert_cmpint(image_flush(image), ==, 0);
+    }
+    g_assert_cmpint(image_close(image), ==, 0);
+    g_assert_cmpuint(check(path), ==, 0);
+    char *contents;
+    gsize len;
+    g_assert_true(g_file_get_contents(path, &contents, &len, NULL));
+    g_assert_cmpuint(len, <, 256 * KiB);
+    g_free(contents);
+    g_free(path);
+    g_free(raw_path);
 }
 
 static void test_random_writes(void)
@@ -887,6 +945,7 @@ int main(int argc, char **argv)
     TEST(headers_that_are_refused);
     TEST(feature_name_is_told);
     TEST(truncated);
+    TEST(zeros_and_discarding);
     TEST(random_writes);
     TEST(refcount_table_grows);
     TEST(snapshot_in_the_file_is_kept);

@@ -10,7 +10,7 @@
 #include "log.h"
 #include "vclock.h"
 
-enum request_kind { REQUEST_READ, REQUEST_WRITE, REQUEST_FLUSH, REQUEST_CHANGE };
+enum request_kind { REQUEST_READ, REQUEST_WRITE, REQUEST_FLUSH, REQUEST_DISCARD, REQUEST_ZERO, REQUEST_CHANGE };
 
 struct request {
     enum request_kind kind;
@@ -20,6 +20,7 @@ struct request {
     block_done_fn *done;
     void *opaque;
     int64_t asked_at; /* ns */
+    bool may_unmap;
 };
 
 /* The drive's tray, as the drive moves it. */
@@ -72,7 +73,7 @@ static int64_t now_ns(void)
 /* One message, then at most one every ten seconds: a guest retries. */
 static void tell_error(struct blockdev *dev, const struct request *request, int code)
 {
-    static const char *const verb[] = {"reading", "writing", "flushing"};
+    static const char *const verb[] = {"reading", "writing", "flushing", "discarding in", "zeroing"};
     int64_t now = g_get_monotonic_time();
     if (dev->told_at && now - dev->told_at < TELL_EVERY) {
         dev->untold++;
@@ -97,6 +98,14 @@ static int request_run(struct blockdev *dev, const struct request *request)
         return image_read(dev->image, request->offset, request->buffer, request->len);
     case REQUEST_WRITE:
         return dev->block.read_only ? EROFS : image_write(dev->image, request->offset, request->buffer, request->len);
+    case REQUEST_DISCARD:
+        if (dev->block.read_only)
+            return EROFS;
+        return dev->options.discard ? image_discard(dev->image, request->offset, request->len) : 0;
+    case REQUEST_ZERO:
+        return dev->block.read_only
+                   ? EROFS
+                   : image_zero(dev->image, request->offset, request->len, request->may_unmap && dev->options.discard);
     default:
         return image_flush(dev->image);
     }
@@ -192,9 +201,11 @@ static void request_over(struct blockdev *dev)
 /* What query-blockstats says. */
 static void request_count(struct blockdev *dev, const struct request *request, int code)
 {
-    struct blockdev_count *count = request->kind == REQUEST_READ    ? &dev->stats.rd
-                                   : request->kind == REQUEST_WRITE ? &dev->stats.wr
-                                                                    : &dev->stats.flush;
+    bool is_write = request->kind == REQUEST_WRITE || request->kind == REQUEST_ZERO;
+    struct blockdev_count *count = request->kind == REQUEST_READ      ? &dev->stats.rd
+                                   : is_write                         ? &dev->stats.wr
+                                   : request->kind == REQUEST_DISCARD ? &dev->stats.unmap
+                                                                      : &dev->stats.flush;
     int64_t now = now_ns();
     g_mutex_lock(&dev->mutex);
     dev->stats.last_at = now;
@@ -204,7 +215,7 @@ static void request_count(struct blockdev *dev, const struct request *request, i
         count->operations++;
         count->bytes += request->len;
         count->ns += now - request->asked_at;
-        if (request->kind == REQUEST_WRITE)
+        if (is_write)
             dev->stats.wr_highest = MAX(dev->stats.wr_highest, request->offset + request->len);
     }
     g_mutex_unlock(&dev->mutex);
@@ -235,7 +246,7 @@ static gpointer worker(gpointer opaque)
         request_count(dev, request, code);
         machine_lock();
         if (failed && hooks.failed && request->kind != REQUEST_FLUSH)
-            hooks.failed(hooks.opaque, dev->label, request->kind == REQUEST_WRITE, code);
+            hooks.failed(hooks.opaque, dev->label, request->kind != REQUEST_READ, code);
         request->done(request->opaque, code);
         machine_unlock();
         g_free(request);
@@ -286,6 +297,17 @@ static void blockdev_flush(struct block *block, block_done_fn *done, void *opaqu
     submit(block, (struct request){REQUEST_FLUSH, 0, NULL, 0, done, opaque});
 }
 
+static void blockdev_discard(struct block *block, uint64_t offset, uint32_t len, block_done_fn *done, void *opaque)
+{
+    submit(block, (struct request){REQUEST_DISCARD, offset, NULL, len, done, opaque});
+}
+
+static void blockdev_write_zeroes(struct block *block, uint64_t offset, uint32_t len, bool may_unmap,
+                                  block_done_fn *done, void *opaque)
+{
+    submit(block, (struct request){REQUEST_ZERO, offset, NULL, len, done, opaque, .may_unmap = may_unmap});
+}
+
 static void blockdev_set_removable(struct block *block, void (*changed)(void *opaque), void *opaque, uint64_t max_size)
 {
     struct blockdev *dev = (struct blockdev *)block;
@@ -311,8 +333,9 @@ static void blockdev_tray_changed(struct block *block)
         hooks.tray_moved(hooks.opaque, dev->label, block->tray_open);
 }
 
-static const struct block_ops blockdev_ops = {blockdev_read,          blockdev_write,    blockdev_flush,
-                                              blockdev_set_removable, blockdev_set_tray, blockdev_tray_changed};
+static const struct block_ops blockdev_ops = {blockdev_read,          blockdev_write,       blockdev_flush,
+                                              blockdev_set_removable, blockdev_set_tray,    blockdev_tray_changed,
+                                              blockdev_discard,       blockdev_write_zeroes};
 
 struct block *blockdev_open(const struct image_options *options, const char *label, GError **error)
 {

@@ -39,7 +39,7 @@ struct blockdev_count {
 };
 
 struct blockdev_stats {
-    struct blockdev_count rd, wr, flush;
+    struct blockdev_count rd, wr, flush, unmap;
     uint64_t wr_highest;      /* the end of the last byte that was written */
     int64_t last_at, idle_ns; /* last_at 0: nothing was asked yet */
 };

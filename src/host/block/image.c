@@ -87,6 +87,16 @@ int image_file_sync(struct image_file *file)
     return rc < 0 && errno != EINVAL && errno != EROFS ? errno : 0;
 }
 
+int image_file_zero(struct image_file *file, uint64_t offset, uint64_t len, bool punch)
+{
+    int mode = FALLOC_FL_KEEP_SIZE | (punch ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
+    int rc;
+    do
+        rc = fallocate(file->fd, mode, (off_t)offset, (off_t)len);
+    while (rc < 0 && errno == EINTR);
+    return rc == 0 ? 0 : errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL || errno == ENODEV ? ENOTSUP : errno;
+}
+
 int image_file_extend(struct image_file *file, uint64_t size)
 {
     if (size <= file->size)
@@ -401,6 +411,30 @@ int image_write(struct image *image, uint64_t offset, const uint8_t *buffer, uin
         return EPERM;
     }
     int code = image->ops->write(image, offset, buffer, len);
+    return code == 0 && image->cache == IMAGE_WRITETHROUGH ? image->ops->flush(image) : code;
+}
+
+int image_discard(struct image *image, uint64_t offset, uint32_t len)
+{
+    assert_always(offset <= image->size && len <= image->size - offset);
+    return image->ops->discard ? image->ops->discard(image, offset, len) : 0;
+}
+
+#define ZEROS_AT_ONCE (64 * KiB)
+
+int image_zero(struct image *image, uint64_t offset, uint32_t len, bool may_unmap)
+{
+    static const uint8_t zeros[ZEROS_AT_ONCE];
+    assert_always(offset <= image->size && len <= image->size - offset);
+    int code = image->ops->zero ? image->ops->zero(image, offset, len, may_unmap) : ENOTSUP;
+    if (code != ENOTSUP)
+        return code == 0 && image->cache == IMAGE_WRITETHROUGH ? image->ops->flush(image) : code;
+    for (code = 0; len > 0 && code == 0;) {
+        uint32_t piece = MIN(len, ZEROS_AT_ONCE - (uint32_t)(offset % ZEROS_AT_ONCE));
+        code = image->ops->write(image, offset, zeros, piece);
+        offset += piece;
+        len -= piece;
+    }
     return code == 0 && image->cache == IMAGE_WRITETHROUGH ? image->ops->flush(image) : code;
 }
 

@@ -20,6 +20,7 @@ struct image_options {
     bool read_only;
     bool snapshot; /* writes go to a temporary file */
     enum image_cache cache;
+    bool discard; /* what the guest discards is given back to the host */
 };
 
 struct image;
@@ -30,6 +31,10 @@ struct image_ops {
     int (*write)(struct image *image, uint64_t offset, const uint8_t *buffer, uint32_t len);
     int (*flush)(struct image *image);
     void (*close)(struct image *image); /* frees what the format added, flushes nothing */
+    /* The range is not needed any more; nothing has to be done about it. NULL: nothing is. */
+    int (*discard)(struct image *image, uint64_t offset, uint32_t len);
+    /* Zeros without writing them; ENOTSUP: not possible here. NULL: it never is. */
+    int (*zero)(struct image *image, uint64_t offset, uint32_t len, bool may_unmap);
 };
 
 /* A host file, locked against other users. */
@@ -61,6 +66,8 @@ bool image_writes_to(const struct image *image, const char *path);
 int image_read(struct image *image, uint64_t offset, uint8_t *buffer, uint32_t len);
 int image_write(struct image *image, uint64_t offset, const uint8_t *buffer, uint32_t len);
 int image_flush(struct image *image);
+int image_discard(struct image *image, uint64_t offset, uint32_t len);
+int image_zero(struct image *image, uint64_t offset, uint32_t len, bool may_unmap);
 
 /* --- for the formats --- */
 
@@ -75,6 +82,8 @@ void *image_fail(GError **error, const char *path, const char *fmt, ...) G_GNUC_
 int image_file_read(const struct image_file *file, uint64_t offset, void *buffer, uint64_t len, bool strict);
 int image_file_write(struct image_file *file, uint64_t offset, const void *buffer, uint64_t len);
 int image_file_sync(struct image_file *file);
+/* Makes the range read as zeros, and gives its room back (punch) or keeps it. ENOTSUP: the host cannot do that. */
+int image_file_zero(struct image_file *file, uint64_t offset, uint64_t len, bool punch);
 int image_file_extend(struct image_file *file, uint64_t size);
 
 /* A backing file named in an image: relative names are relative to that image's folder. */

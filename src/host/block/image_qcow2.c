@@ -291,7 +291,8 @@ static void qcow2_close(struct image *image)
     g_free(q->inflated);
 }
 
-static const struct image_ops qcow2_ops = {"qcow2", qcow2_read, qcow2_write, qcow2_flush, qcow2_close};
+static const struct image_ops qcow2_ops = {"qcow2",     qcow2_read,    qcow2_write, qcow2_flush,
+                                           qcow2_close, qcow2_discard, qcow2_zero};
 
 /* --- Opening --- */
 

@@ -71,5 +71,7 @@ struct qcow2_table *qcow2_table_new(struct qcow2 *q, struct qcow2_cache *cache, 
 
 bool qcow2_write_setup(struct qcow2 *q, GError **error);
 int qcow2_write(struct image *image, uint64_t offset, const uint8_t *buffer, uint32_t len);
+int qcow2_discard(struct image *image, uint64_t offset, uint32_t len);
+int qcow2_zero(struct image *image, uint64_t offset, uint32_t len, bool may_unmap);
 int qcow2_flush(struct image *image);
 void qcow2_write_free(struct qcow2 *q);

@@ -459,9 +459,10 @@ static int cluster_write(struct qcow2 *q, uint64_t n, uint32_t within, const uin
     return 0;
 }
 
-int qcow2_write(struct image *image, uint64_t offset, const uint8_t *buffer, uint32_t len)
+/* Before anything of the guest's changes. */
+static int write_begin(struct qcow2 *q)
 {
-    struct qcow2 *q = (struct qcow2 *)image;
+    struct image *image = &q->image;
     int code = 0;
 
     if (!image->file.writable)
@@ -478,12 +479,93 @@ int qcow2_write(struct image *image, uint64_t offset, const uint8_t *buffer, uin
             return code;
         q->autoclear = 0;
     }
+    return 0;
+}
+
+int qcow2_write(struct image *image, uint64_t offset, const uint8_t *buffer, uint32_t len)
+{
+    struct qcow2 *q = (struct qcow2 *)image;
+    int code = write_begin(q);
     while (len > 0 && !code) {
         uint32_t within = (uint32_t)(offset & (q->cluster_size - 1));
         uint32_t piece = MIN(len, q->cluster_size - within);
         code = cluster_write(q, offset >> q->cluster_bits, within, buffer, piece);
         offset += piece;
         buffer += piece;
+        len -= piece;
+    }
+    return code;
+}
+
+/* --- Zeros and discarding --- */
+
+/* Guest cluster n reads as zeros, and has no room of its own any more. */
+static int cluster_zero(struct qcow2 *q, uint64_t n)
+{
+    struct qcow2_table *table;
+    uint64_t entry;
+    int code = qcow2_lookup(q, n, &entry);
+    bool is_empty = !(entry & (OFFSET_MASK | OFLAG_COMPRESSED));
+    if (code || (is_empty && (!q->backing || (q->version >= 3 && (entry & OFLAG_ZERO)))))
+        return code;
+    uint64_t offset = entry & OFFSET_MASK;
+    if (!(entry & OFLAG_COMPRESSED) && offset && ((offset & (q->cluster_size - 1)) || is_metadata(q, offset)))
+        return qcow2_corrupt(q, "data where there is metadata");
+    code = l2_for_write(q, n, &table);
+    if (code)
+        return code;
+    uint32_t at = 8 * (uint32_t)(n & ((1u << (q->cluster_bits - 3)) - 1));
+    entry_forget(q, entry);
+    put_be64(table->bytes + at, q->backing ? OFLAG_ZERO : 0);
+    table_dirty(&q->l2, table, at, at + 8);
+    return 0;
+}
+
+/* The whole clusters of a range; how many there are, and the number of the first. */
+static uint64_t whole_clusters(const struct qcow2 *q, uint64_t offset, uint32_t len, uint64_t *first)
+{
+    uint64_t end = offset + len;
+    *first = qcow2_clusters(q, offset);
+    /* What there is of the last one is all of it. */
+    uint64_t behind = end == q->image.size ? qcow2_clusters(q, end) : end >> q->cluster_bits;
+    return behind > *first ? behind - *first : 0;
+}
+
+static bool can_zero(const struct qcow2 *q)
+{
+    return q->version >= 3 || !q->backing; /* older ones have no flag for it */
+}
+
+int qcow2_discard(struct image *image, uint64_t offset, uint32_t len)
+{
+    struct qcow2 *q = (struct qcow2 *)image;
+    int code = write_begin(q);
+    uint64_t first, count = whole_clusters(q, offset, len, &first), entry;
+    for (uint64_t n = first; !code && can_zero(q) && n < first + count; n++) {
+        code = qcow2_lookup(q, n, &entry);
+        if (!code && (entry & (OFFSET_MASK | OFLAG_COMPRESSED))) /* a file does not grow by discarding */
+            code = cluster_zero(q, n);
+    }
+    return code;
+}
+
+int qcow2_zero(struct image *image, uint64_t offset, uint32_t len, bool may_unmap)
+{
+    static const uint8_t zeros[512];
+    struct qcow2 *q = (struct qcow2 *)image;
+    int code = write_begin(q);
+    uint64_t first, count = whole_clusters(q, offset, len, &first);
+    if (code || !can_zero(q))
+        return code ? code : ENOTSUP;
+    while (len > 0 && !code) {
+        uint32_t within = (uint32_t)(offset & (q->cluster_size - 1));
+        uint32_t piece = MIN(len, q->cluster_size - within);
+        uint64_t n = offset >> q->cluster_bits;
+        if (n >= first && n < first + count)
+            code = cluster_zero(q, n);
+        for (uint32_t done = 0; !code && (n < first || n >= first + count) && done < piece; done += 512)
+            code = cluster_write(q, n, within + done, zeros, MIN(512, piece - done));
+        offset += piece;
         len -= piece;
     }
     return code;

@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "address.h"
+#include "host/address.h"
 #include "host/char/chardev.h"
 #include "keyvalue.h"
 

@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "address.h"
+#include "host/address.h"
 
 struct dial; /* an order under way */
 

@@ -1,0 +1,181 @@
+/* Makes network processes by order of the monitor: see broker.h. unix(7), SCM_RIGHTS.
+ *
+ * An order is the list of options as text; the answer is four descriptors, or a sentence.
+ */
+#include "broker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "host/process.h"
+#include "net_internal.h"
+#include "process.h"
+
+#define FDS       (CABLE_FDS + 1)
+#define WAIT_MS   5000
+#define ORDER_MAX 16384
+
+static int broker_fd = -1;
+
+bool broker_is_needed(void)
+{
+    return broker_fd >= 0;
+}
+
+/* --- In the process --- */
+
+struct start {
+    struct keyvalues *options;
+};
+
+static void child_run(void *opaque)
+{
+    const struct start *start = opaque;
+    const int fds[CABLE_FDS] = {PROCESS_FD, PROCESS_FD + 1, PROCESS_FD + 2};
+    netproc_main(start->options, fds, PROCESS_FD + CABLE_FDS);
+}
+
+static void answer(const int *fds, const char *why)
+{
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(FDS * sizeof(int))];
+    } control = {0};
+    struct iovec text = {(void *)why, strlen(why) + 1};
+    struct msghdr message = {.msg_iov = &text, .msg_iovlen = 1};
+    if (fds) {
+        message.msg_control = control.room;
+        message.msg_controllen = sizeof(control.room);
+        control.header = (struct cmsghdr){CMSG_LEN(FDS * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+        memcpy(CMSG_DATA(&control.header), fds, FDS * sizeof(int));
+    }
+    while (sendmsg(PROCESS_FD, &message, MSG_NOSIGNAL) < 0 && errno == EINTR)
+        continue;
+}
+
+static void make(const char *text)
+{
+    GError *error = NULL;
+    int fds[FDS] = {-1, -1, -1, -1}, pair[2] = {-1, -1};
+    struct keyvalues *options = keyvalues_parse(text, "netdev_add", "type", &error);
+    struct start start = {options};
+    bool ok = options && cable_make(fds, &error);
+    if (ok && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0) {
+        const int given[FDS] = {fds[0], fds[1], fds[2], pair[1]};
+        fds[CABLE_FDS] = pair[0];
+        ok = process_start("ringer-net", given, FDS, child_run, &start, &error) > 0;
+    } else {
+        ok = false;
+    }
+    answer(ok ? fds : NULL, ok ? "" : error ? error->message : "no socket pair");
+    for (unsigned i = 0; i < FDS; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
+    if (pair[1] >= 0)
+        close(pair[1]);
+    keyvalues_free(options);
+    g_clear_error(&error);
+}
+
+static void broker_run(void *opaque)
+{
+    static char order[ORDER_MAX + 1];
+    signal(SIGCHLD, SIG_IGN); /* nobody asks how they ended */
+    for (;;) {
+        ssize_t len = recv(PROCESS_FD, order, ORDER_MAX, 0);
+        if (len < 0 && errno == EINTR)
+            continue;
+        if (len <= 0)
+            _exit(0);
+        order[len] = 0;
+        make(order);
+    }
+}
+
+/* --- In the monitor --- */
+
+bool net_broker_start(GError **error)
+{
+    int pair[2];
+    if (broker_fd >= 0)
+        return true;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return NET_FAIL("no socket pair: %s", g_strerror(errno));
+    pid_t pid = process_start("ringer-broker", &pair[1], 1, broker_run, NULL, error);
+    close(pair[1]);
+    if (pid < 0)
+        close(pair[0]);
+    else
+        broker_fd = pair[0];
+    return pid > 0;
+}
+
+void broker_stop(void)
+{
+    if (broker_fd >= 0)
+        close(broker_fd);
+    broker_fd = -1;
+}
+
+static char *list_text(const struct keyvalues *options)
+{
+    GString *text = g_string_new(NULL);
+    for (unsigned i = 0; i < options->item->len; i++) {
+        const struct keyvalue *item = g_ptr_array_index(options->item, i);
+        g_string_append_printf(text, "%s%s=", i ? "," : "", item->key);
+        for (const char *c = item->value; *c; c++) {
+            g_string_append_c(text, *c);
+            if (*c == ',')
+                g_string_append_c(text, ',');
+        }
+    }
+    return g_string_free(text, FALSE);
+}
+
+static bool answer_take(int fds[FDS], GError **error)
+{
+    char why[1024];
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(FDS * sizeof(int))];
+    } control = {0};
+    struct iovec text = {why, sizeof(why) - 1};
+    struct msghdr message = {
+        .msg_iov = &text, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
+    struct pollfd poll_for = {broker_fd, POLLIN, 0};
+    int ready;
+    do
+        ready = poll(&poll_for, 1, WAIT_MS);
+    while (ready < 0 && errno == EINTR);
+    ssize_t len = ready > 0 ? recvmsg(broker_fd, &message, MSG_CMSG_CLOEXEC) : -1;
+    if (len <= 0)
+        return NET_FAIL("the process that makes network back ends does not answer");
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+        header->cmsg_len == CMSG_LEN(FDS * sizeof(int))) {
+        memcpy(fds, CMSG_DATA(header), FDS * sizeof(int));
+        return true;
+    }
+    why[len] = 0;
+    return NET_FAIL("%s", why);
+}
+
+bool broker_order(struct keyvalues *options, int cable[CABLE_FDS], int *control, GError **error)
+{
+    int fds[FDS];
+    char *text = list_text(options);
+    bool ok = strlen(text) <= ORDER_MAX && write(broker_fd, text, strlen(text)) >= 0;
+    g_free(text);
+    if (!ok)
+        return NET_FAIL("the process that makes network back ends takes no order");
+    if (!answer_take(fds, error))
+        return false;
+    memcpy(cable, fds, CABLE_FDS * sizeof(int));
+    *control = fds[CABLE_FDS];
+    return true;
+}

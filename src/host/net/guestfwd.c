@@ -1,0 +1,272 @@
+/* Ports of the guest's network at which something of the host's answers: see guestfwd.h.
+ *
+ * libslirp connects each of the guest's connections to a Unix socket. Behind it is a process that was started before
+ * the fence went up: it does what the command line says for that port, and takes no orders. Its sockets are in a folder
+ * of its own, which it removes at the end.
+ */
+#include "guestfwd.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "host/process.h"
+
+#define SERVICES_MAX 16
+#define FAIL(...)    (g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, __VA_ARGS__), false)
+
+struct service {
+    char *command;     /* a command for the shell, or NULL: */
+    char *host, *port; /* where to connect to */
+    int listener;
+};
+
+struct guestfwds {
+    Slirp *slirp;
+    struct service service[SERVICES_MAX];
+    unsigned count;
+    char *folder; /* NULL: not made yet */
+    char *smb_config;
+};
+
+struct guestfwds *guestfwds_new(Slirp *slirp, const struct user_config *config)
+{
+    struct guestfwds *guestfwds = g_new0(struct guestfwds, 1);
+    guestfwds->slirp = slirp;
+    return guestfwds;
+}
+
+static bool listen_at(struct guestfwds *guestfwds, struct service *service, struct in_addr server, int port,
+                      GError **error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (!guestfwds->folder && !(guestfwds->folder = g_dir_make_tmp("ringer-net-XXXXXX", error)))
+        return false;
+    g_snprintf(address.sun_path, sizeof(address.sun_path), "%s/%u", guestfwds->folder, guestfwds->count);
+    service->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (service->listener < 0 || bind(service->listener, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+        listen(service->listener, 64) < 0)
+        return FAIL("guestfwd: no socket in %s: %s", guestfwds->folder, g_strerror(errno));
+    if (slirp_add_unix(guestfwds->slirp, address.sun_path, &server, port) < 0)
+        return FAIL("guestfwd: port %d of %s cannot be forwarded (the gateway's and the name server's cannot)", port,
+                    inet_ntoa(server));
+    guestfwds->count++;
+    return true;
+}
+
+bool guestfwds_add(struct guestfwds *guestfwds, const char *rule, GError **error)
+{
+    const char *at = g_str_has_prefix(rule, "tcp:") ? rule + 4 : rule[0] == ':' ? rule + 1 : NULL;
+    const char *dash = at ? strchr(at, '-') : NULL;
+    char *where = dash ? g_strndup(at, (gsize)(dash - at)) : NULL, *colon = where ? strrchr(where, ':') : NULL;
+    struct in_addr server = {0};
+    uint64_t port;
+    bool ok = colon && value_is_number(colon + 1, 65535, &port) && port;
+    if (ok)
+        *colon = 0;
+    ok = ok && (!*where || inet_aton(where, &server));
+    g_free(where);
+    if (!ok)
+        return FAIL("guestfwd: '%s' is not a rule such as tcp:10.0.2.100:80-cmd:netcat localhost 8080", rule);
+    if (guestfwds->count == SERVICES_MAX)
+        return FAIL("guestfwd: there are %u at most", SERVICES_MAX);
+    const char *device = dash + 1;
+    struct service *service = &guestfwds->service[guestfwds->count];
+    if (g_str_has_prefix(device, "cmd:")) {
+        service->command = g_strdup(device + 4);
+    } else if (g_str_has_prefix(device, "tcp:")) {
+        const char *last = strrchr(device + 4, ':');
+        if (!last)
+            return FAIL("guestfwd: '%s' is tcp:HOST:PORT", device);
+        service->host = g_strndup(device + 4, (gsize)(last - device - 4));
+        service->port = g_strndup(last + 1, strcspn(last + 1, ","));
+    } else if (g_str_has_prefix(device, "unix:")) {
+        char *path = g_strndup(device + 5, strcspn(device + 5, ","));
+        ok = slirp_add_unix(guestfwds->slirp, path, &server, (int)port) == 0;
+        g_free(path);
+        return ok || FAIL("guestfwd: port %d cannot be forwarded", (int)port);
+    } else {
+        return FAIL("guestfwd: '%s' is cmd:COMMAND, tcp:HOST:PORT or unix:PATH", device);
+    }
+    return listen_at(guestfwds, service, server, (int)port, error);
+}
+
+/* --- smb: Samba's server, a process for each connection --- */
+
+static bool smb_add(struct guestfwds *guestfwds, const char *path, struct in_addr server, GError **error)
+{
+    static const int ports[] = {139, 445};
+    char *smbd = g_find_program_in_path("smbd"), *shared = g_canonicalize_filename(path, NULL);
+    if (!smbd && g_file_test("/usr/sbin/smbd", G_FILE_TEST_IS_EXECUTABLE))
+        smbd = g_strdup("/usr/sbin/smbd");
+    bool ok = smbd || FAIL("smb=%s needs Samba's smbd; install the package samba", path);
+    ok = ok && (guestfwds->folder || (guestfwds->folder = g_dir_make_tmp("ringer-net-XXXXXX", error)));
+    if (ok) {
+        char *folder = guestfwds->folder;
+        guestfwds->smb_config = g_strdup_printf("%s/smb.conf", folder);
+        char *text = g_strdup_printf("[global]\n"
+                                     "private dir = %s\npid directory = %s\nlock directory = %s\n"
+                                     "state directory = %s\ncache directory = %s\nncalrpc dir = %s\n"
+                                     "log file = %s/log\nserver min protocol = NT1\nntlm auth = yes\n"
+                                     "security = user\nmap to guest = Bad User\nload printers = no\nprinting = bsd\n"
+                                     "disable spoolss = yes\nusershare max shares = 0\n"
+                                     "[qemu]\npath = %s\nread only = yes\nguest ok = yes\nforce user = %s\n",
+                                     folder, folder, folder, folder, folder, folder, folder, shared, g_get_user_name());
+        ok = g_file_set_contents(guestfwds->smb_config, text, -1, error);
+        g_free(text);
+    }
+    for (unsigned i = 0; ok && i < G_N_ELEMENTS(ports); i++) {
+        if (guestfwds->count == SERVICES_MAX) {
+            ok = FAIL("smb: too many guestfwd beside it");
+            break;
+        }
+        struct service *service = &guestfwds->service[guestfwds->count];
+        char *quoted = g_shell_quote(guestfwds->smb_config);
+        service->command = g_strdup_printf("exec %s -l %s -s %s", smbd, guestfwds->folder, quoted);
+        g_free(quoted);
+        ok = listen_at(guestfwds, service, server, ports[i], error);
+    }
+    g_free(smbd);
+    g_free(shared);
+    return ok;
+}
+
+/* --- The process that serves them --- */
+
+static int connect_to(const struct service *service)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
+    int fd = -1;
+    if (getaddrinfo(service->host, service->port, &hints, &list) != 0)
+        return -1;
+    for (const struct addrinfo *one = list; one && fd < 0; one = one->ai_next) {
+        fd = socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && connect(fd, one->ai_addr, one->ai_addrlen) < 0) {
+            close(fd);
+            fd = -1;
+        }
+    }
+    freeaddrinfo(list);
+    return fd;
+}
+
+/* One way; false: nothing more comes that way. */
+static bool relay_some(int from, int to)
+{
+    char bytes[16384];
+    ssize_t len = read(from, bytes, sizeof(bytes));
+    for (ssize_t done = 0; done < len;) {
+        ssize_t some = write(to, bytes + done, (size_t)(len - done));
+        if (some < 0 && errno != EINTR)
+            return false;
+        done += some > 0 ? some : 0;
+    }
+    if (len == 0)
+        shutdown(to, SHUT_WR);
+    return len > 0 || (len < 0 && errno == EINTR);
+}
+
+static void relay(int a, int b)
+{
+    struct pollfd both[2] = {{a, POLLIN, 0}, {b, POLLIN, 0}};
+    while (both[0].fd >= 0 || both[1].fd >= 0) {
+        if (poll(both, 2, -1) < 0 && errno != EINTR)
+            return;
+        if (both[0].fd >= 0 && both[0].revents && !relay_some(a, b))
+            both[0].fd = -1;
+        if (both[1].fd >= 0 && both[1].revents && !relay_some(b, a))
+            both[1].fd = -1;
+    }
+}
+
+_Noreturn static void serve(const struct service *service, int client)
+{
+    signal(SIGINT, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGPIPE, SIG_DFL);
+    if (service->command) {
+        dup2(client, STDIN_FILENO);
+        dup2(client, STDOUT_FILENO);
+        close_range(STDERR_FILENO + 1, ~0u, 0);
+        execl("/bin/sh", "sh", "-c", service->command, NULL);
+        _exit(127);
+    }
+    int fd = connect_to(service);
+    if (fd >= 0)
+        relay(client, fd);
+    _exit(0);
+}
+
+static void folder_remove(const char *folder)
+{
+    GDir *dir = g_dir_open(folder, 0, NULL);
+    const char *name;
+    while (dir && (name = g_dir_read_name(dir))) {
+        char *path = g_build_filename(folder, name, NULL);
+        struct stat about;
+        if (lstat(path, &about) == 0 && S_ISDIR(about.st_mode))
+            folder_remove(path); /* Samba makes some */
+        else
+            unlink(path);
+        g_free(path);
+    }
+    if (dir)
+        g_dir_close(dir);
+    rmdir(folder);
+}
+
+static void server_run(void *opaque)
+{
+    const struct guestfwds *guestfwds = opaque;
+    struct pollfd fds[SERVICES_MAX + 1];
+    unsigned count = guestfwds->count;
+    prctl(PR_SET_PDEATHSIG, 0); /* it has something to put away */
+    signal(SIGCHLD, SIG_IGN);
+    for (unsigned i = 0; i <= count; i++)
+        fds[i] = (struct pollfd){PROCESS_FD + (int)i, POLLIN, 0};
+    for (;;) {
+        if (poll(fds, count + 1, -1) < 0)
+            continue;
+        if (fds[count].revents)
+            break;
+        for (unsigned i = 0; i < count; i++) {
+            int client = fds[i].revents & POLLIN ? accept4(fds[i].fd, NULL, NULL, SOCK_CLOEXEC) : -1;
+            if (client < 0)
+                continue;
+            if (fork() == 0)
+                serve(&guestfwds->service[i], client);
+            close(client);
+        }
+    }
+    folder_remove(guestfwds->folder);
+    _exit(0);
+}
+
+bool guestfwds_start(struct guestfwds *guestfwds, const char *smb, struct in_addr smb_server, GError **error)
+{
+    int fds[SERVICES_MAX + 1], pair[2];
+    if (smb && !smb_add(guestfwds, smb, smb_server, error))
+        return false;
+    if (!guestfwds->count)
+        return true;
+    if (pipe2(pair, O_CLOEXEC) < 0)
+        return FAIL("no pipe: %s", g_strerror(errno));
+    for (unsigned i = 0; i < guestfwds->count; i++)
+        fds[i] = guestfwds->service[i].listener;
+    fds[guestfwds->count] = pair[0];
+    bool ok = process_start("ringer-guestfwd", fds, guestfwds->count + 1, server_run, guestfwds, error) > 0;
+    close(pair[0]); /* the other end stays open as long as we live */
+    for (unsigned i = 0; i < guestfwds->count; i++)
+        close(guestfwds->service[i].listener);
+    return ok;
+}
