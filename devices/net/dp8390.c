@@ -455,7 +455,7 @@ bool dp8390_after_load(struct dp8390 *nic)
     else
         vtimer_cancel(nic->work);
     if (nic->regs.rx_waits)
-        vtimer_arm(nic->patience, nic->regs.rx_until);
+        vtimer_arm(nic->patience, vclock_now());
     else
         vtimer_cancel(nic->patience);
     netdev_ready(nic->netdev);

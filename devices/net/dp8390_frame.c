@@ -8,6 +8,7 @@
 #define FRAME_MAX   1514u
 #define TALLY_MAX   192u
 #define PATIENCE_NS 50000000 /* for which the back end holds a frame that finds no room */
+#define REMIND_NS   500000
 
 /* --- Receive --- */
 
@@ -51,13 +52,17 @@ static unsigned pages_of(size_t len)
     return (unsigned)((HEADER + len + ETHER_FCS + DP8390_PAGE - 1) / DP8390_PAGE);
 }
 
-/* A page is linked unless it is the boundary's. CURR does not come to be it either, as that means an empty ring. */
+/* A page is linked unless it is the boundary's. CURR does not come to be it either, as that means an empty ring. Linux
+ * sets the boundary to the page before the next packet, also when that is the ring's first one: outside the ring, where
+ * the chip would not find it, and run over all that has not been read. It means the ring's last one. */
 static bool has_room(const struct dp8390 *nic, size_t len)
 {
-    uint8_t page = nic->regs.curr;
+    const struct dp8390_regs *regs = &nic->regs;
+    uint8_t page = regs->curr,
+            bnry = (uint8_t)(regs->bnry + 1) == regs->pstart ? (uint8_t)(regs->pstop - 1) : regs->bnry;
     for (unsigned i = pages_of(len); i > 0; i--) {
         page = page_behind(nic, page);
-        if (page == nic->regs.bnry)
+        if (page == bnry)
             return false;
     }
     return true;
@@ -117,7 +122,7 @@ static bool dp8390_receive(void *opaque, const uint8_t *frame, size_t len, const
         if (!regs->rx_waits) {
             regs->rx_waits = true;
             regs->rx_until = vclock_now() + PATIENCE_NS;
-            vtimer_arm(nic->patience, regs->rx_until);
+            vtimer_arm(nic->patience, vclock_now() + REMIND_NS);
         }
         return false;
     }
@@ -132,10 +137,17 @@ static bool dp8390_receive(void *opaque, const uint8_t *frame, size_t len, const
     return true;
 }
 
-/* The driver has not made room: as on a wire now, which waits for nobody. */
+/* The driver has not made room. It may have acknowledged PRX with packets left in the ring, in the belief that the next
+ * one would say so again, and none comes: it is reminded. In the end it is as on a wire, which waits for nobody. */
 void dp8390_patience(void *opaque)
 {
     struct dp8390 *nic = opaque;
+    if (vclock_now() < nic->regs.rx_until) {
+        nic->regs.isr |= ISR_PRX;
+        dp8390_update_irq(nic);
+        vtimer_arm(nic->patience, MIN(vclock_now() + REMIND_NS, nic->regs.rx_until));
+        return;
+    }
     nic->regs.rx_waits = false;
     nic->regs.rx_misses = true;
     netdev_ready(nic->netdev);

@@ -552,6 +552,11 @@ static void test_ring_full_and_patient(void)
     frame_make(frame, sizeof frame, MAC);
     g_assert_cmpuint(fill(frame), ==, 14);
     g_assert_cmphex(reg(7), ==, 0x01); /* no overflow yet: the back end holds it */
+    reg_set(7, 0x01);
+    g_assert_false(nic_board.irq.level);
+    vclock_fake_advance(1 * MS);
+    g_assert_cmphex(reg(7), ==, 0x01); /* the driver left packets in the ring: it is reminded of them */
+    g_assert_true(nic_board.irq.level);
     unsigned ready = nic_board.cable.ready;
     card_read((START + 1) << 8, header, 4);
     reg_set(3, header[1] - 1);
@@ -560,6 +565,18 @@ static void test_ring_full_and_patient(void)
     g_assert_false(deliver(frame, sizeof frame));
     vclock_fake_advance(20 * MS);
     g_assert_cmphex(reg(7) & 0x10, ==, 0);
+}
+
+static void test_boundary_before_the_ring(void)
+{
+    uint8_t frame[1000];
+    start();
+    frame_make(frame, sizeof frame, MAC);
+    reg_set(0, 0x62);
+    reg_set(7, START);
+    reg_set(0, 0x22);
+    reg_set(3, START - 1); /* as Linux does; it means STOP - 1 */
+    g_assert_cmpuint(fill(frame), ==, 14);
 }
 
 static void test_overflow_and_recovery(void)
@@ -743,6 +760,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ne2000/monitor_mode_and_tally", test_monitor_mode_and_tally);
     g_test_add_func("/ne2000/ring_wraps", test_ring_wraps);
     g_test_add_func("/ne2000/ring_full_and_patient", test_ring_full_and_patient);
+    g_test_add_func("/ne2000/boundary_before_the_ring", test_boundary_before_the_ring);
     g_test_add_func("/ne2000/overflow_and_recovery", test_overflow_and_recovery);
     g_test_add_func("/ne2000/overflow_without_a_stop", test_overflow_without_a_stop);
     g_test_add_func("/ne2000/save_while_the_ring_is_full", test_save_while_the_ring_is_full);
