@@ -200,6 +200,7 @@ bool virtio_init(struct virtio *virtio, const struct device_site *site, const st
     virtio->features = VIRTIO_F_ANY_LAYOUT | (virtio->has_modern ? VIRTIO_F_VERSION_1 : 0) |
                        (options->event_idx ? VIRTIO_F_EVENT_IDX : 0) |
                        (options->indirect_desc ? VIRTIO_F_INDIRECT_DESC : 0);
+    virtio_pci_init(virtio);
     virtio->work = pci_work_new(&virtio->pci, work, virtio);
     virtio->chain = g_new0(struct virtio_chain, 1);
     virtio->regs.config_vector = VIRTIO_NO_VECTOR;
@@ -219,7 +220,7 @@ void virtio_plug(struct virtio *virtio, const struct device_site *site)
 {
     if (virtio->vectors == VIRTIO_VECTORS_BY_QUEUES)
         virtio->vectors = virtio->queue_count + 1;
-    virtio_pci_add(virtio, virtio->identity);
+    virtio_pci_add(virtio);
     pci_plug(board_service(site->board, "pci"), &virtio->pci, (uint8_t)site->unit);
 }
 

@@ -424,8 +424,9 @@ static void set16(uint8_t *at, unsigned value)
     at[1] = (uint8_t)(value >> 8);
 }
 
-void virtio_pci_add(struct virtio *virtio, const struct virtio_identity *identity)
+void virtio_pci_init(struct virtio *virtio)
 {
+    const struct virtio_identity *identity = virtio->identity;
     struct pci_device *pci = &virtio->pci;
     uint16_t id = virtio->has_legacy ? identity->legacy_id : (uint16_t)(MODERN_ID + identity->device_id);
     pci_device_init(pci, identity->name, VENDOR, id, identity->class_code, virtio->has_legacy ? 0 : 1);
@@ -433,6 +434,11 @@ void virtio_pci_add(struct virtio *virtio, const struct virtio_identity *identit
     set16(&pci->config[PCI_SUBSYSTEM + 2], virtio->has_legacy ? identity->device_id : 0x1100);
     pci->config[PCI_INTERRUPT_PIN] = 1;
     pci->opaque = virtio;
+}
+
+void virtio_pci_add(struct virtio *virtio)
+{
+    struct pci_device *pci = &virtio->pci;
     if (virtio->has_legacy) {
         uint32_t size = 32;
         while (size < LEGACY_CONFIG_MSIX + virtio->config_size)

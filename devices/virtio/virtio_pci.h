@@ -98,8 +98,8 @@ struct virtio_identity {
     uint32_t config_size; /* bytes of device-specific configuration */
 };
 
-/* Sets up all but the queues, which virtio_add_queue() adds, and the slot, into which virtio_plug() puts it. False with
- * a sentence: the properties contradict each other. After that virtio_destroy() only. */
+/* Sets up all but the queues, which virtio_add_queue() adds, and the slot, into which virtio_plug() puts it; between
+ * them pci_add_rom(). False with a sentence: the properties contradict each other. After success virtio_destroy(). */
 bool virtio_init(struct virtio *virtio, const struct device_site *site, const struct virtio_identity *identity,
                  enum virtio_variant variant, const struct virtio_options *options, const struct virtio_ops *ops,
                  GError **error);
@@ -170,7 +170,8 @@ void virtio_queue_interrupt(struct virtio *virtio, unsigned queue);
 #define VIRTIO_ISR_QUEUE  1u
 #define VIRTIO_ISR_CONFIG 2u
 
-void virtio_pci_add(struct virtio *virtio, const struct virtio_identity *identity); /* BARs and capabilities */
+void virtio_pci_init(struct virtio *virtio); /* who it is */
+void virtio_pci_add(struct virtio *virtio);  /* BARs and capabilities */
 void virtio_set_status(struct virtio *virtio, uint8_t status, bool is_legacy);
 void virtio_driver_kick(struct virtio *virtio, unsigned queue);
 uint8_t virtio_ack_isr(struct virtio *virtio); /* a read of the interrupt status, which clears it */

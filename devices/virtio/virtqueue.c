@@ -215,7 +215,7 @@ bool virtqueue_listen(struct virtio *virtio, unsigned queue)
     if (!virtio_is_running(virtio) || !virtio_queue_is_on(virtio, queue))
         return false;
     if (virtio_has(virtio, VIRTIO_F_EVENT_IDX))
-        ring_write(virtio, avail_event_at(regs), regs->last_avail);
+        ring_write(virtio, avail_event_at(regs), ring_read(virtio, regs->avail + 2)); /* at the next one */
     else
         ring_write(virtio, regs->used, 0);
     return virtqueue_waiting(virtio, queue) > 0;

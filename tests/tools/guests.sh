@@ -138,10 +138,9 @@ fetch_tree() {
     done
     mkdir -p "$dest/bin" "$dest/lib"
     for file; do
-        found=$(find "$tmp/x" -name "$file" \( -type f -o -type l \) | head -n 1)
         case $file in
-        *.so*) cp -L "$found" "$dest/lib/$file" ;;
-        *) cp -L "$found" "$dest/bin/$file" ;;
+        *.so*) cp -L "$(find "$tmp/x" -path "*/lib/*" -name "$file" | head -n 1)" "$dest/lib/$file" ;;
+        *) cp -L "$(find "$tmp/x" -path "*bin/$file" | head -n 1)" "$dest/bin/$file" ;;
         esac
     done
     echo complete >"$dest/.complete"

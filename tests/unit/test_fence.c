@@ -17,15 +17,14 @@
 
 #define DIED_BY_SIGSYS (-1)
 
-/* errno of call() behind the fence, 0 if it succeeded, DIED_BY_SIGSYS. needs: NULL: the dialer's fence. */
-static int behind_fence(const struct fence_needs *needs, long (*call)(void))
+/* errno of call() behind a fence, 0 if it succeeded, DIED_BY_SIGSYS. */
+static int behind(bool (*enter)(const void *needs), const void *needs, long (*call)(void))
 {
     pid_t pid = fork();
     g_assert_cmpint(pid, >=, 0);
     if (pid == 0) {
-        GError *error = NULL;
         signal(SIGSYS, SIG_DFL);
-        if (needs ? !fence_enter(needs, &error) : !fence_enter_dialer())
+        if (!enter(needs))
             _exit(200);
         errno = 0;
         _exit(call() < 0 ? errno : 0);
@@ -38,6 +37,28 @@ static int behind_fence(const struct fence_needs *needs, long (*call)(void))
     }
     g_assert_cmpint(WEXITSTATUS(status), !=, 200);
     return WEXITSTATUS(status);
+}
+
+static bool enter_monitors(const void *needs)
+{
+    GError *error = NULL;
+    return fence_enter(needs, &error);
+}
+
+static bool enter_dialers(const void *needs)
+{
+    return fence_enter_dialer();
+}
+
+static bool enter_networks(const void *needs)
+{
+    return fence_enter_network(needs);
+}
+
+/* needs: NULL: the dialer's fence. */
+static int behind_fence(const struct fence_needs *needs, long (*call)(void))
+{
+    return behind(needs ? enter_monitors : enter_dialers, needs, call);
 }
 
 static const struct fence_needs nothing, all = {true, true, true, true, true};
@@ -257,6 +278,73 @@ static void test_sockets(void)
     close(pair[1]);
 }
 
+/* A process with a network in it: sockets and nothing else; what user networking reads for names and TFTP. */
+static char folder[] = "/tmp/fence-XXXXXX";
+
+static long call_open_in_folder(void)
+{
+    char *path = g_build_filename(folder, "file", NULL);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+static long call_create_in_folder(void)
+{
+    char *path = g_build_filename(folder, "new", NULL);
+    return open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+}
+static long call_leave_folder(void)
+{
+    char *path = g_build_filename(folder, "../../etc/passwd", NULL);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+static long call_resolv_conf(void)
+{
+    return open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
+}
+
+static void test_network(void)
+{
+    const struct fence_network none = {0}, names = {.name_servers = true}, tftp = {.folder = folder};
+    const struct fence_network *const kinds[] = {&none, &names, &tftp};
+    long (*const uses[])(void) = {call_socket, call_socket_unix, call_bind, call_listen, call_connect, call_sendmsg};
+    long (*const hostile_calls[])(void) = {call_execve,           call_execveat, call_fork,      call_ptrace_attach,
+                                           call_process_vm_readv, call_mount,    call_int80_open};
+    long (*const refused[])(void) = {call_create, call_unlink,      call_exec_memory, call_exec_protect,
+                                     call_chmod,  call_kill_parent, call_ioctl,       call_clone_process};
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+    g_assert_nonnull(g_mkdtemp(folder));
+    char *path = g_build_filename(folder, "file", NULL);
+    g_assert_true(g_file_set_contents(path, "x", 1, NULL));
+    for (unsigned kind = 0; kind < G_N_ELEMENTS(kinds); kind++) {
+        for (unsigned i = 0; i < G_N_ELEMENTS(uses); i++) {
+            g_assert_cmpint(behind(enter_networks, kinds[kind], uses[i]), !=, EPERM);
+            g_assert_cmpint(behind(enter_networks, kinds[kind], uses[i]), !=, DIED_BY_SIGSYS);
+        }
+        for (unsigned i = 0; i < G_N_ELEMENTS(hostile_calls); i++)
+            g_assert_cmpint(behind(enter_networks, kinds[kind], hostile_calls[i]), ==, DIED_BY_SIGSYS);
+        for (unsigned i = 0; i < G_N_ELEMENTS(refused); i++)
+            g_assert_cmpint(behind(enter_networks, kinds[kind], refused[i]), ==, EPERM);
+    }
+    g_assert_cmpint(behind(enter_networks, &none, call_open), ==, EPERM);
+    g_assert_cmpint(behind(enter_networks, &names, call_resolv_conf), ==, 0);
+    g_assert_cmpint(behind(enter_networks, &tftp, call_open_in_folder), ==, 0);
+    g_assert_cmpint(behind(enter_networks, &tftp, call_create_in_folder), ==, EPERM);
+    /* The kernel may have no Landlock: then only writing is refused. */
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) > 0) {
+        g_assert_cmpint(behind(enter_networks, &tftp, call_leave_folder), ==, EACCES);
+        g_assert_cmpint(behind(enter_networks, &tftp, call_resolv_conf), ==, EACCES);
+        if (geteuid() == 0) {
+            g_assert_cmpint(behind(enter_networks, &names, call_open), ==, EACCES);
+        }
+    } else {
+        g_test_message("this kernel has no Landlock");
+    }
+    unlink(path);
+    rmdir(folder);
+    g_free(path);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 /* Each extra opens its own door. */
 static void test_extras(void)
 {
@@ -351,6 +439,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fence/refused", test_refused);
     g_test_add_func("/fence/extras", test_extras);
     g_test_add_func("/fence/sockets", test_sockets);
+    g_test_add_func("/fence/network", test_network);
     g_test_add_func("/fence/life_goes_on", test_life_goes_on);
     g_test_add_func("/fence/threads", test_threads);
     return g_test_run();
