@@ -572,6 +572,23 @@ static const struct program programs[] = {
     PROGRAM("i8255", i82557_more),    PROGRAM("virtio", virtio_legacy),  PROGRAM("virtio", virtio_notify),
 };
 
+/* A virtqueue as legacy drivers place it (VIRTIO 1.0, 2.4.2): 256 descriptors, and all of them available. */
+static void prepare_virtqueue(uint32_t at)
+{
+    uint32_t words[4], is_in = below(2) ? 2 : 0;
+    uint16_t ring[2 + 256] = {0, (uint16_t)(below(4) ? 1 + below(256) : rnd())};
+    for (unsigned i = 0; i < 256; i++) {
+        bool ends = below(3) == 0;
+        words[0] = address();
+        words[1] = 0;
+        words[2] = length();
+        words[3] = (below(32) ? is_in | !ends : below(8)) | (below(32) ? (i + 1) % 256 : below(512)) << 16;
+        mem_write(at + 16 * i, words, sizeof words);
+        ring[2 + i] = (uint16_t)(below(32) ? i : rnd());
+    }
+    mem_write(at + PAGE_SIZE, ring, sizeof ring);
+}
+
 /* What is at the address that a driver gives to its card. */
 static void prepare_at(uint32_t at)
 {
@@ -621,8 +638,10 @@ static void drive(void)
         }
         if (row->what == PAGE || row->what == PAGE_NUMBER || row->what == PAGE_LOW)
             at = address() & (below(8) ? ~15u : ~0u);
-        if ((row->what == PAGE || row->what == PAGE_NUMBER || row->what == PAGE_LOW) && below(4))
-            prepare_at(row->what == PAGE_NUMBER ? at & ~(PAGE_SIZE - 1) : at);
+        if (row->what == PAGE_NUMBER && below(8))
+            prepare_virtqueue(at & ~(PAGE_SIZE - 1));
+        else if ((row->what == PAGE || row->what == PAGE_LOW) && below(4))
+            prepare_at(at);
         switch ((enum what)row->what) {
         case PAGE:
             v = at;
