@@ -13,7 +13,7 @@ DRIVERS = {
     "virtio-net-pci": ["virtio", "virtio_ring", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci",
                        "failover", "net_failover", "virtio_net"],
 }
-MODULE_OPTIONS = {"ne": "io=0x300 irq=9"}
+MODULE_OPTIONS = {"ne": "io=0x300 irq=10"}
 
 LEASE = """#!/bin/sh
 [ "$1" = bound ] || [ "$1" = renew ] || exit 0

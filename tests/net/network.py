@@ -55,7 +55,7 @@ def test():
     netguest.write_initrd(image, {"root/.ssh/authorized_keys": ssh.key + ".pub"})
     http = servers.start_http()
     servers.start_dns({"somewhere.example": "192.0.2.77"})
-    card = ["-device", "%s,netdev=n0" % model] if model != "ne2k_isa" else ["-device", "ne2k_isa,netdev=n0,irq=9"]
+    card = ["-device", "%s,netdev=n0" % model] if model != "ne2k_isa" else ["-device", "ne2k_isa,netdev=n0,irq=10"]
     guest = netguest.boot(ringer, image, ["-accel", accel, "-netdev",
                                           "user,id=n0,hostfwd=tcp:127.0.0.1:%d-:22" % port] + card)
     netguest.load(guest, model)
