@@ -459,29 +459,4 @@ void ata_init(void)
         probe((uint8_t)(channel * 2 + 1));
         outb(control_of(base), 0x08);
     }
-    poke8(BDA_SEG, BDA_HD_COUNT, hd_count);
-
-    /* Fixed disk parameter tables of the first two, behind INT 41h and 46h. */
-    for (unsigned i = 0; i < hd_count && i < 2; i++) {
-        const struct drive *drive = &drives[hd_map[i]];
-        uint16_t at = i ? EBDA_FDPT1 : EBDA_FDPT0, seg = ebda_seg();
-        const struct geometry *l = &drive->logical, *p = &drive->physical;
-        bool translated = l->cylinders != p->cylinders || l->heads != p->heads;
-        poke16(seg, at, (uint16_t)l->cylinders);
-        poke8(seg, (uint16_t)(at + 2), (uint8_t)l->heads);
-        poke8(seg, (uint16_t)(at + 8), 0xc0 | (l->heads > 8 ? 8 : 0));
-        poke16(seg, (uint16_t)(at + 12), (uint16_t)l->cylinders);
-        poke8(seg, (uint16_t)(at + 14), (uint8_t)l->sectors);
-        if (translated) { /* the translated form: signature, physical geometry, checksum */
-            poke8(seg, (uint16_t)(at + 3), 0xa0);
-            poke8(seg, (uint16_t)(at + 4), (uint8_t)p->sectors);
-            poke16(seg, (uint16_t)(at + 9), (uint16_t)p->cylinders);
-            poke8(seg, (uint16_t)(at + 11), (uint8_t)p->heads);
-            uint8_t sum = 0;
-            for (uint16_t n = 0; n < 15; n++)
-                sum = (uint8_t)(sum + peek8(seg, (uint16_t)(at + n)));
-            poke8(seg, (uint16_t)(at + 15), (uint8_t)-sum);
-        }
-        set_vector(i ? 0x46 : 0x41, seg, at);
-    }
 }

@@ -173,8 +173,8 @@ enum drive_type { DRIVE_NONE, DRIVE_FLOPPY, DRIVE_HD, DRIVE_CD };
 
 struct drive {
     uint8_t type; /* enum drive_type */
-    uint8_t unit; /* floppy 0-1; IDE channel << 1 | device */
-    bool is_lba, is_lba48, is_dma;
+    uint8_t unit; /* floppy 0-1; IDE channel << 1 | device; number of the virtio disk */
+    bool is_virtio, is_lba, is_lba48, is_dma;
     uint8_t multiple;
     uint16_t block; /* bytes in a sector */
     uint64_t sectors;
@@ -197,6 +197,12 @@ struct transfer {
 };
 uint8_t disk_transfer(struct transfer *t);
 struct drive *drive_add(enum drive_type type);
+void drives_announce(void); /* all hard disks have been found */
+
+/* virtio.c */
+void virtio_init(void);
+uint8_t virtio_transfer(struct transfer *t);
+uint16_t virtio_bdf(const struct drive *drive);
 
 /* ata.c */
 void ata_init(void);

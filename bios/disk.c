@@ -44,6 +44,8 @@ static uint8_t transfer_piece(struct transfer *t, const struct target *target)
 {
     if (target->is_emulated)
         return cd_emulated_transfer(t);
+    if (t->drive->is_virtio)
+        return virtio_transfer(t);
     if (t->drive->type != DRIVE_CD)
         return ata_transfer(t);
     if (t->is_write)
@@ -312,13 +314,14 @@ static void disk_1348(struct bregs *regs, const struct target *target)
     poke16(seg, (uint16_t)(si + 24), target->is_emulated ? 512 : drive->block);
     poke16(seg, si, 26);
     if (size >= 30) {
-        fill_dpte(drive);
-        poke16(seg, (uint16_t)(si + 26), (uint16_t)(uint32_t)dpte);
-        poke16(seg, (uint16_t)(si + 28), DATA_SEG);
+        if (!drive->is_virtio)
+            fill_dpte(drive);
+        poke16(seg, (uint16_t)(si + 26), drive->is_virtio ? 0xffff : (uint16_t)(uint32_t)dpte);
+        poke16(seg, (uint16_t)(si + 28), drive->is_virtio ? 0xffff : DATA_SEG);
         poke16(seg, si, 30);
     }
     if (size >= 66) {
-        static const char names[] = "ISA\0ATA     ATAPI   ";
+        static const char names[] = "ISA\0ATA     ATAPI   SCSI    ";
         uint16_t command, control, base = (uint16_t)(si + 30);
         uint8_t irq, sum = 0;
         ata_ports(drive, &command, &control, &irq);
@@ -326,22 +329,25 @@ static void disk_1348(struct bregs *regs, const struct target *target)
             poke8(seg, (uint16_t)(base + i), 0);
         poke16(seg, base, 0xbedd);
         poke8(seg, (uint16_t)(base + 2), 36);
-        int bdf = pci_find_class(0xffff00, 0x010100, 0);
+        int bdf = drive->is_virtio ? virtio_bdf(drive) : pci_find_class(0xffff00, 0x010100, 0);
         if (bdf >= 0) {
             static const char pci[4] = {'P', 'C', 'I', ' '};
             far_copy(seg, (uint16_t)(base + 6), DATA_SEG, (uint16_t)(uint32_t)pci, 4);
             poke8(seg, (uint16_t)(base + 18), 0);
             poke8(seg, (uint16_t)(base + 19), (uint8_t)(bdf >> 3));
             poke8(seg, (uint16_t)(base + 20), bdf & 7);
-            poke8(seg, (uint16_t)(base + 21), drive->unit >> 1);
+            poke8(seg, (uint16_t)(base + 21), drive->is_virtio ? 0 : drive->unit >> 1);
         } else {
             far_copy(seg, (uint16_t)(base + 6), DATA_SEG, (uint16_t)(uint32_t)names, 3);
             poke8(seg, (uint16_t)(base + 9), ' ');
             poke16(seg, (uint16_t)(base + 18), command);
         }
-        far_copy(seg, (uint16_t)(base + 10), DATA_SEG, (uint16_t)((uint32_t)names + (drive->type == DRIVE_CD ? 12 : 4)),
+        far_copy(seg, (uint16_t)(base + 10), DATA_SEG,
+                 (uint16_t)((uint32_t)names + (drive->is_virtio          ? 20
+                                               : drive->type == DRIVE_CD ? 12
+                                                                         : 4)),
                  8);
-        poke8(seg, (uint16_t)(base + 26), drive->unit & 1);
+        poke8(seg, (uint16_t)(base + 26), drive->is_virtio ? 0 : drive->unit & 1);
         for (uint16_t i = 0; i < 35; i++)
             sum = (uint8_t)(sum + peek8(seg, (uint16_t)(base + i)));
         poke8(seg, (uint16_t)(base + 35), (uint8_t)-sum);
@@ -459,7 +465,8 @@ void handle_13(struct bregs *regs)
         break;
     }
     case 0x11:
-        disk_return(regs, target.drive->type == DRIVE_HD ? ata_recalibrate(target.drive) : 0);
+        disk_return(regs,
+                    target.drive->type == DRIVE_HD && !target.drive->is_virtio ? ata_recalibrate(target.drive) : 0);
         break;
     case 0x15:
         disk_1315(regs, &target);

@@ -131,6 +131,8 @@ void post(void)
     serial_init();
     floppy_init();
     ata_init();
+    virtio_init();
+    drives_announce();
     tables_finish();
     outb(0x80, 0x05);
     rom_run_others();

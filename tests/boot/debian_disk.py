@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Debian 12 on a disk, through BIOS, GRUB and its own drivers to a login and back.
 
-    debian_disk.py RINGER ACCEL ours|seabios raw|qcow2 [RINGER-OPTION...]
+    debian_disk.py RINGER ACCEL ours|seabios raw|qcow2|virtio [RINGER-OPTION...]
+
+virtio: a raw image as a virtio disk.
 
 Logs in, writes files, syncs, powers off; then the file system on the image must be clean (e2fsck) and the file must
 be there. The image comes from the guest cache: tests/tools/guests.sh debian
 """
 import hashlib
+import mmap
 import os
 import shutil
 import subprocess
@@ -33,6 +36,15 @@ def skip(why):
     sys.exit(77)
 
 
+def rename_root(image):
+    """Its root file system is on the first virtio disk now: in GRUB's configuration and in fstab."""
+    with open(image, "r+b") as f, mmap.mmap(f.fileno(), 0) as content:
+        at = content.find(b"/dev/sda1")
+        while at >= 0:
+            content[at + 5:at + 6] = b"v"
+            at = content.find(b"/dev/sda1", at)
+
+
 def test_in(folder):
     ringer, accel, bios, form = sys.argv[1:5]
     master = os.path.join(CACHE, "debian.img")
@@ -45,12 +57,16 @@ def test_in(folder):
             skip("%s is not installed" % program)
     raw = os.path.join(folder, "disk.img")
     image = os.path.join(folder, "disk." + form)
-    if form == "raw":
+    drive = ["-hda", image]
+    if form != "qcow2":
         subprocess.run(["cp", "--sparse=always", master, raw], check=True)
-        image = raw
-    else:
+        drive = ["-hda", raw]
+    if form == "virtio":
+        rename_root(raw)
+        drive = ["-drive", "file=%s,format=raw,if=virtio" % raw]
+    if form == "qcow2":
         subprocess.run(["qemu-img", "convert", "-O", "qcow2", master, image], check=True)
-    guest = Guest([ringer, "-accel", accel, "-m", "256", "-hda", image, "-nographic", "-no-reboot"] +
+    guest = Guest([ringer, "-accel", accel, "-m", "256", "-nographic", "-no-reboot"] + drive +
                   (["-bios", SEABIOS] if bios == "seabios" else []) + sys.argv[5:])
     guest.expect("login:", 1200)
     guest.send("root\n")

@@ -5,7 +5,7 @@
 
 A raw disk of -drive if=virtio (transitional, MSI-X), one with the legacy interface alone and INTx, and a modern one with
 a qcow2 image and several queues: all are read whole, written, discarded and flushed, and read again past the guest's
-caches.
+caches. And two network cards without a cable: their driver finds them, and sets their filters.
 """
 import hashlib
 import os
@@ -48,6 +48,17 @@ def use(guest, size, paths):
     expect(guest, "VERSION_1", "cut -c33 /sys/block/vd?/device/features | tr -d '\\n'", "101")
 
 
+def cards(guest):
+    for n, last in ((0, "56"), (1, "77")):
+        expect(guest, "address of eth%d" % n, "cat /sys/class/net/eth%d/address" % n, "52:54:00:12:34:" + last)
+        guest.run("ip link set eth%d up" % n)
+        expect(guest, "carrier of eth%d" % n, "cat /sys/class/net/eth%d/carrier" % n, "0")
+        guest.run("ip link set eth%d promisc on && ip link set eth%d promisc off" % (n, n))
+        guest.run("ip link set eth%d address 02:11:22:33:44:5%d" % (n, n))
+        expect(guest, "new address", "cat /sys/class/net/eth%d/address" % n, "02:11:22:33:44:5%d" % n)
+    expect(guest, "complaints", "dmesg | grep -ci 'fail.*\\(promisc\\|multicast\\|MAC\\|VLAN\\|filter\\)'; true", "0")
+
+
 def write(guest, size):
     for command in ("dd if=/dev/vda of=/dev/vdb bs=3584 count=500 skip=33 seek=71 conv=fsync",
                     "dd if=/dev/vdb of=/dev/vdc bs=64k count=40 skip=3 seek=60 conv=fsync",
@@ -83,13 +94,16 @@ def test():
                        "-drive", "file=a.raw,format=raw,if=virtio,serial=RINGER-0,discard=unmap",
                        "-drive", "file=b.raw,format=raw,if=none,id=b", "-drive", "file=c.qcow2,if=none,id=c",
                        "-device", "virtio-blk-pci,drive=b,disable-modern=on,vectors=0",
-                       "-device", "virtio-blk-pci-non-transitional,drive=c,num-queues=4"])
+                       "-device", "virtio-blk-pci-non-transitional,drive=c,num-queues=4",
+                       "-device", "virtio-net-pci", "-device",
+                       "virtio-net-pci,disable-modern=on,vectors=0,mac=52:54:00:12:34:77"])
         guest.expect("guest# ", 900)
         guest.run("for m in /lib/drivers/*; do insmod $m; done", 300)
         guest.run("while [ ! -e /dev/vda ] || [ ! -e /dev/vdb ] || [ ! -e /dev/vdc ]; do sleep 0.2; done", 120)
         use(guest, size, ("a.raw", "b.raw", "c.raw"))
         expect(guest, "interrupts of vda", "grep -c 'PCI-MSI.*virtio0-req' /proc/interrupts", "1")
         expect(guest, "interrupts of vdb", "grep -c 'fasteoi.*virtio1' /proc/interrupts", "1")
+        cards(guest)
         write(guest, size)
         last = sums(guest)
         guest.send("poweroff -f\n")

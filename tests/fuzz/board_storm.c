@@ -79,7 +79,8 @@ struct medium {
     struct block block; /* first */
     struct device_drive drive;
     uint8_t *bytes;
-    uint64_t full; /* size of what is put in */
+    uint64_t full;  /* size of what is put in */
+    unsigned queue; /* requests that may be under way at once; 0: one */
     GArray *pending;
     void (*changed)(void *opaque);
     void *changed_opaque;
@@ -90,8 +91,8 @@ static void push(struct block *block, struct request request)
     struct medium *medium = (struct medium *)block;
     assert_always(request.offset + request.len <= medium->full);
     g_array_append_val(medium->pending, request);
-    /* A drive has one buffer; a state that is loaded leaves what was under way to itself. */
-    if (medium->pending->len > (seed % 2 ? 100 : 1))
+    /* A drive has one buffer, but for a virtio disk; a state that is loaded leaves what was under way to itself. */
+    if (medium->pending->len > (seed % 2 ? 100 : medium->queue ? medium->queue : 1))
         g_error("seed %llu: %u requests at once to %s", (unsigned long long)seed, medium->pending->len,
                 medium->drive.id);
 }
@@ -119,12 +120,29 @@ static void medium_set_removable(struct block *block, void (*changed)(void *opaq
     medium->changed_opaque = opaque;
 }
 
-static const struct block_ops medium_ops = {medium_read, medium_write, medium_flush, medium_set_removable};
+static void medium_discard(struct block *block, uint64_t offset, uint32_t len, block_done_fn *done, void *opaque)
+{
+    push(block, (struct request){offset, NULL, NULL, len, done, opaque});
+}
 
-static struct medium media[4] = {{.drive.id = "disk", .full = 2048 * 512},
+static void medium_write_zeroes(struct block *block, uint64_t offset, uint32_t len, bool may_unmap, block_done_fn *done,
+                                void *opaque)
+{
+    push(block, (struct request){offset, NULL, NULL, len, done, opaque});
+}
+
+static const struct block_ops medium_ops = {medium_read,
+                                            medium_write,
+                                            medium_flush,
+                                            medium_set_removable,
+                                            .discard = medium_discard,
+                                            .write_zeroes = medium_write_zeroes};
+
+static struct medium media[5] = {{.drive.id = "disk", .full = 2048 * 512},
                                  {.drive.id = "slave", .full = 999 * 512},
                                  {.drive.id = "cd", .full = 400 * 2048, .drive.is_cd = true},
-                                 {.drive.id = "floppy", .full = 1474560}};
+                                 {.drive.id = "floppy", .full = 1474560},
+                                 {.drive.id = "virtio", .full = 4096 * 512, .queue = 64}};
 
 static void media_init(void)
 {
@@ -260,6 +278,8 @@ static void board_build(void)
                                      "isa-debugcon,chardev=3,iobase=0x402",
                                      "pc-testdev",
                                      "isa-debug-exit,iobase=0xf4",
+                                     "virtio-blk-pci,drive=virtio,num-queues=2",
+                                     "virtio-net-pci",
                                      NULL};
     static const char *const isapc[] = {"isa-i8259",
                                         "isa-shadow",
@@ -340,7 +360,7 @@ static void config_write(uint8_t devfn, unsigned offset, uint32_t v)
     out((uint16_t)(0xcfc + (offset & 3)), 1, v);
 }
 
-static const uint8_t functions[] = {0x00, 0x08, 0x09, 0x0b, 0x10};
+static const uint8_t functions[] = {0x00, 0x08, 0x09, 0x0b, 0x10, 0x18, 0x20};
 
 /* Places where something is, more often than chance would. */
 static gpa_t any_address(void)
