@@ -177,6 +177,34 @@ static void vcpu_sleep(struct vcpu *vcpu, enum stat_id why)
     stats_leave(STAT_dispatch);
 }
 
+/* Halted: until somebody wants something, or a timer is due, which is run here. */
+static void vcpu_halt(struct vcpu *vcpu)
+{
+    stats_enter(STAT_idle);
+    machine_lock();
+    int64_t until = vclock_begin_wait();
+    machine_unlock();
+    const struct timespec end = {until / NS_PER_SECOND, until % NS_PER_SECOND};
+    int rc = 0;
+    pthread_mutex_lock(&vcpu->wait_lock);
+    atomic_store(&vcpu->asleep, true);
+    while (rc == 0 && !__atomic_load_n(vcpu->kick, __ATOMIC_SEQ_CST)) {
+        if (until == INT64_MAX)
+            pthread_cond_wait(&vcpu->wake, &vcpu->wait_lock);
+        else
+            rc = pthread_cond_clockwait(&vcpu->wake, &vcpu->wait_lock, CLOCK_MONOTONIC, &end);
+    }
+    atomic_store(&vcpu->asleep, false);
+    pthread_mutex_unlock(&vcpu->wait_lock);
+    stats_leave(STAT_device_bus);
+    if (until != INT64_MAX) {
+        machine_lock();
+        vclock_end_wait();
+        machine_unlock();
+    }
+    stats_leave(STAT_dispatch);
+}
+
 void vcpu_request_reset(struct vcpu *vcpu)
 {
     atomic_fetch_or(&vcpu->requests, REQUEST_RESET);
@@ -549,7 +577,7 @@ static void vcpu_debug_begin(struct vcpu *vcpu)
     }
     bool taken = (cpu->halted || vcpu->debug_go == DEBUG_GO_STEP) && vcpu_take_event(vcpu);
     if (!taken && cpu->halted) {
-        vcpu_sleep(vcpu, STAT_idle);
+        vcpu_halt(vcpu);
         return;
     }
     vcpu->debug_going = false;
@@ -599,7 +627,7 @@ static void *vcpu_thread(void *opaque)
             continue;
         }
         if (cpu->halted) {
-            vcpu_sleep(vcpu, STAT_idle);
+            vcpu_halt(vcpu);
             continue;
         }
         if (vcpu->kvm)
