@@ -43,11 +43,12 @@ void vtimer_arm(struct vtimer *timer, int64_t when_ns);
 void vtimer_cancel(struct vtimer *timer);
 bool vtimer_armed(const struct vtimer *timer);
 
-/* A processor that halts runs the timers itself, as what it waits for is mostly one of them: the device thread is not
- * woken for the first one then. Returns when that is, in nanoseconds of CLOCK_MONOTONIC; INT64_MAX: there is none.
- * Callers hold the machine lock, and let go of it to wait. */
-int64_t vclock_begin_wait(void);
-/* Runs what is due, on this thread; whatever is left is the device thread's again. Machine lock. */
+/* When the first timer is due, in nanoseconds of CLOCK_MONOTONIC; INT64_MAX: there is none. Machine lock. */
+int64_t vclock_first_due(void);
+/* A processor that halts until then runs the timers itself: the device thread is not woken for the first one. Machine
+ * lock; between the two it is let go, to wait. */
+void vclock_begin_wait(void);
+/* Runs what is due, on this thread; whatever is left is the device thread's again. */
 void vclock_end_wait(void);
 
 /* Attaches the timers to the device thread (timerfd, not poll's milliseconds), and takes them away again. */

@@ -107,8 +107,7 @@ int64_t vclock_of_tsc(uint64_t host_tsc)
 
 /* Programs the timerfd for the earliest timer. timerfd_settime wakes the main thread's poll when it
  * has to, so a timer may be armed from the vCPU thread. */
-/* When the first timer is due on the host's clock; INT64_MAX: never. */
-static int64_t first_due(void)
+int64_t vclock_first_due(void)
 {
     int64_t when = INT64_MAX;
     if (clk.armed && atomic_load(&clk.frozen_at) < 0 &&
@@ -134,7 +133,7 @@ static void timerfd_set(int64_t when)
 
 static void timerfd_program(void)
 {
-    timerfd_set(first_due());
+    timerfd_set(vclock_first_due());
 }
 
 /* Both clocks are read at one moment, so that the guest's counter and all timers stand for the same time. */
@@ -283,12 +282,9 @@ static gboolean timerfd_ready(gint fd, GIOCondition condition, gpointer opaque)
     return G_SOURCE_CONTINUE;
 }
 
-int64_t vclock_begin_wait(void)
+void vclock_begin_wait(void)
 {
-    int64_t when = first_due();
-    if (when != INT64_MAX)
-        timerfd_set(INT64_MAX);
-    return when;
+    timerfd_set(INT64_MAX);
 }
 
 void vclock_end_wait(void)
