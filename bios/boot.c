@@ -65,7 +65,8 @@ static void print_entry(const struct entry *e)
         printf("CD %s", drives[cd_map[e->index]].model);
         break;
     default:
-        printf("network (option ROM at %04x0)", rom_bev[e->index]);
+        printf("network ");
+        rom_print_name(&rom_bev[e->index]);
         break;
     }
 }
@@ -155,7 +156,7 @@ static void try_entry(const struct entry *e)
         struct bregs regs;
         memset(&regs, 0, sizeof(regs));
         printf("\n");
-        call_far(&regs, (uint32_t)rom_bev[e->index] << 16 | rom_bev_off[e->index], 0);
+        call_far(&regs, (uint32_t)rom_bev[e->index].seg << 16 | rom_bev[e->index].off, 0);
         break;
     }
     }
