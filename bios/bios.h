@@ -278,7 +278,13 @@ uint16_t fw_cfg_file_u16(const char *name, uint16_t otherwise);
  * or no room for it. */
 uint32_t fw_cfg_load(const char *prefix, unsigned index, uint32_t to, uint32_t room);
 
+/* bootorder.c */
+void bootorder_sort_disks(void); /* all are there, nobody has used their numbers */
+void bootorder_add(void);        /* calls boot_add() for each */
+
 /* boot.c */
+enum boot_kind { BOOT_NONE, BOOT_FLOPPY, BOOT_HD, BOOT_CD, BOOT_NET }; /* as in CMOS RAM */
+void boot_add(uint8_t kind, uint8_t index);
 void boot(void) __attribute__((noreturn));
 
 /* Interrupts, called by the stubs. */
