@@ -156,10 +156,23 @@ uint32_t pci_map_rom(uint16_t bdf, uint32_t *size);
 /* rom.c */
 void rom_run_video(void);
 void rom_run_others(void);
-extern uint32_t rom_end;    /* linear */
-extern uint16_t rom_bev[4]; /* segment of each ROM with a boot entry vector; its offset follows */
-extern uint16_t rom_bev_off[4];
+extern uint32_t rom_end; /* linear */
+/* Boot entry vectors of ROMs, which are networks. */
+struct bev {
+    uint16_t seg, off;
+    uint16_t name; /* offset of the product's name, 0: none */
+    uint16_t bdf;
+};
+#define BEV_MAX 16
+extern struct bev rom_bev[BEV_MAX];
 extern unsigned rom_bev_count;
+void rom_print_name(const struct bev *bev);
+
+/* pmm.c: from the first option ROM to the last */
+void pmm_begin(void);
+void pmm_end(void);
+void handle_pmm(struct bregs *regs);
+void entry_pmm(void);
 
 /* memory.c */
 void memory_size(void);
@@ -251,6 +264,8 @@ void serial_init(void);
 /* tables.c, apm.c */
 void tables_build(void);
 void tables_finish(void);
+/* Puts a table where it is searched for, on a paragraph of the code segment; its offset there. */
+uint16_t tables_put(const void *bytes, uint32_t len);
 void apm_15(struct bregs *regs);
 
 /* fw_cfg.c: what is not there is as `otherwise` says. */
@@ -263,7 +278,13 @@ uint16_t fw_cfg_file_u16(const char *name, uint16_t otherwise);
  * or no room for it. */
 uint32_t fw_cfg_load(const char *prefix, unsigned index, uint32_t to, uint32_t room);
 
+/* bootorder.c */
+void bootorder_sort_disks(void); /* all are there, nobody has used their numbers */
+void bootorder_add(void);        /* calls boot_add() for each */
+
 /* boot.c */
+enum boot_kind { BOOT_NONE, BOOT_FLOPPY, BOOT_HD, BOOT_CD, BOOT_NET }; /* as in CMOS RAM */
+void boot_add(uint8_t kind, uint8_t index);
 void boot(void) __attribute__((noreturn));
 
 /* Interrupts, called by the stubs. */

@@ -1,11 +1,10 @@
 /* Boot order, boot menu, INT 18h and 19h.
  *
  * The order is in CMOS as QEMU's board has it: 3Dh low nibble first, high nibble second, 38h high nibble third;
- * 1 floppy, 2 hard disk, 3 CD, 4 network. 38h bit 0: a floppy needs no signature.
+ * 1 floppy, 2 hard disk, 3 CD, 4 network. Devices with a place of their own (bootorder.c) go before. 38h bit 0: a
+ * floppy needs no signature.
  */
 #include "bios.h"
-
-enum boot_kind { BOOT_FLOPPY = 1, BOOT_HD, BOOT_CD, BOOT_NET };
 
 struct entry {
     uint8_t kind, index;
@@ -16,7 +15,7 @@ struct entry {
 static struct entry entries[ENTRIES_MAX]; /* in the order to try */
 static unsigned entry_count, next_entry;
 
-static void add(uint8_t kind, uint8_t index)
+void boot_add(uint8_t kind, uint8_t index)
 {
     for (unsigned i = 0; i < entry_count; i++) {
         if (entries[i].kind == kind && entries[i].index == index)
@@ -34,16 +33,20 @@ static void add_kind(uint8_t kind)
                      : kind == BOOT_NET  ? rom_bev_count
                                          : 0;
     for (unsigned i = 0; i < count; i++)
-        add(kind, (uint8_t)i);
+        boot_add(kind, (uint8_t)i);
 }
 
 static void make_order(bool all)
 {
     uint8_t low = cmos_read(0x3d), third = cmos_read(0x38) >> 4;
     entry_count = 0;
+    bootorder_add();
     add_kind(low & 15);
     add_kind(low >> 4);
     add_kind(third);
+    /* Three kinds is what the user who says nothing has; the network comes last then. */
+    if (third)
+        add_kind(BOOT_NET);
     if (all || !entry_count) {
         add_kind(BOOT_FLOPPY);
         add_kind(BOOT_HD);
@@ -65,7 +68,8 @@ static void print_entry(const struct entry *e)
         printf("CD %s", drives[cd_map[e->index]].model);
         break;
     default:
-        printf("network (option ROM at %04x0)", rom_bev[e->index]);
+        printf("network ");
+        rom_print_name(&rom_bev[e->index]);
         break;
     }
 }
@@ -155,7 +159,7 @@ static void try_entry(const struct entry *e)
         struct bregs regs;
         memset(&regs, 0, sizeof(regs));
         printf("\n");
-        call_far(&regs, (uint32_t)rom_bev[e->index] << 16 | rom_bev_off[e->index], 0);
+        call_far(&regs, (uint32_t)rom_bev[e->index].seg << 16 | rom_bev[e->index].off, 0);
         break;
     }
     }

@@ -23,6 +23,7 @@ struct drive *drive_add(enum drive_type type)
 
 void drives_announce(void)
 {
+    bootorder_sort_disks();
     poke8(BDA_SEG, BDA_HD_COUNT, hd_count);
 
     /* Fixed disk parameter tables of the first two, behind INT 41h and 46h. */

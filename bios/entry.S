@@ -622,6 +622,24 @@ pnp_protected:
     movw $0x82, %ax
     lretw
 
+/* POST Memory Manager: called far, arguments on the stack, result in DX:AX. */
+    .globl entry_pmm
+entry_pmm:
+    pushw %es
+    pushl %edi
+    movw %ss, %di
+    movw %di, %es
+    movzwl %sp, %edi
+    addw $10, %di               /* behind what we have pushed, and the return address */
+    pushfw
+    pushw %cs
+    pushw $1f
+    pushl $handle_pmm
+    jmp entry_common
+1:  popl %edi
+    popw %es
+    lretw
+
     .data
     .balign 4
     .globl shadow_mark, stack_free

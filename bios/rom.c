@@ -6,9 +6,10 @@
 
 #define ROM_LIMIT 0xe0000
 #define ROM_STEP  0x800
+#define NO_BDF    0xffff /* of a ROM that is no PCI device's */
 
 uint32_t rom_end = 0xc0000;
-uint16_t rom_bev[4], rom_bev_off[4];
+struct bev rom_bev[BEV_MAX];
 unsigned rom_bev_count;
 
 extern const uint8_t pnp_header[];
@@ -32,7 +33,7 @@ static void rom_call(uint16_t seg, uint16_t off, uint16_t bdf)
 {
     struct bregs regs;
     memset(&regs, 0, sizeof(regs));
-    regs.ax = bdf;
+    regs.ax = bdf == NO_BDF ? 0 : bdf;
     regs.bx = 0xffff;
     regs.dx = 0xffff;
     regs.es = DATA_SEG;
@@ -40,6 +41,43 @@ static void rom_call(uint16_t seg, uint16_t off, uint16_t bdf)
     big_real(true);
     call_far(&regs, (uint32_t)seg << 16 | off, 0);
     big_real(false);
+}
+
+/* The chain of expansion headers, one for each way to boot. */
+static void rom_expansions(uint16_t seg, uint16_t bdf)
+{
+    uint16_t pnp = peek16(seg, 0x1a);
+    for (unsigned n = 0; pnp && n < BEV_MAX && peek32(seg, pnp) == 0x506e5024; n++) { /* "$PnP" */
+        uint16_t bcv = peek16(seg, (uint16_t)(pnp + 0x16)), bev = peek16(seg, (uint16_t)(pnp + 0x1a));
+        if (bcv)
+            rom_call(seg, bcv, bdf);
+        if (bev && rom_bev_count < BEV_MAX)
+            rom_bev[rom_bev_count++] = (struct bev){seg, bev, peek16(seg, (uint16_t)(pnp + 0x10)), bdf};
+        pnp = peek16(seg, (uint16_t)(pnp + 6));
+    }
+}
+
+/* "e1000 iPXE (PCI 00:03.0)": the card, and what the ROM calls itself. */
+void rom_print_name(const struct bev *bev)
+{
+    static const struct {
+        uint32_t id;
+        char name[12];
+    } cards[] = {{0x100e8086, "e1000"},    {0x20001022, "pcnet"},      {0x813910ec, "rtl8139"},
+                 {0x802910ec, "ne2k_pci"}, {0x10001af4, "virtio-net"}, {0x10411af4, "virtio-net"}};
+    uint32_t id = bev->bdf == NO_BDF ? 0 : pci_read(bev->bdf, 0, 4);
+    for (unsigned i = 0; i < sizeof(cards) / sizeof(cards[0]); i++) {
+        if (cards[i].id == id)
+            printf("%s ", cards[i].name);
+    }
+    for (uint16_t n = 0; bev->name && n < 48; n++) {
+        uint8_t c = peek8(bev->seg, (uint16_t)(bev->name + n));
+        if (c < 0x20 || c > 0x7e)
+            break;
+        printf("%c", c);
+    }
+    if (!bev->name)
+        printf("(option ROM at %04x0)", bev->seg);
 }
 
 /* Runs the ROM at rom_end and moves rom_end behind what it keeps. */
@@ -53,16 +91,8 @@ static void rom_run(uint16_t bdf)
     if (peek16(seg, 0) == 0xaa55)
         size = peek8(seg, 2) * 512u; /* an initialised ROM may have become smaller, or want to go */
     dprintf("rom at %04x0: %u bytes\n", seg, size);
-    uint16_t pnp = peek16(seg, 0x1a);
-    if (size && pnp && peek32(seg, pnp) == 0x506e5024) { /* "$PnP" */
-        uint16_t bcv = peek16(seg, (uint16_t)(pnp + 0x16)), bev = peek16(seg, (uint16_t)(pnp + 0x1a));
-        if (bcv)
-            rom_call(seg, bcv, bdf);
-        if (bev && rom_bev_count < 4) {
-            rom_bev[rom_bev_count] = seg;
-            rom_bev_off[rom_bev_count++] = bev;
-        }
-    }
+    if (size)
+        rom_expansions(seg, bdf);
     rom_end = (rom_end + size + ROM_STEP - 1) & ~(ROM_STEP - 1u);
 }
 
@@ -106,11 +136,13 @@ void rom_run_video(void)
     uint32_t size;
     /* A board without ROM BARs has the video BIOS at its place already. */
     if ((bdf >= 0 && rom_fetch((uint16_t)bdf)) || rom_is_valid(0xc000, &size))
-        rom_run(bdf < 0 ? 0 : (uint16_t)bdf);
+        rom_run(bdf < 0 ? NO_BDF : (uint16_t)bdf);
 }
 
 void rom_run_others(void)
 {
+    rom_bev_count = 0;
+    pmm_begin();
     for (unsigned bdf = 0; bdf < 256; bdf++) {
         if ((bdf & 7) && !(pci_read((uint16_t)(bdf & ~7u), 0x0e, 1) & 0x80))
             continue;
@@ -125,7 +157,7 @@ void rom_run_others(void)
         if (!rom_is_valid((uint16_t)(at >> 4), &size))
             continue;
         rom_end = at;
-        rom_run(0);
+        rom_run(NO_BDF);
         if (rom_end == at)
             rom_end = end; /* it did not want to stay */
         else
@@ -133,5 +165,6 @@ void rom_run_others(void)
     }
     /* What the user wants to have started (-option-rom). */
     for (unsigned i = 0; fw_cfg_load("genroms/", i, rom_end, ROM_LIMIT - rom_end); i++)
-        rom_run(0);
+        rom_run(NO_BDF);
+    pmm_end();
 }

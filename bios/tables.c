@@ -424,6 +424,11 @@ static void build_acpi(void)
     f_put(&rsdp, sizeof(rsdp), 16);
 }
 
+uint16_t tables_put(const void *bytes, uint32_t len)
+{
+    return f_put(bytes, len, 16);
+}
+
 void tables_build(void)
 {
     f_used = 0;

@@ -69,6 +69,10 @@ void machine_drain(struct machine *machine);
 /* The rows of the board that -machine names, and the user's devices. */
 bool pc_build(struct machine *machine, GError **error);
 
+/* --- boot_order.c --- */
+/* All devices are there: tells firmware of their bootindex=. */
+void boot_order_offer(struct machine *machine);
+
 /* --- backends.c --- */
 /* -add-fd: before anybody opens one of them. */
 bool backends_take_fds(const struct options *options, GError **error);

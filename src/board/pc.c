@@ -223,6 +223,7 @@ bool pc_build(struct machine *machine, GError **error)
     }
     if (!storage_settle(&machine->storage, machine->registry, rtc, error))
         return false;
+    boot_order_offer(machine);
     rtc_set_memory_size(rtc, guest_mem.ram_below, guest_mem.ram_size - guest_mem.ram_below); /* last: the checksum */
     if (has_acpi(machine))
         acpi_offer(machine);

@@ -195,7 +195,8 @@ const struct device_drive *storage_find(void *opaque, const char *id)
 
 /* --- What the BIOS is told --- */
 
-/* bootindex= of devices goes before -boot: the kinds of drives in the order of their lowest one. */
+/* bootindex= of devices goes before -boot: the kinds of devices in the order of their lowest one. For each device there
+ * is a line of boot_order.c. */
 static void order_by_index(struct storage *storage, const struct registry *registry)
 {
     static const struct {
@@ -220,6 +221,8 @@ static void order_by_index(struct storage *storage, const struct registry *regis
         if (!next)
             break;
         last = next->bootindex;
+        if (device_class_property(next->class, "netdev") && !strchr(order->str, 'n'))
+            g_string_append_c(order, 'n');
         for (unsigned k = 0; k < G_N_ELEMENTS(kinds); k++) {
             if (strcmp(next->class->name, kinds[k].class) == 0 && !strchr(order->str, kinds[k].letter))
                 g_string_append_c(order, kinds[k].letter);

@@ -28,6 +28,32 @@ struct printing {
     uint8_t seen[64]; /* hubs that were printed, a bit each */
 };
 
+static void backend_print(GString *out, const struct net_description *d, const char *indent)
+{
+    g_string_append_printf(out, "%s%s: index=0,type=%s,%s%s\n", indent, d->id, d->type, d->info ? d->info : "",
+                           d->netdev->link_up ? "" : ",link=down");
+}
+
+/* The back end that a port of the printed hub has, in the port's line; or whether a port has it. */
+struct finding {
+    const char *id;
+    GString *out;
+    bool found;
+};
+
+static void print_peer(void *opaque, const struct net_description *d)
+{
+    struct finding *finding = opaque;
+    if (strcmp(d->id, finding->id) == 0)
+        backend_print(finding->out, d, ": ");
+}
+
+static void look_for_port(void *opaque, const struct net_description *d)
+{
+    struct finding *finding = opaque;
+    finding->found = finding->found || (d->peer && strcmp(d->peer, finding->id) == 0);
+}
+
 static void print_one(void *opaque, const struct net_description *d)
 {
     struct printing *printing = opaque;
@@ -37,17 +63,20 @@ static void print_one(void *opaque, const struct net_description *d)
     if (d->hub >= 0) {
         g_string_append_printf(printing->out, " \\ %s", d->id);
         if (d->peer)
-            g_string_append_printf(printing->out, ": %s\n", d->peer);
+            net_each(print_peer, &(struct finding){.id = d->peer, .out = printing->out});
         else if (card)
             card_print(printing->out, card, ": ");
         else
             g_string_append(printing->out, "\n");
         return;
     }
+    struct finding finding = {.id = d->id};
+    net_each(look_for_port, &finding);
+    if (finding.found)
+        return;
     if (card)
         card_print(printing->out, card, "");
-    g_string_append_printf(printing->out, "%s%s: index=0,type=%s,%s%s\n", card ? " \\ " : "", d->id, d->type,
-                           d->info ? d->info : "", d->netdev->link_up ? "" : ",link=down");
+    backend_print(printing->out, d, card ? " \\ " : "");
 }
 
 static void print_hub(void *opaque, const struct net_description *d)

@@ -229,11 +229,46 @@ with tempfile.TemporaryDirectory() as folder:
     check("unknown serial device", ["-kernel", "good", "-serial", "carrier-pigeon"], "carrier-pigeon")
     check("debug exit on taken ports", ["-kernel", "good", "-device", "isa-debug-exit,iobase=0x60"],
           "are taken")
+    one = "user,id=a"
+    for name, words, sentence in (
+            ("back end without id", ["-netdev", "user"], "'id' is missing"),
+            ("unknown back end", ["-netdev", "pigeon,id=a"], "there is no network back end 'pigeon'"),
+            ("unknown -net", ["-net", "pigeon"], "there is no network back end 'pigeon'"),
+            ("two back ends of one name", ["-netdev", one, "-netdev", one], "Duplicate ID 'a'"),
+            ("unknown key", ["-netdev", one + ",colour=red"], "Invalid parameter 'colour'"),
+            ("network", ["-netdev", one + ",net=nonsense"], "such as 10.0.2.0/24, not 'nonsense'"),
+            ("address outside", ["-netdev", one + ",host=1.2.3.4"], "not an address in the network"),
+            ("switch", ["-netdev", one + ",restrict=perhaps"], "on or off, not 'perhaps'"),
+            ("IPv6 prefix", ["-netdev", one + ",ipv6-prefix=zz"], "an IPv6 address, not 'zz'"),
+            ("forward", ["-netdev", one + ",hostfwd=nonsense"], "is not a rule such as tcp:127.0.0.1:2222-:22"),
+            ("forward of somebody's address", ["-netdev", one + ",hostfwd=tcp:192.0.2.1:99-:22"],
+             "Could not set up host forwarding rule"),
+            ("guestfwd", ["-netdev", one + ",guestfwd=x"], "is not a rule such as tcp:10.0.2.100:80-cmd:"),
+            ("TFTP folder", ["-netdev", one + ",tftp=nothere"], "is not a folder"),
+            ("descriptor", ["-netdev", "tap,id=a,fd=77"], "there is no such open descriptor"),
+            ("socket of no kind", ["-netdev", "socket,id=a"], "exactly one of listen=, connect="),
+            ("nobody listens", ["-netdev", "socket,id=a,connect=127.0.0.1:1"], "Connection refused"),
+            ("stream to nowhere", ["-netdev", "stream,id=a"], "addr.type is inet, unix or fd"),
+            ("port of no hub", ["-netdev", "hubport,id=a"], "'hubid' is a number"),
+            ("card on nothing", ["-device", "e1000,netdev=nothere"], "no -netdev with the id 'nothere'"),
+            ("-net nic on nothing", ["-net", "nic,netdev=nothere"], "no -netdev with the id 'nothere'"),
+            ("two cards on one", ["-netdev", one, "-device", "e1000,netdev=a", "-device", "e1000,netdev=a"],
+             "netdev 'a' is in e1000/0 already"),
+            ("address", ["-nic", "user,mac=nonsense"], "such as 52:54:00:12:34:56, not 'nonsense'"),
+            ("group address", ["-device", "e1000,mac=01:00:00:00:00:01"], "not '01:00:00:00:00:01'"),
+            ("bootindex", ["-device", "e1000,bootindex=x"], "bootindex= is a number, not 'x'"),
+            ("ROM", ["-device", "e1000,romfile=nothere.rom"], "cannot read option ROM 'nothere.rom'"),
+            ("model", ["-nic", "user,model=ne3210"], "Unsupported NIC model: ne3210"),
+            ("ports that are taken", ["-device", "ne2k_isa,iobase=0x60"], "ports 0x60 to 0x7f are taken"),
+            ("forward without a network", ["-nic", "none", "-redir", "tcp:5000::22"], "need a user network"),
+            ("dump of nothing", ["-object", "filter-dump,id=d,netdev=nothere,file=x"], "no -netdev with the id 'nothere'"),
+            ("unknown object", ["-object", "pigeon,id=a"], "invalid object type: pigeon")):
+        check(f"network: {name}", ["-kernel", "good", "-display", "none", "-serial", "none", *words], sentence)
     for engine in ("interp", "bt"):
         check(f"memory limit under {engine}", ["-kernel", "good", "-m", "3072", "-accel", engine], "-m",
               limit=1 << 30)
         # Also where RAM would fit but the rest of the engine does not: a sentence, not a signal.
-        check(f"small memory limit under {engine}", ["-kernel", "good", "-m", "256", "-accel", engine], "",
+        check(f"small memory limit under {engine}", ["-kernel", "good", "-m", "256", "-nic", "none", "-accel", engine], "",
               limit=300 << 20 if engine == "bt" else 200 << 20)
 
 sys.exit(1 if failures else 0)

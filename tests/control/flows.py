@@ -4,8 +4,9 @@
 usage: flows.py RINGER labgrid|vagrant
 
 labgrid: QMP on standard input and output, the console on a Unix socket, the machine held until it is told to go on; boot,
-login, power cycle, end. vagrant (its QEMU provider): a daemon with a PID file, the monitor and the console on sockets;
-boot, login, the power button by a client that closes its side at once and reads on, the guest's own shutdown.
+login, a port of the host's forwarded and no longer, power cycle, end. vagrant (its QEMU provider): a daemon with a PID
+file, the monitor and the console on sockets, the guest's SSH port forwarded; boot, login, the power button by a client that
+closes its side at once and reads on, the guest's own shutdown.
 Both with Debian: the kernel with the test initrd, and the disk. Guests come from the cache, see tests/README.md.
 """
 import json
@@ -20,6 +21,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from guest import die_with_parent  # noqa: E402
 import initrd  # noqa: E402
+import netguest  # noqa: E402
 
 RINGER = os.path.abspath(sys.argv[1])
 SKIP = 77
@@ -83,16 +85,40 @@ class QmpPipe:
                 return answer["return"]
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def ask(port, limit=120):
+    """What a port of the host's says; None: nobody listens there."""
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+                said = s.recv(100).decode()
+        except ConnectionRefusedError:
+            return None
+        except OSError:
+            said = ""
+        if said:
+            return said.strip()
+        time.sleep(0.5)
+    return ""
+
+
 def labgrid(folder):
     kernel = os.path.join(initrd.CACHE, "vmlinuz-686")
-    disk = os.path.join(initrd.CACHE, "initrd.gz")
-    if not os.path.exists(kernel):
+    disk = os.path.join(folder, "initrd")
+    if not netguest.have_guest():
         print("skipped: no guest kernel; sh tests/tools/guests.sh fetch")
         return SKIP
     path = os.path.join(folder, "serialrw")
-    command = [RINGER, "-machine", "pc", "-cpu", "qemu32", "-m", "128M", "-display", "none", "-nic", "none", "-kernel", kernel,
+    command = [RINGER, "-machine", "pc", "-cpu", "qemu32", "-m", "128M", "-display", "none", "-nic", "user", "-kernel", kernel,
                "-initrd", disk, "-append", "console=ttyS0 panic=-1 quiet", "-S", "-qmp", "stdio", "-chardev",
                "socket,id=serialsocket,path=%s,server=on,wait=off" % path, "-serial", "chardev:serialsocket"]
+    netguest.write_initrd(disk)
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                preexec_fn=die_with_parent)
     try:
@@ -104,6 +130,18 @@ def labgrid(folder):
         console.expect("guest# ")
         console.send("echo $((6*7)) is there\n")
         console.expect("42 is there")
+        # Its add_port_forward and remove_port_forward.
+        port = free_port()
+        console.send("insmod /lib/net/e1000.ko; ip link set eth0 up; udhcpc -i eth0 -n -q -t 10 -s /etc/lease\n")
+        console.expect("lease 10.0.2.15")
+        console.send("while :; do nc -l -p 22 -e echo hello from the target; done &\n")
+        console.expect("guest# ")
+        qmp.command("human-monitor-command", **{"command-line": "hostfwd_add tcp:127.0.0.1:%d-10.0.2.15:22" % port})
+        if (said := ask(port)) != "hello from the target":
+            raise Flow("through the forwarded port came %r" % said)
+        qmp.command("human-monitor-command", **{"command-line": "hostfwd_remove tcp:127.0.0.1:%d" % port})
+        if (said := ask(port)) is not None:
+            raise Flow("the port is still there: %r" % said)
         # A power cycle, as far as the emulator's process stays: it boots again.
         qmp.command("system_reset")
         console.expect("shell ready")
@@ -149,7 +187,9 @@ def vagrant(folder):
     image, pidfile = os.path.join(folder, "linked-box.img"), os.path.join(folder, "qemu.pid")
     monitor, serial = os.path.join(folder, "qemu_socket"), os.path.join(folder, "qemu_socket_serial")
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", master, image], check=True)
-    command = [RINGER, "-machine", "pc", "-cpu", "qemu32", "-smp", "1", "-m", "256", "-nic", "none", "-drive",
+    port = free_port()
+    command = [RINGER, "-machine", "pc", "-cpu", "qemu32", "-smp", "1", "-m", "256", "-device",
+               "virtio-net-pci,netdev=net0", "-netdev", "user,id=net0,hostfwd=tcp::%d-:22" % port, "-drive",
                "id=disk0,format=qcow2,file=" + image, "-chardev", "socket,id=mon0,path=%s,server=on,wait=off" % monitor,
                "-mon", "chardev=mon0,mode=readline", "-chardev", "socket,id=ser0,path=%s,server=on,wait=off" % serial,
                "-serial", "chardev:ser0", "-pidfile", pidfile, "-daemonize", "-parallel", "null", "-monitor", "none",
@@ -167,6 +207,14 @@ def vagrant(folder):
         console.expect("login:", 1200)
         console.send("root\n")
         console.expect("root@ringer-disk:", 300)
+        # It has no SSH server, but an address by DHCP and Perl.
+        console.send("modprobe virtio_net; for i in 1 2 3 4 5 6 7 8 9; do [ -e /sys/class/net/eth0 ] && break; sleep 1; done; "
+                     "/usr/lib/klibc/bin/ipconfig -t 60 eth0\n")
+        console.expect("10.0.2.15", 300)
+        console.send("perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 22, Listen => 5, ReuseAddr => 1); "
+                     "while ($c = $s->accept) { print $c \"SSH-2.0-none\\n\"; close $c }' &\n")
+        if (said := ask(port)) != "SSH-2.0-none":
+            raise Flow("through the forwarded port came %r" % said)
         # Nobody in this small guest acts on the button; that it is felt can be read, and a shutdown is what should follow.
         button = "/sys/firmware/acpi/interrupts/ff_pwr_btn"
         console.send("echo before $(cat %s)\n" % button)

@@ -62,9 +62,9 @@ def data_md5(count):
     return digest.hexdigest()
 
 
-def start_http(texts=None, port=0):
+def start_http(texts=None, port=0, address="127.0.0.1"):
     """The server; its port is server.server_port."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), DataHandler)
+    server = http.server.ThreadingHTTPServer((address, port), DataHandler)
     server.daemon_threads = True
     server.texts = texts or {}
     server.asked = []

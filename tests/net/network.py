@@ -48,7 +48,8 @@ def test():
     size = int(sys.argv[4]) if len(sys.argv) > 4 else 200
     slow = accel == "interp"
     netns.enter()
-    folder = tempfile.mkdtemp()
+    temporary = tempfile.TemporaryDirectory()
+    folder = temporary.name
     port = free_port()
     ssh = Ssh(folder, port)
     image = os.path.join(folder, "initrd")
@@ -85,8 +86,10 @@ def test():
     guest.expect("loaded", 3000)
     guest.expect("guest# ")
     want(guest, "HTTP while SSH", servers.data_md5(both), guest.run("cat /tmp/sum"))
-    want(guest, "errors", " 0 0", guest.run(
-        "cd /sys/class/net/eth0/statistics; echo '' $(cat rx_errors) $(cat tx_errors)"))
+    errors = guest.run("cd /sys/class/net/eth0/statistics; echo =$(cat rx_errors),$(cat tx_errors)=").split("=")[1].split(",")
+    # Where a busy host lets the guest sleep for long, a PCnet misses frames, as the real one, and its driver counts those.
+    if int(errors[0]) > (10 if model == "pcnet" else 0) or errors[1] != "0":
+        guest.fail("errors, received and sent: %s" % errors)
     guest.send("poweroff -f\n")
     if guest.wait(300) != 0:
         guest.fail("poweroff ended with another status")

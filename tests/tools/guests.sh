@@ -12,7 +12,7 @@
 #   virtio-686/*.ko (drivers of virtio devices, the same)  net-686/*.ko (of network cards)
 #   net-tools/bin, net-tools/lib (dropbear, iperf3 and their libraries)
 #   grub-rescue-floppy.img  grub-rescue-cdrom.iso  memtest86+ia32.iso  ipxe.iso
-#   installer-linux  installer-initrd.gz (Debian's installer for network boot)
+#   netboot/ (Debian's installer for network boot)  installer-linux  installer-initrd.gz (its kernel and initrd)
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -154,9 +154,9 @@ fetch_network() {
         libz.so.1 libcrypt.so.1 libc.so.6 libm.so.6 libiperf.so.0 libsctp.so.1 libcrypto.so.3 libssl.so.3
 }
 
-# The installer's kernel and initrd come together in a package of 100 MiB.
+# The tree that a TFTP server offers, and its kernel and initrd, all in a package of 100 MiB.
 fetch_installer() {
-    [ -s "$cache/installer-linux" ] && [ -s "$cache/installer-initrd.gz" ] && return
+    [ -s "$cache/installer-linux" ] && [ -s "$cache/installer-initrd.gz" ] && [ -e "$cache/netboot/.complete" ] && return
     need_apt_lists
     tmp=$(mktemp -d "$cache/fetch.XXXXXX")
     chmod 755 "$tmp"
@@ -167,9 +167,11 @@ fetch_installer() {
         exit 1
     }
     dpkg-deb -x "$tmp"/*.deb "$tmp/x"
-    images="$tmp/x/usr/lib/debian-installer/images/12/i386/text/debian-installer/i386"
-    cp "$images/initrd.gz" "$cache/installer-initrd.gz"
-    cp "$images/linux" "$cache/installer-linux"
+    rm -rf "$cache/netboot"
+    cp -a "$tmp/x/usr/lib/debian-installer/images/12/i386/text" "$cache/netboot"
+    cp "$cache/netboot/debian-installer/i386/initrd.gz" "$cache/installer-initrd.gz"
+    cp "$cache/netboot/debian-installer/i386/linux" "$cache/installer-linux"
+    touch "$cache/netboot/.complete"
     rm -rf "$tmp"
 }
 

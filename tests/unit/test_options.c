@@ -89,8 +89,6 @@ static void test_double_dash_is_the_same(void)
 
 static void test_missing_devices_are_refused(void)
 {
-    bad("-net user", "no network yet");
-    bad("-nic user", "no network yet");
     bad("-vga cirrus", "no 'cirrus' card");
     bad("-display gtk", "no gtk window yet");
     bad("-display sdl,gl=on", "no sdl window yet");
@@ -302,6 +300,89 @@ static void test_help_and_version_win(void)
     g_assert_cmpint(good("-version").action, ==, OPTIONS_VERSION);
 }
 
+static const char *of(GPtrArray *lists, unsigned i, const char *key)
+{
+    g_assert_nonnull(lists);
+    g_assert_cmpuint(i, <, lists->len);
+    return keyvalues_get(g_ptr_array_index(lists, i), key);
+}
+
+static void test_network_card_and_back_end_in_one(void)
+{
+    struct options options = good("-nic user,model=virtio,mac=52:54:00:aa:bb:cc,hostfwd=tcp::2222-:22,bootindex=3");
+    g_assert_cmpuint(options.netdevs->len, ==, 1);
+    g_assert_cmpuint(options.nics->len, ==, 1);
+    g_assert_cmpstr(of(options.netdevs, 0, "type"), ==, "user");
+    g_assert_cmpstr(of(options.netdevs, 0, "hostfwd"), ==, "tcp::2222-:22");
+    g_assert_null(of(options.netdevs, 0, "mac"));
+    g_assert_null(of(options.netdevs, 0, "model"));
+    g_assert_null(of(options.netdevs, 0, "bootindex"));
+    g_assert_cmpstr(of(options.nics, 0, "driver"), ==, "virtio-net-pci");
+    g_assert_cmpstr(of(options.nics, 0, "mac"), ==, "52:54:00:aa:bb:cc");
+    g_assert_cmpstr(of(options.nics, 0, "bootindex"), ==, "3");
+    g_assert_cmpstr(of(options.nics, 0, "netdev"), ==, of(options.netdevs, 0, "id"));
+    options = good("-nic tap,id=t0,ifname=x,script=no");
+    g_assert_cmpstr(of(options.netdevs, 0, "id"), ==, "t0");
+    g_assert_cmpstr(of(options.nics, 0, "netdev"), ==, "t0");
+    g_assert_cmpstr(of(options.nics, 0, "driver"), ==, "default");
+}
+
+static void test_network_on_hubs(void)
+{
+    /* One of each is a cable. */
+    struct options options = good("-net nic,macaddr=52:54:00:01:02:03 -net user,name=u0");
+    g_assert_cmpuint(options.netdevs->len, ==, 1);
+    g_assert_cmpstr(of(options.nics, 0, "netdev"), ==, "u0");
+    g_assert_cmpstr(of(options.nics, 0, "mac"), ==, "52:54:00:01:02:03");
+    /* More are ports of a hub, and another hub is another network. */
+    options = good("-net nic -net nic,model=pcnet -net user,name=u0 -net nic,vlan=1 -net user,vlan=1,name=u1");
+    g_assert_cmpuint(options.nics->len, ==, 3);
+    g_assert_cmpuint(options.netdevs->len, ==, 5);
+    g_assert_cmpstr(of(options.nics, 0, "netdev"), ==, "hub0port0");
+    g_assert_cmpstr(of(options.nics, 1, "netdev"), ==, "hub0port1");
+    g_assert_cmpstr(of(options.nics, 2, "netdev"), ==, "u1");
+    g_assert_cmpstr(of(options.netdevs, 4, "type"), ==, "hubport");
+    g_assert_cmpstr(of(options.netdevs, 4, "netdev"), ==, "u0");
+}
+
+static void test_network_older_words(void)
+{
+    struct options options =
+        good("-net nic -net user -redir udp:5000:10.0.2.20:53 -redir :5001::22 -tftp dir -bootp /x");
+    struct keyvalues *user = g_ptr_array_index(options.netdevs, 0);
+    const char *forwards[2] = {NULL, NULL};
+    unsigned count = 0;
+    for (unsigned i = 0; i < user->item->len; i++) {
+        const struct keyvalue *item = g_ptr_array_index(user->item, i);
+        if (strcmp(item->key, "hostfwd") == 0 && count < 2)
+            forwards[count++] = item->value;
+    }
+    g_assert_cmpstr(forwards[0], ==, "udp::5000-10.0.2.20:53");
+    g_assert_cmpstr(forwards[1], ==, "tcp::5001-:22");
+    g_assert_cmpstr(keyvalues_get(user, "tftp"), ==, "dir");
+    g_assert_cmpstr(keyvalues_get(user, "bootfile"), ==, "/x");
+}
+
+static void test_network_of_who_says_nothing(void)
+{
+    struct options options = good("-kernel k");
+    g_assert_cmpstr(of(options.netdevs, 0, "type"), ==, "user");
+    g_assert_cmpstr(of(options.nics, 0, "driver"), ==, "default");
+    g_assert_null(good("-kernel k -nic none").nics);
+    g_assert_null(good("-kernel k -net none").nics);
+    g_assert_null(good("-kernel k -nodefaults").nics);
+    g_assert_null(good("-netdev user,id=a").nics); /* who names a back end names its card, too */
+}
+
+static void test_network_mistakes(void)
+{
+    bad("-redir tcp:5000:22", "[tcp|udp]:HOSTPORT:[GUEST]:GUESTPORT");
+    bad("-nic none -redir tcp:5000::22", "need a user network");
+    bad("-nic none -tftp dir", "need a user network");
+    bad("-net nic,vlan=x", "'vlan' is a number, not 'x'");
+    bad("-net model=e1000", "neither nic nor a back end");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -325,5 +406,10 @@ int main(int argc, char **argv)
     g_test_add_func("/options/clock", test_clock);
     g_test_add_func("/options/switches", test_switches);
     g_test_add_func("/options/help_and_version_win", test_help_and_version_win);
+    g_test_add_func("/options/network/card_and_back_end_in_one", test_network_card_and_back_end_in_one);
+    g_test_add_func("/options/network/on_hubs", test_network_on_hubs);
+    g_test_add_func("/options/network/older_words", test_network_older_words);
+    g_test_add_func("/options/network/of_who_says_nothing", test_network_of_who_says_nothing);
+    g_test_add_func("/options/network/mistakes", test_network_mistakes);
     return g_test_run();
 }

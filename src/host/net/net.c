@@ -245,6 +245,18 @@ bool net_hostfwd_remove(const char *id, const char *rule, GError **error)
     return order(id, "hostfwd_remove", rule, error);
 }
 
+/* The hub that a back end is plugged into, -1: none. */
+static int hub_above(const struct net_backend *backend)
+{
+    for (unsigned i = 0; backends && i < backends->len; i++) {
+        const struct net_backend *port = g_ptr_array_index(backends, i);
+        const char *peer = hub_peer(port);
+        if (peer && strcmp(peer, backend->id) == 0)
+            return hub_of(port);
+    }
+    return -1;
+}
+
 void net_usernet_print(GString *out)
 {
     for (unsigned i = 0; backends && i < backends->len; i++) {
@@ -252,7 +264,7 @@ void net_usernet_print(GString *out)
         GError *error = NULL;
         if (strcmp(backend->type, "user") != 0)
             continue;
-        g_string_append_printf(out, "Hub -1 (%s):\n", backend->id);
+        g_string_append_printf(out, "Hub %d (%s):\n", hub_above(backend), backend->id);
         if (!link_ask(backend, "info", out, &error))
             g_string_append_printf(out, "  %s\n", error->message);
         g_clear_error(&error);
