@@ -170,7 +170,7 @@ struct port_config {
 static void *port_create(const struct device_site *site, bool is_console, const struct port_config *config,
                          GError **error)
 {
-    static const struct chardev_front front = {port_room, port_receive, port_writable, port_event};
+    static const struct chardev_front front = {port_room, port_receive, port_writable, port_event, .can_wait = true};
     struct serial_port *port = g_new0(struct serial_port, 1);
     port->id = site->id;
     port->name = config->name;
