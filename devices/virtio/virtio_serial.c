@@ -46,10 +46,6 @@ bool serial_has_control(const struct serial *serial)
 bool serial_add_port(struct serial *serial, struct serial_port *port, uint32_t number, GError **error)
 {
     const char *why = NULL;
-    for (unsigned i = 0; port->name && i < serial->ports_max; i++) {
-        if (serial->port[i] && serial->port[i]->name && strcmp(serial->port[i]->name, port->name) == 0)
-            why = "a port of this name exists already";
-    }
     if (number == SERIAL_NUMBER_ANY) { /* the first is for a console: old drivers know no other */
         number = port->is_console && !serial->port[0] ? 0 : 1;
         while (number < serial->ports_max && serial->port[number])
@@ -62,6 +58,10 @@ bool serial_add_port(struct serial *serial, struct serial_port *port, uint32_t n
         why = "port number 0 on virtio-serial devices reserved for virtconsole devices for backward compatibility";
     } else if (serial->port[number]) {
         why = "a port of this number exists already";
+    }
+    for (unsigned i = 0; port->name && i < serial->ports_max; i++) {
+        if (serial->port[i] && serial->port[i]->name && strcmp(serial->port[i]->name, port->name) == 0)
+            why = "a port of this name exists already";
     }
     if (why) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: %s", port->id, why);
