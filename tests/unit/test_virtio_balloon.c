@@ -37,6 +37,7 @@ static void setup(void)
     memset(guest_offers, 0, sizeof(guest_offers));
     guest_provide(NULL, "news", (void *)&board_news);
     guest_setup(&balloon_pci_class, config);
+    vclock_set_wall_base(1000000);
 }
 
 static const struct balloon *balloon(void)
@@ -216,7 +217,6 @@ static void test_statistics(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    vclock_set_wall_base(1000000);
     g_test_add_data_func("/virtio_balloon/inflate/legacy", NULL, test_inflate);
     g_test_add_data_func("/virtio_balloon/inflate/modern", GINT_TO_POINTER(1), test_inflate);
     g_test_add_func("/virtio_balloon/translations_are_dropped", test_translations_are_dropped);
