@@ -175,9 +175,9 @@ static void input_mouse(void *opaque, int dx, int dy, int dz, unsigned buttons)
     if (dx)
         group_add(&group, EV_REL, REL_X, (uint32_t)dx);
     if (dy)
-        group_add(&group, EV_REL, REL_Y, (uint32_t)-dy); /* evdev's goes down */
+        group_add(&group, EV_REL, REL_Y, 0u - (uint32_t)dy); /* evdev's goes down */
     if (dz)
-        group_add(&group, EV_REL, REL_WHEEL, (uint32_t)-dz); /* and its wheel away from the user */
+        group_add(&group, EV_REL, REL_WHEEL, 0u - (uint32_t)dz); /* and its wheel away from the user */
     if (group_tell(input, &group))
         input->regs.buttons = (uint8_t)(buttons & ((1u << BUTTONS) - 1));
 }
@@ -194,7 +194,7 @@ static void input_absolute(void *opaque, unsigned x, unsigned y, int dz, unsigne
     if (y != input->regs.y)
         group_add(&group, EV_ABS, ABS_Y, y);
     if (dz)
-        group_add(&group, EV_REL, REL_WHEEL, (uint32_t)-dz);
+        group_add(&group, EV_REL, REL_WHEEL, 0u - (uint32_t)dz);
     if (!group_tell(input, &group))
         return;
     input->regs.buttons = (uint8_t)(buttons & ((1u << BUTTONS) - 1));
