@@ -53,15 +53,15 @@ bool serial_add_port(struct serial *serial, struct serial_port *port, uint32_t n
         if (number >= serial->ports_max)
             why = "Maximum port limit for this device reached; raise the controller's max_ports";
     } else if (number >= serial->ports_max) {
-        why = "nr= is not below the controller's max_ports";
+        why = "Out-of-range port id specified: nr= is below the controller's max_ports";
     } else if (!number && !port->is_console) {
-        why = "port number 0 on virtio-serial devices reserved for virtconsole devices for backward compatibility";
+        why = "Port number 0 on virtio-serial devices reserved for virtconsole devices for backward compatibility";
     } else if (serial->port[number]) {
-        why = "a port of this number exists already";
+        why = "A port already exists at this number";
     }
     for (unsigned i = 0; port->name && i < serial->ports_max; i++) {
         if (serial->port[i] && serial->port[i]->name && strcmp(serial->port[i]->name, port->name) == 0)
-            why = "a port of this name exists already";
+            why = "A port already exists by this name";
     }
     if (why) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: %s", port->id, why);

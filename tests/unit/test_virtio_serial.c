@@ -382,9 +382,9 @@ static void test_ports_that_cannot_be(void)
     g_assert_cmpuint(guest_read(GUEST_CONFIG + 4, 4), ==, 2);
     expect_refused(&stream_class, UINT32_MAX, NULL, "Maximum port limit");
     expect_refused(&stream_class, 0, NULL, "reserved");
-    expect_refused(&stream_class, 1, NULL, "of this number");
+    expect_refused(&stream_class, 1, NULL, "at this number");
     expect_refused(&stream_class, 2, NULL, "max_ports");
-    expect_refused(&console_class, UINT32_MAX, "org.test.0", "of this name");
+    expect_refused(&console_class, UINT32_MAX, "org.test.0", "by this name");
     done();
 }
 
