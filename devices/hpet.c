@@ -12,7 +12,8 @@
 #include "vclock.h"
 
 #define NS_PER_TICK  10
-#define SOONEST_NS   5000ll /* a period of one tick would leave the host no time for anything else */
+#define SOONEST_NS   5000ll       /* a period of one tick would leave the host no time for anything else */
+#define UNSEEN_NS    1000000000ll /* of matches that interrupt nobody: comparators are brought up to date when read */
 #define CAPABILITIES (10000000ull << 32 | HPET_BLOCK_ID)
 
 #define CONFIG_ENABLE 1u
@@ -84,8 +85,24 @@ static void timer_arm(struct hpet *hpet, unsigned n)
     uint64_t ticks = (t->comparator - counter_now(hpet)) & mask_of(t);
     if (ticks > INT64_MAX / NS_PER_TICK / 2)
         ticks = INT64_MAX / NS_PER_TICK / 2; /* centuries */
-    vtimer_arm(hpet->due[n],
-               vclock_now() + MAX((int64_t)ticks * NS_PER_TICK, t->config & TN_PERIODIC ? SOONEST_NS : 0));
+    int64_t soonest = !(t->config & TN_ENABLE) ? UNSEEN_NS : t->config & TN_PERIODIC ? SOONEST_NS : 0;
+    vtimer_arm(hpet->due[n], vclock_now() + MAX((int64_t)ticks * NS_PER_TICK, soonest));
+}
+
+/* A periodic comparator moves to the next multiple ahead: what passed unseen is one interrupt. */
+static void advance(struct hpet *hpet, struct hpet_timer *t, uint64_t late)
+{
+    t->comparator = (t->comparator + (late / t->period + 1) * t->period) & mask_of(t);
+}
+
+/* Before anybody looks at a comparator whose matches interrupt nobody: those that passed since the last time. */
+static void catch_up(struct hpet *hpet, unsigned n)
+{
+    struct hpet_timer *t = &hpet->regs.timer[n];
+    uint64_t late = (counter_now(hpet) - t->comparator) & mask_of(t);
+    if (is_running(hpet) && (t->config & (TN_PERIODIC | TN_ENABLE)) == TN_PERIODIC && t->period &&
+        late < 2 * UNSEEN_NS / NS_PER_TICK)
+        advance(hpet, t, late);
 }
 
 static void timer_match(void *opaque)
@@ -95,9 +112,7 @@ static void timer_match(void *opaque)
     struct hpet_timer *t = &hpet->regs.timer[slot->n];
     uint64_t now = counter_now(hpet);
     if ((t->config & TN_PERIODIC) && t->period) {
-        /* The next multiple ahead: what passed unseen is one interrupt. */
-        uint64_t late = (now - t->comparator) & mask_of(t);
-        t->comparator = (t->comparator + (late / t->period + 1) * t->period) & mask_of(t);
+        advance(hpet, t, (now - t->comparator) & mask_of(t));
         timer_arm(hpet, slot->n);
     }
     if (!(t->config & TN_ENABLE))
@@ -133,9 +148,10 @@ static void status_clear(struct hpet *hpet, uint64_t bits)
     hpet->regs.status &= ~bits;
 }
 
-static uint64_t timer_read(const struct hpet *hpet, unsigned n, unsigned which)
+static uint64_t timer_read(struct hpet *hpet, unsigned n, unsigned which)
 {
     const struct hpet_timer *t = &hpet->regs.timer[n];
+    catch_up(hpet, n);
     uint64_t routes = TN_ROUTE_CAP | (n == 0 ? 1u << 2 : n == 1 ? 1u << 8 : 0);
     switch (which) {
     case 0:
@@ -149,6 +165,7 @@ static uint64_t timer_read(const struct hpet *hpet, unsigned n, unsigned which)
 static void timer_write(struct hpet *hpet, unsigned n, unsigned which, uint64_t value)
 {
     struct hpet_timer *t = &hpet->regs.timer[n];
+    catch_up(hpet, n);
     if (which == 0) {
         bool high = hpet->regs.status & 1u << n;
         if (high)
@@ -174,7 +191,7 @@ static void timer_write(struct hpet *hpet, unsigned n, unsigned which, uint64_t 
     timer_arm(hpet, n);
 }
 
-static uint64_t register_read(const struct hpet *hpet, uint32_t offset)
+static uint64_t register_read(struct hpet *hpet, uint32_t offset)
 {
     if (offset >= 0x100 && offset < 0x100 + 0x20 * HPET_TIMERS)
         return timer_read(hpet, (offset - 0x100) / 0x20, offset % 0x20 / 8);
@@ -220,7 +237,7 @@ static uint64_t hpet_read(void *opaque, uint32_t offset, unsigned size)
 }
 
 /* What the other half of a register is, for a write of 32 bits: of a comparator, the period if that is written. */
-static uint64_t register_now(const struct hpet *hpet, uint32_t offset)
+static uint64_t register_now(struct hpet *hpet, uint32_t offset)
 {
     if (offset >= 0x100 && offset < 0x100 + 0x20 * HPET_TIMERS && offset % 0x20 == 8) {
         const struct hpet_timer *t = &hpet->regs.timer[(offset - 0x100) / 0x20];

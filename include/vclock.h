@@ -38,10 +38,18 @@ typedef void vtimer_fn(void *opaque);
 struct vtimer *vtimer_new(vtimer_fn *fn, void *opaque, const char *name);
 void vtimer_free(struct vtimer *timer);
 /* Calls fn, with the machine lock held, on the device thread, once vclock_now() >= when_ns. Re-arming
- * moves it. Callers hold the machine lock. */
+ * moves it. (On the processor's thread, when it halts.) Callers hold the machine lock. */
 void vtimer_arm(struct vtimer *timer, int64_t when_ns);
 void vtimer_cancel(struct vtimer *timer);
 bool vtimer_armed(const struct vtimer *timer);
+
+/* When the first timer is due, in nanoseconds of CLOCK_MONOTONIC; INT64_MAX: there is none. Machine lock. */
+int64_t vclock_first_due(void);
+/* A processor that halts until then runs the timers itself: the device thread is not woken for the first one. Machine
+ * lock; between the two it is let go, to wait. */
+void vclock_begin_wait(void);
+/* Runs what is due, on this thread; whatever is left is the device thread's again. */
+void vclock_end_wait(void);
 
 /* Attaches the timers to the device thread (timerfd, not poll's milliseconds), and takes them away again. */
 void vclock_attach(void);

@@ -107,22 +107,33 @@ int64_t vclock_of_tsc(uint64_t host_tsc)
 
 /* Programs the timerfd for the earliest timer. timerfd_settime wakes the main thread's poll when it
  * has to, so a timer may be armed from the vCPU thread. */
-static void timerfd_program(void)
+int64_t vclock_first_due(void)
 {
+    int64_t when = INT64_MAX;
+    if (clk.armed && atomic_load(&clk.frozen_at) < 0 &&
+        __builtin_add_overflow(clk.armed->when, atomic_load(&clk.origin), &when))
+        when = INT64_MAX; /* it never comes */
+    return when;
+}
+
+static void timerfd_set(int64_t when)
+{
+    struct itimerspec spec = {0};
     if (clk.timer_fd < 0)
         return;
-    struct itimerspec spec = {0};
-    if (clk.armed && atomic_load(&clk.frozen_at) < 0) {
-        int64_t when;
-        if (__builtin_add_overflow(clk.armed->when, atomic_load(&clk.origin), &when))
-            when = INT64_MAX; /* it never comes */
-        if (when < 1)
-            when = 1; /* zero would disarm */
+    if (when < 1)
+        when = 1; /* zero would disarm */
+    if (when != INT64_MAX) {
         spec.it_value.tv_sec = when / NS_PER_SECOND;
         spec.it_value.tv_nsec = when % NS_PER_SECOND;
     }
     int rc = timerfd_settime(clk.timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
     assert_always(rc == 0);
+}
+
+static void timerfd_program(void)
+{
+    timerfd_set(vclock_first_due());
 }
 
 /* Both clocks are read at one moment, so that the guest's counter and all timers stand for the same time. */
@@ -247,6 +258,18 @@ bool vtimer_armed(const struct vtimer *timer)
     return timer->armed;
 }
 
+/* Bounded: a device that asks for "now" again and again must not keep the thread from its other work; the timerfd
+ * brings the device thread back at once for what is left. */
+static void run_due(void)
+{
+    for (int i = 0; i < 64 && clk.armed && clk.armed->when <= vclock_now() && atomic_load(&clk.frozen_at) < 0; i++) {
+        struct vtimer *timer = clk.armed;
+        list_remove(timer);
+        timer->fn(timer->opaque);
+    }
+    timerfd_program();
+}
+
 static gboolean timerfd_ready(gint fd, GIOCondition condition, gpointer opaque)
 {
     uint64_t expirations;
@@ -254,16 +277,19 @@ static gboolean timerfd_ready(gint fd, GIOCondition condition, gpointer opaque)
         log_user("reading the timer failed (%s); the guest's clock stands still", g_strerror(errno));
 
     machine_lock();
-    /* Bounded: a device that asks for "now" again and again must not keep the main loop from its
-     * other work; the timerfd brings us back at once for what is left. */
-    for (int i = 0; i < 64 && clk.armed && clk.armed->when <= vclock_now() && atomic_load(&clk.frozen_at) < 0; i++) {
-        struct vtimer *timer = clk.armed;
-        list_remove(timer);
-        timer->fn(timer->opaque);
-    }
-    timerfd_program();
+    run_due();
     machine_unlock();
     return G_SOURCE_CONTINUE;
+}
+
+void vclock_begin_wait(void)
+{
+    timerfd_set(INT64_MAX);
+}
+
+void vclock_end_wait(void)
+{
+    run_due();
 }
 
 void vclock_attach(void)

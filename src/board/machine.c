@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -227,6 +228,7 @@ int machine_run(struct machine *machine)
     g_unix_signal_add(SIGHUP, quit_by_signal, machine);
     g_unix_signal_add(SIGUSR1, stats_by_signal, machine);
     vclock_attach();
+    prctl(PR_SET_TIMERSLACK, 1); /* of all threads to come: a guest's timer is not 50 us late */
     chardev_seal();
     if (machine->options.daemonize)
         daemon_detach(machine->options.log_file);

@@ -216,11 +216,16 @@ static json_t *run_object_del(struct command_context *context, json_t *args, GEr
     return object_delete(arg_str(args, "id"), error) ? json_object() : NULL;
 }
 
+static const struct schema_type types[] = {
+    {"NetClientDriver", "<user tap socket stream dgram hubport>"},
+    {"ObjectType", "<filter-dump iothread rng-builtin rng-random>"},
+};
+
 static const struct command rows[] = {
     {NULL, "info network", NULL, NULL, "network cards and what they are connected to", NULL, print_network},
     {NULL, "info usernet", NULL, NULL, "connections of user networks", NULL, print_usernet},
     {"set_link", "set_link name up", "name:str up:bool", NULL, "plug a network cable, or pull it", run_set_link, NULL},
-    {"netdev_add", NULL, "type:str id:str *", NULL, "one more network back end", run_netdev_add, NULL},
+    {"netdev_add", NULL, "type:NetClientDriver id:str *", NULL, "one more network back end", run_netdev_add, NULL},
     {NULL, "netdev_add netdev", "netdev:str", NULL, "one more network back end, as -netdev has it", run_netdev_add_line,
      NULL},
     {"netdev_del", "netdev_del id", "id:str", NULL, "take a network back end away", run_netdev_del, NULL},
@@ -229,12 +234,13 @@ static const struct command rows[] = {
      NULL},
     {NULL, "hostfwd_remove arg1 [arg2]", "arg1:str arg2:str?", NULL, "[NETDEV] [tcp|udp]:[ADDRESS]:PORT: no longer",
      run_hostfwd_remove, print_hostfwd_remove},
-    {"object-add", NULL, "qom-type:str id:str *", NULL, "one more object (filter-dump)", run_object_add, NULL},
+    {"object-add", NULL, "qom-type:ObjectType id:str *", NULL, "one more object (filter-dump)", run_object_add, NULL},
     {NULL, "object_add object", "object:str", NULL, "one more object, as -object has it", run_object_add_line, NULL},
     {"object-del", "object_del id", "id:str", NULL, "take an object away", run_object_del, NULL},
 };
 
 void commands_net_add(void)
 {
+    schema_add(types, G_N_ELEMENTS(types));
     commands_add(rows, G_N_ELEMENTS(rows));
 }

@@ -49,6 +49,7 @@ struct vcpu {
     _Atomic int requests;            /* REQUEST_* */
     _Atomic bool nmi;                /* one waits to be taken */
     _Atomic bool asleep;             /* waiting for kick, on wake */
+    bool waits_for_timers;           /* the last halt ended with one */
     pthread_mutex_t wait_lock;       /* of the conditions */
     pthread_cond_t wake;             /* kick was set */
     bool stands;                     /* it waits for vcpu_resume, its state is in cpu; under wait_lock */
@@ -174,6 +175,39 @@ static void vcpu_sleep(struct vcpu *vcpu, enum stat_id why)
         pthread_cond_wait(&vcpu->wake, &vcpu->wait_lock);
     atomic_store(&vcpu->asleep, false);
     pthread_mutex_unlock(&vcpu->wait_lock);
+    stats_leave(STAT_dispatch);
+}
+
+/* Halted: until somebody wants something, or a timer is due. An idle guest waits for its timer: it is run here then.
+ * One that waits for a disk or a network is woken earlier, and leaves the timers to the device thread. */
+static void vcpu_halt(struct vcpu *vcpu)
+{
+    stats_enter(STAT_idle);
+    machine_lock();
+    int64_t until = vclock_first_due();
+    bool takes_over = vcpu->waits_for_timers && until != INT64_MAX;
+    if (takes_over)
+        vclock_begin_wait();
+    machine_unlock();
+    const struct timespec end = {until / NS_PER_SECOND, until % NS_PER_SECOND};
+    int rc = 0;
+    pthread_mutex_lock(&vcpu->wait_lock);
+    atomic_store(&vcpu->asleep, true);
+    while (rc == 0 && !__atomic_load_n(vcpu->kick, __ATOMIC_SEQ_CST)) {
+        if (takes_over)
+            rc = pthread_cond_clockwait(&vcpu->wake, &vcpu->wait_lock, CLOCK_MONOTONIC, &end);
+        else
+            pthread_cond_wait(&vcpu->wake, &vcpu->wait_lock);
+    }
+    atomic_store(&vcpu->asleep, false);
+    pthread_mutex_unlock(&vcpu->wait_lock);
+    stats_leave(STAT_device_bus);
+    vcpu->waits_for_timers = g_get_monotonic_time() >= until / 1000;
+    if (takes_over) {
+        machine_lock();
+        vclock_end_wait();
+        machine_unlock();
+    }
     stats_leave(STAT_dispatch);
 }
 
@@ -549,7 +583,7 @@ static void vcpu_debug_begin(struct vcpu *vcpu)
     }
     bool taken = (cpu->halted || vcpu->debug_go == DEBUG_GO_STEP) && vcpu_take_event(vcpu);
     if (!taken && cpu->halted) {
-        vcpu_sleep(vcpu, STAT_idle);
+        vcpu_halt(vcpu);
         return;
     }
     vcpu->debug_going = false;
@@ -599,7 +633,7 @@ static void *vcpu_thread(void *opaque)
             continue;
         }
         if (cpu->halted) {
-            vcpu_sleep(vcpu, STAT_idle);
+            vcpu_halt(vcpu);
             continue;
         }
         if (vcpu->kvm)

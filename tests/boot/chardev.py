@@ -61,7 +61,7 @@ class Line:
 class Machine:
     def __init__(self, *arguments, wait=True, **kwargs):
         kwargs.setdefault("stdin", subprocess.DEVNULL)
-        self.process = subprocess.Popen([RINGER, "-fda", FLOPPY, "-boot", "a", "-display", "none", "-vga", "none", *arguments],
+        self.process = subprocess.Popen([RINGER, "-fda", FLOPPY, "-boot", "a", "-display", "none", "-vga", "none", "-nic", "none", *arguments],
                                         stderr=subprocess.PIPE, preexec_fn=die_with_parent, **kwargs)
         self.errors = Line(self.process.stderr.fileno())
         self.said = b""

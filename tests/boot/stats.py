@@ -132,7 +132,7 @@ def assemble(name, body):
 
 
 def command(name, *extra):
-    return [RINGER, "-accel", ENGINE, "-m", "16", "-kernel", name, "-display", "none", "-vga", "none", "-no-reboot",
+    return [RINGER, "-accel", ENGINE, "-m", "16", "-kernel", name, "-display", "none", "-vga", "none", "-nic", "none", "-no-reboot",
             "-device", "isa-debug-exit,iobase=0xf4,iosize=4", *extra]
 
 

@@ -95,7 +95,7 @@ def test():
                        "-drive", "file=b.raw,format=raw,if=none,id=b", "-drive", "file=c.qcow2,if=none,id=c",
                        "-device", "virtio-blk-pci,drive=b,disable-modern=on,vectors=0",
                        "-device", "virtio-blk-pci-non-transitional,drive=c,num-queues=4",
-                       "-device", "virtio-net-pci", "-device",
+                       "-nic", "none", "-device", "virtio-net-pci", "-device",
                        "virtio-net-pci,disable-modern=on,vectors=0,mac=52:54:00:12:34:77"])
         guest.expect("guest# ", 900)
         guest.run("for m in /lib/drivers/*; do insmod $m; done", 300)

@@ -25,14 +25,14 @@ echo "lease $ip $router $dns"
 """
 
 
-def write_initrd(destination, more=None):
-    """more: {path there: path here}"""
+def write_initrd(destination, more=None, tools=True):
+    """more: {path there: path here}; tools: the SSH server and iperf3."""
     files = {}
     for modules in (initrd.NETWORK, initrd.VIRTIO):
         for name in os.listdir(modules):
             if name.endswith(".ko"):
                 files["lib/net/" + name.split("-", 1)[1]] = os.path.join(modules, name)
-    files.update(initrd.tree(initrd.NET_TOOLS))
+    files.update(initrd.tree(initrd.NET_TOOLS) if tools else {})
     lease = destination + ".lease"
     with open(lease, "w") as f:
         f.write(LEASE)
