@@ -880,8 +880,9 @@ static void *kbd8042_create(const struct device_site *site, const void *config, 
     struct kbd8042_wiring wiring = {board_isa_irq(site->board, 1), board_isa_irq(site->board, 12),
                                     board_wire(site->board, "a20"), board_wire(site->board, "reset")};
     struct kbd8042 *kbd = kbd8042_new(&wiring);
-    kbd->input = (struct input_sink){kbd8042_input_key, kbd8042_input_mouse, kbd};
-    board_provide(site->board, "input", &kbd->input);
+    kbd->input = (struct input_sink){
+        .name = "QEMU PS/2 Mouse", .key = kbd8042_input_key, .mouse = kbd8042_input_mouse, .opaque = kbd};
+    input_sink_add(site->board, &kbd->input);
     return kbd;
 }
 

@@ -29,6 +29,8 @@ struct chardev_front {
     void (*event)(void *opaque, enum chardev_event event);
     /* It is not a part of the machine: it hears also while the machine stands. */
     bool is_control;
+    /* It waits for a slow reader at the other end, however long: nothing is to be dropped for its sake. */
+    bool can_wait;
 };
 
 struct chardev_ops {

@@ -102,7 +102,10 @@ struct board {
  *   "cpu-time"  const struct board_cpu_time *
  *   "display"   const struct display *
  *   "vga-rom"   const struct board_rom *   our own video BIOS
- *   "input"     const struct input_sink * */
+ *   "input"     struct input_sink *        the one plugged in last, with those before behind it (input.h)
+ *   "rng"       const struct board_rng *   random bytes of the host's
+ *   "balloon"   const struct balloon *     memory that the guest gives back (balloon.h)
+ *   "news"      const struct board_news *  who wants to know what happens */
 struct board_int_ack {
     uint8_t (*ack)(void *opaque); /* returns the vector */
     void *opaque;
@@ -120,6 +123,18 @@ struct board_cpu_time {
 };
 struct board_exit {
     void (*exit)(void *opaque, int status);
+    void *opaque;
+};
+struct board_rng {
+    /* Fills all of it. False: there is nothing now. */
+    bool (*get)(void *opaque, uint8_t *bytes, size_t len);
+    /* The user has made such a source with -object. */
+    bool (*is_there)(void *opaque, const char *id);
+    void *opaque;
+};
+struct board_news {
+    void (*port_changed)(void *opaque, const char *device, bool open); /* by its driver */
+    void (*balloon_changed)(void *opaque, uint64_t bytes);             /* that the guest has now */
     void *opaque;
 };
 
@@ -167,7 +182,7 @@ static inline void board_add_bus_hook(struct board *board, void (*hook)(void *op
 /* --- Classes --- */
 
 /* What a device is plugged into. The names in -device bus= are those of instances: isa.0, pci.0, ide.0, ide.1. */
-enum device_bus { BUS_SYSTEM, BUS_ISA, BUS_PCI, BUS_IDE, BUS_FLOPPY, BUS_COUNT };
+enum device_bus { BUS_SYSTEM, BUS_ISA, BUS_PCI, BUS_IDE, BUS_FLOPPY, BUS_VIRTIO_SERIAL, BUS_COUNT };
 
 /* Where an instance is: what the board found out before it calls create(). */
 struct device_site {
@@ -175,11 +190,12 @@ struct device_site {
     const char *id;   /* for messages and as a name of what it opens; unique */
     unsigned bus;     /* number of the bus of its kind: ide.1 is 1 */
     unsigned unit;    /* PCI: slot << 3 | function; IDE and floppy: unit on the bus */
-    void *controller; /* IDE, floppy: the device whose bus it is */
+    void *controller; /* IDE, floppy, virtio-serial: the device whose bus it is */
 };
 
 struct device_class {
-    const char *name; /* QEMU's */
+    const char *name;  /* QEMU's */
+    const char *alias; /* another of QEMU's for the same, or NULL */
     const char *help;
     const char *info; /* the word behind "info" in the monitor for dump(); NULL: the name */
     enum device_bus bus;

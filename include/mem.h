@@ -71,6 +71,10 @@ struct mem_block {
     uint32_t size;
 };
 const struct mem_block *mem_block_new(uint32_t size, GError **error); /* all zero */
+/* The pages of [gpa, gpa + size), page-aligned, are zero, and the host gets their memory back until somebody uses them
+ * again. Only plain RAM, as far as there is some: a device, ROM, and what is no memory stay as they are. To be called
+ * where bus masters write to memory (pci_work_new in devices/pci.h). */
+void mem_discard(gpa_t gpa, uint64_t size);
 /* Makes the first size bytes, a multiple of 4 KiB, zero; the host gets their memory back. */
 void mem_block_clear(const struct mem_block *block, uint32_t size);
 /* Puts [offset, offset + size) of a block at base, all page-aligned, over RAM or where nothing is; guests reach

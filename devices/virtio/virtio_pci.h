@@ -117,33 +117,36 @@ void virtio_dump(const struct virtio *virtio, GString *out);
 
 /* Defines PREFIX_VARIANT's class by the functions and the list PREFIX_create (with the variant behind the site),
  * _destroy, _reset, _pieces, _before_save, _before_load, _after_load, _dump, _properties, and struct PREFIX_config. */
-#define VIRTIO_CLASS(prefix, symbol, class_name, class_help, variant) \
+#define VIRTIO_CLASS(prefix, symbol, class_name, class_help, variant, ...) \
     static void *symbol##_create(const struct device_site *site, const void *config, GError **error) \
     { \
         return prefix##_create(site, variant, config, error); \
     } \
-    const struct device_class symbol##_class = { \
-        .name = class_name, \
-        .help = class_help, \
-        .bus = BUS_PCI, \
-        .properties = \
-            (variant) == VIRTIO_BY_PROPERTIES ? prefix##_properties : prefix##_properties + VIRTIO_VARIANT_PROPERTIES, \
-        .config_size = sizeof(struct prefix##_config), \
-        .create = symbol##_create, \
-        .destroy = prefix##_destroy, \
-        .reset = prefix##_reset, \
-        .pieces = prefix##_pieces, \
-        .before_save = prefix##_before_save, \
-        .before_load = prefix##_before_load, \
-        .after_load = prefix##_after_load, \
-        .dump = prefix##_dump, \
-    }; \
+    const struct device_class symbol##_class = {.name = class_name, \
+                                                .help = class_help, \
+                                                .bus = BUS_PCI, \
+                                                .properties = (variant) == VIRTIO_BY_PROPERTIES \
+                                                                  ? prefix##_properties \
+                                                                  : prefix##_properties + VIRTIO_VARIANT_PROPERTIES, \
+                                                .config_size = sizeof(struct prefix##_config), \
+                                                .create = symbol##_create, \
+                                                .destroy = prefix##_destroy, \
+                                                .reset = prefix##_reset, \
+                                                .pieces = prefix##_pieces, \
+                                                .before_save = prefix##_before_save, \
+                                                .before_load = prefix##_before_load, \
+                                                .after_load = prefix##_after_load, \
+                                                .dump = prefix##_dump, \
+                                                __VA_ARGS__}; \
     DEVICE_CLASS(symbol##_class)
-#define VIRTIO_CLASSES(prefix, base_name, help) \
-    VIRTIO_CLASS(prefix, prefix##_pci, base_name "-pci", help, VIRTIO_BY_PROPERTIES); \
+/* All three; what is behind the help, as in .provides_count = 1, is in each class. */
+#define VIRTIO_CLASSES(prefix, base_name, help, ...) \
+    VIRTIO_CLASS(prefix, prefix##_pci, base_name "-pci", help, VIRTIO_BY_PROPERTIES, .alias = base_name, \
+                 ##__VA_ARGS__); \
     VIRTIO_CLASS(prefix, prefix##_transitional, base_name "-pci-transitional", help " (legacy and modern)", \
-                 VIRTIO_TRANSITIONAL); \
-    VIRTIO_CLASS(prefix, prefix##_modern, base_name "-pci-non-transitional", help " (modern)", VIRTIO_NON_TRANSITIONAL)
+                 VIRTIO_TRANSITIONAL, ##__VA_ARGS__); \
+    VIRTIO_CLASS(prefix, prefix##_modern, base_name "-pci-non-transitional", help " (modern)", \
+                 VIRTIO_NON_TRANSITIONAL, ##__VA_ARGS__)
 
 /* --- For the device's work --- */
 

@@ -526,6 +526,32 @@ void mem_write(gpa_t gpa, const void *buffer, uint32_t len)
     }
 }
 
+/* A run of plain RAM. All mappings of it, windows and cells too, are of the memory file: a hole in that is zero to all.
+ */
+static void discard_run(gpa_t gpa, uint32_t size)
+{
+    uint8_t *at = guest_mem.ram + mem_ram_offset(gpa);
+    mem_forget_code(gpa, size);
+    if (madvise(at, size, MADV_REMOVE) < 0)
+        memset(at, 0, size);
+}
+
+void mem_discard(gpa_t gpa, uint64_t size)
+{
+    uint32_t run = 0;
+    for (gpa_t end = gpa + size; gpa < end; gpa += PAGE_SIZE) {
+        bool plain = gpa + PAGE_SIZE <= mem_ram_end(gpa) && mem_is_ram(gpa) && !(mem_page_flags(gpa) & MEM_PAGE_ROM);
+        if (run && (!plain || run == GiB || gpa == MEM_HIGH)) {
+            discard_run(gpa - run, run);
+            run = 0;
+        }
+        if (plain)
+            run += PAGE_SIZE;
+    }
+    if (run)
+        discard_run(gpa - run, run);
+}
+
 /* --- Saving and loading --- */
 
 static bool page_is_zero(const uint8_t *page)

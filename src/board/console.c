@@ -21,6 +21,44 @@ void console_stats(struct machine *machine, bool json, GString *out)
     vcpu_print_stats(machine->vcpu, json, out);
 }
 
+/* --- Keys --- */
+
+static struct input_sink *keyboard(struct machine *machine)
+{
+    struct input_sink *sink = board_service(registry_board(machine->registry), "input");
+    while (sink && !(sink->key && input_sink_is_on(sink)))
+        sink = sink->next;
+    return sink;
+}
+
+/* A key comes up where it went down, whoever has been switched on meanwhile. */
+static void console_key(void *opaque, uint16_t code, bool down)
+{
+    struct machine *machine = opaque;
+    struct input_sink *sink = keyboard(machine);
+    unsigned i = 0, unused = KEYS_HELD_MAX;
+    for (; i < KEYS_HELD_MAX && !(machine->key_holder[i] && machine->key_scan[i] == code); i++)
+        unused = machine->key_holder[i] ? unused : i;
+    if (i < KEYS_HELD_MAX) {
+        sink = machine->key_holder[i];
+        machine->key_holder[i] = down ? sink : NULL;
+    } else if (down && unused < KEYS_HELD_MAX) {
+        machine->key_scan[unused] = code;
+        machine->key_holder[unused] = sink;
+    }
+    if (sink)
+        sink->key(sink->opaque, code, down);
+}
+
+/* The first one that was plugged in comes first. */
+static void pointers_add(const struct input_sink *sink)
+{
+    if (sink->next)
+        pointers_add(sink->next);
+    if (sink->mouse || sink->absolute)
+        pointer_add(sink);
+}
+
 bool console_build(struct machine *machine, GError **error)
 {
     struct board *board = registry_board(machine->registry);
@@ -29,8 +67,8 @@ bool console_build(struct machine *machine, GError **error)
     const struct display *display = board_service(board, "display");
 
     if (input) {
-        keys_set_sink(input->key, input->opaque);
-        pointer_add("QEMU PS/2 Mouse", input->mouse, input->opaque);
+        keys_set_sink(console_key, machine);
+        pointers_add(input);
     }
     if (options->curses && !display) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "-display curses needs a graphics card, not -vga none");

@@ -118,6 +118,7 @@ static void registry_build(struct machine *machine)
                             keyvalues_get(global, "value"));
     }
     pins_provide(machine);
+    paravirt_provide(machine);
 }
 
 /* Locked as long as we live: a file of a machine that runs is left alone. */

@@ -12,6 +12,8 @@
 #include "registry.h"
 #include "storage.h"
 
+#define KEYS_HELD_MAX 16
+
 struct machine {
     struct options options;
     int pidfile_fd; /* -1: there is none of ours */
@@ -46,6 +48,10 @@ struct machine {
     struct board_exit exit;
     struct board_cpu_time cpu_time;
     struct board_rom vga_rom;
+    struct board_rng rng;             /* paravirt.c */
+    struct board_news news;           /* the same */
+    uint16_t key_scan[KEYS_HELD_MAX]; /* console.c: keys that are down, and with whom */
+    struct input_sink *key_holder[KEYS_HELD_MAX];
 };
 
 /* --- pins.c --- */
@@ -58,6 +64,9 @@ struct vcpu_hooks pins_hooks(struct machine *machine);
 /* It is switched off, or its reset means that (-no-reboot): by the guest or by the user. reason: QMP's ShutdownCause.
  * Machine lock held. */
 void machine_power_off(struct machine *machine, bool guest, const char *reason);
+
+/* --- paravirt.c --- */
+void paravirt_provide(struct machine *machine);
 
 /* --- standstill.c --- */
 /* Makes the machine stand or go on, as the reasons say. Main thread. */

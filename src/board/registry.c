@@ -72,8 +72,9 @@ const struct device_class *device_class_number(unsigned i)
 const struct device_class *device_class_find(const char *name)
 {
     for (unsigned i = 0; i < device_class_count(); i++) {
-        if (strcmp(device_class_at(i)->name, name) == 0)
-            return device_class_at(i);
+        const struct device_class *class = device_class_at(i);
+        if (strcmp(class->name, name) == 0 || (class->alias && strcmp(class->alias, name) == 0))
+            return class;
     }
     return NULL;
 }
@@ -428,22 +429,56 @@ static const char *const bus_names[BUS_COUNT] = {[BUS_SYSTEM] = "main-system-bus
                                                  [BUS_ISA] = "isa",
                                                  [BUS_PCI] = "pci",
                                                  [BUS_IDE] = "ide",
-                                                 [BUS_FLOPPY] = "floppy-bus"};
+                                                 [BUS_FLOPPY] = "floppy-bus",
+                                                 [BUS_VIRTIO_SERIAL] = "virtio-serial-bus"};
 
-char *registry_bus_name(enum device_bus bus, unsigned number)
-{
-    return bus == BUS_SYSTEM ? g_strdup(bus_names[bus]) : g_strdup_printf("%s.%u", bus_names[bus], number);
-}
-
-/* Who has buses of this kind; NULL: nobody. */
-static const struct instance *bus_owner(const struct registry *registry, enum device_bus bus)
+/* Who has bus `number` of this kind, which is its bus *within; NULL: nobody. Of the board's kinds there is one owner.
+ */
+static const struct instance *bus_owner(const struct registry *registry, enum device_bus bus, unsigned number,
+                                        unsigned *within)
 {
     for (unsigned i = 0; i < registry->instances->len; i++) {
         const struct instance *instance = g_ptr_array_index(registry->instances, i);
-        if (instance->class->provides_bus == bus)
+        if (instance->class->provides_bus != bus)
+            continue;
+        *within = number;
+        if (number < instance->class->provides_count)
             return instance;
+        number -= instance->class->provides_count;
     }
     return NULL;
+}
+
+static unsigned bus_count(const struct registry *registry, enum device_bus bus)
+{
+    unsigned count = 0, within;
+    while (bus_owner(registry, bus, count, &within))
+        count++;
+    return count;
+}
+
+unsigned registry_bus_first(const struct registry *registry, const struct instance *owner)
+{
+    unsigned number = 0, within;
+    while (bus_owner(registry, owner->class->provides_bus, number, &within) != owner)
+        number++;
+    return number;
+}
+
+/* A controller's of the user's is named after it, the others are numbered. */
+char *registry_bus_name(const struct registry *registry, enum device_bus bus, unsigned number)
+{
+    unsigned within, nameless = 0;
+    if (bus == BUS_SYSTEM)
+        return g_strdup(bus_names[bus]);
+    if (bus != BUS_VIRTIO_SERIAL)
+        return g_strdup_printf("%s.%u", bus_names[bus], number);
+    const struct instance *owner = bus_owner(registry, bus, number, &within);
+    if (owner && owner->has_id)
+        return g_strdup_printf("%s.%u", owner->id, within);
+    for (unsigned i = 0; i < number; i++)
+        nameless += !bus_owner(registry, bus, i, &within)->has_id;
+    return g_strdup_printf("%s.%u", bus_names[bus], nameless);
 }
 
 static bool unit_is_taken(const struct registry *registry, enum device_bus bus, unsigned number, unsigned unit)
@@ -505,9 +540,10 @@ static bool pci_place(struct registry *registry, struct instance *instance, GErr
 static bool unit_place(struct registry *registry, struct instance *instance, bool has_bus, GError **error)
 {
     enum device_bus bus = instance->class->bus;
-    const struct instance *owner = bus_owner(registry, bus);
     const char *wanted = keyvalues_get(instance->request, "unit");
     uint64_t unit = 0;
+    unsigned within;
+    const struct instance *owner = bus_owner(registry, bus, 0, &within);
 
     if (wanted && !value_is_number(wanted, UNITS_PER_BUS - 1, &unit))
         return FAIL("%s: unit= is 0 or 1, not '%s'", instance->id, wanted);
@@ -527,19 +563,31 @@ static bool unit_place(struct registry *registry, struct instance *instance, boo
                 wanted ? "that unit of the bus is taken" : "all drives that the controller can have are there");
 }
 
+/* Which ports there are, and how many, is the controller's matter: the first one takes those that name none. */
+static bool serial_place(struct registry *registry, struct instance *instance, bool has_bus, GError **error)
+{
+    unsigned within;
+    if (!has_bus)
+        instance->site.bus = 0;
+    instance->site.controller = bus_owner(registry, BUS_VIRTIO_SERIAL, instance->site.bus, &within)->dev;
+    return true;
+}
+
 static bool place(struct registry *registry, struct instance *instance, GError **error)
 {
     enum device_bus bus = instance->class->bus;
     const char *wanted = keyvalues_get(instance->request, "bus");
-    const struct instance *owner = bus_owner(registry, bus);
-    bool is_there = bus == BUS_SYSTEM || bus == BUS_ISA || owner;
+    unsigned count = bus_count(registry, bus), number = 0;
+    bool is_there = bus == BUS_SYSTEM || bus == BUS_ISA || count;
 
+    if (!is_there && bus == BUS_VIRTIO_SERIAL)
+        return FAIL("%s: No '%s' bus found for device '%s': put a -device virtio-serial before it", instance->id,
+                    bus_names[bus], instance->class->name);
     if (!is_there)
         return FAIL("%s: this machine has no %s bus", instance->id, bus_names[bus]);
     if (wanted) {
-        unsigned count = owner ? owner->class->provides_count : 1, number = 0;
-        for (; number < count; number++) {
-            char *name = registry_bus_name(bus, number);
+        for (count = MAX(count, 1); number < count; number++) {
+            char *name = registry_bus_name(registry, bus, number);
             bool same = strcmp(name, wanted) == 0;
             g_free(name);
             if (same)
@@ -554,6 +602,8 @@ static bool place(struct registry *registry, struct instance *instance, GError *
         return pci_place(registry, instance, error);
     if (bus == BUS_IDE || bus == BUS_FLOPPY)
         return unit_place(registry, instance, wanted, error);
+    if (bus == BUS_VIRTIO_SERIAL)
+        return serial_place(registry, instance, wanted, error);
     return true;
 }
 

@@ -71,7 +71,9 @@ const struct instance *registry_instance(const struct registry *registry, unsign
 /* The device that has this back end (key: "drive", "chardev"), NULL: none. */
 const struct instance *registry_user(const struct registry *registry, const char *key, const char *id);
 /* Where "bus" of a device on a bus of that kind and number is: "ide.1". */
-char *registry_bus_name(enum device_bus bus, unsigned number);
+char *registry_bus_name(const struct registry *registry, enum device_bus bus, unsigned number);
+/* The number of the first bus that this device has, among those of its kind. */
+unsigned registry_bus_first(const struct registry *registry, const struct instance *owner);
 const struct device_class *device_class_find(const char *name);
 /* NULL: it has no such property. */
 const struct property *device_class_property(const struct device_class *class, const char *name);

@@ -5,7 +5,8 @@
 #include "registry_internal.h"
 
 static const char *const bus_types[BUS_COUNT] = {
-    [BUS_SYSTEM] = "System", [BUS_ISA] = "ISA", [BUS_PCI] = "PCI", [BUS_IDE] = "IDE", [BUS_FLOPPY] = "floppy-bus"};
+    [BUS_SYSTEM] = "System", [BUS_ISA] = "ISA",           [BUS_PCI] = "PCI",
+    [BUS_IDE] = "IDE",       [BUS_FLOPPY] = "floppy-bus", [BUS_VIRTIO_SERIAL] = "virtio-serial-bus"};
 
 static int by_name(gconstpointer a, gconstpointer b)
 {
@@ -23,8 +24,9 @@ void device_classes_print(GString *out)
     g_ptr_array_sort(classes, by_name);
     for (unsigned i = 0; i < classes->len; i++) {
         const struct device_class *class = g_ptr_array_index(classes, i);
-        g_string_append_printf(out, "name \"%s\", bus %s, desc \"%s\"\n", class->name, bus_types[class->bus],
-                               class->help);
+        g_string_append_printf(out, "name \"%s\", bus %s, %s%s%sdesc \"%s\"\n", class->name, bus_types[class->bus],
+                               class->alias ? "alias \"" : "", class->alias ? class->alias : "",
+                               class->alias ? "\", " : "", class->help);
     }
     g_ptr_array_unref(classes);
 }
@@ -125,14 +127,14 @@ static void instance_print(const struct registry *registry, GString *out, unsign
     if (class->bus == BUS_IDE || class->bus == BUS_FLOPPY)
         tree_line(out, depth + 1, "unit = %u (0x%x)", instance->site.unit, instance->site.unit);
     for (unsigned n = 0; class->provides_bus != BUS_SYSTEM && n < class->provides_count; n++)
-        bus_print(registry, out, depth + 1, class->provides_bus, n);
+        bus_print(registry, out, depth + 1, class->provides_bus, registry_bus_first(registry, instance) + n);
 }
 
 static void bus_print(const struct registry *registry, GString *out, unsigned depth, enum device_bus bus,
                       unsigned number)
 {
     const struct instance *instance;
-    char *name = registry_bus_name(bus, number);
+    char *name = registry_bus_name(registry, bus, number);
     tree_line(out, depth, "bus: %s", name);
     tree_line(out, depth + 1, "type %s", bus_types[bus]);
     g_free(name);

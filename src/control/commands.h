@@ -5,18 +5,19 @@
 #include "host/control/command.h"
 #include "host/control/events.h"
 
-void commands_run_add(void);    /* the life of the machine: stop, cont, quit, reset, and what it is */
-void commands_cpu_add(void);    /* the processor: registers, page tables, statistics */
-void commands_memory_add(void); /* guest memory: x, xp, memsave */
-void commands_block_add(void);  /* drives and media */
-void commands_char_add(void);   /* character devices, file descriptors */
-void commands_net_add(void);    /* network cards and back ends, objects */
-void commands_input_add(void);  /* keys and the pointer */
-void commands_screen_add(void); /* what is on the screen */
-void commands_device_add(void); /* the board and what is on it */
-void commands_object_add(void); /* the same as a tree of objects (qom-*) */
-void commands_about_add(void);  /* of the table itself: help, query-commands, query-qmp-schema */
-void commands_log_add(void);    /* logs, statistics, the flight recorder */
+void commands_run_add(void);     /* the life of the machine: stop, cont, quit, reset, and what it is */
+void commands_cpu_add(void);     /* the processor: registers, page tables, statistics */
+void commands_memory_add(void);  /* guest memory: x, xp, memsave */
+void commands_block_add(void);   /* drives and media */
+void commands_char_add(void);    /* character devices, file descriptors */
+void commands_net_add(void);     /* network cards and back ends, objects */
+void commands_input_add(void);   /* keys and the pointer */
+void commands_screen_add(void);  /* what is on the screen */
+void commands_device_add(void);  /* the board and what is on it */
+void commands_object_add(void);  /* the same as a tree of objects (qom-*) */
+void commands_about_add(void);   /* of the table itself: help, query-commands, query-qmp-schema */
+void commands_balloon_add(void); /* memory that the guest gives back */
+void commands_log_add(void);     /* logs, statistics, the flight recorder */
 
 /* The machine stands between these; guest registers may be looked at. Not nested. */
 static inline const struct cpu *commands_hold(struct machine *machine)

@@ -214,7 +214,8 @@ static json_t *run_device_add(struct command_context *context, json_t *args, GEr
         return COMMAND_FAIL(GENERIC, "'%s' is not a valid device model name", driver);
     if (id && object_instance(machine, id))
         return COMMAND_FAIL(GENERIC, "Duplicate device ID '%s'", id);
-    char *bus = arg_str(args, "bus") ? g_strdup(arg_str(args, "bus")) : registry_bus_name(class->bus, 0);
+    char *bus =
+        arg_str(args, "bus") ? g_strdup(arg_str(args, "bus")) : registry_bus_name(machine->registry, class->bus, 0);
     g_set_error(error, command_error(), COMMAND_ERROR_GENERIC, "Bus '%s' does not support hotplugging", bus);
     g_free(bus);
     return NULL;
@@ -247,7 +248,7 @@ static json_t *run_device_del(struct command_context *context, json_t *args, GEr
     const struct instance *instance = object_instance(machine, id);
     if (!instance)
         return COMMAND_FAIL(NO_DEVICE, "Device '%s' not found", id);
-    char *bus = registry_bus_name(instance->class->bus, instance->site.bus);
+    char *bus = registry_bus_name(machine->registry, instance->class->bus, instance->site.bus);
     g_set_error(error, command_error(), COMMAND_ERROR_GENERIC, "Bus '%s' does not support hotplugging", bus);
     g_free(bus);
     return NULL;

@@ -92,8 +92,15 @@ static int move_clamp(int64_t move)
     return (int)CLAMP(move, -32767, 32767);
 }
 
+/* A position, 0 to 32767 each, while a device takes such. */
 static json_t *run_mouse_move(struct command_context *context, json_t *args, GError **error)
 {
+    if (pointer_is_absolute()) {
+        pointer_place((int)CLAMP(arg_int(args, "dx", 0), 0, INPUT_ABSOLUTE_MAX),
+                      (int)CLAMP(arg_int(args, "dy", 0), 0, INPUT_ABSOLUTE_MAX),
+                      (int)CLAMP(arg_int(args, "dz", 0), -127, 127));
+        return json_object();
+    }
     pointer_move(move_clamp(arg_int(args, "dx", 0)), move_clamp(arg_int(args, "dy", 0)),
                  (int)CLAMP(arg_int(args, "dz", 0), -127, 127));
     return json_object();
@@ -158,7 +165,7 @@ static void button_event(const json_t *data, int *wheel)
 static json_t *run_send_event(struct command_context *context, json_t *args, GError **error)
 {
     const json_t *events = json_object_get(args, "events");
-    int dx = 0, dy = 0, wheel = 0;
+    int dx = 0, dy = 0, wheel = 0, x = -1, y = -1;
     size_t index;
     json_t *event;
     json_array_foreach((json_t *)events, index, event)
@@ -167,7 +174,7 @@ static json_t *run_send_event(struct command_context *context, json_t *args, GEr
         if (strcmp(arg_str(event, "type"), "key") == 0 &&
             !key_value(json_object_get(json_object_get(event, "data"), "key"), &code, error))
             return NULL;
-        if (strcmp(arg_str(event, "type"), "abs") == 0)
+        if (strcmp(arg_str(event, "type"), "abs") == 0 && !pointer_is_absolute())
             return COMMAND_FAIL(GENERIC, "there is no pointing device that takes absolute positions");
     }
     json_array_foreach((json_t *)events, index, event)
@@ -179,13 +186,21 @@ static json_t *run_send_event(struct command_context *context, json_t *args, GEr
             if (!keys_set(code, arg_bool(data, "down", false)))
                 return COMMAND_FAIL(GENERIC, "the guest still waits for the keys before; try again later");
         } else if (strcmp(type, "btn") == 0) {
+            if (x >= 0 || y >= 0) /* a click is where the pointer has gone before */
+                pointer_place(x, y, 0);
             button_event(data, &wheel);
+        } else if (strcmp(type, "abs") == 0) {
+            *(strcmp(arg_str(data, "axis"), "x") == 0 ? &x : &y) =
+                (int)CLAMP(arg_int(data, "value", 0), 0, INPUT_ABSOLUTE_MAX);
         } else if (strcmp(type, "rel") == 0) {
             int *sum = strcmp(arg_str(data, "axis"), "x") == 0 ? &dx : &dy;
             *sum = move_clamp(*sum + move_clamp(arg_int(data, "value", 0)));
         }
     }
-    pointer_move(dx, dy, CLAMP(wheel, -127, 127));
+    if (x >= 0 || y >= 0)
+        pointer_place(x, y, 0);
+    if (dx || dy || wheel || (x < 0 && y < 0))
+        pointer_move(dx, dy, CLAMP(wheel, -127, 127));
     return json_object();
 }
 
@@ -227,7 +242,8 @@ static const struct command rows[] = {
     {NULL, "type text...", "text:str", NULL, "type a text as on a US keyboard; \\n is Enter", run_type, NULL},
     {"input-send-event", NULL, "device:str? head:int? events:[InputEvent]", NULL, "keys, buttons and moves",
      run_send_event, NULL},
-    {NULL, "mouse_move dx dy [dz]", "dx:int dy:int dz:int?", NULL, "move the pointer", run_mouse_move, NULL},
+    {NULL, "mouse_move dx dy [dz]", "dx:int dy:int dz:int?", NULL,
+     "move the pointer, or to a place (0 to 32767) with a tablet", run_mouse_move, NULL},
     {NULL, "mouse_button state", "state:int", NULL, "buttons that are down: 1 left, 2 middle, 4 right",
      run_mouse_button, NULL},
     {NULL, "mouse_set index", "index:int", NULL, "which mouse gets what the pointer does", run_mouse_set, NULL},

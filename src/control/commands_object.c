@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "commands_balloon.h"
 #include "cpu/cpuid.h"
 #include "host/char/chardev.h"
 #include "object.h"
@@ -41,6 +42,13 @@ static json_t *run_set(struct command_context *context, json_t *args, GError **e
         return NULL;
     json_decref(value);
     const struct instance *instance = object_instance(context->machine, path);
+    GError *why = NULL;
+    if (instance && balloon_property_set(context->machine, instance, property, json_object_get(args, "value"), &why)) {
+        if (!why)
+            return json_object();
+        g_propagate_error(error, why);
+        return NULL;
+    }
     if (!instance || strcmp(property, "type") == 0)
         return COMMAND_FAIL(GENERIC, "Property '%s.%s' is not writable", object_type(context->machine, path), property);
     return COMMAND_FAIL(GENERIC, "Attempt to set property '%s' on device '%s' (type '%s') after it was realized",
@@ -49,17 +57,22 @@ static json_t *run_set(struct command_context *context, json_t *args, GError **e
 
 /* --- Types --- */
 
-static const char *const bus_parents[BUS_COUNT] = {[BUS_SYSTEM] = "sys-bus-device",
-                                                   [BUS_ISA] = "isa-device",
-                                                   [BUS_PCI] = "pci-device",
-                                                   [BUS_IDE] = "ide-device",
-                                                   [BUS_FLOPPY] = "floppy"};
+static const char *const bus_parents[BUS_COUNT] = {
+    [BUS_SYSTEM] = "sys-bus-device", [BUS_ISA] = "isa-device", [BUS_PCI] = "pci-device",
+    [BUS_IDE] = "ide-device",        [BUS_FLOPPY] = "floppy",  [BUS_VIRTIO_SERIAL] = "virtio-serial-port"};
 
 /* Types that nothing is of itself, with theirs. */
-static const char *const abstract_types[][2] = {
-    {"object", NULL},         {"device", "object"},     {"sys-bus-device", "device"}, {"isa-device", "device"},
-    {"pci-device", "device"}, {"ide-device", "device"}, {"machine", "object"},        {"cpu", "device"},
-    {"i386-cpu", "cpu"},      {"chardev", "object"}};
+static const char *const abstract_types[][2] = {{"object", NULL},
+                                                {"device", "object"},
+                                                {"sys-bus-device", "device"},
+                                                {"isa-device", "device"},
+                                                {"pci-device", "device"},
+                                                {"ide-device", "device"},
+                                                {"virtio-serial-port", "device"},
+                                                {"machine", "object"},
+                                                {"cpu", "device"},
+                                                {"i386-cpu", "cpu"},
+                                                {"chardev", "object"}};
 
 static const char *abstract_parent(const char *type)
 {

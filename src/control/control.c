@@ -25,10 +25,10 @@ static struct {
 
 static void commands_open(void)
 {
-    static void (*const add[])(void) = {commands_about_add,  commands_run_add,    commands_cpu_add,
-                                        commands_memory_add, commands_block_add,  commands_char_add,
-                                        commands_net_add,    commands_input_add,  commands_screen_add,
-                                        commands_device_add, commands_object_add, commands_log_add};
+    static void (*const add[])(void) = {
+        commands_about_add,  commands_run_add,     commands_cpu_add,   commands_memory_add, commands_block_add,
+        commands_char_add,   commands_net_add,     commands_input_add, commands_screen_add, commands_device_add,
+        commands_object_add, commands_balloon_add, commands_log_add};
     for (unsigned i = 0; i < G_N_ELEMENTS(add); i++)
         add[i]();
 }
@@ -80,8 +80,9 @@ static void serial_mouse(void *opaque, int dx, int dy, int dz, unsigned buttons)
 
 static void mouse_find(void *opaque, const struct chardev_description *description)
 {
+    static const struct input_sink sink = {.name = "QEMU Microsoft Mouse", .mouse = serial_mouse};
     if (strcmp(description->filename, "msmouse") == 0)
-        pointer_add("QEMU Microsoft Mouse", serial_mouse, NULL);
+        pointer_add(&sink);
 }
 
 /* --- Monitors --- */

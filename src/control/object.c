@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "commands_balloon.h"
 #include "lock.h"
 #include "cpu/cpuid.h"
 #include "host/char/chardev.h"
@@ -106,12 +107,12 @@ static const char *const device_common[][2] = {{"type", "string"},
                                                {"hotplugged", "bool"},
                                                {"hotpluggable", "bool"}};
 
-static json_t *common_value(const struct instance *instance, const char *property)
+static json_t *common_value(struct machine *machine, const struct instance *instance, const char *property)
 {
     if (strcmp(property, "type") == 0)
         return json_string(instance->class->name);
     if (strcmp(property, "parent_bus") == 0) {
-        char *bus = registry_bus_name(instance->class->bus, instance->site.bus);
+        char *bus = registry_bus_name(machine->registry, instance->class->bus, instance->site.bus);
         json_t *value = json_text(bus);
         g_free(bus);
         return value;
@@ -306,7 +307,9 @@ json_t *object_get(struct machine *machine, const char *path, const char *proper
     if (is_path(path, "/machine")) {
         value = machine_value(machine, property);
     } else if (instance) {
-        value = common_value(instance, property);
+        value = common_value(machine, instance, property);
+        if (!value)
+            value = balloon_property_get(machine, instance, property);
         for (const struct property *p = instance->class->properties; !value && p && p->name; p++) {
             if (strcmp(p->name, property) == 0)
                 value = property_value(instance, p);

@@ -134,7 +134,7 @@ def _(folder):
     with open("disk", "wb") as f:
         f.truncate(1 << 20)
     machine = start(folder, "-drive", "file=disk,format=raw,id=d0,if=none", "-device", "ide-hd,drive=d0,id=mydisk", "-cdrom",
-                    "disk", "-snapshot", "-serial", "null", "-name", "ö,process=x", "-chardev", "ringbuf,id=r")
+                    "disk", "-snapshot", "-serial", "null", "-name", "ö,process=x", "-chardev", "ringbuf,id=r", "-device", "virtio-balloon")
     qmp = machine.qmp
     names = [c["name"] for c in checked(qmp, "query-commands")]
     checked(qmp, "query-qmp-schema")
@@ -237,6 +237,40 @@ def _(folder):
     qmp.send(text.encode())  # more than an int, if they are all added up
     assert qmp.answer() == {"return": {}}
     machine.end()
+
+
+@check("balloon: target, size, properties; without one, what is not there")
+def _(folder):
+    qmp = start(folder).qmp
+    refused(qmp, "DeviceNotActive", "No balloon device has been activated", "query-balloon")
+    refused(qmp, "DeviceNotActive", "No balloon device has been activated", "balloon", value=8 << 20)
+    machines[-1].end()
+    qmp = start(folder, "-device", "virtio-balloon,id=b0").qmp
+    assert checked(qmp, "query-balloon") == {"actual": 16 << 20}
+    checked(qmp, "balloon", value=8 << 20)  # nobody in the guest hears of it
+    assert "balloon: actual=16" in qmp.human("info balloon")
+    refused(qmp, "GenericError", "expects a size", "balloon", value=0)
+    path = {"path": "/machine/peripheral/b0"}
+    checked(qmp, "qom-set", property="guest-stats-polling-interval", value=2, **path)
+    assert checked(qmp, "qom-get", property="guest-stats-polling-interval", **path) == 2
+    refused(qmp, "GenericError", "timer value", "qom-set", property="guest-stats-polling-interval", value=-1, **path)
+    stats = checked(qmp, "qom-get", property="guest-stats", **path)
+    assert stats["last-update"] == 0 and stats["stats"]["stat-free-memory"] == -1, stats
+    refused(qmp, "GenericError", "after it was realized", "qom-set", property="deflate-on-oom", value=True, **path)
+    machines[-1].end()
+
+
+@check("mice: which there are, and which one takes the pointer")
+def _(folder):
+    qmp = start(folder, "-device", "virtio-tablet-pci", "-device", "virtio-mouse").qmp
+    mice = checked(qmp, "query-mice")
+    assert [(m["name"], m["current"], m["absolute"]) for m in mice] == [
+        ("QEMU PS/2 Mouse", True, False), ("QEMU Virtio Tablet", False, True), ("QEMU Virtio Mouse", False, False)], mice
+    qmp.human("mouse_set %d" % mice[2]["index"])  # its driver is not there yet
+    assert qmp.execute("query-mice")[0]["current"]
+    refused(qmp, "GenericError", "absolute", "input-send-event",
+            events=[{"type": "abs", "data": {"axis": "x", "value": 5}}])
+    machines[-1].end()
 
 
 @check("media: trays, changes, their events and refusals")

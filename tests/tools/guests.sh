@@ -9,7 +9,7 @@
 #
 # The cache is $RINGER_CACHE, default ~/.cache/ringer. It holds:
 #   vmlinuz-686  vmlinuz-686-pae  busybox  initrd.gz  modules-686/*.ko (drivers of disks, in the order of loading)
-#   virtio-686/*.ko (drivers of virtio devices, the same)  net-686/*.ko (of network cards)
+#   virtio-686/*.ko (drivers of virtio devices, the same)  input-686/*.ko (of /dev/input/event*)  net-686/*.ko (of network cards)
 #   net-tools/bin, net-tools/lib (dropbear, iperf3 and their libraries)
 #   grub-rescue-floppy.img  grub-rescue-cdrom.iso  memtest86+ia32.iso  ipxe.iso
 #   netboot/ (Debian's installer for network boot)  installer-linux  installer-initrd.gz (its kernel and initrd)
@@ -208,6 +208,7 @@ fetch)
     fetch_drivers virtio-686 virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk \
         failover net_failover virtio_net virtio_console rng-core virtio-rng virtio_balloon virtio_input netfs fscache \
         9pnet 9pnet_virtio 9p
+    fetch_drivers input-686 evdev
     fetch_network
     fetch_file busybox-static "bin/busybox" "$cache/busybox"
     fetch_file grub-rescue-pc "usr/lib/grub-rescue/grub-rescue-floppy.img" "$cache/grub-rescue-floppy.img"

@@ -63,7 +63,7 @@ CONTRACTS = [
     ["mem.h", "ioport.h", "irq.h", "lock.h", "vclock.h", "devthread.h"],
     ["files.h", "keyvalue.h", "state.h"],
     ["device.h"],
-    ["backend.h", "block.h", "debug.h", "display.h", "flight.h", "input.h", "netdev.h", "points.h"],
+    ["backend.h", "balloon.h", "block.h", "debug.h", "display.h", "flight.h", "input.h", "netdev.h", "points.h"],
 ]
 RANK = {name: rank for rank, row in enumerate(CONTRACTS) for name in row}
 

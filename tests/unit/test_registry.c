@@ -295,6 +295,32 @@ static void test_tree_and_help(void)
     teardown();
 }
 
+/* Controllers of serial ports are buses of their own, named after them. */
+static void test_serial_buses(void)
+{
+    setup();
+    bad("virtserialport", "No 'virtio-serial-bus' bus found for device 'virtserialport'");
+    good("virtio-serial,id=vs0,max_ports=3");
+    good("virtio-serial-pci");
+    good("virtio-serial-pci,id=other");
+    good("virtserialport,id=a,name=org.test.0"); /* the first one's */
+    good("virtserialport,id=b,bus=virtio-serial-bus.0,nr=7");
+    good("virtconsole,id=c,bus=other.0");
+    bad("virtserialport,bus=vs1.0", "'vs1.0' is none here");
+    bad("virtserialport,bus=virtio-serial-bus.1", "is none here");
+    bad("virtserialport,bus=vs0.0,name=org.test.0", "already exists");
+    GString *tree = g_string_new(NULL);
+    registry_print_tree(registry, tree);
+    const char *first = strstr(tree->str, "bus: vs0.0"), *second = strstr(tree->str, "bus: virtio-serial-bus.0"),
+               *third = strstr(tree->str, "bus: other.0");
+    g_assert_true(first && second && third && first < second && second < third);
+    const char *a = strstr(tree->str, "id \"a\""), *b = strstr(tree->str, "id \"b\""),
+               *c = strstr(tree->str, "id \"c\"");
+    g_assert_true(first < a && a < second && second < b && b < third && third < c);
+    g_string_free(tree, TRUE);
+    teardown();
+}
+
 #define TEST(name) g_test_add_func("/registry/" #name, test_##name)
 
 int main(int argc, char **argv)
@@ -307,6 +333,7 @@ int main(int argc, char **argv)
     TEST(pci_slots);
     TEST(pci_interrupts);
     TEST(state);
+    TEST(serial_buses);
     TEST(tree_and_help);
     return g_test_run();
 }

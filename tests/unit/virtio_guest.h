@@ -44,8 +44,30 @@ struct guest {
 
 static struct guest guest;
 
+/* Services that a test offers, and what its device has provided. */
+static struct guest_offer {
+    const char *name;
+    void *service;
+    bool is_devices;
+} guest_offers[8];
+
+static inline void guest_provide(struct board *board, const char *name, void *service)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(guest_offers); i++) {
+        if (!guest_offers[i].name || *guest_offers[i].name == '-' || strcmp(guest_offers[i].name, name) == 0) {
+            guest_offers[i] = (struct guest_offer){name, service, board};
+            return;
+        }
+    }
+    g_assert_not_reached();
+}
+
 static inline void *guest_service(struct board *board, const char *name)
 {
+    for (unsigned i = 0; i < G_N_ELEMENTS(guest_offers) && guest_offers[i].name; i++) {
+        if (strcmp(guest_offers[i].name, name) == 0)
+            return guest_offers[i].service;
+    }
     return strcmp(name, "pci") == 0 ? i440fx_bus(guest.host) : NULL;
 }
 
@@ -90,9 +112,13 @@ static inline void guest_free(void)
 /* Another instance of the class on the same memory, BARs where they belong. config: as the properties say. */
 static inline void guest_plug(const struct device_class *class, const void *config)
 {
-    static const struct board_ops ops = {.service = guest_service};
+    static const struct board_ops ops = {.service = guest_service, .provide = guest_provide};
     struct irq pirq[PCI_PIRQS];
     GError *error = NULL;
+    for (unsigned i = 0; i < G_N_ELEMENTS(guest_offers); i++) {
+        if (guest_offers[i].is_devices) /* of the one before */
+            guest_offers[i] = (struct guest_offer){.name = "-"};
+    }
     guest.board.ops = &ops;
     guest.class = class;
     ioport_clear();

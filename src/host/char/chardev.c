@@ -254,7 +254,7 @@ static bool host_attach(struct chardev *chardev, const struct chardev_front *fro
     bool taken = guard_enter();
     chardev->front = front;
     chardev->front_opaque = opaque;
-    dev->keeps = front->is_control && front != &mux_front;
+    dev->keeps = front->can_wait || (front->is_control && front != &mux_front);
     dev->told_open = dev->break_pending = dev->was_short = false;
     host_chardev_ref(dev);
     tell_state(dev);

@@ -5,27 +5,47 @@
 
 #include "lock.h"
 
-#define MICE_MAX 4
+#define MICE_MAX 8
 #define STEP_MAX 120 /* a PS/2 mouse tells 255 at most, a serial one 127 */
 
-struct mouse {
-    const char *name;
-    void (*move)(void *opaque, int dx, int dy, int dz, unsigned buttons);
-    void *opaque;
-};
-
 static struct {
-    struct mouse mouse[MICE_MAX];
-    unsigned count, current, buttons;
-} pointer;
+    const struct input_sink *mouse[MICE_MAX];
+    unsigned count, buttons;
+    int chosen; /* by the user; -1: none */
+    unsigned x, y;
+} pointer = {.chosen = -1};
 
-void pointer_add(const char *name, void (*mouse)(void *opaque, int dx, int dy, int dz, unsigned buttons), void *opaque)
+void pointer_add(const struct input_sink *sink)
 {
-    if (pointer.count == MICE_MAX)
-        return;
-    pointer.current = pointer.count;
-    pointer.mouse[pointer.count++] = (struct mouse){name, mouse, opaque};
+    if (pointer.count < MICE_MAX)
+        pointer.mouse[pointer.count++] = sink;
 }
+
+/* --- Who takes it; machine lock held --- */
+
+static bool takes_moves(const struct input_sink *mouse)
+{
+    return mouse->mouse;
+}
+
+static bool takes_all(const struct input_sink *mouse)
+{
+    return true;
+}
+
+/* -1: nobody. */
+static int taker(bool (*takes)(const struct input_sink *mouse))
+{
+    if (pointer.chosen >= 0 && takes(pointer.mouse[pointer.chosen]) && input_sink_is_on(pointer.mouse[pointer.chosen]))
+        return pointer.chosen;
+    for (unsigned i = pointer.count; i-- > 0;) {
+        if (takes(pointer.mouse[i]) && input_sink_is_on(pointer.mouse[i]))
+            return (int)i;
+    }
+    return -1;
+}
+
+/* --- What it does --- */
 
 static int step(int *left)
 {
@@ -34,16 +54,51 @@ static int step(int *left)
     return now;
 }
 
-void pointer_move(int dx, int dy, int dz)
+static void place(const struct input_sink *mouse, int dz)
 {
-    if (!pointer.count)
-        return;
-    const struct mouse *mouse = &pointer.mouse[pointer.current];
-    machine_lock();
+    mouse->absolute(mouse->opaque, pointer.x, pointer.y, dz, pointer.buttons);
+}
+
+static void move(const struct input_sink *mouse, int dx, int dy, int dz)
+{
     do {
         int x = step(&dx), y = step(&dy), z = step(&dz);
-        mouse->move(mouse->opaque, x, -y, z, pointer.buttons);
+        mouse->mouse(mouse->opaque, x, -y, z, pointer.buttons);
     } while (dx || dy || dz);
+}
+
+/* While a tablet has the pointer, its buttons and wheel are that one's, and moves go to the mouse beside it. */
+void pointer_move(int dx, int dy, int dz)
+{
+    machine_lock();
+    int current = taker(takes_all), mover = taker(takes_moves);
+    if (current >= 0 && pointer.mouse[current]->absolute) {
+        place(pointer.mouse[current], dz);
+        if ((dx || dy) && mover >= 0)
+            move(pointer.mouse[mover], dx, dy, 0);
+    } else if (mover >= 0) {
+        move(pointer.mouse[mover], dx, dy, dz);
+    }
+    machine_unlock();
+}
+
+bool pointer_is_absolute(void)
+{
+    machine_lock();
+    int current = taker(takes_all);
+    bool absolute = current >= 0 && pointer.mouse[current]->absolute;
+    machine_unlock();
+    return absolute;
+}
+
+void pointer_place(int x, int y, int dz)
+{
+    machine_lock();
+    int current = taker(takes_all);
+    pointer.x = x < 0 ? pointer.x : (unsigned)x;
+    pointer.y = y < 0 ? pointer.y : (unsigned)y;
+    if (current >= 0 && pointer.mouse[current]->absolute)
+        place(pointer.mouse[current], dz);
     machine_unlock();
 }
 
@@ -58,16 +113,21 @@ void pointer_button(unsigned button, bool down)
     pointer_buttons(down ? pointer.buttons | button : pointer.buttons & ~button);
 }
 
+/* --- Looking and choosing --- */
+
 bool pointer_look(unsigned i, struct pointer_look *look)
 {
     if (i >= pointer.count)
         return false;
-    *look = (struct pointer_look){pointer.mouse[i].name, i + 2, i == pointer.current, false};
+    machine_lock();
+    *look = (struct pointer_look){pointer.mouse[i]->name, i + 2, (int)i == taker(takes_all),
+                                  pointer.mouse[i]->absolute != NULL};
+    machine_unlock();
     return true;
 }
 
 void pointer_choose(unsigned number)
 {
     if (number >= 2 && number - 2 < pointer.count)
-        pointer.current = number - 2;
+        pointer.chosen = (int)number - 2;
 }

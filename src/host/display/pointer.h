@@ -2,14 +2,17 @@
  * machine lock. */
 #pragma once
 
-#include "types.h"
+#include "input.h"
 
-/* name: for people. mouse: as input.h has it, called with the machine lock held. The one added last takes the pointer.
- */
-void pointer_add(const char *name, void (*mouse)(void *opaque, int dx, int dy, int dz, unsigned buttons), void *opaque);
+/* The one added last of those that are on takes the pointer, unless one is chosen that is on. It stays there as long as
+ * the process lives. */
+void pointer_add(const struct input_sink *sink);
 
 /* dx to the right, dy down, dz wheel towards the user. Large moves are given in pieces that a mouse can tell. */
 void pointer_move(int dx, int dy, int dz);
+/* Whether it takes positions now; and then: 0 to INPUT_ABSOLUTE_MAX, -1 as it was. */
+bool pointer_is_absolute(void);
+void pointer_place(int x, int y, int dz);
 /* Bits of input.h: those that are down now; or one of them. */
 void pointer_buttons(unsigned buttons);
 void pointer_button(unsigned button, bool down);
