@@ -62,9 +62,12 @@ bool files_make_room(struct p9_server *server)
     for (unsigned i = 0; server->open >= server->open_max && i < TRIES && server->idle.head; i++) {
         struct p9_file *file = server->idle.head->data;
         struct stat stat;
+        if (file->request == server->request)
+            break; /* and so are all behind it */
         idle_remove(server, file);
         file->path = fstat(file->fd, &stat) == 0 && stat.st_nlink ? file_path(server, file->fd) : NULL;
         if (!file->path) {
+            file->request = server->request;
             idle_add(server, file);
             continue;
         }
@@ -102,6 +105,7 @@ int path_open(struct p9_server *server, const char *path)
 int file_fd(struct p9_server *server, struct p9_file *file)
 {
     struct stat stat;
+    file->request = server->request;
     if (file->fd >= 0) {
         if (file->link.data) {
             idle_remove(server, file);

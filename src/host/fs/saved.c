@@ -113,6 +113,6 @@ void p9_server_load(struct p9_server *server, const uint8_t *bytes, uint32_t len
     if (in.bad)
         return;
     server->msize = CLAMP(msize, P9_MSIZE_MIN, P9_MSIZE_MAX);
-    for (uint32_t i = 0; i < count && !in.bad; i++)
+    for (uint32_t i = 0; i < count && !in.bad; i++, server->request++)
         load_fid(server, &in);
 }

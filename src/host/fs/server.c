@@ -224,6 +224,7 @@ uint32_t p9_server_answer(struct p9_server *server, const uint8_t *message, uint
     uint8_t type = p9_u8(&in);
     uint16_t tag = p9_u16(&in);
     int why = 0;
+    server->request++;
     p9_op *op = request_find(server, type, &why);
     if (room < P9_ERROR)
         return 0;

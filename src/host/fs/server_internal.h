@@ -21,8 +21,9 @@ struct p9_file {
     uint32_t type; /* S_IFMT, on the host */
     dev_t dev;
     ino_t ino;
-    char *path; /* relative to the root */
-    GList link; /* in server->idle, while fd may be closed */
+    char *path;       /* relative to the root */
+    uint64_t request; /* that used it last: until that is answered, fd stays */
+    GList link;       /* in server->idle, while fd may be closed */
 };
 
 enum p9_fid_kind { FID_PATH, FID_FILE, FID_DIR, FID_XATTR_READ, FID_XATTR_WRITE };
@@ -47,6 +48,7 @@ struct p9_server {
     GQueue idle;      /* struct p9_file, longest unused first */
     unsigned open, open_max, fids_max;
     uint32_t msize, xattr_bytes;
+    uint64_t request; /* how many there were */
 };
 
 /* A request: 0, or an errno value; then what is in out does not count. */
@@ -77,7 +79,7 @@ const char *proc_path(char text[PROC_PATH_MAX], int fd);
 struct p9_file *file_new(struct p9_server *server, int fd, bool is_open);
 struct p9_file *file_ref(struct p9_file *file);
 void file_unref(struct p9_server *server, struct p9_file *file);
-/* Its descriptor, opened again where needed; valid until the next but few calls. -1 with errno. */
+/* Its descriptor, opened again where needed; valid until the request is answered. -1 with errno. */
 int file_fd(struct p9_server *server, struct p9_file *file);
 /* name in the folder fd, not followed: an O_PATH descriptor. -1 with errno. */
 int entry_open(struct p9_server *server, int fd, const char *name);
