@@ -154,6 +154,10 @@ fetch_network() {
         libz.so.1 libcrypt.so.1 libc.so.6 libm.so.6 libiperf.so.0 libsctp.so.1 libcrypto.so.3 libssl.so.3
 }
 
+fetch_git() {
+    fetch_tree git-686 git libpcre2-8-0 zlib1g libc6 -- git ld-linux.so.2 libpcre2-8.so.0 libz.so.1 libc.so.6
+}
+
 # The installer's kernel and initrd come together in a package of 100 MiB.
 fetch_installer() {
     [ -s "$cache/installer-linux" ] && [ -s "$cache/installer-initrd.gz" ] && return
@@ -207,6 +211,7 @@ fetch)
         failover net_failover virtio_net virtio_console rng-core virtio-rng virtio_balloon virtio_input netfs fscache \
         9pnet 9pnet_virtio 9p
     fetch_network
+    fetch_git
     fetch_file busybox-static "bin/busybox" "$cache/busybox"
     fetch_file grub-rescue-pc "usr/lib/grub-rescue/grub-rescue-floppy.img" "$cache/grub-rescue-floppy.img"
     fetch_file grub-rescue-pc "usr/lib/grub-rescue/grub-rescue-cdrom.iso" "$cache/grub-rescue-cdrom.iso"
