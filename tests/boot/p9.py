@@ -75,8 +75,8 @@ def use(guest, model, host, large, small):
     expect(guest, "a device", "mknod dev c 1 3 2>/dev/null; echo x >dev && echo yes", "yes")
     check(guest, "no device on the host", not os.path.exists(here("dev")) or stat.S_ISREG(os.lstat(here("dev")).st_mode))
     # Mapped: a program that runs from there.
-    expect(guest, "a program", "cp /bin/busybox program && ./program echo it runs", "it runs")
-    check(guest, "the program", os.path.getsize(here("program")) > 100000)
+    expect(guest, "a program", "cp /bin/busybox echo && ./echo it runs", "it runs")
+    check(guest, "the program", os.path.getsize(here("echo")) > 100000)
     # Open files without a name; truncating; appending.
     expect(guest, "unlinked", "exec 5>gone 6<gone; rm gone; echo still >&5; cat <&6; exec 5>&- 6<&-", "still")
     guest.run("truncate -s 1000000 t && truncate -s 10 t && printf x >>t")

@@ -32,7 +32,7 @@ struct fslink {
     bool dead, may_wait;
     unsigned misses, skip;
     uint32_t sent, taken;
-    enum slot_state state[SHARE_SLOTS];
+    enum slot_state state[SHARE_SLOTS]; /* the last one's says nothing */
     uint32_t room[SHARE_SLOTS];
 };
 
@@ -111,7 +111,9 @@ static bool take_any(struct fslink *link, struct fsdev_answer *answer)
     struct share *share = link->share;
     while (!link->dead && atomic_load_explicit(&share->answered, memory_order_acquire) != link->taken) {
         const struct share_done done = share->done[link->taken++ % SHARE_RING];
-        enum slot_state state = done.slot < SHARE_SLOTS ? link->state[done.slot] : SLOT_FREE;
+        if (done.slot == FSDEV_SLOTS && (int32_t)(link->sent - link->taken) >= 0)
+            continue;
+        enum slot_state state = done.slot < FSDEV_SLOTS ? link->state[done.slot] : SLOT_FREE;
         if ((state != SLOT_SENT && state != SLOT_ORPHAN) || done.len > link->room[done.slot]) {
             link_die(link, "has answered what makes no sense");
             break;
@@ -252,24 +254,31 @@ static void link_settle(struct fsdev *fsdev)
     fs_link_settle(fsdev);
 }
 
-/* The last slot's: nothing else is under way, or will be answered later. False: it does not come. */
+/* What the last slot was answered is not for take_any(). */
+static void exchanges_forget(struct fslink *link)
+{
+    const struct share *share = link->share;
+    while (atomic_load(&share->answered) != link->taken && share->done[link->taken % SHARE_RING].slot == FSDEV_SLOTS)
+        link->taken++;
+}
+
+/* By the last slot, when nothing else is under way. False: no answer comes in time. */
 static bool exchange(struct fslink *link, uint32_t len, uint32_t room, enum share_kind kind, uint32_t *answer_len)
 {
     struct share *share = link->share;
-    if (link->dead || link->state[FSDEV_SLOTS] != SLOT_FREE)
-        return false;
-    fs_link_settle(&link->fsdev);
     uint32_t place = link->sent;
+    fs_link_settle(&link->fsdev);
+    if (link->dead || atomic_load(&share->answered) != place)
+        return false;
+    exchanges_forget(link);
+    if (place - link->taken > FSDEV_SLOTS) /* they are to be taken first, or the ring would be too small */
+        return false;
     send_kind(link, FSDEV_SLOTS, len, room, kind);
     fs_link_settle(&link->fsdev);
-    if (atomic_load(&share->answered) != link->sent) {
-        link->state[FSDEV_SLOTS] = SLOT_ORPHAN;
-        return false;
-    }
+    bool ok = atomic_load(&share->answered) == link->sent;
     *answer_len = MIN(share->done[place % SHARE_RING].len, room);
-    /* It was the last: those before it stay to be taken. */
-    link->state[FSDEV_SLOTS] = SLOT_ORPHAN;
-    return true;
+    exchanges_forget(link);
+    return ok;
 }
 
 static uint32_t link_save(struct fsdev *fsdev, uint8_t *bytes)
