@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Debian's kernel mounts folders of the host by its own 9P client; both sides compare what the other wrote.
 
-    p9.py RINGER ACCEL
+    p9.py RINGER ACCEL [P9USE]
 
 One folder for each security model and one that is only read: trees written and read back, modes, owners, links, special
 files, attributes, a large file, many small ones, a mapped file; and what the process behind a folder may not do.
@@ -77,6 +77,12 @@ def use(guest, model, host, large, small):
     # Mapped: a program that runs from there.
     expect(guest, "a program", "cp /bin/busybox echo && ./echo it runs", "it runs")
     check(guest, "the program", os.path.getsize(here("echo")) > 100000)
+    if len(sys.argv) > 3:  # none is mounted with cache=mmap: others map nothing that is written
+        expect(guest, "attributes", "p9use used" + ("" if model == "none" else " nomap"), "used")
+        check(guest, "an attribute", os.getxattr(here("used"), "user.two") == b"second")
+        if model == "none":
+            with open(here("used")) as f:
+                check(guest, "what was mapped", f.read() == "m" * 100000)
     # Open files without a name; truncating; appending.
     expect(guest, "unlinked", "exec 5>gone 6<gone; rm gone; echo still >&5; cat <&6; exec 5>&- 6<&-", "still")
     guest.run("truncate -s 1000000 t && truncate -s 10 t && printf x >>t")
@@ -135,7 +141,7 @@ def test():
             os.mkdir(path)
             with open(os.path.join(path, "from-host"), "wb") as f:
                 f.write(os.urandom(3 * MIB + 17))
-        initrd.write_with_modules(os.path.join(top, "initrd.gz"), modules=initrd.VIRTIO)
+        initrd.write_with_modules(os.path.join(top, "initrd.gz"), sys.argv[3:], modules=initrd.VIRTIO)
         command = [ringer, "-accel", accel, "-m", "128", "-nographic", "-no-reboot", "-monitor", "none",
                    "-kernel", os.path.join(initrd.CACHE, "vmlinuz-686"), "-initrd", os.path.join(top, "initrd.gz"),
                    "-append", "console=ttyS0",

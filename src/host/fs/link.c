@@ -381,7 +381,7 @@ struct fsdev *fs_link_new(const char *id, int root, const struct p9_export *expo
     struct fslink *link = g_new0(struct fslink, 1);
     link->fsdev.ops = &ops;
     link->id = g_strdup(id);
-    link->may_wait = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+    link->may_wait = g_get_num_processors() > 1;
     for (unsigned i = 0; i < SHARE_FDS; i++)
         link->fds[i] = -1;
     link->fds[SHARE_ROOT] = root;

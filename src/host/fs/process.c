@@ -126,7 +126,7 @@ _Noreturn static void loop(void)
 
 _Noreturn void fs_process_main(const struct p9_export *export)
 {
-    process.may_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
+    process.may_spin = g_get_num_processors() > 1;
     process.share =
         mmap(NULL, sizeof(*process.share), PROT_READ | PROT_WRITE, MAP_SHARED, PROCESS_FD + SHARE_MEMORY, 0);
     umask(0);
