@@ -15,6 +15,7 @@
 struct chardev;
 struct block;
 struct netdev;
+struct fsdev;
 struct board_rom;
 
 /* --- Properties: text of the user's, put into the config struct that create() gets --- */
@@ -26,6 +27,7 @@ enum property_type {
     PROPERTY_CHARDEV, /* id of a -chardev: struct chardev * */
     PROPERTY_DRIVE,   /* id of a -drive: const struct device_drive *; max: DRIVE_* */
     PROPERTY_NETDEV,  /* id of a -netdev: struct netdev *; NULL: no cable */
+    PROPERTY_FSDEV,   /* id of a -fsdev: struct fsdev *; NULL: none */
     PROPERTY_MAC,     /* 52:54:00:12:34:56: uint8_t[6]; not given: the next of QEMU's */
     PROPERTY_ROM,     /* a file: const struct board_rom *; "" or a preset that is not there: NULL */
 };

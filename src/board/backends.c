@@ -9,6 +9,7 @@
 #include "host/char/chardev.h"
 #include "host/daemon.h"
 #include "host/fence.h"
+#include "host/fs/fs.h"
 #include "host/net/net.h"
 #include "log.h"
 
@@ -91,6 +92,19 @@ static bool lists_open(GPtrArray *lists, const char *what, GError **error)
     return true;
 }
 
+static bool folders_open(const struct options *options, GError **error)
+{
+    for (unsigned i = 0; options->fsdevs && i < options->fsdevs->len; i++) {
+        struct keyvalues *list = g_ptr_array_index(options->fsdevs, i);
+        if (!fs_new(list, error)) {
+            const char *id = keyvalues_get(list, "id");
+            g_prefix_error(error, "-fsdev%s%s: ", id ? " " : "", id ? id : "");
+            return false;
+        }
+    }
+    return true;
+}
+
 bool backends_open(const struct options *options, GError **error)
 {
     GPtrArray *ports = g_ptr_array_new_with_free_func((GDestroyNotify)keyvalues_free), *all = g_ptr_array_new();
@@ -103,9 +117,9 @@ bool backends_open(const struct options *options, GError **error)
         g_ptr_array_add(all, g_ptr_array_index(options->chardevs, i));
     for (unsigned i = 0; i < ports->len; i++)
         g_ptr_array_add(all, g_ptr_array_index(ports, i));
-    ok = ok && network_open(options, error) && (!has_control(options) || net_broker_start(error)) &&
-         chardev_dialer_start(all, has_control(options), error) && lists_open(options->chardevs, "-chardev", error) &&
-         lists_open(ports, "back end", error);
+    ok = ok && folders_open(options, error) && network_open(options, error) &&
+         (!has_control(options) || net_broker_start(error)) && chardev_dialer_start(all, has_control(options), error) &&
+         lists_open(options->chardevs, "-chardev", error) && lists_open(ports, "back end", error);
     g_ptr_array_unref(all);
     g_ptr_array_unref(ports);
     return ok;

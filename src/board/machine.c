@@ -15,6 +15,7 @@
 #include "host/char/chardev.h"
 #include "host/control/events.h"
 #include "host/daemon.h"
+#include "host/fs/fs.h"
 #include "host/net/net.h"
 #include "log.h"
 #include "mem.h"
@@ -96,6 +97,11 @@ static struct netdev *backend_netdev(void *opaque, const char *id)
     return net_find(id);
 }
 
+static struct fsdev *backend_fsdev(void *opaque, const char *id)
+{
+    return fs_find(id);
+}
+
 static const struct board_rom *backend_rom(void *opaque, const char *file, GError **error)
 {
     struct machine *machine = opaque;
@@ -108,6 +114,7 @@ static void registry_build(struct machine *machine)
                                                .drive = backend_drive,
                                                .empty = backend_empty,
                                                .netdev = backend_netdev,
+                                               .fsdev = backend_fsdev,
                                                .rom = backend_rom,
                                                .opaque = machine};
     GPtrArray *globals = machine->options.globals;
@@ -207,6 +214,7 @@ void machine_free(struct machine *machine)
         registry_free(machine->registry);
     chardev_close_all();
     net_close_all();
+    fs_close_all();
     roms_close(machine);
     kernel_close(machine);
     storage_free(&machine->storage);

@@ -375,6 +375,16 @@ static bool property_set(struct registry *registry, struct instance *instance, c
         *(struct netdev **)at = netdev;
         return true;
     }
+    case PROPERTY_FSDEV: {
+        struct fsdev *fsdev =
+            registry->backends.fsdev ? registry->backends.fsdev(registry->backends.opaque, text) : NULL;
+        if (!fsdev)
+            return FAIL("%s: there is no -fsdev with the id '%s'", instance->id, text);
+        if ((other = registry_user(registry, "fsdev", text)))
+            return FAIL("%s: fsdev '%s' is in %s already", instance->id, text, other->id);
+        *(struct fsdev **)at = fsdev;
+        return true;
+    }
     case PROPERTY_MAC:
         if (!value_is_mac(text, at))
             return FAIL("%s: '%s' is an Ethernet address such as 52:54:00:12:34:56, not '%s'", instance->id,

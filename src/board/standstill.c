@@ -10,6 +10,7 @@
 #include "host/block/blockdev.h"
 #include "host/char/chardev.h"
 #include "host/control/events.h"
+#include "host/fs/fs.h"
 #include "host/net/net.h"
 #include "vclock.h"
 
@@ -56,6 +57,7 @@ void machine_drain(struct machine *machine)
     do {
         vcpu_wait(machine->vcpu);
     } while (blockdev_drain());
+    fs_settle_all();
     vcpu_wait(machine->vcpu);
 }
 

@@ -363,6 +363,10 @@ static const struct flag flags[] = {
     {"chardev", "BACKEND,id=ID", set_chardev,
      "back end for a device: socket, udp, file, pipe, pty, stdio, serial, ringbuf, null, vc, msmouse; mux=on, "
      "logfile="},
+    {"virtfs", "local,path=DIR,mount_tag=TAG", set_virtfs,
+     "a folder of the host's for the guest to mount (-t 9p -o trans=virtio TAG); "
+     "security_model=none|passthrough|mapped-xattr, readonly=on"},
+    {"fsdev", "local,id=ID,path=DIR", set_fsdev, "the same for a -device virtio-9p-pci,fsdev=ID,mount_tag=TAG"},
     {"add-fd", "fd=N,set=N", set_add_fd, "an open file of the caller's, for the path /dev/fdset/SET; opaque=TEXT"},
     {"echr", "N", set_echr, "the key that starts a command on a line with mon: (default 1, Ctrl-A)"},
     {"daemonize", NULL, set_daemonize, "run in the background when the machine runs"},
@@ -413,7 +417,7 @@ static const struct {
 } refused[] = {
     {"audiodev", "there is no sound yet"},
     {"usbdevice", "there is no USB"},
-    {"virtfs", "there are no folders of the host yet"},
+    {"virtfs_synth", "there is no made-up folder; -virtfs local shares one of the host's"},
     {"full-screen", "there is no window yet"},
     {"usb", "there is no USB"},
     {"vnc", "there is no VNC server"},

@@ -61,6 +61,7 @@ struct options {
     GPtrArray *netdevs;  /* -netdev: struct keyvalues as net_new() takes them */
     GPtrArray *nics;     /* -nic, -net nic: as registry_add() takes them; driver "default": the board's */
     GPtrArray *objects;  /* -object: "qom-type", "id", ... */
+    GPtrArray *fsdevs;   /* -fsdev, -virtfs: struct keyvalues as fs_new() takes them */
     GPtrArray *add_fds;  /* -add-fd: "fd", "set", "opaque" */
     int escape;          /* -echr: the key that starts a command; -1: as it is */
     bool daemonize;

@@ -53,6 +53,9 @@ option_fn set_chardev, set_serial, set_parallel, set_debugcon, set_monitor, set_
     set_gdb_default, set_add_fd, set_echr;
 bool chardevs_settle(struct parse *parse, GError **error);
 
+/* options_fs.c */
+option_fn set_fsdev, set_virtfs;
+
 /* options_net.c */
 option_fn set_netdev, set_nic, set_net, set_redir, set_tftp, set_bootp, set_smb, set_object;
 bool net_settle(struct parse *parse, GError **error);

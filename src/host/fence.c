@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fence_files.h"
@@ -243,6 +244,33 @@ static void network_fill(struct fence *fence, const void *opaque)
         add(fence, SCMP_ACT_TRAP, hostile[i], 0, NULL);
 }
 
+/* Besides allowed[], which works on what is open. */
+static const int folder_reads[] = {CALL(openat),  CALL(readlink),   CALL(readlinkat), CALL(statfs),
+                                   CALL(fstatfs), CALL(getdents64), CALL(getxattr),   CALL(listxattr)};
+static const int folder_writes[] = {CALL(mkdirat),   CALL(symlinkat), CALL(linkat),      CALL(unlinkat),
+                                    CALL(renameat),  CALL(fchmodat),  CALL(chmod),       CALL(fchownat),
+                                    CALL(utimensat), CALL(setxattr),  CALL(removexattr), CALL(sync_file_range)};
+
+static void folder_fill(struct fence *fence, const void *opaque)
+{
+    const bool *read_only = opaque;
+    for (unsigned i = 0; i < G_N_ELEMENTS(allowed); i++)
+        add(fence, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(folder_reads); i++)
+        add(fence, SCMP_ACT_ALLOW, folder_reads[i], 0, NULL);
+    for (unsigned i = 0; !*read_only && i < G_N_ELEMENTS(folder_writes); i++)
+        add(fence, SCMP_ACT_ALLOW, folder_writes[i], 0, NULL);
+    if (!*read_only) { /* no devices: of those with a number, that is */
+        ALLOW(fence, mknodat, SCMP_A2(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFIFO));
+        ALLOW(fence, mknodat, SCMP_A2(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFSOCK));
+        ALLOW(fence, mknodat, SCMP_A2(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFREG));
+    }
+    allow_memory(fence, false);
+    allow_files(fence, false);
+    for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++)
+        add(fence, SCMP_ACT_TRAP, hostile[i], 0, NULL);
+}
+
 /* resolv.conf is often a link into a folder in which it is replaced; in /etc itself it is replaced, too, but there is
  * more there than that: root's process stays with the file that it finds. */
 static unsigned name_server_files(const char **paths, char *real)
@@ -308,4 +336,10 @@ bool fence_enter_network(const struct fence_network *needs)
         paths[count++] = needs->folder;
     fence_files_only(paths, count);
     return enter(network_fill, needs, NULL);
+}
+
+bool fence_enter_folder(int folder, bool read_only)
+{
+    fence_files_below(folder, read_only);
+    return enter(folder_fill, &read_only, NULL);
 }

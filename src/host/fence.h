@@ -33,3 +33,7 @@ struct fence_network {
     bool tap;
 };
 bool fence_enter_network(const struct fence_network *needs);
+
+/* The same for a process with a folder of the host in it (host/fs/process.c): files by descriptors and names below
+ * folder, as far as the kernel can tell (Landlock); no device nodes, no sockets. */
+bool fence_enter_folder(int folder, bool read_only);

@@ -154,6 +154,10 @@ fetch_network() {
         libz.so.1 libcrypt.so.1 libc.so.6 libm.so.6 libiperf.so.0 libsctp.so.1 libcrypto.so.3 libssl.so.3
 }
 
+fetch_git() {
+    fetch_tree git-686 git libpcre2-8-0 zlib1g libc6 -- git ld-linux.so.2 libpcre2-8.so.0 libz.so.1 libc.so.6
+}
+
 # The tree that a TFTP server offers, and its kernel and initrd, all in a package of 100 MiB.
 fetch_installer() {
     [ -s "$cache/installer-linux" ] && [ -s "$cache/installer-initrd.gz" ] && [ -e "$cache/netboot/.complete" ] && return
@@ -210,6 +214,7 @@ fetch)
         9pnet 9pnet_virtio 9p
     fetch_drivers input-686 evdev
     fetch_network
+    fetch_git
     fetch_file busybox-static "bin/busybox" "$cache/busybox"
     fetch_file grub-rescue-pc "usr/lib/grub-rescue/grub-rescue-floppy.img" "$cache/grub-rescue-floppy.img"
     fetch_file grub-rescue-pc "usr/lib/grub-rescue/grub-rescue-cdrom.iso" "$cache/grub-rescue-cdrom.iso"

@@ -14,7 +14,7 @@ TOP = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path
 SEARCH = ["include", "src", "."]
 
 # Which folders a folder may look into, besides itself and include/. Whoever is missing here may be included by nobody.
-HOST = ["src/host/block", "src/host/char", "src/host/display", "src/host/net"]
+HOST = ["src/host/block", "src/host/char", "src/host/display", "src/host/fs", "src/host/net"]
 ENGINE = ["src/engine", "src/engine/kvm", "src/native", "src/native/cell", "translator", "src/cpu"]
 LAYERS = {
     "include": ["src/cpu/decode"],
@@ -32,6 +32,7 @@ LAYERS = {
     "src/firmware": ["devices"],
     "src/host/block": [],
     "src/host/char": ["src/host"],  # dialer.c: its own fence
+    "src/host/fs": ["src/host"],
     "src/host/net": ["src/host"],  # processes, their fence
     "src/host/display": HOST,
     "src/host/control": HOST,
@@ -63,7 +64,7 @@ CONTRACTS = [
     ["mem.h", "ioport.h", "irq.h", "lock.h", "vclock.h", "devthread.h"],
     ["files.h", "keyvalue.h", "state.h"],
     ["device.h"],
-    ["backend.h", "balloon.h", "block.h", "debug.h", "display.h", "flight.h", "input.h", "netdev.h", "points.h"],
+    ["backend.h", "balloon.h", "block.h", "debug.h", "display.h", "flight.h", "fsdev.h", "input.h", "netdev.h", "points.h"],
 ]
 RANK = {name: rank for rank, row in enumerate(CONTRACTS) for name in row}
 

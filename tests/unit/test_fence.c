@@ -4,11 +4,13 @@
 #include <glib.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -345,6 +347,118 @@ static void test_network(void)
     close(pair[1]);
 }
 
+/* A process with a folder of the host's: files below it, by whatever name, and nothing else. */
+static char shared[] = "/tmp/fence-XXXXXX";
+static int shared_fd = -1, secret_fd = -1;
+
+static bool enter_folders(const void *read_only)
+{
+    return fence_enter_folder(shared_fd, *(const bool *)read_only);
+}
+static long call_folder_read(void)
+{
+    return openat(shared_fd, "file", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+}
+static long call_folder_reopen(void)
+{
+    char path[64];
+    int fd = openat(shared_fd, "file", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    g_snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+static long call_folder_write(void)
+{
+    return openat(shared_fd, "file", O_WRONLY | O_TRUNC | O_CLOEXEC);
+}
+static long call_folder_create(void)
+{
+    return openat(shared_fd, "new", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+}
+static long call_folder_names(void)
+{
+    return mkdirat(shared_fd, "d", 0700) < 0 || renameat(shared_fd, "d", shared_fd, "e") < 0 ||
+                   unlinkat(shared_fd, "e", AT_REMOVEDIR) < 0 || symlinkat("x", shared_fd, "s") < 0 ||
+                   unlinkat(shared_fd, "s", 0) < 0 || mknodat(shared_fd, "p", S_IFIFO | 0600, 0) < 0 ||
+                   unlinkat(shared_fd, "p", 0) < 0
+               ? -1
+               : 0;
+}
+static long call_folder_device(void)
+{
+    return mknodat(shared_fd, "null", S_IFCHR | 0666, 0x103);
+}
+static long call_folder_leave(void)
+{
+    return openat(shared_fd, "../../etc/passwd", O_RDONLY | O_CLOEXEC);
+}
+static long call_folder_elsewhere(void)
+{
+    return mkdirat(secret_fd, "d", 0700);
+}
+static long call_folder_link_out(void)
+{
+    return linkat(shared_fd, "file", secret_fd, "linked", 0);
+}
+static long call_eventfd_read(void)
+{
+    uint64_t count;
+    return read(shared_fd, &count, 0) < 0 && errno == EPERM ? -1 : 0;
+}
+
+static void test_folder(void)
+{
+    static const bool yes = true, no = false;
+    static char elsewhere[] = "/tmp/fence-XXXXXX";
+    long (*const hostile_calls[])(void) = {call_execve,           call_execveat, call_fork,      call_ptrace_attach,
+                                           call_process_vm_readv, call_mount,    call_int80_open};
+    long (*const refused[])(void) = {call_socket,        call_socket_unix, call_bind,          call_connect,
+                                     call_accept,        call_sendmsg,     call_recvmsg,       call_exec_memory,
+                                     call_exec_protect,  call_kill_parent, call_signal_parent, call_ioctl,
+                                     call_clone_process, call_pty,         call_folder_device};
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+    g_assert_nonnull(g_mkdtemp(shared));
+    g_assert_nonnull(g_mkdtemp(elsewhere));
+    char *path = g_build_filename(shared, "file", NULL), *new = g_build_filename(shared, "new", NULL);
+    g_assert_true(g_file_set_contents(path, "x", 1, NULL));
+    shared_fd = open(shared, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    secret_fd = open(elsewhere, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool *const kinds[] = {&yes, &no};
+    for (unsigned kind = 0; kind < 2; kind++) {
+        for (unsigned i = 0; i < G_N_ELEMENTS(hostile_calls); i++)
+            g_assert_cmpint(behind(enter_folders, kinds[kind], hostile_calls[i]), ==, DIED_BY_SIGSYS);
+        for (unsigned i = 0; i < G_N_ELEMENTS(refused); i++) {
+            int why = behind(enter_folders, kinds[kind], refused[i]);
+            g_assert_true(why == EPERM || (why == EACCES && refused[i] == call_pty));
+        }
+        g_assert_cmpint(behind(enter_folders, kinds[kind], call_folder_read), ==, 0);
+        g_assert_cmpint(behind(enter_folders, kinds[kind], call_folder_reopen), ==, 0);
+        g_assert_cmpint(behind(enter_folders, kinds[kind], call_eventfd_read), ==, 0);
+    }
+    g_assert_cmpint(behind(enter_folders, &no, call_folder_write), ==, 0);
+    g_assert_cmpint(behind(enter_folders, &no, call_folder_create), ==, 0);
+    g_assert_cmpint(behind(enter_folders, &no, call_folder_names), ==, 0);
+    g_assert_cmpint(behind(enter_folders, &yes, call_folder_names), ==, EPERM);
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) > 0) {
+        long (*const elsewhere_calls[])(void) = {call_open, call_folder_leave, call_folder_elsewhere};
+        for (unsigned i = 0; i < G_N_ELEMENTS(elsewhere_calls); i++)
+            g_assert_cmpint(behind(enter_folders, &no, elsewhere_calls[i]), ==, EACCES);
+        g_assert_cmpint(behind(enter_folders, &yes, call_folder_write), ==, EACCES);
+        g_assert_cmpint(behind(enter_folders, &no, call_folder_link_out), !=, 0);
+    } else {
+        g_test_message("this kernel has no Landlock");
+    }
+    unlink(path);
+    unlink(new);
+    rmdir(shared);
+    rmdir(elsewhere);
+    g_free(path);
+    g_free(new);
+    close(shared_fd);
+    close(secret_fd);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 /* Each extra opens its own door. */
 static void test_extras(void)
 {
@@ -440,6 +554,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fence/extras", test_extras);
     g_test_add_func("/fence/sockets", test_sockets);
     g_test_add_func("/fence/network", test_network);
+    g_test_add_func("/fence/folder", test_folder);
     g_test_add_func("/fence/life_goes_on", test_life_goes_on);
     g_test_add_func("/fence/threads", test_threads);
     return g_test_run();

@@ -103,6 +103,24 @@ static const char *item(GPtrArray *list, unsigned i, const char *key)
     return keyvalues_get(g_ptr_array_index(list, i), key);
 }
 
+/* -virtfs is a -fsdev and its device. */
+static void test_folders(void)
+{
+    struct options options = good("-virtfs local,path=/p,mount_tag=t,security_model=none,readonly=on "
+                                  "-virtfs local,path=/q,mount_tag=u,id=i -fsdev local,id=x,path=/r");
+    g_assert_cmpstr(item(options.fsdevs, 0, "id"), ==, "t");
+    g_assert_cmpstr(item(options.fsdevs, 0, "path"), ==, "/p");
+    g_assert_cmpstr(item(options.fsdevs, 0, "readonly"), ==, "on");
+    g_assert_null(item(options.fsdevs, 0, "mount_tag"));
+    g_assert_cmpstr(item(options.fsdevs, 1, "id"), ==, "i");
+    g_assert_cmpstr(item(options.fsdevs, 2, "fsdriver"), ==, "local");
+    g_assert_cmpstr(item(options.devices, 0, "driver"), ==, "virtio-9p-pci");
+    g_assert_cmpstr(item(options.devices, 1, "fsdev"), ==, "i");
+    g_assert_cmpstr(item(options.devices, 1, "mount_tag"), ==, "u");
+    g_assert_cmpuint(options.devices->len, ==, 2);
+    bad("-virtfs local,path=/p", "mount_tag= is needed");
+}
+
 static void test_display_and_monitor(void)
 {
     g_assert_cmpstr(good("").vga, ==, "VGA");
@@ -392,6 +410,7 @@ int main(int argc, char **argv)
     g_test_add_func("/options/unknown_flag_names_the_nearest", test_unknown_flag_names_the_nearest);
     g_test_add_func("/options/double_dash_is_the_same", test_double_dash_is_the_same);
     g_test_add_func("/options/missing_devices_are_refused", test_missing_devices_are_refused);
+    g_test_add_func("/options/folders", test_folders);
     g_test_add_func("/options/display_and_monitor", test_display_and_monitor);
     g_test_add_func("/options/nothing_to_start", test_nothing_to_start);
     g_test_add_func("/options/engines", test_engines);
