@@ -8,7 +8,8 @@
 
 /* Before machine_run() there is no such thread, but sources may be attached to its context already. */
 GMainContext *devthread_context(void);
-void devthread_start(void);
+/* False with *error: the host gives no more threads. */
+bool devthread_start(GError **error);
 void devthread_stop(void); /* waits; sources stay attached */
 bool devthread_is_current(void);
 

@@ -27,10 +27,13 @@ static gpointer devthread_run(gpointer opaque)
     return NULL;
 }
 
-void devthread_start(void)
+bool devthread_start(GError **error)
 {
     dt.loop = g_main_loop_new(devthread_context(), FALSE);
-    dt.thread = g_thread_new("devices", devthread_run, NULL);
+    dt.thread = g_thread_try_new("devices", devthread_run, NULL, error);
+    if (!dt.thread)
+        g_clear_pointer(&dt.loop, g_main_loop_unref);
+    return dt.thread;
 }
 
 void devthread_stop(void)

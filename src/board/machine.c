@@ -228,6 +228,24 @@ void machine_free(struct machine *machine)
     g_free(machine);
 }
 
+static bool threads_start(struct machine *machine)
+{
+    GError *error = NULL;
+    bool ok = devthread_start(&error);
+    if (ok && !vcpu_start(machine->vcpu, true)) {
+        devthread_stop();
+        ok = false;
+    }
+    if (ok)
+        return true;
+    daemon_report(1);
+    log_user("the host gives no more threads (%s); raise its limits (ulimit -v, -u)",
+             error ? error->message : "for the processor");
+    g_clear_error(&error);
+    vclock_detach();
+    return false;
+}
+
 int machine_run(struct machine *machine)
 {
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of write(), not our end */
@@ -244,10 +262,10 @@ int machine_run(struct machine *machine)
         return 1;
     if (machine->options.stats)
         stats_set_timing(true);
-    devthread_start();
+    if (!threads_start(machine))
+        return 1;
     machine->started = true;
     machine->pauses[PAUSE_USER] = machine->options.start_stopped;
-    vcpu_start(machine->vcpu, true);
     machine_settle(machine);
     daemon_report(0);
     g_main_loop_run(machine->loop);

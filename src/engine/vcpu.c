@@ -662,15 +662,17 @@ static void *vcpu_thread(void *opaque)
     return NULL;
 }
 
-void vcpu_start(struct vcpu *vcpu, bool paused)
+bool vcpu_start(struct vcpu *vcpu, bool paused)
 {
     assert_always(!vcpu->started);
     if (paused)
         atomic_fetch_or(&vcpu->requests, REQUEST_PAUSE);
     int rc = pthread_create(&vcpu->thread, NULL, vcpu_thread, vcpu);
-    assert_always(rc == 0);
+    if (rc != 0)
+        return false;
     pthread_setname_np(vcpu->thread, "vcpu");
     vcpu->started = true;
+    return true;
 }
 
 bool vcpu_stop(struct vcpu *vcpu)

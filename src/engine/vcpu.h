@@ -49,8 +49,8 @@ void vcpu_free(struct vcpu *vcpu); /* stopped */
 /* The architectural state: touched only on the vCPU thread, or while it is stopped. */
 struct cpu *vcpu_cpu(struct vcpu *vcpu);
 
-/* Starts the thread. paused: it waits for vcpu_resume. */
-void vcpu_start(struct vcpu *vcpu, bool paused);
+/* Starts the thread. paused: it waits for vcpu_resume. False: the host gives none. */
+bool vcpu_start(struct vcpu *vcpu, bool paused);
 /* Ends the thread and waits for it. False: it hangs (our bug), and the process can only be left with _exit.
  * Not with the machine lock held, nor from the vCPU thread. */
 bool vcpu_stop(struct vcpu *vcpu);

@@ -1409,7 +1409,7 @@ int main(int argc, char **argv)
     machine_lock();
     vclock_start();
     machine_unlock();
-    devthread_start();
+    g_assert_true(devthread_start(NULL));
 #define ADD(name) g_test_add_func("/chardev/" #name, test_##name)
     ADD(short_forms);
     ADD(refused);

@@ -86,7 +86,7 @@ static void card_free(struct card *card)
 static void machine_start(void)
 {
     vclock_attach();
-    devthread_start();
+    g_assert_true(devthread_start(NULL));
     machine_lock();
     vclock_start();
     net_resume();
@@ -471,7 +471,7 @@ static void test_hub_wire(void)
     struct card *a = card_new(net("hubport,id=a,hubid=0")), *b = card_new(net("hubport,id=b,hubid=0"));
     uint8_t frame[60] = {0};
     vclock_attach();
-    devthread_start();
+    g_assert_true(devthread_start(NULL));
     machine_lock();
     vclock_start();
     machine_unlock();

@@ -235,7 +235,7 @@ static void real_timer_from_other_thread(void)
     }
     loop = g_main_loop_new(NULL, FALSE);
     vclock_attach();
-    devthread_start();
+    g_assert_true(devthread_start(NULL));
     machine_lock();
     vclock_start();
     machine_unlock();

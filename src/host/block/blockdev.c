@@ -337,6 +337,24 @@ static const struct block_ops blockdev_ops = {blockdev_read,          blockdev_w
                                               blockdev_set_removable, blockdev_set_tray,    blockdev_tray_changed,
                                               blockdev_discard,       blockdev_write_zeroes};
 
+/* Its thread has ended, or never was. */
+static void blockdev_free(struct blockdev *dev)
+{
+    if (dev->image) {
+        char *path = g_strdup(dev->image->file.path);
+        int code = image_close(dev->image);
+        if (code)
+            log_user("%s: closing '%s' failed: %s; what was written last may be lost", dev->label, path,
+                     g_strerror(code));
+        g_free(path);
+    }
+    g_mutex_clear(&dev->mutex);
+    g_cond_clear(&dev->cond);
+    g_free(dev->label);
+    g_free(dev->format);
+    g_free(dev);
+}
+
 struct block *blockdev_open(const struct image_options *options, const char *label, GError **error)
 {
     struct image *image = NULL;
@@ -364,9 +382,13 @@ struct block *blockdev_open(const struct image_options *options, const char *lab
     sigset_t none, before;
     sigfillset(&none);
     pthread_sigmask(SIG_SETMASK, &none, &before);
-    dev->thread = g_thread_new(label, worker, dev);
+    dev->thread = g_thread_try_new(label, worker, dev, error);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-
+    if (!dev->thread) {
+        g_prefix_error(error, "drive '%s': ", label);
+        blockdev_free(dev);
+        return NULL;
+    }
     if (!all)
         all = g_ptr_array_new();
     g_ptr_array_add(all, dev);
@@ -577,19 +599,7 @@ void blockdev_close(struct block *block)
     g_cond_signal(&dev->cond);
     g_mutex_unlock(&dev->mutex);
     g_thread_join(dev->thread); /* after the last request */
-    if (dev->image) {
-        char *path = g_strdup(dev->image->file.path);
-        int code = image_close(dev->image);
-        if (code)
-            log_user("%s: closing '%s' failed: %s; what was written last may be lost", dev->label, path,
-                     g_strerror(code));
-        g_free(path);
-    }
-    g_mutex_clear(&dev->mutex);
-    g_cond_clear(&dev->cond);
-    g_free(dev->label);
-    g_free(dev->format);
-    g_free(dev);
+    blockdev_free(dev);
 }
 
 void blockdev_close_all(void)

@@ -169,6 +169,11 @@ bool net_dump_add(struct keyvalues *options, GError **error)
     struct dump *dump = dump_new(options, error);
     if (!dump)
         return false;
+    dump->thread = g_thread_try_new("dump", writer_run, dump, error);
+    if (!dump->thread) {
+        dump_close(dump);
+        return false;
+    }
     machine_lock();
     struct net_backend *backend = net_backend_find(dump->netdev);
     if (backend) {
@@ -178,12 +183,12 @@ bool net_dump_add(struct keyvalues *options, GError **error)
         if (!dumps)
             dumps = g_ptr_array_new();
         g_ptr_array_add(dumps, dump);
-        dump->thread = g_thread_new("dump", writer_run, dump);
-    } else {
+    }
+    machine_unlock();
+    if (!backend) {
         g_set_error(error, net_error(), 0, "filter-dump: there is no -netdev with the id '%s'", dump->netdev);
         dump_close(dump);
     }
-    machine_unlock();
     return backend;
 }
 
