@@ -12,6 +12,7 @@ GMainContext *devthread_context(void);
 bool devthread_start(GError **error);
 void devthread_stop(void); /* waits; sources stay attached */
 bool devthread_is_current(void);
+bool devthread_is_running(void);
 
 /* As g_unix_fd_add and g_idle_add, on that thread. */
 guint devthread_fd_add(int fd, GIOCondition condition,

@@ -253,6 +253,7 @@ static void net_link_changed(void *opaque)
 {
     struct net *net = opaque;
     virtio_config_changed(&net->virtio);
+    virtio_kick(&net->virtio, NET_QUEUE_TX); /* what waits for room at a dead end is lost now */
 }
 
 /* --- The card --- */

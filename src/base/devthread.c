@@ -52,6 +52,11 @@ void devthread_stop(void)
     dt.loop = NULL;
 }
 
+bool devthread_is_running(void)
+{
+    return dt.thread;
+}
+
 bool devthread_is_current(void)
 {
     return dt.thread && g_thread_self() == dt.thread;

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -235,6 +236,7 @@ static void network_fill(struct fence *fence, const void *opaque)
         allow_reading(fence);
         ALLOW_ANY(fence, stat);
         ALLOW_ANY(fence, lstat);
+        ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, SIOCGIFINDEX)); /* "nameserver fe80::1%eth0" */
     }
     ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, FIONREAD));
     ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, FIONBIO));
@@ -291,9 +293,11 @@ static void monitor_fill(struct fence *fence, const void *opaque)
     fence_fill(fence, opaque);
 }
 
-static bool enter(void (*fill)(struct fence *fence, const void *opaque), const void *opaque, GError **error)
+/* otherwise: what happens to calls that fill does not name. */
+static bool enter_with(uint32_t otherwise, void (*fill)(struct fence *fence, const void *opaque), const void *opaque,
+                       GError **error)
 {
-    struct fence fence = {.filter = seccomp_init(SCMP_ACT_ERRNO(EPERM))};
+    struct fence fence = {.filter = seccomp_init(otherwise)};
     if (!fence.filter) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOMEM, "libseccomp makes no filter");
         return false;
@@ -315,6 +319,25 @@ static bool enter(void (*fill)(struct fence *fence, const void *opaque), const v
         g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(-fence.rc), "seccomp: %s",
                     g_strerror(-fence.rc));
     return fence.rc == 0;
+}
+
+static bool enter(void (*fill)(struct fence *fence, const void *opaque), const void *opaque, GError **error)
+{
+    return enter_with(SCMP_ACT_ERRNO(EPERM), fill, opaque, error);
+}
+
+/* It makes processes, and those go on to lists of their own. */
+static void broker_fill(struct fence *fence, const void *opaque)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++) {
+        if (hostile[i] != CALL(fork) && hostile[i] != CALL(vfork))
+            add(fence, SCMP_ACT_TRAP, hostile[i], 0, NULL);
+    }
+}
+
+bool fence_enter_broker(void)
+{
+    return enter_with(SCMP_ACT_ALLOW, broker_fill, NULL, NULL);
 }
 
 bool fence_enter(const struct fence_needs *needs, GError **error)

@@ -37,3 +37,7 @@ bool fence_enter_network(const struct fence_network *needs);
 /* The same for a process with a folder of the host in it (host/fs/process.c): files by descriptors and names below
  * folder, as far as the kernel can tell (Landlock); no device nodes, no sockets. */
 bool fence_enter_folder(int folder, bool read_only);
+
+/* For the process that makes such processes by order (host/net/broker.c), and all it makes: nothing that is hostile,
+ * above all no program. */
+bool fence_enter_broker(void);

@@ -18,6 +18,7 @@ static void child_settle(const char *name, const int *fds, unsigned count)
     signal(SIGHUP, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
     /* First out of the way of each other. */
     for (unsigned i = 0; i < count; i++)
         own[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, PROCESS_FD + FDS_MAX);

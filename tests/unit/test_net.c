@@ -505,6 +505,27 @@ static void test_hub_of_three(void)
     card_free(b);
 }
 
+/* The peer comes second, and again after it was away. */
+static void test_stream_reconnect(void)
+{
+    char *dir = g_dir_make_tmp("net-XXXXXX", NULL), *path = g_build_filename(dir, "s", NULL);
+    char *second = g_strdup_printf("stream,id=b,reconnect=1,addr.type=unix,addr.path=%s", path);
+    char *first = g_strdup_printf("stream,id=a,server=on,addr.type=unix,addr.path=%s", path);
+    struct card *b = card_new(net(second)), *a = card_new(net(first));
+    machine_start();
+    wait_for_peer(a, b);
+    wait_for_peer(b, a);
+    machine_end();
+    card_free(a);
+    card_free(b);
+    g_unlink(path);
+    g_rmdir(dir);
+    g_free(path);
+    g_free(dir);
+    g_free(first);
+    g_free(second);
+}
+
 /* --- What can happen to a cable --- */
 
 /* A card that has no room loses nothing: frames wait, and whoever sends them does. */
@@ -702,6 +723,78 @@ static void test_guestfwd_cleans_up(void)
     g_free(tmp);
 }
 
+/* --- While the machine runs --- */
+
+static void broker_start(void)
+{
+    GError *error = NULL;
+    g_assert_true(net_broker_start(&error));
+    g_assert_no_error(error);
+}
+
+static void test_added_while_it_runs(void)
+{
+    broker_start();
+    machine_start();
+    unsigned port = free_port();
+    char *first = g_strdup_printf("socket,id=a,listen=127.0.0.1:%u", port);
+    char *second = g_strdup_printf("socket,id=b,connect=127.0.0.1:%u", port);
+    struct card *a = card_new(net(first)), *b = card_new(net(second));
+    wait_for_peer(a, b);
+    wait_for_peer(b, a);
+    machine_end();
+    card_free(a);
+    card_free(b);
+    g_free(first);
+    g_free(second);
+}
+
+static void test_broker_runs_no_program(void)
+{
+    broker_start();
+    if (net_has_type("user")) {
+        refused("user,id=n,guestfwd=tcp:10.0.2.100:80-cmd:touch /tmp/never", "command line");
+        refused("user,id=n,smb=/tmp", "command line");
+    }
+    refused("tap,id=n,ifname=nothing0,script=/bin/true", "");
+    refused("stream,id=n,addr.type=fd,addr.str=3", "command line");
+    refused("socket,id=n,fd=3", "command line");
+}
+
+/* Back ends with frames on their way vanish, again and again. */
+static void test_come_and_go(void)
+{
+    uint8_t frame[60] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    GError *error = NULL;
+    broker_start();
+    machine_start();
+    cards++; /* not all are closed meanwhile, nor is the broker */
+    for (unsigned i = 0; i < 20; i++) {
+        unsigned port = free_port();
+        char *first = g_strdup_printf("socket,id=a,listen=127.0.0.1:%u", port);
+        char *second = g_strdup_printf("socket,id=b,connect=127.0.0.1:%u", port);
+        struct card *a = card_new(net(first));
+        net(second); /* nobody takes what comes there */
+        g_usleep(5000);
+        for (unsigned n = 0; n < 200; n++)
+            send_frame(a, frame, sizeof(frame));
+        machine_lock();
+        g_assert_true(net_remove("b", &error));
+        g_assert_false(net_remove("a", &error)); /* in use */
+        g_clear_error(&error);
+        machine_unlock();
+        card_free(a);
+        machine_lock();
+        g_assert_true(net_remove("a", &error));
+        machine_unlock();
+        g_free(first);
+        g_free(second);
+    }
+    machine_end();
+    cards--;
+    net_close_all();
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -725,5 +818,10 @@ int main(int argc, char **argv)
     g_test_add_func("/net/dgram_unix", test_dgram_unix);
     g_test_add_func("/net/hub/wire", test_hub_wire);
     g_test_add_func("/net/full_card", test_full_card);
+    g_test_add_func("/net/stream_reconnect", test_stream_reconnect);
+    /* From here on they are made as netdev_add makes them. */
+    g_test_add_func("/net/z_broker/added_while_it_runs", test_added_while_it_runs);
+    g_test_add_func("/net/z_broker/runs_no_program", test_broker_runs_no_program);
+    g_test_add_func("/net/z_broker/come_and_go", test_come_and_go);
     return g_test_run();
 }

@@ -258,7 +258,8 @@ static void link_settle(struct fsdev *fsdev)
 static void exchanges_forget(struct fslink *link)
 {
     const struct share *share = link->share;
-    while (atomic_load(&share->answered) != link->taken && share->done[link->taken % SHARE_RING].slot == FSDEV_SLOTS)
+    while (link->taken != link->sent && atomic_load(&share->answered) != link->taken &&
+           share->done[link->taken % SHARE_RING].slot == FSDEV_SLOTS)
         link->taken++;
 }
 

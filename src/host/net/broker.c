@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "host/fence.h"
 #include "host/process.h"
 #include "net_internal.h"
 #include "process.h"
@@ -20,10 +21,11 @@
 #define ORDER_MAX 16384
 
 static int broker_fd = -1;
+static bool is_started;
 
 bool broker_is_needed(void)
 {
-    return broker_fd >= 0;
+    return is_started;
 }
 
 /* --- In the process --- */
@@ -86,6 +88,8 @@ static void broker_run(void *opaque)
 {
     static char order[ORDER_MAX + 1];
     signal(SIGCHLD, SIG_IGN); /* nobody asks how they ended */
+    netproc_forbid_commands();
+    fence_enter_broker();
     for (;;) {
         ssize_t len = recv(PROCESS_FD, order, ORDER_MAX, 0);
         if (len < 0 && errno == EINTR)
@@ -112,6 +116,7 @@ bool net_broker_start(GError **error)
         close(pair[0]);
     else
         broker_fd = pair[0];
+    is_started = pid > 0;
     return pid > 0;
 }
 
@@ -119,7 +124,7 @@ void broker_stop(void)
 {
     if (broker_fd >= 0)
         close(broker_fd);
-    broker_fd = -1;
+    broker_fd = -1; /* and nobody makes any more */
 }
 
 static char *list_text(const struct keyvalues *options)
@@ -153,8 +158,10 @@ static bool answer_take(int fds[FDS], GError **error)
         ready = poll(&poll_for, 1, WAIT_MS);
     while (ready < 0 && errno == EINTR);
     ssize_t len = ready > 0 ? recvmsg(broker_fd, &message, MSG_CMSG_CLOEXEC) : -1;
-    if (len <= 0)
+    if (len <= 0) {
+        broker_stop(); /* a late answer is nobody's */
         return NET_FAIL("the process that makes network back ends does not answer");
+    }
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
         header->cmsg_len == CMSG_LEN(FDS * sizeof(int))) {
@@ -169,7 +176,7 @@ bool broker_order(struct keyvalues *options, int cable[CABLE_FDS], int *control,
 {
     int fds[FDS];
     char *text = list_text(options);
-    bool ok = strlen(text) <= ORDER_MAX && write(broker_fd, text, strlen(text)) >= 0;
+    bool ok = broker_fd >= 0 && strlen(text) <= ORDER_MAX && write(broker_fd, text, strlen(text)) >= 0;
     g_free(text);
     if (!ok)
         return NET_FAIL("the process that makes network back ends takes no order");

@@ -142,8 +142,13 @@ static struct dump *dump_new(struct keyvalues *options, GError **error)
     uint64_t most = MAXLEN;
     if (!id || !netdev || !file)
         return NET_FAIL("filter-dump: '%s' is missing", !id ? "id" : !netdev ? "netdev" : "file");
-    if (dump_find(id))
+    machine_lock();
+    bool has_netdev = net_backend_find(netdev), is_there = dump_find(id);
+    machine_unlock();
+    if (is_there)
         return NET_FAIL("filter-dump: there is a '%s' already", id);
+    if (!has_netdev)
+        return NET_FAIL("filter-dump: there is no -netdev with the id '%s'", netdev);
     if (maxlen && !value_is_number(maxlen, MAXLEN, &most))
         return NET_FAIL("filter-dump: 'maxlen' is a number up to %u, not '%s'", MAXLEN, maxlen);
     int fd = files_open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);

@@ -81,6 +81,8 @@ bool guestfwds_add(struct guestfwds *guestfwds, const char *rule, GError **error
     const char *device = dash + 1;
     struct service *service = &guestfwds->service[guestfwds->count];
     if (g_str_has_prefix(device, "cmd:")) {
+        if (!netproc_may_run("guestfwd= with a command", error))
+            return false;
         service->command = g_strdup(device + 4);
     } else if (g_str_has_prefix(device, "tcp:")) {
         const char *last = strrchr(device + 4, ':');
@@ -107,7 +109,8 @@ static bool smb_add(struct guestfwds *guestfwds, const char *path, struct in_add
     char *smbd = g_find_program_in_path("smbd"), *shared = g_canonicalize_filename(path, NULL);
     if (!smbd && g_file_test("/usr/sbin/smbd", G_FILE_TEST_IS_EXECUTABLE))
         smbd = g_strdup("/usr/sbin/smbd");
-    bool ok = smbd || FAIL("smb=%s needs Samba's smbd; install the package samba", path);
+    bool ok =
+        netproc_may_run("smb=", error) && (smbd || FAIL("smb=%s needs Samba's smbd; install the package samba", path));
     ok = ok && (guestfwds->folder || (guestfwds->folder = g_dir_make_tmp("ringer-net-XXXXXX", error)));
     if (ok) {
         char *folder = guestfwds->folder;
@@ -158,32 +161,58 @@ static int connect_to(const struct service *service)
     return fd;
 }
 
-/* One way; false: nothing more comes that way. */
-static bool relay_some(int from, int to)
-{
+/* One way of a connection, with what has been read and not yet written. */
+struct way {
+    int from, to;
+    size_t at, len;
+    bool ended; /* nothing more comes */
     char bytes[16384];
-    ssize_t len = read(from, bytes, sizeof(bytes));
-    for (ssize_t done = 0; done < len;) {
-        ssize_t some = write(to, bytes + done, (size_t)(len - done));
-        if (some < 0 && errno != EINTR)
-            return false;
-        done += some > 0 ? some : 0;
+};
+
+/* False: the other end is gone. */
+static bool way_move(struct way *way, short in, short out)
+{
+    if (!way->len && !way->ended && in) {
+        ssize_t len = read(way->from, way->bytes, sizeof(way->bytes));
+        if (len > 0) {
+            way->at = 0;
+            way->len = (size_t)len;
+        } else if (len == 0 || (errno != EAGAIN && errno != EINTR)) {
+            way->ended = true;
+            shutdown(way->to, SHUT_WR);
+        }
     }
-    if (len == 0)
-        shutdown(to, SHUT_WR);
-    return len > 0 || (len < 0 && errno == EINTR);
+    if (way->len && (in || out)) {
+        ssize_t len = write(way->to, way->bytes + way->at, way->len);
+        if (len < 0 && errno != EAGAIN && errno != EINTR)
+            return false;
+        way->at += len > 0 ? (size_t)len : 0;
+        way->len -= len > 0 ? (size_t)len : 0;
+    }
+    return true;
 }
 
+/* Both ways, neither waits for the other. */
 static void relay(int a, int b)
 {
-    struct pollfd both[2] = {{a, POLLIN, 0}, {b, POLLIN, 0}};
-    while (both[0].fd >= 0 || both[1].fd >= 0) {
+    static struct way ways[2];
+    ways[0] = (struct way){.from = a, .to = b};
+    ways[1] = (struct way){.from = b, .to = a};
+    fcntl(a, F_SETFL, fcntl(a, F_GETFL) | O_NONBLOCK);
+    fcntl(b, F_SETFL, fcntl(b, F_GETFL) | O_NONBLOCK);
+    while (!ways[0].ended || !ways[1].ended || ways[0].len || ways[1].len) {
+        struct pollfd both[2] = {{a, 0, 0}, {b, 0, 0}};
+        for (unsigned i = 0; i < 2; i++) {
+            both[i].events |= !ways[i].len && !ways[i].ended ? POLLIN : 0;
+            both[1 - i].events |= ways[i].len ? POLLOUT : 0;
+        }
         if (poll(both, 2, -1) < 0 && errno != EINTR)
             return;
-        if (both[0].fd >= 0 && both[0].revents && !relay_some(a, b))
-            both[0].fd = -1;
-        if (both[1].fd >= 0 && both[1].revents && !relay_some(b, a))
-            both[1].fd = -1;
+        for (unsigned i = 0; i < 2; i++) {
+            if (!way_move(&ways[i], both[i].revents & (POLLIN | POLLHUP | POLLERR),
+                          both[1 - i].revents & (POLLOUT | POLLHUP | POLLERR)))
+                return;
+        }
     }
 }
 
@@ -193,7 +222,8 @@ _Noreturn static void serve(const struct service *service, int client)
     signal(SIGHUP, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     signal(SIGCHLD, SIG_DFL);
-    signal(SIGPIPE, SIG_DFL);
+    signal(SIGPIPE, service->command ? SIG_DFL : SIG_IGN);
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* it ends with whom it serves */
     if (service->command) {
         dup2(client, STDIN_FILENO);
         dup2(client, STDOUT_FILENO);

@@ -119,6 +119,8 @@ struct net_backend *hub_port_new(struct keyvalues *options, GError **error)
         return NET_FAIL("netdev '%s' not found", under);
     if (found && found->netdev.front)
         return NET_FAIL("netdev '%s' is in use already", under);
+    if (keyvalues_unused(options))
+        return NET_FAIL("Invalid parameter '%s'", keyvalues_unused(options));
     if (port_count == PORTS_MAX)
         return NET_FAIL("hubport: there are %u ports at most", PORTS_MAX);
     struct hub_port *port = g_new0(struct hub_port, 1);

@@ -25,6 +25,7 @@
 #define ROUNDS_AT_ONCE 8    /* before other sources of the device thread have their turn */
 #define ANSWER_MS      5000 /* an order's answer */
 #define FDS_GIVEN_MAX  8
+#define STALE_MAX      16
 
 struct link {
     struct net_backend backend; /* first */
@@ -33,6 +34,7 @@ struct link {
     guint ready, hangup; /* sources of the device thread */
     bool full;           /* the card had no room for what is in frame */
     bool wants_room;     /* it has been told that the ring is full */
+    bool closed;         /* a source of the device thread may still be on its way to the lock */
     size_t len;          /* of the frame that waits; 0: none */
     struct netdev_offload offload;
     uint8_t frame[NETDEV_FRAME_MAX];
@@ -134,8 +136,10 @@ static gboolean link_ready(gint fd, GIOCondition condition, gpointer opaque)
 {
     struct link *link = opaque;
     machine_lock();
-    cable_awake(&link->cable);
-    net_ask(&link->backend);
+    if (!link->closed) {
+        cable_awake(&link->cable);
+        net_ask(&link->backend);
+    }
     machine_unlock();
     return G_SOURCE_CONTINUE;
 }
@@ -144,7 +148,8 @@ static gboolean link_hangup(gint fd, GIOCondition condition, gpointer opaque)
 {
     struct link *link = opaque;
     machine_lock();
-    link_die(link, "has ended");
+    if (!link->closed)
+        link_die(link, "has ended");
     machine_unlock();
     return G_SOURCE_REMOVE;
 }
@@ -156,18 +161,29 @@ static void link_resume(struct net_backend *backend)
 
 /* --- Life --- */
 
-static void link_close(struct net_backend *backend)
+static gboolean link_free(gpointer opaque)
 {
-    struct link *link = (struct link *)backend;
-    if (link->ready)
-        devthread_source_remove(link->ready);
-    if (link->hangup)
-        devthread_source_remove(link->hangup);
+    struct link *link = opaque;
     cable_close(&link->cable);
     for (unsigned i = 0; i < CABLE_FDS; i++)
         close(link->fds[i]);
     close(link->control);
     g_free(link);
+    return G_SOURCE_REMOVE;
+}
+
+static void link_close(struct net_backend *backend)
+{
+    struct link *link = (struct link *)backend;
+    link->closed = true;
+    if (link->ready)
+        devthread_source_remove(link->ready);
+    if (link->hangup)
+        devthread_source_remove(link->hangup);
+    if (devthread_is_running())
+        devthread_idle_add(link_free, link); /* behind what that thread is in */
+    else
+        link_free(link);
 }
 
 bool link_is(const struct net_backend *backend)
@@ -201,8 +217,12 @@ bool link_ask(struct net_backend *backend, const char *order, GString *text, GEr
     struct pollfd stale = {link->control, POLLIN, 0};
     if (!link_is(backend) || backend->dead)
         return NET_FAIL("the process behind network '%s' has ended", backend->id);
-    while (poll(&stale, 1, 0) > 0 && (stale.revents & POLLIN) && !(stale.revents & POLLHUP))
-        g_free(message_read(link->control, 0)); /* of an order that nobody waited for any longer */
+    /* Answers to orders that nobody waited for any longer. */
+    for (unsigned i = 0; poll(&stale, 1, 0) > 0 && (stale.revents & POLLIN) && !(stale.revents & POLLHUP); i++) {
+        g_free(message_read(link->control, 0));
+        if (i == STALE_MAX)
+            return NET_FAIL("the process behind network '%s' talks without end", backend->id);
+    }
     char *message = write(link->control, order, strlen(order)) < 0 ? NULL : message_read(link->control, ANSWER_MS);
     if (!message)
         return NET_FAIL("the process behind network '%s' does not answer", backend->id);
@@ -251,8 +271,13 @@ static bool link_start(struct link *link, struct keyvalues *options, GError **er
     const struct net_role *role = net_role_find(keyvalues_get(options, "type"));
     int pair[2], fds[CABLE_FDS + 1 + FDS_GIVEN_MAX];
     unsigned count = CABLE_FDS + 1;
-    if (broker_is_needed())
+    if (broker_is_needed()) {
+        for (unsigned i = 0; role->fd_keys && role->fd_keys[i]; i++) {
+            if (keyvalues_get(options, role->fd_keys[i]))
+                return NET_FAIL("%s= goes with -netdev on the command line only", role->fd_keys[i]);
+        }
         return broker_order(options, link->fds, &link->control, error);
+    }
     if (!cable_make(link->fds, error))
         return false;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
@@ -282,7 +307,9 @@ struct net_backend *link_new(struct keyvalues *options, GError **error)
         link->fds[i] = -1;
     char *message = NULL;
     bool ok = link_start(link, options, error) && cable_open(&link->cable, link->fds, true);
-    if (ok && (message = message_read(link->control, -1)) && message[0] == '+') {
+    /* On the command line it may take as long as a script of the user's does. */
+    if (ok && (message = message_read(link->control, broker_is_needed() ? ANSWER_MS : -1)) && message[0] == '+') {
+        fcntl(link->control, F_SETFL, O_NONBLOCK); /* a process that does not read holds nobody up */
         link->backend.netdev.takes = (uint8_t)(message[1] - '0') & 7;
         link->backend.info = g_strdup(message + 2);
         link->ready = devthread_fd_add(link->cable.wake_us, G_IO_IN, link_ready, link);

@@ -59,22 +59,19 @@ struct netdev *net_new(struct keyvalues *options, GError **error)
     machine_unlock();
     if (is_there)
         return NET_FAIL("Duplicate ID '%s' for netdev", id);
-    if (strcmp(type, "hubport") == 0)
+    if (strcmp(type, "hubport") == 0) {
+        machine_lock();
         backend = hub_port_new(options, error);
-    else if (net_role_find(type))
+        machine_unlock();
+    } else if (net_role_find(type)) {
         backend = link_new(options, error);
-    else if (strcmp(type, "user") == 0)
+    } else if (strcmp(type, "user") == 0) {
         return NET_FAIL("user networking needs libslirp, which this ringer was built without");
-    else
+    } else {
         return NET_FAIL("there is no network back end '%s'; -netdev help lists them", type);
+    }
     if (!backend)
         return NULL;
-    const char *unused = keyvalues_unused(options);
-    if (unused) {
-        g_set_error(error, net_error(), 0, "'%s' takes no '%s'", type, unused);
-        backend->ops->close(backend);
-        return NULL;
-    }
     backend->id = g_strdup(id);
     backend->type = g_strdup(type);
     machine_lock();
@@ -82,6 +79,8 @@ struct netdev *net_new(struct keyvalues *options, GError **error)
     if (!backends)
         backends = g_ptr_array_new();
     g_ptr_array_add(backends, backend);
+    if (backend->ops->resume)
+        backend->ops->resume(backend); /* the machine may run already */
     machine_unlock();
     return &backend->netdev;
 }

@@ -25,6 +25,20 @@ struct netproc {
     uint8_t frame[NETDEV_FRAME_MAX];
 };
 
+static bool no_commands;
+
+void netproc_forbid_commands(void)
+{
+    no_commands = true;
+}
+
+bool netproc_may_run(const char *what, GError **error)
+{
+    if (no_commands)
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_PERM, "%s goes with -netdev on the command line only", what);
+    return !no_commands;
+}
+
 static const struct net_role *const roles[] = {
 #ifdef HAVE_SLIRP
     &role_user,

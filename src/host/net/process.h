@@ -51,6 +51,11 @@ void netproc_deliver(struct netproc *process, const struct iovec *pieces, unsign
 /* What the card's driver can take: NETDEV_TAKES_*. */
 uint8_t netproc_front_takes(const struct netproc *process);
 
+/* From now on no role runs a program of the host's: those that the user's command line names are one thing, those that
+ * an order names another. */
+void netproc_forbid_commands(void);
+bool netproc_may_run(const char *what, GError **error);
+
 /* What goes to a new process: options, as text that keyvalues_parse() would take, and descriptors. Does not return. */
 _Noreturn void netproc_main(struct keyvalues *options, const int cable_fds[CABLE_FDS], int control);
 

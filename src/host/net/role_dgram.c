@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -11,6 +12,7 @@
 #include "sockets.h"
 
 #define FRAMES_AT_ONCE 64
+#define PEER_MS        5 /* until a full peer is tried again */
 #define FAIL(...)      (g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, __VA_ARGS__), NULL)
 
 struct dgram {
@@ -37,7 +39,11 @@ static bool dgram_frame(void *role, uint8_t *frame, size_t len, const struct net
 static void dgram_fill(void *role, struct polls *polls)
 {
     struct dgram *dgram = role;
-    dgram->place = polls_add(polls, dgram->fd, (short)(POLLIN | (dgram->blocked ? POLLOUT : 0)));
+    /* A Unix peer whose queue is full does not show at this end. */
+    bool waits_for_peer = dgram->blocked && dgram->to.ss_family == AF_UNIX;
+    dgram->place = polls_add(polls, dgram->fd, (short)(POLLIN | (dgram->blocked && !waits_for_peer ? POLLOUT : 0)));
+    if (waits_for_peer)
+        polls_limit(polls, PEER_MS);
 }
 
 static void dgram_done(void *role, const struct polls *polls, bool can_deliver)
@@ -112,8 +118,16 @@ static bool inet_address(struct keyvalues *options, const char *prefix, bool nee
     *at = (struct sockaddr_in){.sin_family = AF_INET};
     if (!host || (needs_port && !port) || (port && !value_is_number(port, 65535, &number)))
         return false;
+    if (*host && !inet_aton(host, &at->sin_addr)) {
+        const struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_DGRAM};
+        struct addrinfo *list = NULL;
+        if (getaddrinfo(host, NULL, &hints, &list) != 0)
+            return false;
+        memcpy(at, list->ai_addr, sizeof(*at));
+        freeaddrinfo(list);
+    }
     at->sin_port = htons((uint16_t)number);
-    return !*host || inet_aton(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, &at->sin_addr);
+    return true;
 }
 
 static void *open_inet(struct netproc *process, struct keyvalues *options, GString *info, GError **error)
@@ -121,10 +135,10 @@ static void *open_inet(struct netproc *process, struct keyvalues *options, GStri
     struct sockaddr_in to, own;
     const int on = 1;
     if (!inet_address(options, "remote", true, &to))
-        return FAIL("dgram: remote.host and remote.port are an IPv4 address and a port");
+        return FAIL("dgram: remote.host and remote.port are a host with an IPv4 address and a port");
     bool is_group = IN_MULTICAST(ntohl(to.sin_addr.s_addr)), has_own = keyvalues_get(options, "local.host");
     if (has_own ? !inet_address(options, "local", !is_group, &own) : !is_group)
-        return FAIL("dgram: local.host and local.port are an IPv4 address and a port");
+        return FAIL("dgram: local.host and local.port are a host with an IPv4 address and a port");
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     bool ok = fd >= 0;
     if (ok && is_group)

@@ -1,6 +1,9 @@
 /* -netdev socket: the older words for stream and dgram. listen=, connect=, mcast=, udp=, fd=. */
+#include <netdb.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "host/address.h"
@@ -23,42 +26,76 @@ static const char *option(struct keyvalues *options, const char *prefix, const c
     return value;
 }
 
-bool sockets_connect(struct keyvalues *options, const char *prefix, bool is_server, int *fd, GString *info,
-                     GError **error)
+/* Into an address; not for fd. */
+static bool address_parse(struct keyvalues *options, const char *prefix, struct address *address, GString *info,
+                          GError **error)
 {
     const char *type = option(options, prefix, "type"), *host = option(options, prefix, "host");
     const char *port = option(options, prefix, "port"), *path = option(options, prefix, "path");
-    const char *str = option(options, prefix, "str");
-    struct address address = {.order = is_server ? ADDRESS_LISTEN : ADDRESS_CONNECT};
-    uint64_t number;
-    if (type && strcmp(type, "fd") == 0) {
-        if (!str || !value_is_number(str, INT32_MAX, &number))
-            return FAIL("%s.str is the number of a descriptor", prefix);
-        *fd = (int)number;
-        g_string_append_printf(info, "fd=%s", str);
-        return true;
-    }
     if (type && strcmp(type, "unix") == 0) {
         bool is_abstract = false;
         const char *abstract = option(options, prefix, "abstract");
-        if (!path || strlen(path) >= sizeof(address.path) || (abstract && !value_is_switch(abstract, &is_abstract)))
+        if (!path || strlen(path) >= sizeof(address->path) || (abstract && !value_is_switch(abstract, &is_abstract)))
             return FAIL("%s.path is a socket's name of less than %u characters", prefix,
-                        (unsigned)sizeof(address.path));
-        address.kind = ADDRESS_UNIX;
-        address.abstract = is_abstract;
-        address.tight = true;
-        g_strlcpy(address.path, path, sizeof(address.path));
+                        (unsigned)sizeof(address->path));
+        address->kind = ADDRESS_UNIX;
+        address->abstract = is_abstract;
+        address->tight = true;
+        g_strlcpy(address->path, path, sizeof(address->path));
         g_string_append_printf(info, "unix:%s", path);
     } else if (type && strcmp(type, "inet") == 0) {
-        if (!host || !port || strlen(host) >= sizeof(address.host) || strlen(port) >= sizeof(address.port))
+        if (!host || !port || strlen(host) >= sizeof(address->host) || strlen(port) >= sizeof(address->port))
             return FAIL("%s.host and %s.port say where", prefix, prefix);
-        g_strlcpy(address.host, host, sizeof(address.host));
-        g_strlcpy(address.port, port, sizeof(address.port));
+        g_strlcpy(address->host, host, sizeof(address->host));
+        g_strlcpy(address->port, port, sizeof(address->port));
         g_string_append_printf(info, "tcp:%s:%s", host, port);
     } else {
         return FAIL("%s.type is inet, unix or fd, not '%s'", prefix, type ? type : "");
     }
-    return address_open_at(&address, fd, error);
+    return true;
+}
+
+bool sockets_connect(struct keyvalues *options, const char *prefix, bool is_server, int *fd, GString *info,
+                     GError **error)
+{
+    const char *type = option(options, prefix, "type"), *str = option(options, prefix, "str");
+    struct address address = {.order = is_server ? ADDRESS_LISTEN : ADDRESS_CONNECT};
+    uint64_t number;
+    if (!type || strcmp(type, "fd") != 0)
+        return address_parse(options, prefix, &address, info, error) && address_open_at(&address, fd, error);
+    int kind = 0;
+    socklen_t size = sizeof(kind);
+    if (!str || !value_is_number(str, INT32_MAX, &number) ||
+        getsockopt((int)number, SOL_SOCKET, SO_TYPE, &kind, &size) < 0 || kind != SOCK_STREAM)
+        return FAIL("%s.str is the number of a stream socket", prefix);
+    *fd = (int)number;
+    g_string_append_printf(info, "fd=%s", str);
+    return true;
+}
+
+bool sockets_resolve(struct keyvalues *options, const char *prefix, struct sockaddr_storage *at, socklen_t *len,
+                     GString *info, GError **error)
+{
+    struct address address = {0};
+    if (!address_parse(options, prefix, &address, info, error))
+        return false;
+    if (address.kind == ADDRESS_UNIX) {
+        struct sockaddr_un *un = (struct sockaddr_un *)at;
+        un->sun_family = AF_UNIX;
+        memcpy(un->sun_path + (address.abstract ? 1 : 0), address.path, strlen(address.path));
+        *len = address.abstract ? (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(address.path))
+                                : (socklen_t)sizeof(*un);
+        return true;
+    }
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    int rc = getaddrinfo(address.host, address.port, &hints, &list);
+    if (rc != 0)
+        return FAIL("address resolution failed for %s:%s: %s", address.host, address.port, gai_strerror(rc));
+    memcpy(at, list->ai_addr, list->ai_addrlen);
+    *len = list->ai_addrlen;
+    freeaddrinfo(list);
+    return true;
 }
 
 /* "host:port", ":port". */
@@ -81,7 +118,7 @@ static void *open_stream(struct netproc *process, const char *text, bool is_serv
     if (!address_open_at(&address, &fd, error))
         return NULL;
     g_string_append_printf(info, "socket: %s %s", is_server ? "listening on" : "connect to", text);
-    return is_server ? stream_from_listener(process, fd) : stream_from_connection(process, fd, 0);
+    return is_server ? stream_from_listener(process, fd) : stream_from_connection(process, fd);
 }
 
 /* Into dgram's words. */
@@ -120,7 +157,7 @@ static void *open_fd(struct netproc *process, const char *text, GString *info, G
         return FAIL("socket: fd=%s is neither a stream nor for datagrams", text);
     size = sizeof(int);
     getsockopt((int)fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size);
-    return listens ? stream_from_listener(process, (int)fd) : stream_from_connection(process, (int)fd, 0);
+    return listens ? stream_from_listener(process, (int)fd) : stream_from_connection(process, (int)fd);
 }
 
 static void *socket_open(struct netproc *process, struct keyvalues *options, GString *info, GError **error)

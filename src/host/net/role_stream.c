@@ -188,14 +188,10 @@ void *stream_from_listener(struct netproc *process, int listener)
     return stream;
 }
 
-void *stream_from_connection(struct netproc *process, int fd, unsigned reconnect_seconds)
+void *stream_from_connection(struct netproc *process, int fd)
 {
     struct stream *stream = stream_new(process);
     stream->fd = fd;
-    stream->reconnect = reconnect_seconds;
-    stream->peer_len = sizeof(stream->peer);
-    if (getpeername(fd, (struct sockaddr *)&stream->peer, &stream->peer_len) < 0)
-        stream->reconnect = 0;
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     peer_came(stream);
     return stream;
@@ -213,9 +209,14 @@ static void *stream_open(struct netproc *process, struct keyvalues *options, GSt
         return FAIL("stream: 'reconnect' is a number of seconds, not '%s'", reconnect);
     if (is_server && seconds)
         return FAIL("'reconnect' option is incompatible with socket in server mode");
+    if (seconds) { /* the first time as any other: the peer may come later */
+        struct stream *stream = stream_new(process);
+        stream->reconnect = (unsigned)seconds;
+        return sockets_resolve(options, "addr", &stream->peer, &stream->peer_len, info, error) ? stream : NULL;
+    }
     if (!sockets_connect(options, "addr", is_server, &fd, info, error))
         return NULL;
-    return is_server ? stream_from_listener(process, fd) : stream_from_connection(process, fd, (unsigned)seconds);
+    return is_server ? stream_from_listener(process, fd) : stream_from_connection(process, fd);
 }
 
 static const char *const fd_keys[] = {"addr.str", NULL};

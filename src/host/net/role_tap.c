@@ -57,6 +57,8 @@ static int tap_make(const char *name, bool *has_header, char taken[IFNAMSIZ])
         errno = why;
         return -1;
     }
+    int size = 10; /* another program may have left it otherwise */
+    ioctl(fd, TUNSETVNETHDRSZ, &size);
     g_strlcpy(taken, request.ifr_name, IFNAMSIZ);
     return fd;
 }
@@ -69,6 +71,8 @@ static int run_script(const char *script, const char *name)
         signal(SIGINT, SIG_DFL);
         signal(SIGHUP, SIG_DFL);
         signal(SIGTERM, SIG_DFL);
+        signal(SIGPIPE, SIG_DFL);
+        close_range(STDERR_FILENO + 1, ~0u, 0);
         execl(script, script, name, NULL);
         _exit(127);
     }
@@ -100,6 +104,12 @@ static bool scripts(struct keyvalues *options, const char *name, GError **error)
     const char *up_path = up ? up : "/etc/qemu-ifup", *down_path = down ? down : "/etc/qemu-ifdown";
     struct down wait = {.script = down_path};
     int pair[2];
+    if (!up && !netproc_may_run(up_path, NULL))
+        up_path = "no";
+    if (!down && !netproc_may_run(down_path, NULL))
+        down_path = "no";
+    if ((strcmp(up_path, "no") != 0 || strcmp(down_path, "no") != 0) && !netproc_may_run("a script", error))
+        return false;
     if (strcmp(up_path, "no") != 0 && (up || g_file_test(up_path, G_FILE_TEST_IS_EXECUTABLE)) &&
         run_script(up_path, name) != 0)
         return FAIL("tap: the script '%s' failed; script=no does without", up_path);
