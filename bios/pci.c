@@ -91,6 +91,9 @@ void pci_shadow_roms(void)
 {
     for (uint8_t pam = 0x5a; pam <= 0x5d; pam++)
         pci_write(0, pam, 1, 0x33);
+    /* What a reset left there is no ROM any more: each is copied there anew. */
+    for (uint32_t at = 0xc0000; at < 0xe0000; at += 0x800)
+        poke32((uint16_t)(at >> 4), 0, 0);
 }
 
 void pci_lock_roms(uint32_t used_end)

@@ -88,7 +88,7 @@ static void rom_run(uint16_t bdf)
     if (!rom_is_valid(seg, &size))
         return;
     rom_call(seg, 3, bdf);
-    if (peek16(seg, 0) == 0xaa55)
+    if (peek16(seg, 0) == 0xaa55 && peek8(seg, 2) * 512u < size)
         size = peek8(seg, 2) * 512u; /* an initialised ROM may have become smaller, or want to go */
     dprintf("rom at %04x0: %u bytes\n", seg, size);
     if (size)

@@ -16,6 +16,8 @@ struct pci_saved {
     uint8_t config[256], intx;
 };
 
+#define STATUS_INTX 0x08u
+
 struct pci_bus {
     struct pci_device *device[256];
     struct pci_saved *saved[256];
@@ -63,11 +65,18 @@ static void pci_update_irq(struct pci_bus *bus)
     }
 }
 
+/* PCI 2.3, 6.2.3: whether it asks for an interrupt, also while the command register keeps that from its pin. */
+static void intx_status_update(struct pci_device *dev)
+{
+    dev->config[PCI_STATUS] = (uint8_t)((dev->config[PCI_STATUS] & ~STATUS_INTX) | (dev->intx ? STATUS_INTX : 0));
+}
+
 void pci_set_intx(struct pci_device *dev, bool level)
 {
     if (dev->intx == level)
         return;
     dev->intx = level;
+    intx_status_update(dev);
     if (dev->bus)
         pci_update_irq(dev->bus);
 }
@@ -485,6 +494,7 @@ void pci_bus_after_load(struct pci_bus *bus)
         if (!d)
             continue;
         d->intx = bus->saved[n]->intx;
+        intx_status_update(d);
         /* Only what a guest can change: identity and BAR sizes stay this machine's. */
         for (unsigned i = 0; i < 256; i++) {
             uint8_t mask = d->writable[i] | d->clearable[i];

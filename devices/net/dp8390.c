@@ -103,6 +103,38 @@ static void data_write(struct dp8390 *nic, unsigned size, uint32_t value)
 
 /* --- Resets --- */
 
+/* --- When it transmits --- */
+
+static void work_ask(struct dp8390 *nic)
+{
+    nic->asked = true;
+    if (nic->bus_request.set)
+        irq_set(&nic->bus_request, true);
+    else
+        vtimer_arm(nic->work, vclock_now());
+}
+
+static void work_cancel(struct dp8390 *nic)
+{
+    nic->asked = false;
+}
+
+static void bus_granted(void *opaque)
+{
+    struct dp8390 *nic = opaque;
+    if (!nic->asked)
+        return;
+    nic->asked = false;
+    dp8390_work(nic);
+}
+
+static void work_due(void *opaque)
+{
+    bus_granted(opaque);
+}
+
+/* --- Resets --- */
+
 /* The reset port: what the data sheet's table of RESET names. All else stays. */
 static void port_reset(struct dp8390 *nic)
 {
@@ -113,7 +145,7 @@ static void port_reset(struct dp8390 *nic)
     regs->imr = 0;
     regs->tcr &= ~TCR_LB;
     regs->dcr &= ~0x04u; /* LAS */
-    vtimer_cancel(nic->work);
+    work_cancel(nic);
     dp8390_update_irq(nic);
     dp8390_receive_anew(nic);
 }
@@ -144,7 +176,7 @@ static void command_write(struct dp8390 *nic, uint8_t value)
         remote_done(nic);
     if ((value & CR_TXP) && regs->running) {
         regs->cr |= CR_TXP;
-        vtimer_arm(nic->work, vclock_now());
+        work_ask(nic);
     }
     if (regs->running != was_running)
         dp8390_receive_anew(nic);
@@ -451,9 +483,10 @@ bool dp8390_after_load(struct dp8390 *nic)
 {
     dp8390_update_irq(nic);
     if (nic->regs.cr & CR_TXP)
-        vtimer_arm(nic->work, vclock_now());
+        work_ask(nic);
     else
-        vtimer_cancel(nic->work);
+        work_cancel(nic);
+    nic->regs.rx_until = MIN(nic->regs.rx_until, vclock_now() + DP8390_PATIENCE_NS); /* it may come from anybody */
     if (nic->regs.rx_waits)
         vtimer_arm(nic->patience, vclock_now());
     else
@@ -476,13 +509,16 @@ void dp8390_dump(const struct dp8390 *nic, const char *name, GString *out)
     g_string_append_printf(out, "  remote at %04x, %u bytes left\n", regs->crda, regs->rbcr);
 }
 
-void dp8390_init(struct dp8390 *nic, struct netdev *netdev, const uint8_t mac[6])
+void dp8390_init(struct dp8390 *nic, struct board *board, struct netdev *netdev, const uint8_t mac[6])
 {
+    nic->bus_request = board_wire(board, "bus-request");
+    if (nic->bus_request.set)
+        board_add_bus_hook(board, bus_granted, nic);
     for (unsigned i = 0; i < 6; i++)
         nic->prom[2 * i] = nic->prom[2 * i + 1] = mac[i];
     memset(&nic->prom[28], 0x57, 4);
     nic->netdev = netdev;
-    nic->work = vtimer_new(dp8390_work, nic, "ne2000");
+    nic->work = vtimer_new(work_due, nic, "ne2000");
     nic->patience = vtimer_new(dp8390_patience, nic, "ne2000-ring");
     netdev_attach(netdev, &dp8390_front, nic);
     dp8390_reset(nic);

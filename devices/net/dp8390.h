@@ -33,11 +33,13 @@ struct dp8390 {
     bool is_8029;
     struct irq irq;
     struct netdev *netdev;
-    struct vtimer *work;     /* transmission */
+    struct irq bus_request;  /* a frame may go straight into another card on a hub, and from there into guest memory */
+    bool asked;              /* for the bus, to transmit */
+    struct vtimer *work;     /* the same where nobody grants it, as in tests */
     struct vtimer *patience; /* of the back end: rx_until */
 };
 
-void dp8390_init(struct dp8390 *nic, struct netdev *netdev, const uint8_t mac[6]);
+void dp8390_init(struct dp8390 *nic, struct board *board, struct netdev *netdev, const uint8_t mac[6]);
 void dp8390_destroy(struct dp8390 *nic);
 /* offset: 0 to 1Fh. Wider accesses than a byte are meant for the data port; elsewhere they are bytes in a row. */
 uint32_t dp8390_read(struct dp8390 *nic, unsigned offset, unsigned size);
@@ -52,10 +54,12 @@ extern const struct netdev_front dp8390_front;
 void dp8390_update_irq(struct dp8390 *nic);
 uint8_t dp8390_memory(const struct dp8390 *nic, uint16_t address);
 void dp8390_memory_put(struct dp8390 *nic, uint16_t address, uint8_t value);
-void dp8390_work(void *opaque);
+void dp8390_work(struct dp8390 *nic);
 void dp8390_patience(void *opaque);
 /* The ring may have room again, or the receiver is switched: whoever waits may ask anew. */
 void dp8390_receive_anew(struct dp8390 *nic);
+
+#define DP8390_PATIENCE_NS 50000000 /* for which the back end holds a frame that finds no room */
 
 #define CR_STP 0x01u
 #define CR_STA 0x02u

@@ -4,11 +4,10 @@
 #include "dp8390.h"
 #include "frame.h"
 
-#define HEADER      4u
-#define FRAME_MAX   1514u
-#define TALLY_MAX   192u
-#define PATIENCE_NS 50000000 /* for which the back end holds a frame that finds no room */
-#define REMIND_NS   500000
+#define HEADER    4u
+#define FRAME_MAX 1514u
+#define TALLY_MAX 192u
+#define REMIND_NS 500000
 
 /* --- Receive --- */
 
@@ -121,7 +120,7 @@ static bool dp8390_receive(void *opaque, const uint8_t *frame, size_t len, const
         }
         if (!regs->rx_waits) {
             regs->rx_waits = true;
-            regs->rx_until = vclock_now() + PATIENCE_NS;
+            regs->rx_until = vclock_now() + DP8390_PATIENCE_NS;
             vtimer_arm(nic->patience, vclock_now() + REMIND_NS);
         }
         return false;
@@ -205,9 +204,8 @@ static void send(struct dp8390 *nic, const uint8_t *packet, uint32_t len)
         netdev_send_frame(nic->netdev, packet, len); /* no room: lost */
 }
 
-void dp8390_work(void *opaque)
+void dp8390_work(struct dp8390 *nic)
 {
-    struct dp8390 *nic = opaque;
     struct dp8390_regs *regs = &nic->regs;
     uint8_t packet[FRAME_MAX + ETHER_FCS + 1] = {0}; /* one more than can be sent: too long */
     uint32_t len = MIN(regs->tbcr, sizeof(packet));

@@ -38,7 +38,7 @@ static void *ne2k_isa_create(const struct device_site *site, const void *config,
     struct ne2k_isa *card = g_new0(struct ne2k_isa, 1);
     card->base = (uint16_t)wanted->iobase;
     card->nic.irq = board_isa_irq(site->board, wanted->irq);
-    dp8390_init(&card->nic, wanted->netdev, wanted->mac);
+    dp8390_init(&card->nic, site->board, wanted->netdev, wanted->mac);
     ioport_register(card->base, DP8390_PORTS, &isa_io, card, "ne2k_isa");
     return card;
 }
@@ -140,7 +140,7 @@ static void *ne2k_pci_create(const struct device_site *site, const void *config,
     pci_plug(board_service(site->board, "pci"), &card->pci, (uint8_t)site->unit);
     card->nic.is_8029 = true;
     card->nic.irq = (struct irq){inta_set, &card->pci, 0};
-    dp8390_init(&card->nic, wanted->netdev, wanted->mac);
+    dp8390_init(&card->nic, site->board, wanted->netdev, wanted->mac);
     return card;
 }
 

@@ -407,6 +407,7 @@ static bool pcnet_after_load(void *dev)
     struct pcnet *pcnet = dev;
     if ((pcnet->regs.csr[CSR_SWS] & CSR58_STYLE) > 3)
         return false;
+    pcnet->regs.rx_until = MIN(pcnet->regs.rx_until, vclock_now() + PCNET_PATIENCE_NS); /* it may come from anybody */
     memcpy(&pcnet->pci.config[0x3e], &pcnet->regs.bcr[BCR_PCILAT], 2);
     pcnet_update_irq(pcnet);
     if (pcnet->regs.csr[0] & CSR0_STOP)

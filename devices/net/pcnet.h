@@ -82,6 +82,8 @@ enum {
     1522u /* with a VLAN tag and the frame check sequence; longer ones do not get over the cable \
            */
 
+#define PCNET_PATIENCE_NS 50000000 /* for which the back end holds a frame that finds no descriptor */
+
 struct pcnet_regs {
     uint16_t csr[128], bcr[32];
     uint8_t aprom[16];

@@ -21,9 +21,8 @@
 #define PACE_NS      100000
 #define CLOCK_NS     30 /* of POLLINT: 33 MHz */
 #define POLL_MIN_NS  100000
-#define POLL_WAIT_NS 200000   /* while the back end holds a frame */
-#define PATIENCE_NS  50000000 /* for which the back end holds a frame that finds no descriptor */
-#define IDLE_POLLS   256      /* after so many for nothing there is one in eight */
+#define POLL_WAIT_NS 200000 /* while the back end holds a frame */
+#define IDLE_POLLS   256    /* after so many for nothing there is one in eight */
 
 #define STATUS_OWN 0x8000u
 #define STATUS_ERR 0x4000u
@@ -312,7 +311,7 @@ static bool pcnet_receive(void *opaque, const uint8_t *frame, size_t len, const 
         }
         if (!regs->rx_waits) {
             regs->rx_waits = true;
-            regs->rx_until = vclock_now() + PATIENCE_NS;
+            regs->rx_until = vclock_now() + PCNET_PATIENCE_NS;
             vtimer_cancel(pcnet->poll); /* sooner */
             pcnet_update_poll(pcnet);
         }

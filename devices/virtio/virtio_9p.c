@@ -78,7 +78,8 @@ static void request_free(struct p9 *p9, unsigned slot)
 static void answers_take(struct p9 *p9)
 {
     struct fsdev_answer answer;
-    while (p9->under_way && p9->fsdev->ops->take(p9->fsdev, &answer)) {
+    /* Also those of before a reset, which nobody waits for: their slots become free by that. */
+    while (p9->fsdev->ops->take(p9->fsdev, &answer)) {
         p9->request[answer.slot].answer = answer;
         p9->request[answer.slot].is_answered = true;
     }
@@ -159,7 +160,7 @@ static bool p9_run(struct virtio *virtio, unsigned queue)
             left--;
         }
     } while (left && message && virtqueue_listen(virtio, QUEUE));
-    while (waits < WAITS_MAX && p9->under_way && p9->fsdev->ops->wait(p9->fsdev)) {
+    while (waits < WAITS_MAX && (p9->under_way || !message) && p9->fsdev->ops->wait(p9->fsdev)) {
         answers_push(p9);
         waits++;
     }

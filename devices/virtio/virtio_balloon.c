@@ -158,14 +158,16 @@ static bool stats_run(struct balloon_dev *dev)
         virtqueue_push(virtio, QUEUE_STATS, dev->regs.stats_head, 0);
     }
     dev->wants_stats = false;
-    while (chains && virtqueue_pop(virtio, QUEUE_STATS, virtio->chain)) {
-        if (dev->regs.has_stats) /* it has given us another one before we asked */
-            virtqueue_push(virtio, QUEUE_STATS, dev->regs.stats_head, 0);
-        stats_take(dev);
-        dev->regs.stats_head = virtio->chain->head;
-        dev->regs.has_stats = true;
-        chains--;
-    }
+    do {
+        while (chains && virtqueue_pop(virtio, QUEUE_STATS, virtio->chain)) {
+            if (dev->regs.has_stats) /* it has given us another one before we asked */
+                virtqueue_push(virtio, QUEUE_STATS, dev->regs.stats_head, 0);
+            stats_take(dev);
+            dev->regs.stats_head = virtio->chain->head;
+            dev->regs.has_stats = true;
+            chains--;
+        }
+    } while (chains && virtqueue_listen(virtio, QUEUE_STATS)); /* the next one is to be heard of, too */
     virtqueue_interrupt(virtio, QUEUE_STATS);
     return !chains;
 }
@@ -357,6 +359,8 @@ static bool balloon_after_load(void *opaque)
         return false;
     dev->wants_stats = false;
     poll_arm(dev);
+    vtimer_cancel(dev->tell); /* another clock */
+    dev->told_at = 0;
     return true;
 }
 

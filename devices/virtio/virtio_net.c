@@ -167,7 +167,8 @@ enum delivery { DELIVERED, NO_BUFFERS, TOO_LARGE };
 
 /* The frame into as many chains as it takes (one, unless they may be merged). Chains of a frame that does not go in
  * are put back. */
-static enum delivery frame_deliver(struct net *net, const struct net_frame *frame)
+/* Takes what it looks at off *left: chains, each of which may be long. */
+static enum delivery frame_deliver(struct net *net, const struct net_frame *frame, unsigned *left)
 {
     struct virtio *virtio = &net->virtio;
     struct {
@@ -188,6 +189,7 @@ static enum delivery frame_deliver(struct net *net, const struct net_frame *fram
             result = NO_BUFFERS;
             break;
         }
+        *left -= *left ? 1 : 0;
         if (chain->in_len < (count ? 1 : header)) {
             virtio_break(virtio, "a buffer for frames without room");
             return NO_BUFFERS;
@@ -220,11 +222,11 @@ static bool rx_run(struct net *net)
     bool waits = false;
     virtqueue_hush(virtio, NET_QUEUE_RX);
     while (left && net->frames.length && !waits) {
-        enum delivery result = frame_deliver(net, g_queue_peek_head(&net->frames));
+        enum delivery result = frame_deliver(net, g_queue_peek_head(&net->frames), &left);
         if (result == NO_BUFFERS) {
             waits = !virtqueue_listen(virtio, NET_QUEUE_RX) || !driver_is_there(net);
             /* Buffers that are there, but too few for the frame, are none. */
-            waits = waits || frame_deliver(net, g_queue_peek_head(&net->frames)) == NO_BUFFERS;
+            waits = waits || frame_deliver(net, g_queue_peek_head(&net->frames), &left) == NO_BUFFERS;
             if (!waits)
                 frame_drop(net);
         } else {
@@ -233,7 +235,7 @@ static bool rx_run(struct net *net)
                           ((struct net_frame *)g_queue_peek_head(&net->frames))->len);
             frame_drop(net);
         }
-        left--;
+        left -= left ? 1 : 0;
     }
     virtqueue_interrupt(virtio, NET_QUEUE_RX);
     if (net->owes_ready && net->frames.length < FRAMES_MAX / 2 && net->frame_bytes < FRAME_BYTES_MAX / 2) {
