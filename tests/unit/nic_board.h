@@ -39,10 +39,17 @@ static inline void nic_board_remove(void)
     nic_board.pci = NULL;
 }
 
+/* Nobody grants a bus here: timers do. */
+static inline struct irq nic_board_wire(struct board *board, const char *name)
+{
+    return (struct irq){0};
+}
+
 /* config: of the class. A card of PCI is in slot 3. */
 static inline void nic_board_plug(const struct device_class *class, const void *config)
 {
-    static const struct board_ops ops = {.service = nic_board_service, .isa_irq = nic_board_irq};
+    static const struct board_ops ops = {
+        .wire = nic_board_wire, .service = nic_board_service, .isa_irq = nic_board_irq};
     GError *error = NULL;
     struct irq pirq[PCI_PIRQS];
     nic_board.board.ops = &ops;
