@@ -128,11 +128,6 @@ static void bus_granted(void *opaque)
     dp8390_work(nic);
 }
 
-static void work_due(void *opaque)
-{
-    bus_granted(opaque);
-}
-
 /* --- Resets --- */
 
 /* The reset port: what the data sheet's table of RESET names. All else stays. */
@@ -518,7 +513,7 @@ void dp8390_init(struct dp8390 *nic, struct board *board, struct netdev *netdev,
         nic->prom[2 * i] = nic->prom[2 * i + 1] = mac[i];
     memset(&nic->prom[28], 0x57, 4);
     nic->netdev = netdev;
-    nic->work = vtimer_new(work_due, nic, "ne2000");
+    nic->work = vtimer_new(bus_granted, nic, "ne2000");
     nic->patience = vtimer_new(dp8390_patience, nic, "ne2000-ring");
     netdev_attach(netdev, &dp8390_front, nic);
     dp8390_reset(nic);

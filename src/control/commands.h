@@ -19,6 +19,9 @@ void commands_about_add(void);   /* of the table itself: help, query-commands, q
 void commands_balloon_add(void); /* memory that the guest gives back */
 void commands_log_add(void);     /* logs, statistics, the flight recorder */
 
+/* A string, bool or integer as the command line writes it; anything else is nothing. */
+void commands_add_scalar(struct keyvalues *list, const char *key, const json_t *value);
+
 /* The machine stands between these; guest registers may be looked at. Not nested. */
 static inline const struct cpu *commands_hold(struct machine *machine)
 {

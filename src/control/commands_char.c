@@ -59,7 +59,7 @@ static bool fd_claim(struct command_context *context, const char *name, int *fd)
     return true;
 }
 
-static void value_add(struct keyvalues *list, const char *key, const json_t *value)
+void commands_add_scalar(struct keyvalues *list, const char *key, const json_t *value)
 {
     char number[24];
     if (json_is_string(value)) {
@@ -101,7 +101,7 @@ static bool address_add(struct command_context *context, struct keyvalues *list,
     json_object_foreach((json_t *)data, key, value)
     {
         char *own = g_strconcat(is_local ? "local" : "", strcmp(key, "host") == 0 && is_local ? "addr" : key, NULL);
-        value_add(list, own, value);
+        commands_add_scalar(list, own, value);
         g_free(own);
     }
     return true;
@@ -144,7 +144,7 @@ static json_t *run_add(struct command_context *context, json_t *args, GError **e
         else if (strcmp(key, "local") == 0)
             ok = ok && address_add(context, list, value, true, &fd, error);
         else
-            value_add(list, option_name(key), value);
+            commands_add_scalar(list, option_name(key), value);
     }
     if (strcmp(arg_str(backend_json, "type"), "socket") == 0 && !json_object_get(data, "server"))
         keyvalues_add(list, "server", "on"); /* QMP's default, unlike the command line's */

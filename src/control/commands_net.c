@@ -142,15 +142,7 @@ static void list_add(struct keyvalues *list, const char *key, json_t *value)
     const char *inner;
     json_t *one;
     size_t index;
-    char number[24];
-    if (json_is_string(value)) {
-        keyvalues_add(list, key, json_string_value(value));
-    } else if (json_is_boolean(value)) {
-        keyvalues_add(list, key, json_is_true(value) ? "on" : "off");
-    } else if (json_is_integer(value)) {
-        g_snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(value));
-        keyvalues_add(list, key, number);
-    } else if (json_is_object(value)) {
+    if (json_is_object(value)) {
         json_object_foreach(value, inner, one)
         {
             char *own = g_strconcat(key, ".", inner, NULL);
@@ -164,6 +156,8 @@ static void list_add(struct keyvalues *list, const char *key, json_t *value)
             list_add(list, own, one);
             g_free(own);
         }
+    } else {
+        commands_add_scalar(list, key, value);
     }
 }
 

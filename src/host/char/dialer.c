@@ -5,15 +5,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "devthread.h"
 #include "host/fence.h"
+#include "host/process.h"
 #include "lock.h"
 #include "log.h"
 
@@ -106,19 +105,10 @@ static void order_start(const struct order *given)
     answer_send(&answer, -1);
 }
 
-_Noreturn static void dialer_main(int fd)
+static void dialer_run(void *opaque)
 {
     struct order order;
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    prctl(PR_SET_NAME, "ringer-dialer");
-    signal(SIGINT, SIG_IGN); /* from the terminal: it ends with the one it works for */
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    for (int std = STDIN_FILENO; null >= 0 && std <= STDERR_FILENO; std++)
-        dup2(null, std);
-    self.fd = dup2(fd, STDERR_FILENO + 1);
-    close_range(STDERR_FILENO + 2, ~0u, 0);
+    self.fd = PROCESS_FD;
     address_warm_up();
     fence_enter_dialer(); /* where the host allows it: as in the monitor, which has said so */
     for (;;) {
@@ -217,18 +207,13 @@ bool dialer_start(const struct address *allowed, unsigned count, bool anything, 
         g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno), "no socket pair: %s", g_strerror(errno));
         return false;
     }
-    pid_t pid = fork();
-    if (pid == 0) {
-        self.allowed = allowed;
-        self.count = count;
-        self.anything = anything;
-        dialer_main(fds[1]);
-    }
+    self.allowed = allowed; /* for the process, which gets a copy */
+    self.count = count;
+    self.anything = anything;
+    pid_t pid = process_start("ringer-dialer", &fds[1], 1, dialer_run, NULL, error);
     close(fds[1]);
     if (pid < 0) {
         close(fds[0]);
-        g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno), "no process for connections: %s",
-                    g_strerror(errno));
         return false;
     }
     fcntl(fds[0], F_SETFL, O_NONBLOCK);

@@ -30,17 +30,6 @@ bool broker_is_needed(void)
 
 /* --- In the process --- */
 
-struct start {
-    struct keyvalues *options;
-};
-
-static void child_run(void *opaque)
-{
-    const struct start *start = opaque;
-    const int fds[CABLE_FDS] = {PROCESS_FD, PROCESS_FD + 1, PROCESS_FD + 2};
-    netproc_main(start->options, fds, PROCESS_FD + CABLE_FDS);
-}
-
 static void answer(const int *fds, const char *why)
 {
     union {
@@ -64,12 +53,11 @@ static void make(const char *text)
     GError *error = NULL;
     int fds[FDS] = {-1, -1, -1, -1}, pair[2] = {-1, -1};
     struct keyvalues *options = keyvalues_parse(text, "netdev_add", "type", &error);
-    struct start start = {options};
     bool ok = options && cable_make(fds, &error);
     if (ok && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0) {
         const int given[FDS] = {fds[0], fds[1], fds[2], pair[1]};
         fds[CABLE_FDS] = pair[0];
-        ok = process_start("ringer-net", given, FDS, child_run, &start, &error) > 0;
+        ok = netproc_start(options, given, FDS, &error);
     } else {
         ok = false;
     }

@@ -235,17 +235,6 @@ bool link_ask(struct net_backend *backend, const char *order, GString *text, GEr
     return ok;
 }
 
-struct start {
-    struct keyvalues *options;
-};
-
-static void child_run(void *opaque)
-{
-    const struct start *start = opaque;
-    const int fds[CABLE_FDS] = {PROCESS_FD, PROCESS_FD + 1, PROCESS_FD + 2};
-    netproc_main(start->options, fds, PROCESS_FD + CABLE_FDS);
-}
-
 /* Descriptors that the options name: they go along, and get new numbers there. */
 static bool fds_collect(const struct net_role *role, struct keyvalues *options, int *fds, unsigned *count,
                         GError **error)
@@ -285,9 +274,7 @@ static bool link_start(struct link *link, struct keyvalues *options, GError **er
     }
     memcpy(fds, link->fds, sizeof(link->fds));
     fds[CABLE_FDS] = pair[1];
-    struct start start = {options};
-    bool ok = fds_collect(role, options, fds, &count, error) &&
-              process_start("ringer-net", fds, count, child_run, &start, error) > 0;
+    bool ok = fds_collect(role, options, fds, &count, error) && netproc_start(options, fds, count, error);
     close(pair[1]);
     for (unsigned i = CABLE_FDS + 1; ok && i < count; i++)
         close(fds[i]);

@@ -168,14 +168,16 @@ _Noreturn static void loop(struct netproc *process)
     }
 }
 
-_Noreturn void netproc_main(struct keyvalues *options, const int cable_fds[CABLE_FDS], int control)
+static void netproc_run(void *opaque)
 {
     static struct netproc process;
+    static const int cable_fds[CABLE_FDS] = {PROCESS_FD, PROCESS_FD + 1, PROCESS_FD + 2};
+    struct keyvalues *options = opaque;
     const char *type = keyvalues_get(options, "type");
     struct fence_network needs = {0};
     GString *info = g_string_new(NULL);
     GError *error = NULL;
-    process.control = control;
+    process.control = PROCESS_FD + CABLE_FDS;
     process.role = type ? net_role_find(type) : NULL;
     (void)keyvalues_get(options, "id");
     if (!process.role || !cable_open(&process.cable, cable_fds, false)) {
@@ -199,4 +201,9 @@ _Noreturn void netproc_main(struct keyvalues *options, const int cable_fds[CABLE
     g_free(text);
     g_string_free(info, TRUE);
     loop(&process);
+}
+
+bool netproc_start(struct keyvalues *options, const int *fds, unsigned count, GError **error)
+{
+    return process_start("ringer-net", fds, count, netproc_run, options, error) > 0;
 }

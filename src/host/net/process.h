@@ -56,8 +56,9 @@ uint8_t netproc_front_takes(const struct netproc *process);
 void netproc_forbid_commands(void);
 bool netproc_may_run(const char *what, GError **error);
 
-/* What goes to a new process: options, as text that keyvalues_parse() would take, and descriptors. Does not return. */
-_Noreturn void netproc_main(struct keyvalues *options, const int cable_fds[CABLE_FDS], int control);
+/* Makes the process. fds: of the cable, the control socket, those that options name (already by their numbers there).
+ */
+bool netproc_start(struct keyvalues *options, const int *fds, unsigned count, GError **error);
 
 /* Messages between a process and the monitor: the first is the process's, an answer to being made. */
 #define NETPROC_MESSAGE 60000

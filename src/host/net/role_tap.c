@@ -38,8 +38,8 @@ static void offload_set(struct tap *tap, uint8_t takes)
     unsigned flags = (takes & NETDEV_TAKES_CSUM ? TUN_F_CSUM : 0) | (takes & NETDEV_TAKES_TSO4 ? TUN_F_TSO4 : 0) |
                      (takes & NETDEV_TAKES_TSO6 ? TUN_F_TSO6 : 0);
     tap->takes = takes;
-    if (tap->has_header && ioctl(tap->fd, TUNSETOFFLOAD, flags) < 0)
-        tap->has_header = tap->has_header; /* then it computes them itself */
+    if (tap->has_header)
+        (void)ioctl(tap->fd, TUNSETOFFLOAD, flags); /* refused: the kernel computes them itself */
 }
 
 static int tap_make(const char *name, bool *has_header, char taken[IFNAMSIZ])

@@ -28,7 +28,6 @@ struct user {
     struct guestfwds *guestfwds;
     struct polls *polls; /* while it is filled */
     const struct polls *results;
-    bool waits; /* frames to the card have to wait */
 };
 
 static int64_t now_ns(void)
