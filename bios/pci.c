@@ -89,6 +89,8 @@ int pci_find_device(uint16_t vendor, uint16_t device, unsigned index)
 
 void pci_shadow_roms(void)
 {
+    if (!is_present(0))
+        return; /* a board without PCI: its ROMs are there, shadowed by the board itself */
     for (uint8_t pam = 0x5a; pam <= 0x5d; pam++)
         pci_write(0, pam, 1, 0x33);
     /* What a reset left there is no ROM any more: each is copied there anew. */
