@@ -490,11 +490,10 @@ static bool rtl_after_load(void *dev)
 {
     struct rtl8139 *r = dev;
     struct rtl_regs *regs = &r->regs;
-    int64_t age = vclock_now() - NS_PER_SECOND * 3600 * 24 * 365;
     if (!eeprom93_is_sane(&regs->eeprom) || regs->tx_queue > 1 || regs->tx_next > 3 || regs->cp_tx[0] >= CP_RING ||
-        regs->cp_tx[1] >= CP_RING || regs->cp_rx >= CP_RING || regs->tctr_zero > vclock_now() || regs->timer_at < 0)
+        regs->cp_tx[1] >= CP_RING || regs->cp_rx >= CP_RING || regs->tctr_zero > vclock_now() || regs->tctr_zero < 0 ||
+        regs->timer_at < 0)
         return false;
-    regs->tctr_zero = MAX(regs->tctr_zero, age); /* TICKS() can be computed */
     regs->link_at = MIN(regs->link_at, vclock_now() + NS_PER_SECOND);
     /* Whoever is at the cable's other end now does not know of what was waiting. */
     r->tx_blocked = r->rx_full = false;
