@@ -271,7 +271,7 @@ static void p9_before_save(void *dev)
         regs->head[n] = request->chain->head;
         regs->reply_len[n] = 0;
         memset(regs->reply[n], 0, REPLY_MAX);
-        if (request->is_answered && request->answer.len <= REPLY_MAX) {
+        if (request->is_answered && request->answer.len >= HEADER_LEN && request->answer.len <= REPLY_MAX) {
             regs->reply_len[n] = (uint16_t)request->answer.len;
             memcpy(regs->reply[n], request->answer.bytes, request->answer.len);
         }

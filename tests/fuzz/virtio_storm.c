@@ -14,6 +14,7 @@
 #include "balloon.h"
 #include "block.h"
 #include "devices/virtio/virtio_pci.h"
+#include "fsdev.h"
 #include "input.h"
 #include "netdev.h"
 #include "storm.h"
@@ -139,6 +140,113 @@ static void line_room_changed(struct chardev *chardev)
 
 static const struct chardev_ops line_ops = {.write = line_write, .room_changed = line_room_changed};
 
+/* --- A folder: answers come in any order, and of any length that there is room for --- */
+
+static struct {
+    struct fsdev fsdev; /* first */
+    enum slot_state { FREE, SENT, ANSWERED, TAKEN } state[FSDEV_SLOTS];
+    uint8_t message[FSDEV_SLOTS][FSDEV_MESSAGE_MAX], answer[FSDEV_MESSAGE_MAX];
+    uint32_t len[FSDEV_SLOTS];
+    uint8_t session[64];
+    uint32_t session_len;
+} folder;
+
+/* From anywhere on, the first slot in that state. */
+static bool slot_find(enum slot_state state, unsigned *slot)
+{
+    unsigned from = below(FSDEV_SLOTS);
+    for (unsigned i = 0; i < FSDEV_SLOTS; i++) {
+        *slot = (from + i) % FSDEV_SLOTS;
+        if (folder.state[*slot] == state)
+            return true;
+    }
+    return false;
+}
+
+static uint8_t *folder_begin(struct fsdev *fsdev, unsigned *slot)
+{
+    return below(32) && slot_find(FREE, slot) ? folder.message[*slot] : NULL;
+}
+
+static void folder_send(struct fsdev *fsdev, unsigned slot, uint32_t len, uint32_t room)
+{
+    if (folder.state[slot] != FREE || len > FSDEV_MESSAGE_MAX || room > FSDEV_MESSAGE_MAX)
+        FAIL("a message of %u bytes, room for %u, in slot %u, which is %d", len, room, slot, folder.state[slot]);
+    for (uint32_t i = 0; i < len; i++)
+        sum ^= folder.message[slot][i];
+    folder.state[slot] = SENT;
+    folder.len[slot] = below(4) ? MIN(room, below(64) ? 7 + below(300) : below(7)) : room; /* or less than a header */
+    for (unsigned i = 0; i < sizeof(folder.session); i++)
+        folder.session[i] ^= (uint8_t)rnd();
+    folder.session_len = 1 + below(sizeof(folder.session));
+    counted[REQUESTS]++;
+}
+
+static bool folder_take(struct fsdev *fsdev, struct fsdev_answer *answer)
+{
+    unsigned slot;
+    if (!slot_find(ANSWERED, &slot))
+        return false;
+    folder.state[slot] = TAKEN;
+    *answer = (struct fsdev_answer){slot, folder.answer, folder.len[slot]};
+    return true;
+}
+
+static void folder_release(struct fsdev *fsdev, unsigned slot)
+{
+    if (folder.state[slot] != TAKEN)
+        FAIL("slot %u is released and was not taken", slot);
+    folder.state[slot] = FREE;
+    counted[BYTES] += folder.len[slot];
+}
+
+static bool folder_wait(struct fsdev *fsdev)
+{
+    unsigned slot;
+    if (slot_find(ANSWERED, &slot))
+        return true;
+    if (below(2) || !slot_find(SENT, &slot))
+        return false;
+    folder.state[slot] = ANSWERED;
+    return true;
+}
+
+static void folder_reset(struct fsdev *fsdev)
+{
+    memset(folder.state, 0, sizeof(folder.state));
+    folder.session_len = 0;
+}
+
+static void folder_settle(struct fsdev *fsdev)
+{
+    for (unsigned i = 0; i < FSDEV_SLOTS; i++)
+        folder.state[i] = folder.state[i] == SENT ? ANSWERED : folder.state[i];
+}
+
+static uint32_t folder_save(struct fsdev *fsdev, uint8_t *bytes)
+{
+    memcpy(bytes, folder.session, folder.session_len);
+    return folder.session_len;
+}
+
+static void folder_load(struct fsdev *fsdev, const uint8_t *bytes, uint32_t len)
+{
+    folder.session_len = MIN(len, (uint32_t)sizeof(folder.session)); /* it may be a damaged one */
+    memcpy(folder.session, bytes, folder.session_len);
+}
+
+static const struct fsdev_ops folder_ops = {folder_begin, folder_send,   folder_take, folder_release, folder_wait,
+                                            folder_reset, folder_settle, folder_save, folder_load};
+
+static void folder_act(void)
+{
+    unsigned slot;
+    for (unsigned i = below(4); i-- && slot_find(SENT, &slot);)
+        folder.state[slot] = ANSWERED;
+    if (folder.fsdev.front)
+        folder.fsdev.front->answered(folder.fsdev.front_opaque);
+}
+
 static bool rng_get(void *opaque, uint8_t *bytes, size_t len)
 {
     memset(bytes, (int)rnd(), len);
@@ -248,6 +356,7 @@ static void back_end_acts(void)
         request_end();
     net_act();
     line_act();
+    folder_act();
     if (balloon)
         balloon_act(balloon);
     if (sink)
@@ -271,6 +380,11 @@ static struct netdev *find_netdev(void *opaque, const char *id)
     return &cable;
 }
 
+static struct fsdev *find_fsdev(void *opaque, const char *id)
+{
+    return &folder.fsdev;
+}
+
 /* Numbers and switches are set by chance; a value that cannot be is another one next time. */
 static char *row_make(const struct device_class *class)
 {
@@ -280,6 +394,8 @@ static char *row_make(const struct device_class *class)
             g_string_append_printf(row, ",%s=drive", p->name);
         else if (p->type == PROPERTY_NETDEV && below(8))
             g_string_append_printf(row, ",%s=net", p->name);
+        else if (p->type == PROPERTY_FSDEV)
+            g_string_append_printf(row, ",%s=folder,mount_tag=tag", p->name);
         else if (p->type == PROPERTY_BOOL && below(6) == 0)
             g_string_append_printf(row, ",%s=%s", p->name, below(2) ? "on" : "off");
         else if (strcmp(p->name, "disable-legacy") == 0 && below(8) == 0)
@@ -295,7 +411,8 @@ static bool board_make(GError **error)
     static const char *const rows[] = {"apic", "ioapic", "isa-i8259", "i440FX-pcihost", "PIIX3"};
     static const char *const ports[] = {"virtconsole,chardev=0", "virtserialport,chardev=1,name=one",
                                         "virtserialport,chardev=2,name=two,nr=3", "virtserialport,name=three"};
-    const struct registry_backends backends = {.chardev = find_chardev, .drive = find_drive, .netdev = find_netdev};
+    const struct registry_backends backends = {
+        .chardev = find_chardev, .drive = find_drive, .netdev = find_netdev, .fsdev = find_fsdev};
     registry = registry_new(&backends);
     board_provide_wire(registry_board(registry), "bus-request", (struct irq){ask_bus, NULL, 0});
     board_provide(registry_board(registry), "rng", (void *)&rng);
@@ -339,6 +456,8 @@ static void board_free(void)
     }
     if (cable.front)
         FAIL("the card is gone and still on the cable");
+    if (folder.fsdev.front)
+        FAIL("the device is gone and still at its folder");
 }
 
 /* Another one. False: this class cannot be made here. */
@@ -462,6 +581,9 @@ static void header_write(uint32_t at)
     } else if (strstr(class_now->name, "serial")) {
         words[0] = below(8) ? below(5) : value();
         words[1] = (below(8) ? below(8) : value() & 0xffff) | (below(4) ? 1u << 16 : 0);
+    } else if (strstr(class_now->name, "9p")) {
+        words[0] = below(32) ? 7 + below(10) : value();
+        words[1] = rnd();
     } else if (strstr(class_now->name, "balloon")) {
         uint32_t pfn = below(4) ? BUFFERS / PAGE_SIZE + below(256) : value();
         for (unsigned i = 0; i < G_N_ELEMENTS(words); i++)
@@ -511,6 +633,7 @@ static void post(void)
 {
     unsigned n = driver.queues ? below(below(2) ? MIN(driver.queues, 4) : driver.queues) : 0;
     unsigned size = driver.size[n];
+    bool is_request = strstr(class_now->name, "blk") || strstr(class_now->name, "9p");
     if (!size || size > 1024)
         return;
     uint16_t used = 0;
@@ -518,7 +641,7 @@ static void post(void)
     bool is_full = (uint16_t)(driver.avail[n] - used) > size / 8 && below(odds * 16);
     for (unsigned count = is_full ? 0 : 1 + below(2); count--;) {
         unsigned outs = below(4), ins = below(outs ? 3 : 4), first = driver.next[n];
-        if (strstr(class_now->name, "blk") && below(odds * 4)) { /* what breaks the device at once */
+        if (is_request && below(odds * 4)) { /* what breaks the device at once */
             outs = 1 + below(3);
             ins = 1 + below(3);
         } else if (strstr(class_now->name, "net") && below(odds * 4)) {
@@ -654,6 +777,7 @@ static void storm(uint64_t ops)
     broke = 0;
     medium = (struct block){.ops = &medium_ops, .size = 4 * MiB, .has_medium = true};
     cable = (struct netdev){.ops = &cable_ops, .link_up = true};
+    folder.fsdev.ops = &folder_ops;
     for (unsigned i = 0; i < LINES; i++)
         line[i] = (struct chardev){.ops = &line_ops};
     requests = g_array_new(FALSE, FALSE, sizeof(struct request));
