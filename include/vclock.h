@@ -48,8 +48,12 @@ int64_t vclock_first_due(void);
 /* A processor that halts until then runs the timers itself: the device thread is not woken for the first one. Machine
  * lock; between the two it is let go, to wait. */
 void vclock_begin_wait(void);
-/* Runs what is due, on this thread; whatever is left is the device thread's again. */
-void vclock_end_wait(void);
+/* Runs what is due, on this thread; what is left is the device thread's. Machine lock. */
+void vclock_run_due(void);
+/* The same for a thread that looks again and again, for a while: that is quick if nothing is due. While somebody does
+ * so now and then (vclock_set_looked_at), the device thread comes a little after the time, if it is needed at all. */
+void vclock_look(void);
+void vclock_set_looked_at(bool is_looked_at); /* without the machine lock */
 
 /* Attaches the timers to the device thread (timerfd, not poll's milliseconds), and takes them away again. */
 void vclock_attach(void);

@@ -14,6 +14,8 @@
 #include "devthread.h"
 #include "log.h"
 
+#define LOOKED_AT_NS 40000 /* about as long as a thread takes to wake up */
+
 struct vtimer {
     vtimer_fn *fn;
     void *opaque;
@@ -42,8 +44,10 @@ static struct {
 
     struct vtimer *armed; /* earliest first */
     int timer_fd;
+    int64_t timer_fd_due; /* CLOCK_MONOTONIC; INT64_MAX: it is not armed, or has fired */
     guint timer_source;
-} clk = {.timer_fd = -1};
+    bool is_looked_at; /* written by one thread */
+} clk = {.timer_fd = -1, .timer_fd_due = INT64_MAX};
 
 static int64_t host_monotonic(void)
 {
@@ -105,8 +109,6 @@ int64_t vclock_of_tsc(uint64_t host_tsc)
     return now + (later < 1e18 ? (int64_t)later : (int64_t)1e18);
 }
 
-/* Programs the timerfd for the earliest timer. timerfd_settime wakes the main thread's poll when it
- * has to, so a timer may be armed from the vCPU thread. */
 int64_t vclock_first_due(void)
 {
     int64_t when = INT64_MAX;
@@ -116,6 +118,7 @@ int64_t vclock_first_due(void)
     return when;
 }
 
+/* timerfd_settime wakes the device thread's poll when it has to, so a timer may be armed from any thread. */
 static void timerfd_set(int64_t when)
 {
     struct itimerspec spec = {0};
@@ -129,11 +132,23 @@ static void timerfd_set(int64_t when)
     }
     int rc = timerfd_settime(clk.timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
     assert_always(rc == 0);
+    clk.timer_fd_due = when;
 }
 
+/* When the device thread is to come. */
+static int64_t wake_due(void)
+{
+    int64_t due = vclock_first_due();
+    return clk.is_looked_at && due < INT64_MAX - LOOKED_AT_NS ? due + LOOKED_AT_NS : due;
+}
+
+/* A wake-up too early does no harm, and is programmed anew then: devices that put their timer off at each access (or
+ * cancel it) cost no system call. */
 static void timerfd_program(void)
 {
-    timerfd_set(vclock_first_due());
+    int64_t due = wake_due();
+    if (due < clk.timer_fd_due)
+        timerfd_set(due);
 }
 
 /* Both clocks are read at one moment, so that the guest's counter and all timers stand for the same time. */
@@ -248,7 +263,6 @@ void vtimer_arm(struct vtimer *timer, int64_t when_ns)
 
 void vtimer_cancel(struct vtimer *timer)
 {
-    /* The timerfd is left alone: a wake-up for nothing is cheaper than a system call here. */
     if (timer->armed)
         list_remove(timer);
 }
@@ -277,6 +291,7 @@ static gboolean timerfd_ready(gint fd, GIOCondition condition, gpointer opaque)
         log_user("reading the timer failed (%s); the guest's clock stands still", g_strerror(errno));
 
     machine_lock();
+    clk.timer_fd_due = INT64_MAX;
     run_due();
     machine_unlock();
     return G_SOURCE_CONTINUE;
@@ -287,9 +302,29 @@ void vclock_begin_wait(void)
     timerfd_set(INT64_MAX);
 }
 
-void vclock_end_wait(void)
+void vclock_run_due(void)
 {
     run_due();
+}
+
+void vclock_look(void)
+{
+    if (vclock_first_due() > host_monotonic())
+        return;
+    run_due();
+    /* Nothing is left for it to do at the time for which it is there: cheaper than its waking up. */
+    if (clk.is_looked_at && clk.timer_fd_due != INT64_MAX)
+        timerfd_set(wake_due());
+}
+
+void vclock_set_looked_at(bool is_looked_at)
+{
+    if (clk.is_looked_at == is_looked_at)
+        return;
+    machine_lock();
+    clk.is_looked_at = is_looked_at;
+    timerfd_program();
+    machine_unlock();
 }
 
 void vclock_attach(void)

@@ -6,6 +6,7 @@
 #include "display.h"
 #include "flight.h"
 #include "host/control/events.h"
+#include "host/net/net.h"
 #include "log.h"
 #include "vclock.h"
 
@@ -166,9 +167,15 @@ static void hook_bus(void *opaque)
     kernel_granted(machine);
 }
 
+static void hook_look(void *opaque, bool last)
+{
+    net_look(last);
+}
+
 struct vcpu_hooks pins_hooks(struct machine *machine)
 {
-    return (struct vcpu_hooks){hook_ack, hook_reset, hook_triple_fault, hook_ferr, machine, hook_bus, debugger_hook};
+    return (struct vcpu_hooks){hook_ack, hook_reset, hook_triple_fault, hook_ferr,
+                               machine,  hook_bus,   debugger_hook,     hook_look};
 }
 
 /* --- MSRs of the local APIC --- */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bt_loop.h"
+#include "busypoll.h"
 #include "engine/kvm/kvm.h"
 #include "engine/kvm/kvm_host.h"
 #include "take_points.h"
@@ -49,13 +50,15 @@ struct vcpu {
     _Atomic int requests;            /* REQUEST_* */
     _Atomic bool nmi;                /* one waits to be taken */
     _Atomic bool asleep;             /* waiting for kick, on wake */
+    _Atomic bool looks;              /* halted, and sees kick without being woken */
     bool waits_for_timers;           /* the last halt ended with one */
-    pthread_mutex_t wait_lock;       /* of the conditions */
-    pthread_cond_t wake;             /* kick was set */
-    bool stands;                     /* it waits for vcpu_resume, its state is in cpu; under wait_lock */
-    pthread_cond_t stood;            /* stands became true */
-    uint64_t instructions;           /* see vcpu_instructions */
-    void (*call)(void *opaque);      /* see vcpu_call; NULL: it is done. Under wait_lock */
+    struct busypoll halt_poll;
+    pthread_mutex_t wait_lock;  /* of the conditions */
+    pthread_cond_t wake;        /* kick was set */
+    bool stands;                /* it waits for vcpu_resume, its state is in cpu; under wait_lock */
+    pthread_cond_t stood;       /* stands became true */
+    uint64_t instructions;      /* see vcpu_instructions */
+    void (*call)(void *opaque); /* see vcpu_call; NULL: it is done. Under wait_lock */
     void *call_opaque;
     bool debug_going;       /* vcpu_debug_go: to be done before anything else */
     enum debug_go debug_go; /* this */
@@ -131,6 +134,7 @@ struct vcpu *vcpu_new(enum accel_kind kind, bool direct_always, unsigned tb_size
             bt_want_direct(bt, direct_always);
     }
     interp_set_point_hook(cpu, (struct point_hook){vcpu_met_point, vcpu});
+    busypoll_init(&vcpu->halt_poll);
     pthread_mutex_init(&vcpu->wait_lock, NULL);
     pthread_cond_init(&vcpu->wake, NULL);
     pthread_cond_init(&vcpu->stood, NULL);
@@ -154,7 +158,9 @@ void vcpu_free(struct vcpu *vcpu)
 void vcpu_kick(struct vcpu *vcpu)
 {
     __atomic_store_n(vcpu->kick, 1, __ATOMIC_SEQ_CST);
-    /* Either the sleeper sees kick before it sleeps, or we see that it is asleep. */
+    /* Either the sleeper sees kick before it sleeps, or we see that it is asleep; and so for one that looks. */
+    if (atomic_load(&vcpu->looks))
+        return;
     if (atomic_load(&vcpu->asleep)) {
         pthread_mutex_lock(&vcpu->wait_lock);
         pthread_cond_signal(&vcpu->wake);
@@ -178,11 +184,31 @@ static void vcpu_sleep(struct vcpu *vcpu, enum stat_id why)
     stats_leave(STAT_dispatch);
 }
 
-/* Halted: until somebody wants something, or a timer is due. An idle guest waits for its timer: it is run here then.
- * One that waits for a disk or a network is woken earlier, and leaves the timers to the device thread. */
-static void vcpu_halt(struct vcpu *vcpu)
+/* --- HLT --- */
+
+static void look_around(struct vcpu *vcpu, bool last)
 {
-    stats_enter(STAT_idle);
+    machine_lock();
+    if (vcpu->hooks.look)
+        vcpu->hooks.look(vcpu->hooks.opaque, last);
+    vclock_look();
+    machine_unlock();
+}
+
+/* Who wakes us from now on needs only to set kick. */
+static void halt_look(struct vcpu *vcpu)
+{
+    atomic_store(&vcpu->looks, true);
+    while (!__atomic_load_n(vcpu->kick, __ATOMIC_SEQ_CST) && busypoll_more(&vcpu->halt_poll))
+        look_around(vcpu, false);
+    atomic_store(&vcpu->looks, false);
+    look_around(vcpu, true);
+}
+
+/* Until somebody wants something, or a timer is due. An idle guest waits for its timer: it is run here then. One that
+ * waits for a disk or a network is woken earlier, and leaves the timers to the device thread. */
+static void halt_sleep(struct vcpu *vcpu)
+{
     machine_lock();
     int64_t until = vclock_first_due();
     bool takes_over = vcpu->waits_for_timers && until != INT64_MAX;
@@ -205,8 +231,20 @@ static void vcpu_halt(struct vcpu *vcpu)
     vcpu->waits_for_timers = g_get_monotonic_time() >= until / 1000;
     if (takes_over) {
         machine_lock();
-        vclock_end_wait();
+        vclock_run_due();
         machine_unlock();
+    }
+}
+
+static void vcpu_halt(struct vcpu *vcpu)
+{
+    stats_enter(STAT_idle);
+    if (busypoll_begin(&vcpu->halt_poll))
+        halt_look(vcpu);
+    if (!__atomic_load_n(vcpu->kick, __ATOMIC_SEQ_CST)) {
+        halt_sleep(vcpu);
+        busypoll_slept(&vcpu->halt_poll);
+        vclock_set_looked_at(vcpu->halt_poll.look_ns != 0);
     }
     stats_leave(STAT_dispatch);
 }
@@ -685,8 +723,6 @@ bool vcpu_stop(struct vcpu *vcpu)
     vcpu_kick(vcpu);
     clock_gettime(CLOCK_REALTIME, &give_up);
     give_up.tv_sec += STOP_SECONDS;
-    if (pthread_timedjoin_np(vcpu->thread, NULL, &give_up) != 0)
-        return false;
-    vcpu->started = false;
-    return true;
+    vcpu->started = false; /* who kicks from now on comes too late for it */
+    return pthread_timedjoin_np(vcpu->thread, NULL, &give_up) == 0;
 }

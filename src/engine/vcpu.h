@@ -33,6 +33,9 @@ struct vcpu_hooks {
     /* A point was met, or a step is done: once for each vcpu_debug_go. Called with the machine lock held, in the middle
      * of an instruction: the processor is to be paused, and stands before the next one. May be NULL. */
     void (*debug_stop)(void *opaque, const struct debug_stop *stop);
+    /* Before it sleeps in HLT it looks around for a moment, again and again: what has come asks for the bus. last: it
+     * sleeps now, and is to be woken. Machine lock held. May be NULL. */
+    void (*look)(void *opaque, bool last);
 };
 
 struct vcpu;

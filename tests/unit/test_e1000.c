@@ -593,17 +593,17 @@ static void test_transmit_delays(void)
     setup();
     tail = 0;
     mmio32_set(IMS, ICR_TXDW);
-    mmio32_set(TIDV, 10);
-    mmio32_set(TADV, 15);
+    mmio32_set(TIDV, 100);
+    mmio32_set(TADV, 150);
     tx_legacy(TX_DATA, 60, TX_EOP | TX_RS | TX_IDE);
     tx_go();
-    vclock_fake_advance(8 * US);
+    vclock_fake_advance(80 * US);
     g_assert_false(nic_pci->intx);
     tx_legacy(TX_DATA, 60, TX_EOP | TX_RS | TX_IDE); /* TIDV begins anew, TADV does not */
     tx_go();
-    vclock_fake_advance(4 * US);
+    vclock_fake_advance(40 * US);
     g_assert_false(nic_pci->intx);
-    vclock_fake_advance(4 * US);
+    vclock_fake_advance(40 * US);
     g_assert_true(nic_pci->intx);
     (void)mmio32(ICR);
     tx_legacy(TX_DATA, 60, TX_EOP | TX_RS);
@@ -612,7 +612,12 @@ static void test_transmit_delays(void)
     (void)mmio32(ICR);
     tx_legacy(TX_DATA, 60, TX_EOP | TX_RS | TX_IDE);
     tx_go();
-    mmio32_set(TIDV, DELAY_FPD | 10);
+    mmio32_set(TIDV, DELAY_FPD | 100);
+    g_assert_true(nic_pci->intx);
+    (void)mmio32(ICR);
+    mmio32_set(TIDV, 8); /* no longer than the frame would have taken */
+    tx_legacy(TX_DATA, 60, TX_EOP | TX_RS | TX_IDE);
+    tx_go();
     g_assert_true(nic_pci->intx);
 }
 

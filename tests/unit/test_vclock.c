@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <x86intrin.h>
 
+#include "busypoll.h"
 #include "devthread.h"
 #include "board.h"
 
@@ -253,6 +254,102 @@ static void real_timer_from_other_thread(void)
     g_main_loop_unref(loop);
 }
 
+/* The host's timer is not programmed for each change: neither may that lose one, nor bring one early. */
+static void real_timers_put_off_and_brought_forward(void)
+{
+    if (!g_test_subprocess()) {
+        g_test_trap_subprocess(NULL, 20 * G_USEC_PER_SEC, 0);
+        g_test_trap_assert_passed();
+        return;
+    }
+    loop = g_main_loop_new(NULL, FALSE);
+    vclock_attach();
+    g_assert_true(devthread_start(NULL));
+    machine_lock();
+    vclock_start();
+    machine_unlock();
+    struct vtimer *timer = vtimer_new(fire, NULL, "fire"), *other = vtimer_new(fire, NULL, "other");
+    for (unsigned looked_at = 0; looked_at < 2; looked_at++) {
+        vclock_set_looked_at(looked_at); /* though nobody does look */
+        for (unsigned way = 0; way < 3; way++) {
+            machine_lock();
+            int64_t now = vclock_now(), when = now + 6 * MS;
+            vtimer_arm(timer, now + 2 * MS);
+            if (way == 0) { /* put off */
+                vtimer_arm(timer, when);
+            } else if (way == 1) { /* another one instead */
+                vtimer_cancel(timer);
+                vtimer_arm(other, when);
+            } else { /* brought forward */
+                vtimer_arm(timer, now + 10000 * MS);
+                vtimer_arm(timer, when);
+            }
+            machine_unlock();
+            g_main_loop_run(loop);
+            g_assert_cmpint(fired_at, >=, when);
+            g_assert_cmpint(fired_at, <, when + 2000 * MS);
+        }
+    }
+    /* Who looks runs what is due, once. */
+    for (fired_at = 0; !fired_at;) {
+        machine_lock();
+        if (!vtimer_armed(timer))
+            vtimer_arm(timer, vclock_now());
+        vclock_look();
+        machine_unlock();
+    }
+    devthread_stop();
+    vtimer_free(timer);
+    vtimer_free(other);
+    vclock_detach();
+    g_main_loop_unref(loop);
+}
+
+/* Longer and longer after short waits, not at all after long ones, nor where there is one CPU only. */
+static void busypoll_adapts(void)
+{
+    struct busypoll poll = {0};
+    busypoll_init(&poll);
+    poll.is_allowed = true;
+    g_assert_false(busypoll_begin(&poll));
+    for (unsigned i = 0; poll.look_ns == 0 && i < 10000; i++) { /* a busy host makes a wait long */
+        busypoll_begin(&poll);
+        busypoll_slept(&poll);
+    }
+    int64_t first = poll.look_ns;
+    g_assert_cmpint(first, >, 0);
+    for (unsigned i = 0; poll.look_ns <= first && i < 10000; i++) {
+        busypoll_begin(&poll);
+        busypoll_slept(&poll);
+    }
+    g_assert_cmpint(poll.look_ns, >, first);
+    g_assert_true(busypoll_begin(&poll));
+    while (busypoll_more(&poll)) /* it ends */
+        continue;
+    for (unsigned i = 0; i < 16; i++) {
+        busypoll_begin(&poll);
+        poll.began -= NS_PER_SECOND;
+        busypoll_slept(&poll);
+    }
+    g_assert_cmpint(poll.look_ns, ==, 0);
+    poll.is_allowed = false;
+    for (unsigned i = 0; i < 16; i++) {
+        busypoll_begin(&poll);
+        busypoll_slept(&poll);
+    }
+    g_assert_cmpint(poll.look_ns, ==, 0);
+}
+
+/* Whoever comes back after a while has been kept from its CPU, which it leaves to others. */
+static void busypoll_gives_way(void)
+{
+    struct busypoll poll = {.is_allowed = true, .look_ns = 200000};
+    g_assert_true(busypoll_begin(&poll));
+    poll.last -= NS_PER_SECOND;
+    g_assert_false(busypoll_more(&poll));
+    g_assert_cmpint(poll.not_before, >, poll.last);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -268,5 +365,8 @@ int main(int argc, char **argv)
     g_test_add_func("/vclock/real/tsc_stands_as_well", real_tsc_stands_as_well);
     g_test_add_func("/vclock/real/time_of_tsc", real_time_of_tsc);
     g_test_add_func("/vclock/real/timer_from_other_thread", real_timer_from_other_thread);
+    g_test_add_func("/vclock/real/timers_put_off_and_brought_forward", real_timers_put_off_and_brought_forward);
+    g_test_add_func("/busypoll/adapts", busypoll_adapts);
+    g_test_add_func("/busypoll/gives_way", busypoll_gives_way);
     return g_test_run();
 }

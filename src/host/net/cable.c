@@ -148,6 +148,13 @@ size_t cable_get(struct cable *cable, uint8_t *frame, struct netdev_offload *off
     return header.len;
 }
 
+bool cable_has_frames(struct cable *cable)
+{
+    if (atomic_load_explicit(&cable->in->consumer_sleeps, memory_order_relaxed))
+        atomic_store(&cable->in->consumer_sleeps, 0);
+    return atomic_load_explicit(&cable->in->head, memory_order_acquire) != cable->in_tail;
+}
+
 bool cable_may_sleep(struct cable *cable)
 {
     atomic_store(&cable->in->consumer_sleeps, 1);

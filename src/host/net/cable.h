@@ -41,6 +41,8 @@ size_t cable_get(struct cable *cable, uint8_t *frame, struct netdev_offload *off
 /* How much fits. */
 size_t cable_room(struct cable *cable);
 
+/* Whether there is something to get, for who looks again soon: the other end need not wake us. */
+bool cable_has_frames(struct cable *cable);
 /* Before sleeping on wake_us: false if there is something to get. */
 bool cable_may_sleep(struct cable *cable);
 /* Awake again: wake_us is read, and the other end need not wake us. */

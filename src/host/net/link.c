@@ -110,7 +110,7 @@ static bool deliver_one(struct link *link)
     return true;
 }
 
-/* Machine lock; when the bus is granted. */
+/* When the bus is granted; machine lock held. */
 static bool link_deliver(struct net_backend *backend)
 {
     struct link *link = (struct link *)backend;
@@ -132,15 +132,21 @@ static bool link_deliver(struct net_backend *backend)
     return more || (!link->full && !cable_may_sleep(&link->cable));
 }
 
+static bool link_look(struct net_backend *backend, bool last)
+{
+    struct link *link = (struct link *)backend;
+    if (link->full || vclock_is_stopped())
+        return false;
+    return last ? !cable_may_sleep(&link->cable) : cable_has_frames(&link->cable);
+}
+
+/* Without the machine lock, which the processor's thread may be waiting for frames with. (A link that is closed
+ * meanwhile is freed on this thread, later.) */
 static gboolean link_ready(gint fd, GIOCondition condition, gpointer opaque)
 {
     struct link *link = opaque;
-    machine_lock();
-    if (!link->closed) {
-        cable_awake(&link->cable);
-        net_ask(&link->backend);
-    }
-    machine_unlock();
+    cable_awake(&link->cable);
+    net_ask(&link->backend);
     return G_SOURCE_CONTINUE;
 }
 
@@ -285,7 +291,7 @@ static bool link_start(struct link *link, struct keyvalues *options, GError **er
 struct net_backend *link_new(struct keyvalues *options, GError **error)
 {
     static const struct netdev_ops ops = {link_send, link_card_ready, link_takes_changed};
-    static const struct net_backend_ops backend_ops = {link_close, link_resume, link_deliver};
+    static const struct net_backend_ops backend_ops = {link_close, link_resume, link_deliver, link_look};
     struct link *link = g_new0(struct link, 1);
     link->backend.ops = &backend_ops;
     link->backend.netdev.ops = &ops;

@@ -150,12 +150,14 @@ void net_set_bus(void (*request)(void *opaque), void *opaque)
 
 void net_ask(struct net_backend *backend)
 {
-    if (!bus.request) {
+    if (bus.request) {
+        if (!atomic_exchange(&backend->asked, true))
+            bus.request(bus.opaque);
+    } else { /* nobody grants one: a test's back end without a machine */
+        machine_lock();
         while (backend->ops->deliver(backend))
             continue;
-    } else if (!backend->asked) {
-        backend->asked = true;
-        bus.request(bus.opaque);
+        machine_unlock();
     }
 }
 
@@ -163,11 +165,19 @@ void net_granted(void)
 {
     for (unsigned i = 0; backends && i < backends->len; i++) {
         struct net_backend *backend = g_ptr_array_index(backends, i);
-        if (!backend->asked)
+        if (!atomic_exchange(&backend->asked, false))
             continue;
-        backend->asked = false;
         if (backend->ops->deliver(backend))
             net_ask(backend); /* the guest goes on for an instruction at least, and hears of interrupts */
+    }
+}
+
+void net_look(bool last)
+{
+    for (unsigned i = 0; backends && i < backends->len; i++) {
+        struct net_backend *backend = g_ptr_array_index(backends, i);
+        if (backend->ops->look && backend->ops->look(backend, last))
+            net_ask(backend);
     }
 }
 

@@ -31,6 +31,9 @@ bool net_broker_start(GError **error);
  * Without this, as in tests, frames come on the device thread. */
 void net_set_bus(void (*request)(void *opaque), void *opaque);
 void net_granted(void); /* machine lock held */
+/* Whether frames have come, for whoever would rather look than be woken: then the bus is asked for. last: wake us again
+ * from now on. Machine lock. */
+void net_look(bool last);
 
 /* set_link: pulls the cable, or plugs it. Machine lock. */
 void net_set_link(struct netdev *netdev, bool up);

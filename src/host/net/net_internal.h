@@ -1,6 +1,8 @@
 /* Between the files of this folder, in the monitor. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "keyvalue.h"
 #include "net.h"
 
@@ -11,6 +13,8 @@ struct net_backend_ops {
     void (*resume)(struct net_backend *backend); /* NULL: nothing waits */
     /* What is there goes to the card, as far as it can and for a moment only. True: there is more. NULL: as resume. */
     bool (*deliver)(struct net_backend *backend);
+    /* As net_look(): whether there is something to deliver. NULL: as resume. */
+    bool (*look)(struct net_backend *backend, bool last);
 };
 
 /* First member of each back end. Its netdev's send() ends in net_sent(), and what it has for the card goes through
@@ -19,7 +23,7 @@ struct net_backend {
     struct netdev netdev; /* first */
     const struct net_backend_ops *ops;
     char *id, *type, *info;
-    bool asked;              /* deliver() is to be called when the bus is granted */
+    _Atomic bool asked;      /* deliver() is to be called when the bus is granted */
     bool switched_off, dead; /* set_link off; what is behind it has ended. Neither: link_up */
     GPtrArray *dumps;        /* NULL: nobody listens in */
 };
@@ -28,7 +32,7 @@ struct net_backend {
 bool net_deliver(struct net_backend *backend, const uint8_t *frame, size_t len, const struct netdev_offload *offload);
 /* The card has sent this. */
 void net_sent(struct net_backend *backend, const struct iovec *pieces, unsigned count);
-/* There may be something to deliver. Device thread or bus; machine lock. */
+/* There may be something to deliver. Any thread, with the machine lock or without it. */
 void net_ask(struct net_backend *backend);
 /* After a change of switched_off or dead. */
 void net_link_update(struct net_backend *backend);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "busypoll.h"
 #include "host/process.h"
 
 #define FRAMES_AT_ONCE 256
@@ -19,6 +20,7 @@ struct netproc {
     int control;
     const struct net_role *role;
     void *state;
+    struct busypoll busypoll;
     bool held; /* frame has a frame that the role does not take now */
     size_t held_len;
     struct netdev_offload held_offload;
@@ -137,6 +139,28 @@ static void take_order(struct netproc *process)
     g_free(text);
 }
 
+/* Looks at the card's ring and at all else before it sleeps; what poll(2) has to say is in polls. */
+static void wait_for_something(struct netproc *process, struct polls *polls)
+{
+    struct pollfd *fds = (struct pollfd *)polls->fds->data;
+    bool has_come = false;
+    int count = 0;
+    if (polls->timeout != 0 && busypoll_begin(&process->busypoll)) {
+        do {
+            count = poll(fds, polls->fds->len, 0);
+            has_come = count != 0 || (!process->held && cable_has_frames(&process->cable));
+        } while (!has_come && busypoll_more(&process->busypoll));
+    }
+    if (!has_come) {
+        bool sleeps = polls->timeout != 0 && (process->held || cable_may_sleep(&process->cable));
+        count = poll(fds, polls->fds->len, sleeps ? polls->timeout : 0);
+        if (sleeps)
+            busypoll_slept(&process->busypoll);
+    }
+    for (guint i = 0; count < 0 && i < polls->fds->len; i++)
+        fds[i].revents = 0;
+}
+
 _Noreturn static void loop(struct netproc *process)
 {
     struct polls polls = {g_array_new(FALSE, FALSE, sizeof(struct pollfd)), -1};
@@ -154,12 +178,9 @@ _Noreturn static void loop(struct netproc *process)
             g_array_set_size(polls.fds, 2);
             polls_limit(&polls, 100);
         }
-        if (more || (!process->held && !cable_may_sleep(&process->cable)))
+        if (more)
             polls.timeout = 0;
-        if (poll((struct pollfd *)polls.fds->data, polls.fds->len, polls.timeout) < 0) {
-            for (guint i = 0; i < polls.fds->len; i++)
-                g_array_index(polls.fds, struct pollfd, i).revents = 0;
-        }
+        wait_for_something(process, &polls);
         if (polls_result(&polls, wake))
             cable_awake(&process->cable);
         if (polls_result(&polls, control))
@@ -178,6 +199,7 @@ static void netproc_run(void *opaque)
     GString *info = g_string_new(NULL);
     GError *error = NULL;
     process.control = PROCESS_FD + CABLE_FDS;
+    busypoll_init(&process.busypoll);
     process.role = type ? net_role_find(type) : NULL;
     (void)keyvalues_get(options, "id");
     if (!process.role || !cable_open(&process.cable, cable_fds, false)) {
