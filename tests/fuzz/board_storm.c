@@ -17,6 +17,7 @@
 #include "backend.h"
 #include "block.h"
 #include "board/registry.h"
+#include "chance.h"
 #include "device.h"
 #include "display.h"
 #include "input.h"
@@ -31,19 +32,6 @@
 #define STUCK_S 20 /* of processor time for one access, on the slowest host */
 
 /* --- Chance --- */
-
-static uint64_t seed_state;
-
-static uint32_t rnd(void)
-{
-    seed_state = seed_state * 6364136223846793005ull + 1442695040888963407ull;
-    return (uint32_t)(seed_state >> 32);
-}
-
-static uint32_t below(uint32_t n)
-{
-    return rnd() % n;
-}
 
 /* Numbers as devices know them: small ones, single bits, all ones, anything. */
 static uint32_t value(void)

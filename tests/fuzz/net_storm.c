@@ -525,23 +525,13 @@ static void step(void)
     } else if (kind < 983) {
         load_damaged();
     } else if (kind < 985) {
-        GString *text = g_string_new(NULL);
-        if (card->class->dump)
-            card->class->dump(card->dev, text);
-        g_string_free(text, TRUE);
+        dump_card();
     } else if (below(8) == 0) {
         reset();
     }
     if (card->class->bus == BUS_PCI && below(64) == 0)
         bars_place();
-    if (below(LIFE) == 0) {
-        if (below(4)) {
-            move();
-        } else {
-            board_free();
-            board_build();
-        }
-    }
+    renew(board_build);
 }
 
 static bool is_card(const struct device_class *class)

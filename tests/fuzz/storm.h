@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "board/registry.h"
+#include "chance.h"
 #include "device.h"
 #include "ioport.h"
 #include "lock.h"
@@ -37,19 +38,8 @@
 
 /* --- Chance --- */
 
-static uint64_t seed, seed_state, op_now;
+static uint64_t seed, op_now;
 static const struct device_class *class_now;
-
-static uint32_t rnd(void)
-{
-    seed_state = seed_state * 6364136223846793005ull + 1442695040888963407ull;
-    return (uint32_t)(seed_state >> 32);
-}
-
-static uint32_t below(uint32_t n)
-{
-    return rnd() % n;
-}
 
 #define FAIL(...) \
     do { \
@@ -302,6 +292,27 @@ static void move(void)
             FAIL("the state of %s is refused by a new one", instance->id);
     }
     g_ptr_array_unref(states);
+}
+
+static void dump_card(void)
+{
+    GString *text = g_string_new(NULL);
+    if (card->class->dump)
+        card->class->dump(card->dev, text);
+    g_string_free(text, TRUE);
+}
+
+/* Now and then the board moves to another process, or is made anew. */
+static void renew(void (*make)(void))
+{
+    if (below(LIFE))
+        return;
+    if (below(4)) {
+        move();
+    } else {
+        board_free();
+        make();
+    }
 }
 
 /* --- Time --- */

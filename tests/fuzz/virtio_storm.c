@@ -480,6 +480,11 @@ static bool board_new(void)
     return false;
 }
 
+static void board_another(void)
+{
+    board_new();
+}
+
 /* --- A driver --- */
 
 static struct {
@@ -744,21 +749,12 @@ static void step(void)
     } else if (kind < 988) {
         with_state(load_damaged);
     } else if (kind < 990) {
-        GString *text = g_string_new(NULL);
-        card->class->dump(card->dev, text);
-        g_string_free(text, TRUE);
+        dump_card();
     } else if (below(8) == 0) {
         registry_reset(registry);
         bars_place();
     }
-    if (below(LIFE) == 0) {
-        if (below(4)) {
-            move();
-        } else {
-            board_free();
-            board_new();
-        }
-    }
+    renew(board_another);
 }
 
 static bool is_virtio(const struct device_class *class)
