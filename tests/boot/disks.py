@@ -7,7 +7,6 @@ A raw disk, a qcow2 disk on a backing file, a CD and a floppy: all are read whol
 and floppy are written, flushed and read again past the guest's caches; media are changed while it runs. A damaged
 disk gives the guest an I/O error where it is damaged, and the user a message.
 """
-import hashlib
 import os
 import shutil
 import struct
@@ -17,15 +16,11 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from guest import Guest, main  # noqa: E402
+from digest import sum_of  # noqa: E402
 from monitor import Hmp  # noqa: E402
 import initrd  # noqa: E402
 
 MIB = 1 << 20
-
-
-def sum_of(path):
-    with open(path, "rb") as f:
-        return hashlib.sha256(f.read()).hexdigest()
 
 
 def guest_sum(guest, device):

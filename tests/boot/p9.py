@@ -6,7 +6,6 @@
 One folder for each security model and one that is only read: trees written and read back, modes, owners, links, special
 files, attributes, a large file, many small ones, a mapped file; and what the process behind a folder may not do.
 """
-import hashlib
 import os
 import shutil
 import signal
@@ -15,22 +14,12 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from digest import sum_of  # noqa: E402
 from guest import Guest, main  # noqa: E402
 import initrd  # noqa: E402
 
 MIB = 1 << 20
 MODELS = ("none", "passthrough", "mapped-xattr")
-
-
-def sum_of(path):
-    with open(path, "rb") as f:
-        return hashlib.sha256(f.read()).hexdigest()
-
-
-def expect(guest, what, command, want, timeout=300):
-    got = guest.run(command, timeout).strip()
-    if got != want:
-        guest.fail("%s: got '%s', want '%s'" % (what, got, want))
 
 
 def check(guest, what, ok):
@@ -44,18 +33,18 @@ def use(guest, model, host, large, small):
     is_root, is_mapped = os.geteuid() == 0, model.startswith("mapped")
     guest.run("cd /mnt/" + model)
     # From the host to the guest, and back.
-    expect(guest, "what the host wrote", "sha256sum < from-host", sum_of(here("from-host")) + "  -")
+    guest.says("what the host wrote", "sha256sum < from-host", sum_of(here("from-host")) + "  -")
     guest.run("mkdir -p a/b/c && echo hello >a/b/c/file && cp from-host a/copy && echo more >>a/b/c/file", 120)
     with open(here("a/b/c/file")) as f:
         check(guest, "what the guest wrote", f.read() == "hello\nmore\n")
     check(guest, "the guest's copy", sum_of(here("a/copy")) == sum_of(here("from-host")))
     with open(here("a/b/c/file"), "w") as f:
         f.write("changed on the host\n")
-    expect(guest, "what the host changed", "cat a/b/c/file", "changed on the host")
+    guest.says("what the host changed", "cat a/b/c/file", "changed on the host")
     # Modes and owners.
     guest.run("chmod 4751 a/b/c/file && chown 12:34 a/b/c/file && touch -d '2001-02-03 04:05:06' a/b/c/file")
     if is_root or is_mapped:
-        expect(guest, "mode and owner", "stat -c '%a %u %g' a/b/c/file", "751 12 34")
+        guest.says("mode and owner", "stat -c '%a %u %g' a/b/c/file", "751 12 34")
     about = os.stat(here("a/b/c/file"))
     if is_mapped:
         check(guest, "the host's mode", stat.S_IMODE(about.st_mode) in (0o600, 0o644))
@@ -66,32 +55,32 @@ def use(guest, model, host, large, small):
     check(guest, "the time", about.st_mtime == 981173106)
     # Names.
     guest.run("ln -s b/c/file a/sym && ln -s /etc/passwd a/abs && ln a/copy a/hard && mkfifo a/fifo && mv a/copy a/moved")
-    expect(guest, "a link", "readlink a/sym; cat a/sym; stat -c %h a/moved; stat -c %F a/fifo",
+    guest.says("a link", "readlink a/sym; cat a/sym; stat -c %h a/moved; stat -c %F a/fifo",
            "b/c/file\nchanged on the host\n2\nfifo")
     check(guest, "a link on the host", os.path.islink(here("a/sym")) != is_mapped)
-    expect(guest, "a fifo's ends", "(echo through >a/fifo &); cat a/fifo", "through")
+    guest.says("a fifo's ends", "(echo through >a/fifo &); cat a/fifo", "through")
     guest.run("mv a/b a/bb && mv a/moved a/bb/c/ && rm a/hard a/abs && rm -r a/bb && mkdir d && rmdir d")
     check(guest, "what is left", sorted(os.listdir(here("a"))) == ["fifo", "sym"])
-    expect(guest, "a device", "mknod dev c 1 3 2>/dev/null; echo x >dev && echo yes", "yes")
+    guest.says("a device", "mknod dev c 1 3 2>/dev/null; echo x >dev && echo yes", "yes")
     check(guest, "no device on the host", not os.path.exists(here("dev")) or stat.S_ISREG(os.lstat(here("dev")).st_mode))
     # Mapped: a program that runs from there.
-    expect(guest, "a program", "cp /bin/busybox echo && ./echo it runs", "it runs")
+    guest.says("a program", "cp /bin/busybox echo && ./echo it runs", "it runs")
     check(guest, "the program", os.path.getsize(here("echo")) > 100000)
     if len(sys.argv) > 3:  # none is mounted with cache=mmap: others map nothing that is written
-        expect(guest, "attributes", "p9use used" + ("" if model == "none" else " nomap"), "used")
+        guest.says("attributes", "p9use used" + ("" if model == "none" else " nomap"), "used")
         check(guest, "an attribute", os.getxattr(here("used"), "user.two") == b"second")
         if model == "none":
             with open(here("used")) as f:
                 check(guest, "what was mapped", f.read() == "m" * 100000)
     # Open files without a name; truncating; appending.
-    expect(guest, "unlinked", "exec 5>gone 6<gone; rm gone; echo still >&5; cat <&6; exec 5>&- 6<&-", "still")
+    guest.says("unlinked", "exec 5>gone 6<gone; rm gone; echo still >&5; cat <&6; exec 5>&- 6<&-", "still")
     guest.run("truncate -s 1000000 t && truncate -s 10 t && printf x >>t")
     check(guest, "truncated", os.path.getsize(here("t")) == 11)
     guest.run("df /mnt/%s >/dev/null && sync" % model)
     # A large file, in both directions, and by another way: the page cache.
     guest.run("dd if=/dev/urandom of=large bs=64k count=%d 2>/dev/null && sha256sum <large >/tmp/sum" % (large * 16), 600)
     check(guest, "size of the large file", os.path.getsize(here("large")) == large * MIB)
-    expect(guest, "the large file", "cat /tmp/sum", sum_of(here("large")) + "  -")
+    guest.says("the large file", "cat /tmp/sum", sum_of(here("large")) + "  -")
     # Many small ones.
     guest.run("mkdir many && i=0; while [ $i -lt %d ]; do echo $i >many/file-$i; i=$((i+1)); done" % small, 900)
     names = os.listdir(here("many"))
@@ -99,17 +88,17 @@ def use(guest, model, host, large, small):
     for name in names:
         with open(here("many/" + name)) as f:
             check(guest, name, f.read() == name[5:] + "\n")
-    expect(guest, "their list", "ls many | wc -l", str(small))
+    guest.says("their list", "ls many | wc -l", str(small))
     guest.run("rm -r many large", 600)
     check(guest, "they are gone", not os.path.exists(here("many")))
     guest.run("cd /")
 
 
 def read_only(guest, host):
-    expect(guest, "reading", "sha256sum </mnt/ro/from-host", sum_of(os.path.join(host, "from-host")) + "  -")
+    guest.says("reading", "sha256sum </mnt/ro/from-host", sum_of(os.path.join(host, "from-host")) + "  -")
     for command in ("echo x >/mnt/ro/new", "echo x >>/mnt/ro/from-host", "mkdir /mnt/ro/d", "rm /mnt/ro/from-host",
                     "chmod 777 /mnt/ro/from-host", "mv /mnt/ro/from-host /mnt/ro/x", "ln -s a /mnt/ro/l"):
-        expect(guest, command, "( %s ) 2>/dev/null || echo refused" % command, "refused")
+        guest.says(command, "( %s ) 2>/dev/null || echo refused" % command, "refused")
     check(guest, "nothing is new", os.listdir(host) == ["from-host"])
 
 
@@ -166,8 +155,8 @@ def test():
         read_only(guest, folders["ro"])
         # One ends: errors for whoever uses it, and nothing for the others.
         os.kill(pids[3], signal.SIGKILL)
-        expect(guest, "its process has ended", "ls /mnt/ro >/dev/null 2>&1 || echo error", "error", 60)
-        expect(guest, "the others are there", "cat /mnt/none/t | wc -c", "11")
+        guest.says("its process has ended", "ls /mnt/ro >/dev/null 2>&1 || echo error", "error", 60)
+        guest.says("the others are there", "cat /mnt/none/t | wc -c", "11")
         guest.send("poweroff -f\n")
         if guest.wait(300) != 0:
             guest.fail("poweroff did not end with status 0")

@@ -7,7 +7,6 @@ A raw disk of -drive if=virtio (transitional, MSI-X), one with the legacy interf
 a qcow2 image and several queues: all are read whole, written, discarded and flushed, and read again past the guest's
 caches. And two network cards without a cable: their driver finds them, and sets their filters.
 """
-import hashlib
 import os
 import shutil
 import subprocess
@@ -15,22 +14,12 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from digest import sum_of  # noqa: E402
 from guest import Guest, main  # noqa: E402
 import initrd  # noqa: E402
 
 MIB = 1 << 20
 DISKS = ("vda", "vdb", "vdc")
-
-
-def sum_of(path):
-    with open(path, "rb") as f:
-        return hashlib.sha256(f.read()).hexdigest()
-
-
-def expect(guest, what, command, want, timeout=300):
-    got = guest.run(command, timeout).strip()
-    if got != want:
-        guest.fail("%s: got '%s', want '%s'" % (what, got, want))
 
 
 def sums(guest):
@@ -42,21 +31,21 @@ def use(guest, size, paths):
     for got, path in zip(sums(guest), paths):
         if got != sum_of(path):
             guest.fail("%s is not what the guest reads" % path)
-    expect(guest, "serial", "cat /sys/block/vda/serial", "RINGER-0")
-    expect(guest, "size", "cat /sys/block/vdb/size", str(size * MIB // 512))
-    expect(guest, "queues", "ls /sys/block/vdc/mq | wc -l", "1")  # no more than processors
-    expect(guest, "VERSION_1", "cut -c33 /sys/block/vd?/device/features | tr -d '\\n'", "101")
+    guest.says("serial", "cat /sys/block/vda/serial", "RINGER-0")
+    guest.says("size", "cat /sys/block/vdb/size", str(size * MIB // 512))
+    guest.says("queues", "ls /sys/block/vdc/mq | wc -l", "1")  # no more than processors
+    guest.says("VERSION_1", "cut -c33 /sys/block/vd?/device/features | tr -d '\\n'", "101")
 
 
 def cards(guest):
     for n, last in ((0, "56"), (1, "77")):
-        expect(guest, "address of eth%d" % n, "cat /sys/class/net/eth%d/address" % n, "52:54:00:12:34:" + last)
+        guest.says("address of eth%d" % n, "cat /sys/class/net/eth%d/address" % n, "52:54:00:12:34:" + last)
         guest.run("ip link set eth%d up" % n)
-        expect(guest, "carrier of eth%d" % n, "cat /sys/class/net/eth%d/carrier" % n, "0")
+        guest.says("carrier of eth%d" % n, "cat /sys/class/net/eth%d/carrier" % n, "0")
         guest.run("ip link set eth%d promisc on && ip link set eth%d promisc off" % (n, n))
         guest.run("ip link set eth%d address 02:11:22:33:44:5%d" % (n, n))
-        expect(guest, "new address", "cat /sys/class/net/eth%d/address" % n, "02:11:22:33:44:5%d" % n)
-    expect(guest, "complaints", "dmesg | grep -ci 'fail.*\\(promisc\\|multicast\\|MAC\\|VLAN\\|filter\\)'; true", "0")
+        guest.says("new address", "cat /sys/class/net/eth%d/address" % n, "02:11:22:33:44:5%d" % n)
+    guest.says("complaints", "dmesg | grep -ci 'fail.*\\(promisc\\|multicast\\|MAC\\|VLAN\\|filter\\)'; true", "0")
 
 
 def write(guest, size):
@@ -101,8 +90,8 @@ def test():
         guest.run("for m in /lib/drivers/*; do insmod $m; done", 300)
         guest.run("while [ ! -e /dev/vda ] || [ ! -e /dev/vdb ] || [ ! -e /dev/vdc ]; do sleep 0.2; done", 120)
         use(guest, size, ("a.raw", "b.raw", "c.raw"))
-        expect(guest, "interrupts of vda", "grep -c 'PCI-MSI.*virtio0-req' /proc/interrupts", "1")
-        expect(guest, "interrupts of vdb", "grep -c 'fasteoi.*virtio1' /proc/interrupts", "1")
+        guest.says("interrupts of vda", "grep -c 'PCI-MSI.*virtio0-req' /proc/interrupts", "1")
+        guest.says("interrupts of vdb", "grep -c 'fasteoi.*virtio1' /proc/interrupts", "1")
         cards(guest)
         write(guest, size)
         last = sums(guest)

@@ -96,6 +96,12 @@ class Guest:
             self.fail("'%s' ended with status %s" % (command, status))
         return out.replace("\r", "")
 
+    def says(self, what, command, want, timeout=300):
+        """The output of a command that is known."""
+        got = self.run(command, timeout).strip()
+        if got != want:
+            self.fail("%s: got '%s', want '%s'" % (what, got, want))
+
     def wait(self, timeout=60):
         """Waits for the process to end; returns its status."""
         end = time.monotonic() + timeout
