@@ -63,11 +63,11 @@ def boot(ringer, image, options, log=None, append=""):
     return guest
 
 
-def load(guest, model):
-    """Loads the card's driver and switches the card on."""
+def load(guest, model, options=""):
+    """Loads the card's driver, with options of its, and switches the card on."""
     for module in DRIVERS[model]:
-        guest.run("[ -d /sys/module/%s ] || insmod /lib/net/%s.ko %s" % (
-            module.replace("-", "_"), module, MODULE_OPTIONS.get(module, "")), 300)
+        guest.run("[ -d /sys/module/%s ] || insmod /lib/net/%s.ko %s %s" % (
+            module.replace("-", "_"), module, MODULE_OPTIONS.get(module, ""), options), 300)
     guest.run("ip link set lo up; ip link set eth0 up", 300)
     # IPv6 addresses are used at once, not after the time in which somebody could object.
     guest.run("for i in 1 2 3 4 5 6 7 8 9 10; do grep -q 1 /sys/class/net/eth0/carrier && break; sleep 0.3; done", 300)
