@@ -274,7 +274,7 @@ bool vtimer_armed(const struct vtimer *timer)
 
 /* Bounded: a device that asks for "now" again and again must not keep the thread from its other work; the timerfd
  * brings the device thread back at once for what is left. */
-static void run_due(void)
+void vclock_run_due(void)
 {
     for (int i = 0; i < 64 && clk.armed && clk.armed->when <= vclock_now() && atomic_load(&clk.frozen_at) < 0; i++) {
         struct vtimer *timer = clk.armed;
@@ -292,7 +292,7 @@ static gboolean timerfd_ready(gint fd, GIOCondition condition, gpointer opaque)
 
     machine_lock();
     clk.timer_fd_due = INT64_MAX;
-    run_due();
+    vclock_run_due();
     machine_unlock();
     return G_SOURCE_CONTINUE;
 }
@@ -302,16 +302,11 @@ void vclock_begin_wait(void)
     timerfd_set(INT64_MAX);
 }
 
-void vclock_run_due(void)
-{
-    run_due();
-}
-
 void vclock_look(void)
 {
     if (vclock_first_due() > host_monotonic())
         return;
-    run_due();
+    vclock_run_due();
     /* Nothing is left for it to do at the time for which it is there: cheaper than its waking up. */
     if (clk.is_looked_at && clk.timer_fd_due != INT64_MAX)
         timerfd_set(wake_due());
@@ -343,6 +338,7 @@ void vclock_detach(void)
     devthread_source_remove(clk.timer_source);
     close(clk.timer_fd);
     clk.timer_fd = -1;
+    clk.timer_fd_due = INT64_MAX;
 }
 
 void vclock_fake_start(void)

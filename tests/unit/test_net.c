@@ -598,6 +598,94 @@ static void test_standstill(void)
     card_free(card);
 }
 
+/* --- A bus, and a processor that looks before it sleeps --- */
+
+static _Atomic unsigned requests;
+
+static void count_request(void *opaque)
+{
+    requests++;
+}
+
+static void look(bool last)
+{
+    machine_lock();
+    net_look(last);
+    machine_unlock();
+}
+
+static void grant(void)
+{
+    machine_lock();
+    net_granted();
+    machine_unlock();
+}
+
+/* Asked of the gateway; its answer is on its way then. */
+static void ask(struct card *card)
+{
+    uint8_t frame[60];
+    g_assert_true(send_frame(card, frame, arp_request(frame, OWN, GATEWAY)));
+}
+
+static void expect_answer(struct card *card)
+{
+    grant();
+    GBytes *got = next(card, 0);
+    g_assert_nonnull(got);
+    g_bytes_unref(got);
+}
+
+static void test_looked_at(void)
+{
+    struct card *card = card_new(net("user,id=n0"));
+    card->any_thread = true;
+    net_set_bus(count_request, NULL);
+    machine_start();
+    for (unsigned i = 0; i < 5000 && !requests; i++) /* of net_resume() */
+        g_usleep(1000);
+    grant();
+    /* Who sleeps is woken. */
+    for (unsigned round = 0; round < 2; round++) {
+        unsigned before = requests;
+        ask(card);
+        for (unsigned i = 0; i < 5000 && requests == before; i++)
+            g_usleep(1000);
+        g_assert_cmpuint(requests, ==, before + 1);
+        expect_answer(card);
+        /* Who looks is not, and finds it. */
+        look(false);
+        before = requests;
+        ask(card);
+        g_usleep(200000);
+        g_assert_cmpuint(requests, ==, before);
+        for (unsigned i = 0; i < 5000 && requests == before; i++) {
+            look(false);
+            g_usleep(1000);
+        }
+        look(false);
+        g_assert_cmpuint(requests, ==, before + 1);
+        expect_answer(card);
+        /* Who looks for the last time is woken again, and finds what came meanwhile. */
+        look(false);
+        if (round == 0) {
+            look(true);
+        } else {
+            before = requests;
+            ask(card);
+            g_usleep(200000);
+            look(true);
+            for (unsigned i = 0; i < 5000 && requests == before; i++)
+                g_usleep(1000);
+            expect_answer(card);
+        }
+    }
+    expect_nothing(card, 0);
+    machine_end();
+    net_set_bus(NULL, NULL);
+    card_free(card);
+}
+
 static void test_set_link(void)
 {
     struct card *card = card_new(net("user,id=n0"));
@@ -807,6 +895,7 @@ int main(int argc, char **argv)
         g_test_add_func("/net/user/guestfwd_cleans_up", test_guestfwd_cleans_up);
         g_test_add_func("/net/hub/of_three", test_hub_of_three);
         g_test_add_func("/net/standstill", test_standstill);
+        g_test_add_func("/net/looked_at", test_looked_at);
         g_test_add_func("/net/set_link", test_set_link);
         g_test_add_func("/net/death", test_death);
         g_test_add_func("/net/dump", test_dump);

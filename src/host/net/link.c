@@ -135,7 +135,7 @@ static bool link_deliver(struct net_backend *backend)
 static bool link_look(struct net_backend *backend, bool last)
 {
     struct link *link = (struct link *)backend;
-    if (link->full || vclock_is_stopped())
+    if (link->full || link->cable.broken || vclock_is_stopped())
         return false;
     return last ? !cable_may_sleep(&link->cable) : cable_has_frames(&link->cable);
 }

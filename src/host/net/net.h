@@ -27,8 +27,8 @@ void net_types_each(void (*each)(void *opaque, const char *name), void *opaque);
 bool net_broker_start(GError **error);
 
 /* Cards write to guest memory, which is the processor's thread's to do (devices/pci.h): so frames are handed over
- * there. request asks for net_granted() between two of its instructions; it is called with the machine lock held.
- * Without this, as in tests, frames come on the device thread. */
+ * there. request asks for net_granted() between two of its instructions; it is called on any thread, with the machine
+ * lock or without. Without this, as in tests, frames come on the device thread. */
 void net_set_bus(void (*request)(void *opaque), void *opaque);
 void net_granted(void); /* machine lock held */
 /* Whether frames have come, for whoever would rather look than be woken: then the bus is asked for. last: wake us again
