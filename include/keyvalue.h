@@ -36,5 +36,5 @@ bool value_is_switch(const char *value, bool *on);
 bool value_is_number(const char *value, uint64_t max, uint64_t *number);
 /* As -m has it: a number with B, K, M, G, T behind it, or without: then in units of 1 << shift bytes. */
 bool value_is_size(const char *value, unsigned shift, uint64_t *bytes);
-/* Six bytes in hexadecimal with ':' or '-' between them; not a group address. */
+/* Six bytes in hexadecimal with ':' or '-' between them. */
 bool value_is_mac(const char *value, uint8_t mac[6]);

@@ -239,8 +239,6 @@ bool value_is_mac(const char *value, uint8_t mac[6])
         if (i < 5 ? *value != ':' && *value != '-' : *value != 0)
             return false;
     }
-    if (bytes[0] & 1)
-        return false;
     memcpy(mac, bytes, 6);
     return true;
 }

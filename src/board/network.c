@@ -111,6 +111,13 @@ bool network_add_cards(struct machine *machine, GError **error)
                         keyvalues_get(request, "driver"));
             return false;
         }
+        const char *mac = keyvalues_get(request, "mac");
+        uint8_t bytes[6];
+        if (mac && value_is_mac(mac, bytes) && (bytes[0] & 1)) { /* -device takes it, as QEMU's does */
+            g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                        "NIC cannot have multicast MAC address '%s': its first byte is odd", mac);
+            return false;
+        }
         g_ptr_array_index(nics, i) = NULL;
         if (!registry_add(machine->registry, request, true, error))
             return false;

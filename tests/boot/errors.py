@@ -255,7 +255,7 @@ with tempfile.TemporaryDirectory() as folder:
             ("two cards on one", ["-netdev", one, "-device", "e1000,netdev=a", "-device", "e1000,netdev=a"],
              "netdev 'a' is in e1000/0 already"),
             ("address", ["-nic", "user,mac=nonsense"], "such as 52:54:00:12:34:56, not 'nonsense'"),
-            ("group address", ["-device", "e1000,mac=01:00:00:00:00:01"], "not '01:00:00:00:00:01'"),
+            ("group address", ["-nic", "user,mac=01:00:00:00:00:01"], "multicast MAC address '01:00:00:00:00:01'"),
             ("bootindex", ["-device", "e1000,bootindex=x"], "bootindex= is a number, not 'x'"),
             ("ROM", ["-device", "e1000,romfile=nothere.rom"], "cannot read option ROM 'nothere.rom'"),
             ("model", ["-nic", "user,model=ne3210"], "Unsupported NIC model: ne3210"),
