@@ -20,6 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 import initrd  # noqa: E402
 import netguest  # noqa: E402
+import rival  # noqa: E402
 from guest import main  # noqa: E402
 
 JOBS = [("4k random read", "randread", "4k"), ("4k random write", "randwrite", "4k"),
@@ -69,8 +70,7 @@ def bench():
     kinds = [word for word in args.words if word in ("virtio", "ide")] or ["virtio", "ide"]
     others = [word for word in args.words if word not in ("virtio", "ide")]
     tools = os.path.join(HERE, "..", "tools")
-    qemu = others[0] if others else subprocess.run(["sh", os.path.join(tools, "rival.sh")], capture_output=True,
-                                                   text=True, check=True).stdout.strip()
+    qemu = others[0] if others else rival.newest()
     fio = subprocess.run([sys.executable, os.path.join(tools, "program.py"), "fio", "fio", "fio"], capture_output=True,
                          text=True, check=True).stdout.strip()
     folder = tempfile.mkdtemp(dir="/dev/shm")

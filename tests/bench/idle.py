@@ -19,6 +19,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 import netguest  # noqa: E402
+import rival  # noqa: E402
 from guest import main  # noqa: E402
 
 SLEEPER = r"""
@@ -93,8 +94,7 @@ def bench():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=8)
     args = parser.parse_args()
-    qemu = args.qemu or subprocess.run(["sh", os.path.join(HERE, "..", "tools", "rival.sh")], capture_output=True,
-                                       text=True, check=True).stdout.strip()
+    qemu = args.qemu or rival.newest()
     folder = tempfile.mkdtemp()
     image = os.path.join(folder, "initrd")
     netguest.write_initrd(image)

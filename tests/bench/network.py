@@ -25,6 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 import netguest  # noqa: E402
 import netns  # noqa: E402
+import rival  # noqa: E402
 from guest import main  # noqa: E402
 
 PORT = 5201
@@ -74,8 +75,7 @@ def bench():
     args = parser.parse_intermixed_args()
     models = [word for word in args.words if word in netguest.DRIVERS]
     others = [word for word in args.words if word not in netguest.DRIVERS]
-    qemu = others[0] if others else subprocess.run(["sh", os.path.join(HERE, "..", "tools", "rival.sh")],
-                                                   capture_output=True, text=True, check=True).stdout.strip()
+    qemu = others[0] if others else rival.newest()
     netns.enter()
     image = os.path.join(tempfile.mkdtemp(), "initrd")
     netguest.write_initrd(image)

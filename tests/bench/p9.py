@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A tree of 5,000 files in a folder of the host, walked, read and asked about by git in a guest, paired against QEMU's TCG.
+"""A tree of 5,000 files in a folder of the host, walked, read and asked about by git in a guest, paired against
+the newest QEMU's TCG (tests/tools/rival.sh).
 
     p9.py RINGER [ROUNDS]
 
@@ -18,6 +19,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from guest import Guest, main  # noqa: E402
 import initrd  # noqa: E402
+import rival  # noqa: E402
 
 FOLDERS, FILES = 50, 100
 GIT = os.path.join(initrd.CACHE, "git-686")
@@ -62,11 +64,11 @@ def run(command, folder, programs, expected):
 def test():
     ringer = os.path.abspath(sys.argv[1])
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
-    qemu = shutil.which("qemu-system-i386")
-    if not qemu or not shutil.which("git") or not all(os.path.exists(os.path.join(folder, ".complete"))
-                                                      for folder in (initrd.VIRTIO, GIT)):
-        print("SKIP: needs qemu-system-i386, git and the guest cache (tests/tools/guests.sh fetch)")
+    if not shutil.which("git") or not all(os.path.exists(os.path.join(folder, ".complete"))
+                                          for folder in (initrd.VIRTIO, GIT)):
+        print("SKIP: needs git and the guest cache (tests/tools/guests.sh fetch)")
         sys.exit(77)
+    qemu = rival.newest()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         programs, share = os.path.join(folder, "initrd.gz"), os.path.join(folder, "share")
         os.makedirs(share)

@@ -607,6 +607,13 @@ static void count_request(void *opaque)
     requests++;
 }
 
+/* That there are more than before; five seconds at most. */
+static void wait_for_request(unsigned before)
+{
+    for (unsigned i = 0; i < 5000 && requests == before; i++)
+        g_usleep(1000);
+}
+
 static void look(bool last)
 {
     machine_lock();
@@ -642,15 +649,13 @@ static void test_looked_at(void)
     card->any_thread = true;
     net_set_bus(count_request, NULL);
     machine_start();
-    for (unsigned i = 0; i < 5000 && !requests; i++) /* of net_resume() */
-        g_usleep(1000);
+    wait_for_request(0); /* of net_resume() */
     grant();
     /* Who sleeps is woken. */
     for (unsigned round = 0; round < 2; round++) {
         unsigned before = requests;
         ask(card);
-        for (unsigned i = 0; i < 5000 && requests == before; i++)
-            g_usleep(1000);
+        wait_for_request(before);
         g_assert_cmpuint(requests, ==, before + 1);
         expect_answer(card);
         /* Who looks is not, and finds it. */
@@ -675,8 +680,7 @@ static void test_looked_at(void)
             ask(card);
             g_usleep(200000);
             look(true);
-            for (unsigned i = 0; i < 5000 && requests == before; i++)
-                g_usleep(1000);
+            wait_for_request(before);
             expect_answer(card);
         }
     }

@@ -231,6 +231,22 @@ static void real_time_of_tsc(void)
     machine_unlock();
 }
 
+/* With a device thread. */
+static void real_start(void)
+{
+    vclock_attach();
+    g_assert_true(devthread_start(NULL));
+    machine_lock();
+    vclock_start();
+    machine_unlock();
+}
+
+static void real_end(void)
+{
+    devthread_stop();
+    vclock_detach();
+}
+
 static void real_timer_from_other_thread(void)
 {
     if (!g_test_subprocess()) {
@@ -238,11 +254,7 @@ static void real_timer_from_other_thread(void)
         g_test_trap_assert_passed();
         return;
     }
-    vclock_attach();
-    g_assert_true(devthread_start(NULL));
-    machine_lock();
-    vclock_start();
-    machine_unlock();
+    real_start();
     struct vtimer *timer = vtimer_new(fire, NULL, "fire");
     pthread_t thread;
     int64_t start = vclock_now();
@@ -251,9 +263,8 @@ static void real_timer_from_other_thread(void)
     pthread_join(thread, NULL);
     g_assert_cmpint(fired_at, >=, start + 2 * MS);
     g_assert_cmpint(fired_at, <, start + 2000 * MS);
-    devthread_stop();
+    real_end();
     vtimer_free(timer);
-    vclock_detach();
 }
 
 /* The host's timer is not programmed for each change: neither may that lose one, nor bring one early. */
@@ -264,11 +275,7 @@ static void real_timers_put_off_and_brought_forward(void)
         g_test_trap_assert_passed();
         return;
     }
-    vclock_attach();
-    g_assert_true(devthread_start(NULL));
-    machine_lock();
-    vclock_start();
-    machine_unlock();
+    real_start();
     struct vtimer *timer = vtimer_new(fire, NULL, "fire"), *other = vtimer_new(fire, NULL, "other");
     for (unsigned looked_at = 0; looked_at < 2; looked_at++) {
         vclock_set_looked_at(looked_at); /* though nobody does look */
@@ -300,10 +307,9 @@ static void real_timers_put_off_and_brought_forward(void)
         vclock_look();
         machine_unlock();
     }
-    devthread_stop();
+    real_end();
     vtimer_free(timer);
     vtimer_free(other);
-    vclock_detach();
 }
 
 /* Longer and longer after short waits, not at all after long ones, nor where there is one CPU only. */
