@@ -617,7 +617,7 @@ struct vga *vga_new(struct pci_bus *pci, uint8_t devfn, const uint8_t *rom, uint
     }
     vga->vram = vga->memory->host;
     vga->text = vga->vram + VGA_MEMORY;
-    vga->display = (struct display){vga_render_text, vga_render_size, vga_render_rows, vga};
+    vga->display = (struct display){vga_render_text, vga_render_size, vga_render_rows, vga_serial, vga};
     vga->pci = pci;
     if (pci && !vga_plug(vga, devfn, rom, rom_size, error)) {
         g_free(vga);
@@ -641,6 +641,7 @@ void vga_free(struct vga *vga)
         mem_remove_mmio(vga->rom_base);
     if (vga->pci)
         pci_unplug(&vga->dev);
+    vga_seen_free(vga);
     g_free(vga);
 }
 

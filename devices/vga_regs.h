@@ -116,6 +116,7 @@ struct vga {
     const struct mem_block *rom;
     uint32_t rom_base; /* 0: not mapped */
     struct display display;
+    struct vga_seen *seen; /* vga_serial.c; NULL: nobody has looked */
 };
 
 #define VGA_PLANAR    (256 * KiB) /* what the VGA proper reaches */
@@ -134,7 +135,14 @@ void vga_window_remove(struct vga *vga);
 /* Brings the planes up to date with what the guest wrote to the text window. */
 void vga_sync(struct vga *vga);
 
+/* vga_serial.c */
+uint64_t vga_serial(void *opaque);
+void vga_seen_free(struct vga *vga);
+
 /* vga_render.c */
+#define VGA_BLINK_CURSOR_NS (8 * NS_PER_SECOND / 60) /* half a period */
+#define VGA_BLINK_TEXT_NS   (16 * NS_PER_SECOND / 60)
+bool vga_blink_is_on(int64_t half_period_ns);
 bool vga_render_text(void *opaque, struct display_text *out);
 void vga_render_size(void *opaque, unsigned *width, unsigned *height);
 bool vga_render_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels);

@@ -9,13 +9,11 @@
 #include "vclock.h"
 #include "vga_regs.h"
 
-#define WIDTH_MAX       (256 * 9 * 2)
-#define BLINK_CURSOR_NS (8 * NS_PER_SECOND / 60) /* half a period */
-#define BLINK_TEXT_NS   (16 * NS_PER_SECOND / 60)
+#define WIDTH_MAX (256 * 9 * 2)
 
-static bool blink_is_on(int64_t half_period)
+bool vga_blink_is_on(int64_t half_period_ns)
 {
-    return vclock_now() / half_period % 2 == 0;
+    return vclock_now() / half_period_ns % 2 == 0;
 }
 
 static bool is_blank(const struct vga *vga)
@@ -294,7 +292,7 @@ static void vga_draw(struct vga *vga, unsigned width, unsigned height, uint32_t 
     struct text_state text = {
         .font = {font_address(vga, false), font_address(vga, true)},
         .nine = is_text(vga) && !(r->seq[SEQ_CLOCKING] & SEQ_CLOCKING_8DOT),
-        .blink_hides = !blink_is_on(BLINK_TEXT_NS),
+        .blink_hides = !vga_blink_is_on(VGA_BLINK_TEXT_NS),
     };
     bool doubled = r->seq[SEQ_CLOCKING] & SEQ_CLOCKING_HALF;
     unsigned columns = r->crtc[CRTC_HDISP_END] + 1u;
@@ -303,7 +301,7 @@ static void vga_draw(struct vga *vga, unsigned width, unsigned height, uint32_t 
 
     raster_get(vga, &raster);
     cursor_get(vga, &text.cursor);
-    text.cursor_on = text.cursor.visible && blink_is_on(BLINK_CURSOR_NS);
+    text.cursor_on = text.cursor.visible && vga_blink_is_on(VGA_BLINK_CURSOR_NS);
     if (!is_text(vga) && (r->gc[GC_MODE] & GC_MODE_256)) {
         for (unsigned i = 0; i < 256; i++)
             colour[i] = dac_colour(r, (uint8_t)i);

@@ -1,7 +1,7 @@
 /* What a display device shows, as the host side (window, curses, screen dumps, monitor) sees it.
  *
  * The host side asks; the device never calls. All calls are made with the machine lock held. A picture is
- * always the whole screen: who wants to know what changed compares `serial`, or the old cells with the new.
+ * always the whole screen.
  */
 #pragma once
 
@@ -40,6 +40,8 @@ struct display {
     /* Rows first to first + count of a picture of that size; false: it has another one by now. Small pieces, as the
      * lock is held meanwhile; a picture put together of them may be torn, as on a screen. */
     bool (*rows)(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels);
+    /* Another number than the time before if the picture may be another one (or was in between); cheap. */
+    uint64_t (*serial)(void *opaque);
     void *opaque;
 };
 

@@ -149,6 +149,7 @@ bool backends_fence(const struct machine *machine)
         .clients = chardev_needs_clients() || has_control(options),
         .removes = options->pidfile || chardev_needs_unlink() || has_control(options),
         .cells = options->accel == ACCEL_DIRECT,
+        .window = options->window,
     };
     GError *error = NULL;
     if (options->sandbox == SANDBOX_OFF || fence_enter(&needs, &error))

@@ -7,6 +7,7 @@
 #include "host/display/display_curses.h"
 #include "host/display/keys.h"
 #include "host/display/pointer.h"
+#include "host/display/sdl.h"
 #include "display.h"
 #include "log.h"
 #include "vclock.h"
@@ -59,6 +60,22 @@ static void pointers_add(const struct input_sink *sink)
         pointer_add(sink);
 }
 
+static bool power_button(void *opaque)
+{
+    return machine_press_power_button(opaque);
+}
+
+static bool window_open(struct machine *machine, const struct display *display, GError **error)
+{
+    const struct options *options = &machine->options;
+    char *title = options->name ? g_strdup_printf("Ringer (%s)", options->name) : g_strdup("Ringer");
+    const struct sdl_options wanted = {title, options->full_screen, options->window_stays};
+    const struct sdl_hooks hooks = {quit_by_key, power_button, machine};
+    bool ok = sdl_open(display, &wanted, &hooks, error);
+    g_free(title);
+    return ok;
+}
+
 bool console_build(struct machine *machine, GError **error)
 {
     struct board *board = registry_board(machine->registry);
@@ -70,10 +87,15 @@ bool console_build(struct machine *machine, GError **error)
         keys_set_sink(console_key, machine);
         pointers_add(input);
     }
-    if (options->curses && !display) {
-        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "-display curses needs a graphics card, not -vga none");
+    if ((options->curses || options->window) && !display) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "-display %s needs a graphics card, not -vga none",
+                    options->curses ? "curses" : "sdl");
         return false;
     }
+    if (options->display_is_open && display && sdl_has_desktop())
+        machine->options.window = true;
+    if (options->window && !window_open(machine, display, error))
+        return false;
     if (options->curses && !curses_open(display, quit_by_key, machine, error))
         return false;
     return true;
@@ -98,4 +120,5 @@ void console_close(struct machine *machine)
     if (machine->stats_file)
         fclose(machine->stats_file);
     curses_close();
+    sdl_close();
 }

@@ -49,6 +49,8 @@ void machine_pause_soon(struct machine *machine, enum pause_reason reason);
 void machine_stop(struct machine *machine);
 bool machine_cont(struct machine *machine, GError **error);
 void machine_reset(struct machine *machine);
+/* The guest hears of it by ACPI, and decides. False: the board has no such button. Without the machine lock. */
+bool machine_press_power_button(struct machine *machine);
 /* "running", "paused", or QEMU's word for why it is paused. */
 const char *machine_status(struct machine *machine);
 

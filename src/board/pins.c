@@ -3,6 +3,7 @@
 #include "machine_internal.h"
 
 #include "cpu/cpuid.h"
+#include "devices/acpi_pm.h"
 #include "display.h"
 #include "flight.h"
 #include "host/control/events.h"
@@ -65,6 +66,16 @@ static void pin_soft_off(void *opaque, int line, bool level)
 {
     struct machine *machine = opaque;
     machine_power_off(machine, true, "guest-shutdown");
+}
+
+bool machine_press_power_button(struct machine *machine)
+{
+    machine_lock();
+    struct acpi_pm *pm = board_service(registry_board(machine->registry), "acpi_pm");
+    if (pm)
+        acpi_pm_press_power_button(pm);
+    machine_unlock();
+    return pm;
 }
 
 static void pin_bus_request(void *opaque, int line, bool level)

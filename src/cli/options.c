@@ -334,7 +334,11 @@ static const struct flag flags[] = {
     {"enable-kvm", NULL, set_enable_kvm, "KVM where it works, else our own engine"},
     {"smp", "N", set_smp, "processors: 1"},
     {"nographic", NULL, set_nographic, "no window; serial port on this terminal (Ctrl-A x ends)"},
-    {"display", "TYPE", set_display, "curses (text screens on this terminal) or none"},
+    {"display", "TYPE", set_display,
+     "sdl (a window; the default on a desktop; sdl,full-screen=on,window-close=off), curses (text screens on this "
+     "terminal) or none"},
+    {"full-screen", NULL, set_full_screen, "the window as large as the screen (Ctrl-Alt-F)"},
+    {"sdl", NULL, set_sdl, NULL},
     {"curses", NULL, set_curses, NULL},
     {"serial", "DEV", set_serial,
      "stdio, mon:stdio, file:PATH, pipe:PATH, pty, null, vc, msmouse, /dev/ttyX, tcp:HOST:PORT,server=on,wait=off, "
@@ -418,7 +422,6 @@ static const struct {
     {"audiodev", "there is no sound yet"},
     {"usbdevice", "there is no USB"},
     {"virtfs_synth", "there is no made-up folder; -virtfs local shares one of the host's"},
-    {"full-screen", "there is no window yet"},
     {"usb", "there is no USB"},
     {"vnc", "there is no VNC server"},
     {"loadvm", "there are no snapshots yet"},
@@ -476,6 +479,8 @@ static bool options_settle(struct parse *parse, GError **error)
         return FAIL("%s needs -kernel", options->initrd ? "-initrd" : "-append");
     if (options->nographic && parse->serial_count == 0 && !options->drives.no_defaults)
         options->serial[0] = parse->monitor_given ? "stdio" : "mon:stdio";
+    options->display_is_open =
+        !options->curses && !options->window && !parse->no_display && !options->daemonize && options->vga;
     return net_settle(parse, error) && chardevs_settle(parse, error);
 }
 

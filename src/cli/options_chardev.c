@@ -143,6 +143,8 @@ bool chardevs_settle(struct parse *parse, GError **error)
         return FAIL("-nographic cannot be used with -daemonize");
     if (options->daemonize && options->curses)
         return FAIL("curses display cannot be used with -daemonize");
+    if (options->daemonize && options->window)
+        return FAIL("a window cannot be used with -daemonize");
     for (unsigned i = 0; i < OPTIONS_SERIAL_MAX; i++)
         on_terminal += is_stdio(options->serial[i]);
     for (unsigned i = 0; options->chardevs && i < options->chardevs->len; i++)

@@ -97,20 +97,68 @@ void defaults_settle(struct parse *parse)
     }
 }
 
+/* gtk and cocoa are windows, too; what they have besides is understood. */
+static bool set_window(struct parse *parse, const char *arg, GError **error)
+{
+    static const char *const ignored[] = {
+        "gl",           "grab-mod",    "grab-on-hover",     "show-tabs",    "show-cursor",
+        "show-menubar", "zoom-to-fit", "left-command-key",  "swap-opt-cmd", "alt_grab",
+        "ctrl_grab",    "full-grab",   "zoom-interpolation"};
+    struct options *options = parse->options;
+    struct keyvalues *list = keyvalues_parse(arg, "-display", "type", error);
+    const char *value;
+    bool ok = list != NULL, closes = true;
+    if (!list)
+        return false;
+    keyvalues_get(list, "type");
+    if ((value = keyvalues_get(list, "full-screen")))
+        ok = value_is_switch(value, &options->full_screen);
+    if (ok && (value = keyvalues_get(list, "window-close")))
+        ok = value_is_switch(value, &closes);
+    if (!ok)
+        g_set_error(error, options_error(), 0, "-display: '%s' is not on or off", value);
+    for (unsigned i = 0; i < G_N_ELEMENTS(ignored); i++)
+        keyvalues_get(list, ignored[i]);
+    if (ok && (value = keyvalues_unused(list))) {
+        g_set_error(error, options_error(), 0, "-display: Invalid parameter '%s'", value);
+        ok = false;
+    }
+    options->window = ok;
+    options->window_stays = !closes;
+    keyvalues_free(list);
+    return ok;
+}
+
 bool set_display(struct parse *parse, const char *arg, GError **error)
 {
-    static const char *const windows[] = {"sdl", "gtk", "cocoa", "default", "vnc", "spice-app", "egl-headless", "dbus"};
-    parse->options->curses = strcmp(arg, "curses") == 0;
-    parse->no_display = strcmp(arg, "none") == 0;
+    static const char *const windows[] = {"sdl", "gtk", "cocoa", "default"};
+    static const char *const missing[] = {"vnc", "spice-app", "egl-headless", "dbus"};
+    size_t len = strcspn(arg, ",");
+    parse->options->curses = strncmp(arg, "curses", len) == 0 && len == 6;
+    parse->no_display = strncmp(arg, "none", len) == 0 && len == 4;
+    parse->options->window = false;
     if (parse->options->curses || parse->no_display)
         return true;
     for (unsigned i = 0; i < G_N_ELEMENTS(windows); i++) {
-        if (g_str_has_prefix(arg, windows[i]))
-            return FAIL("-display: there is no %s window yet; use -display curses for text, or -display none and "
-                        "screendump in -monitor",
-                        windows[i]);
+        if (strlen(windows[i]) == len && strncmp(arg, windows[i], len) == 0)
+            return set_window(parse, arg, error);
     }
-    return FAIL("-display: '%s' is not known; choose curses or none", arg);
+    for (unsigned i = 0; i < G_N_ELEMENTS(missing); i++) {
+        if (strlen(missing[i]) == len && strncmp(arg, missing[i], len) == 0)
+            return FAIL("-display: there is no '%s' yet; choose sdl, curses or none", missing[i]);
+    }
+    return FAIL("-display: '%s' is not known; choose sdl, curses or none", arg);
+}
+
+bool set_full_screen(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->full_screen = true;
+    return true;
+}
+
+bool set_sdl(struct parse *parse, const char *arg, GError **error)
+{
+    return set_display(parse, "sdl", error);
 }
 
 bool set_curses(struct parse *parse, const char *arg, GError **error)

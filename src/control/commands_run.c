@@ -3,7 +3,6 @@
 
 #include "commands.h"
 #include "lock.h"
-#include "devices/acpi_pm.h"
 #include "host/control/face.h"
 #include "stats.h"
 
@@ -33,13 +32,7 @@ static json_t *run_reset(struct command_context *context, json_t *args, GError *
 /* The power button: the guest decides. On a board without ACPI there is no such button. */
 static json_t *run_powerdown(struct command_context *context, json_t *args, GError **error)
 {
-    struct machine *machine = context->machine;
-    machine_lock();
-    struct acpi_pm *pm = board_service(registry_board(machine->registry), "acpi_pm");
-    if (pm)
-        acpi_pm_press_power_button(pm);
-    machine_unlock();
-    if (pm)
+    if (machine_press_power_button(context->machine))
         event_emit("POWERDOWN", NULL);
     return json_object();
 }

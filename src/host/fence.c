@@ -161,6 +161,19 @@ static void allow_clients(struct fence *fence)
     ALLOW_ANY(fence, shutdown);
 }
 
+/* SDL2 on the desktop's connection, which is open: X11 asks for pictures in System V shared memory, at each new size.
+ */
+static void allow_window(struct fence *fence)
+{
+    ALLOW_ANY(fence, recvmsg);
+    ALLOW_ANY(fence, recvfrom);
+    ALLOW_ANY(fence, sendmsg);
+    ALLOW_ANY(fence, shmget);
+    ALLOW_ANY(fence, shmat);
+    ALLOW_ANY(fence, shmdt);
+    ALLOW_ANY(fence, shmctl);
+}
+
 /* What is hostile elsewhere, and a cell's way to life here. */
 static bool is_for_cells(int call)
 {
@@ -183,6 +196,8 @@ static void fence_fill(struct fence *fence, const struct fence_needs *needs)
     }
     if (needs->removes)
         ALLOW_ANY(fence, unlink);
+    if (needs->window)
+        allow_window(fence);
     if (needs->cells)
         allow_cells(fence);
     for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++) {

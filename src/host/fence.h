@@ -17,6 +17,7 @@ struct fence_needs {
     bool clients; /* there are sockets, or may be: accept, take descriptors, ask who it is */
     bool cells;   /* child processes, traced (native/cell.c) */
     bool removes; /* a file of ours, at the end */
+    bool window;  /* what a desktop says, and memory shared with it */
 };
 
 /* For the whole process, all threads, for good. False with *error where the host does not allow it. */

@@ -87,11 +87,25 @@ static void test_double_dash_is_the_same(void)
     g_assert_true(good("--kernel k --no-reboot").no_reboot);
 }
 
+static void test_windows(void)
+{
+    g_assert_true(good("-display sdl").window);
+    g_assert_true(good("-display gtk,full-screen=on,gl=off").full_screen);
+    g_assert_true(good("-display cocoa,window-close=off").window_stays);
+    g_assert_false(good("-display sdl -display none").window);
+    g_assert_true(good("-hda x").display_is_open);
+    g_assert_false(good("-hda x -nographic").display_is_open);
+    g_assert_false(good("-hda x -curses").display_is_open);
+    g_assert_false(good("-hda x -vga none").display_is_open);
+}
+
 static void test_missing_devices_are_refused(void)
 {
     bad("-vga cirrus", "no 'cirrus' card");
-    bad("-display gtk", "no gtk window yet");
-    bad("-display sdl,gl=on", "no sdl window yet");
+    bad("-display vnc=:1", "not known");
+    bad("-display sdl,gl=on,pigeon=1", "Invalid parameter 'pigeon'");
+    bad("-display sdl,full-screen=maybe", "'maybe' is not on or off");
+    bad("-display sdl -daemonize", "cannot be used with -daemonize");
     bad("-display none2", "not known");
     good("-kernel k -net none -nic none -vga none -monitor none -display none -nodefaults");
 }
@@ -410,6 +424,7 @@ int main(int argc, char **argv)
     g_test_add_func("/options/unknown_flag_names_the_nearest", test_unknown_flag_names_the_nearest);
     g_test_add_func("/options/double_dash_is_the_same", test_double_dash_is_the_same);
     g_test_add_func("/options/missing_devices_are_refused", test_missing_devices_are_refused);
+    g_test_add_func("/options/windows", test_windows);
     g_test_add_func("/options/folders", test_folders);
     g_test_add_func("/options/display_and_monitor", test_display_and_monitor);
     g_test_add_func("/options/nothing_to_start", test_nothing_to_start);

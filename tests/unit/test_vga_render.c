@@ -370,6 +370,73 @@ static void test_unchanged_is_said(void)
     g_assert_true(grab());
 }
 
+static uint64_t serial(void)
+{
+    const struct display *display = vga_display(vga);
+    return display->serial(display->opaque);
+}
+
+#define EXPECT_SAME(now) g_assert_cmpuint(serial(), ==, now)
+#define EXPECT_NEW(now) \
+    do { \
+        uint64_t next = serial(); \
+        g_assert_cmpuint(next, !=, now); \
+        now = next; \
+    } while (0)
+
+/* What shows nothing leaves the serial alone: a host side that trusts it draws nothing then. */
+static void test_serial(void)
+{
+    mode_set(&mode_03);
+    crtc(0x0a, 0x20); /* no cursor */
+    for (unsigned i = 0; i < 4000; i++)
+        poke(0xb8000 + i, i & 1 ? 0x07 : ' ');
+    uint64_t now = serial();
+    vclock_fake_advance(NS_PER_SECOND); /* nothing blinks */
+    EXPECT_SAME(now);
+    poke(0xb8000 + 3998, 'x');
+    EXPECT_NEW(now);
+    inb(0x3da);
+    set(0x3c4, 2, 1);
+    set(0x3ce, 4, 1);
+    EXPECT_SAME(now);
+    set(0x3c4, 2, 3);
+    outb(0x3c8, 7); /* grey gets another colour */
+    outb(0x3c9, 0x11);
+    outb(0x3c9, 0x22);
+    outb(0x3c9, 0x33);
+    EXPECT_NEW(now);
+    crtc(0x0d, 80); /* the start address */
+    EXPECT_NEW(now);
+    attr(0x11, 3);
+    EXPECT_NEW(now);
+    inb(0x3da);
+    outb(0x3c0, 0); /* off */
+    EXPECT_NEW(now);
+    inb(0x3da);
+    outb(0x3c0, 0x20);
+    EXPECT_NEW(now);
+    /* A cursor, and a cell, blink; each at its pace. */
+    crtc(0x0f, 90);
+    crtc(0x0a, 0x0d);
+    EXPECT_NEW(now);
+    vclock_fake_advance(8 * NS_PER_SECOND / 60);
+    EXPECT_NEW(now);
+    EXPECT_SAME(now);
+    crtc(0x0a, 0x20);
+    EXPECT_NEW(now);
+    poke(0xb8000 + 161, 0x87);
+    EXPECT_NEW(now);
+    vclock_fake_advance(16 * NS_PER_SECOND / 60);
+    EXPECT_NEW(now);
+    /* Its last byte, and only what is seen of a frame buffer. */
+    mode_set(&mode_13);
+    EXPECT_NEW(now);
+    poke(0xa0000 + 63999, 1);
+    EXPECT_NEW(now);
+    EXPECT_SAME(now);
+}
+
 static void test_blank(void)
 {
     mode_set(&mode_03);
@@ -689,6 +756,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vga_render/text_start_and_split", test_text_start_and_split);
     g_test_add_func("/vga_render/text_cells", test_text_cells);
     g_test_add_func("/vga_render/unchanged_is_said", test_unchanged_is_said);
+    g_test_add_func("/vga_render/serial", test_serial);
     g_test_add_func("/vga_render/blank", test_blank);
     g_test_add_func("/vga_render/mode_12", test_mode_12);
     g_test_add_func("/vga_render/mode_0d_doubles_dots_and_lines", test_mode_0d_doubles_dots_and_lines);

@@ -1,0 +1,75 @@
+/* SDL2's functions, loaded when a window is opened: linked, it and the forty libraries that it brings along would be in
+ * every ringer, and cost each start 5 ms.
+ *
+ * Behind this header the functions have their names, as ever.
+ */
+#pragma once
+
+#include <SDL.h>
+#include <SDL_syswm.h>
+#include <glib.h>
+
+#include "types.h"
+
+#define WINDOW_FUNCTIONS(X) \
+    X(SDL_CreateRGBSurfaceWithFormat) \
+    X(SDL_CreateWindow) \
+    X(SDL_DestroyWindow) \
+    X(SDL_FillRect) \
+    X(SDL_FreeSurface) \
+    X(SDL_GetError) \
+    X(SDL_GetWindowFlags) \
+    X(SDL_GetWindowSize) \
+    X(SDL_GetWindowSurface) \
+    X(SDL_GetWindowWMInfo) \
+    X(SDL_Init) \
+    X(SDL_PollEvent) \
+    X(SDL_Quit) \
+    X(SDL_SetHint) \
+    X(SDL_SetRelativeMouseMode) \
+    X(SDL_SetWindowFullscreen) \
+    X(SDL_SetWindowKeyboardGrab) \
+    X(SDL_SetWindowSize) \
+    X(SDL_SetWindowTitle) \
+    X(SDL_ShowCursor) \
+    X(SDL_SoftStretchLinear) \
+    X(SDL_StopTextInput) \
+    X(SDL_UpdateWindowSurface) \
+    X(SDL_UpdateWindowSurfaceRects) \
+    X(SDL_UpperBlitScaled)
+
+#define WINDOW_MEMBER(name) __typeof__(&(name)) name##_;
+extern struct sdl_functions {
+    WINDOW_FUNCTIONS(WINDOW_MEMBER)
+} sdl;
+
+/* False with a sentence where the library is not there, or is too old. */
+bool sdl_load(GError **error);
+
+#ifndef SDL_LOAD_C
+#define SDL_CreateRGBSurfaceWithFormat sdl.SDL_CreateRGBSurfaceWithFormat_
+#define SDL_CreateWindow               sdl.SDL_CreateWindow_
+#define SDL_DestroyWindow              sdl.SDL_DestroyWindow_
+#define SDL_FillRect                   sdl.SDL_FillRect_
+#define SDL_FreeSurface                sdl.SDL_FreeSurface_
+#define SDL_GetError                   sdl.SDL_GetError_
+#define SDL_GetWindowFlags             sdl.SDL_GetWindowFlags_
+#define SDL_GetWindowSize              sdl.SDL_GetWindowSize_
+#define SDL_GetWindowSurface           sdl.SDL_GetWindowSurface_
+#define SDL_GetWindowWMInfo            sdl.SDL_GetWindowWMInfo_
+#define SDL_Init                       sdl.SDL_Init_
+#define SDL_PollEvent                  sdl.SDL_PollEvent_
+#define SDL_Quit                       sdl.SDL_Quit_
+#define SDL_SetHint                    sdl.SDL_SetHint_
+#define SDL_SetRelativeMouseMode       sdl.SDL_SetRelativeMouseMode_
+#define SDL_SetWindowFullscreen        sdl.SDL_SetWindowFullscreen_
+#define SDL_SetWindowKeyboardGrab      sdl.SDL_SetWindowKeyboardGrab_
+#define SDL_SetWindowSize              sdl.SDL_SetWindowSize_
+#define SDL_SetWindowTitle             sdl.SDL_SetWindowTitle_
+#define SDL_ShowCursor                 sdl.SDL_ShowCursor_
+#define SDL_SoftStretchLinear          sdl.SDL_SoftStretchLinear_
+#define SDL_StopTextInput              sdl.SDL_StopTextInput_
+#define SDL_UpdateWindowSurface        sdl.SDL_UpdateWindowSurface_
+#define SDL_UpdateWindowSurfaceRects   sdl.SDL_UpdateWindowSurfaceRects_
+#define SDL_UpperBlitScaled            sdl.SDL_UpperBlitScaled_
+#endif
