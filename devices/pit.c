@@ -51,6 +51,9 @@ struct pit {
     bool (*requested)(void *opaque);
     void *requested_opaque;
     struct debt debt;
+    void (*speaker_changing)(void *opaque);
+    void (*speaker_changed)(void *opaque);
+    void *speaker_opaque;
 };
 
 /* A guest may ask for an edge every 2 CLKs; the host looks no more often than this. The edges between
@@ -460,12 +463,93 @@ static void pit_write_count(struct pit *pit, unsigned select, uint8_t value)
     }
 }
 
+/* --- The speaker --- */
+
+/* High CLKs of a channel that counts, up to but without the one that is `elapsed` from the load. */
+static int64_t high_until(const struct pit_channel *ch, int64_t elapsed)
+{
+    int64_t count = ch->count, high = (count + 1) / 2;
+    if (elapsed <= 0) /* before the load: as it is when it comes */
+        return ch->mode == 0 ? 0 : elapsed;
+    switch (ch->mode) {
+    case 0:
+    case 1:
+        return elapsed > count ? elapsed - count : 0;
+    case 2:
+        return elapsed - elapsed / count;
+    case 3:
+        return elapsed / count * high + MIN(elapsed % count, high);
+    default:
+        return elapsed > count ? elapsed - 1 : elapsed;
+    }
+}
+
+static int64_t channel_high(const struct pit_channel *ch, int64_t from, int64_t to)
+{
+    if (!ch->loaded || !ch->counting || (ch->mode == 0 && !ch->armed))
+        return channel_out(ch, from) ? to - from : 0;
+    return high_until(ch, to - ch->load_tick) - high_until(ch, from - ch->load_tick);
+}
+
+uint32_t pit_speaker_high(struct pit *pit, int64_t from, int64_t to)
+{
+    struct pit_channel *ch = &pit->channel[2];
+    int64_t high = 0;
+    if (!(pit->regs.port61 & 2) || from >= to)
+        return 0;
+    if (ch->next_count && ch->counting && to > ch->switch_tick) {
+        int64_t middle = MAX(from, ch->switch_tick);
+        high = channel_high(ch, from, middle);
+        channel_sync(ch, to);
+        from = middle;
+    }
+    return (uint32_t)(high + channel_high(ch, from, to));
+}
+
+bool pit_speaker_is_live(const struct pit *pit)
+{
+    int64_t next;
+    channel_last_edge(&pit->channel[2], tick_now(), &next);
+    return (pit->regs.port61 & 2) && next != INT64_MAX;
+}
+
+int64_t pit_clk_now(void)
+{
+    return tick_now();
+}
+
+void pit_set_speaker(struct pit *pit, void (*changing)(void *opaque), void (*changed)(void *opaque), void *opaque)
+{
+    pit->speaker_changing = changing;
+    pit->speaker_changed = changed;
+    pit->speaker_opaque = opaque;
+}
+
+static void speaker_changing(struct pit *pit)
+{
+    if (pit->speaker_changing)
+        pit->speaker_changing(pit->speaker_opaque);
+}
+
+static void speaker_changed(struct pit *pit)
+{
+    if (pit->speaker_changed)
+        pit->speaker_changed(pit->speaker_opaque);
+}
+
+/* --- Ports --- */
+
 static void pit_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
 {
+    bool is_speaker = (port & 3) == 2 || ((port & 3) == 3 && value >> 6 == 2);
+    if (is_speaker)
+        speaker_changing(opaque);
     if ((port & 3) == 3)
         pit_write_control(opaque, value);
     else
         pit_write_count(opaque, port & 3, value);
+    if (is_speaker)
+        speaker_changed(opaque);
 }
 
 static uint32_t pit_read(void *opaque, uint16_t port, unsigned size)
@@ -509,8 +593,13 @@ static uint32_t port61_read(void *opaque, uint16_t port, unsigned size)
 static void port61_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
 {
     struct pit *pit = opaque;
+    bool is_speaker = (pit->regs.port61 ^ value) & 3;
+    if (is_speaker)
+        speaker_changing(pit);
     pit->regs.port61 = value & 0x0f;
     channel_set_gate(&pit->channel[2], value & 1, tick_now());
+    if (is_speaker)
+        speaker_changed(pit);
 }
 
 static const struct io_ops port61_io = {.widths = 1, .read = port61_read, .write = port61_write};
@@ -518,6 +607,7 @@ static const struct io_ops port61_io = {.widths = 1, .read = port61_read, .write
 static void pit_reset(void *dev)
 {
     struct pit *pit = dev;
+    speaker_changing(pit);
     memset(&pit->regs, 0, sizeof(pit->regs));
     memset(pit->channel, 0, sizeof(pit->channel));
     for (int i = 0; i < 3; i++) {
@@ -529,6 +619,7 @@ static void pit_reset(void *dev)
     }
     vtimer_cancel(pit->catchup);
     pit_update_irq(pit);
+    speaker_changed(pit);
 }
 
 #define F(member) STATE_FIELD(pit_channel, member)
@@ -571,6 +662,7 @@ static bool pit_after_load(void *dev)
     debt_begin(&pit->debt);
     if (pit->regs.missed)
         pit_tick_taken(pit, 0, true);
+    speaker_changed(pit);
     return true;
 }
 
@@ -625,6 +717,7 @@ static void *pit_create(const struct device_site *site, const void *config, GErr
         pit_set_requested_hook(pit, pit_tick_is_requested, pic);
         pic_set_eoi_hook(pic, 0, &(struct irq){pit_tick_taken, pit, 0});
     }
+    board_provide(site->board, "pit", pit);
     return pit;
 }
 

@@ -16,20 +16,22 @@ struct chardev;
 struct block;
 struct netdev;
 struct fsdev;
+struct audiodev;
 struct board_rom;
 
 /* --- Properties: text of the user's, put into the config struct that create() gets --- */
 
 enum property_type {
-    PROPERTY_BOOL,    /* on or off: bool */
-    PROPERTY_NUMBER,  /* decimal or 0x: an unsigned integer of the member's size, at most max */
-    PROPERTY_STRING,  /* const char *, NULL if not given */
-    PROPERTY_CHARDEV, /* id of a -chardev: struct chardev * */
-    PROPERTY_DRIVE,   /* id of a -drive: const struct device_drive *; max: DRIVE_* */
-    PROPERTY_NETDEV,  /* id of a -netdev: struct netdev *; NULL: no cable */
-    PROPERTY_FSDEV,   /* id of a -fsdev: struct fsdev *; NULL: none */
-    PROPERTY_MAC,     /* 52:54:00:12:34:56: uint8_t[6]; not given: the next of QEMU's */
-    PROPERTY_ROM,     /* a file: const struct board_rom *; "" or a preset that is not there: NULL */
+    PROPERTY_BOOL,     /* on or off: bool */
+    PROPERTY_NUMBER,   /* decimal or 0x: an unsigned integer of the member's size, at most max */
+    PROPERTY_STRING,   /* const char *, NULL if not given */
+    PROPERTY_CHARDEV,  /* id of a -chardev: struct chardev * */
+    PROPERTY_DRIVE,    /* id of a -drive: const struct device_drive *; max: DRIVE_* */
+    PROPERTY_NETDEV,   /* id of a -netdev: struct netdev *; NULL: no cable */
+    PROPERTY_FSDEV,    /* id of a -fsdev: struct fsdev *; NULL: none */
+    PROPERTY_AUDIODEV, /* id of an -audiodev: struct audiodev *; NULL: nobody hears it */
+    PROPERTY_MAC,      /* 52:54:00:12:34:56: uint8_t[6]; not given: the next of QEMU's */
+    PROPERTY_ROM,      /* a file: const struct board_rom *; "" or a preset that is not there: NULL */
 };
 
 /* Of a PROPERTY_DRIVE that is not given. */

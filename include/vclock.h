@@ -62,3 +62,4 @@ void vclock_detach(void);
 /* Tests: time moves only through vclock_fake_advance, which runs due timers in order. */
 void vclock_fake_start(void);
 void vclock_fake_advance(int64_t ns);
+int64_t vclock_fake_first_due(void); /* INT64_MAX: no timer is armed */

@@ -366,3 +366,8 @@ void vclock_fake_advance(int64_t ns)
     atomic_store(&clk.fake_now, target);
     machine_unlock();
 }
+
+int64_t vclock_fake_first_due(void)
+{
+    return clk.armed ? clk.armed->when : INT64_MAX;
+}

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "files.h"
+#include "host/audio/audiodev.h"
 #include "host/char/chardev.h"
 #include "host/daemon.h"
 #include "host/fence.h"
@@ -105,6 +106,19 @@ static bool folders_open(const struct options *options, GError **error)
     return true;
 }
 
+static bool sound_open(const struct options *options, GError **error)
+{
+    for (unsigned i = 0; options->audiodevs && i < options->audiodevs->len; i++) {
+        struct keyvalues *list = g_ptr_array_index(options->audiodevs, i);
+        if (!audiodev_new(list, error)) {
+            const char *id = keyvalues_get(list, "id");
+            g_prefix_error(error, "-audiodev%s%s: ", id ? " " : "", id ? id : "");
+            return false;
+        }
+    }
+    return true;
+}
+
 bool backends_open(const struct options *options, GError **error)
 {
     GPtrArray *ports = g_ptr_array_new_with_free_func((GDestroyNotify)keyvalues_free), *all = g_ptr_array_new();
@@ -117,7 +131,7 @@ bool backends_open(const struct options *options, GError **error)
         g_ptr_array_add(all, g_ptr_array_index(options->chardevs, i));
     for (unsigned i = 0; i < ports->len; i++)
         g_ptr_array_add(all, g_ptr_array_index(ports, i));
-    ok = ok && folders_open(options, error) && network_open(options, error) &&
+    ok = ok && sound_open(options, error) && folders_open(options, error) && network_open(options, error) &&
          (!has_control(options) || net_broker_start(error)) && chardev_dialer_start(all, has_control(options), error) &&
          lists_open(options->chardevs, "-chardev", error) && lists_open(ports, "back end", error);
     g_ptr_array_unref(all);

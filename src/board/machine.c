@@ -12,6 +12,7 @@
 
 #include "cpu/cpuid.h"
 #include "devthread.h"
+#include "host/audio/audiodev.h"
 #include "host/char/chardev.h"
 #include "host/control/events.h"
 #include "host/daemon.h"
@@ -102,6 +103,11 @@ static struct fsdev *backend_fsdev(void *opaque, const char *id)
     return fs_find(id);
 }
 
+static struct audiodev *backend_audiodev(void *opaque, const char *id)
+{
+    return audiodev_find(id);
+}
+
 static const struct board_rom *backend_rom(void *opaque, const char *file, GError **error)
 {
     struct machine *machine = opaque;
@@ -115,6 +121,7 @@ static void registry_build(struct machine *machine)
                                                .empty = backend_empty,
                                                .netdev = backend_netdev,
                                                .fsdev = backend_fsdev,
+                                               .audiodev = backend_audiodev,
                                                .rom = backend_rom,
                                                .opaque = machine};
     GPtrArray *globals = machine->options.globals;
@@ -215,6 +222,7 @@ void machine_free(struct machine *machine)
     chardev_close_all();
     net_close_all();
     fs_close_all();
+    audiodev_close_all();
     roms_close(machine);
     kernel_close(machine);
     storage_free(&machine->storage);

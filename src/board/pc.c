@@ -171,6 +171,13 @@ static bool port_add(struct machine *machine, const char *driver, const char *sp
                  : registry_add_pairs(machine->registry, error, driver, "chardev", label, NULL);
 }
 
+static bool speaker_add(struct machine *machine, GError **error)
+{
+    const char *audiodev = machine->options.speaker_audiodev;
+    return audiodev ? registry_add_pairs(machine->registry, error, "isa-pcspk", "audiodev", audiodev, NULL)
+                    : registry_add_row(machine->registry, "isa-pcspk", error);
+}
+
 static bool ports_add(struct machine *machine, GError **error)
 {
     const struct options *options = &machine->options;
@@ -206,6 +213,8 @@ bool pc_build(struct machine *machine, GError **error)
         if (pc_rows[i].is_there(machine) && !registry_add_row(machine->registry, pc_rows[i].row, error))
             return false;
     }
+    if (!speaker_add(machine, error))
+        return false;
     fw_cfg_fill(machine);
     rtc = board_service(board, "rtc");
     rtc_set_cmos(rtc, CMOS_EQUIPMENT, 0x06); /* coprocessor, mouse; no drive, no display */

@@ -385,6 +385,14 @@ static bool property_set(struct registry *registry, struct instance *instance, c
         *(struct fsdev **)at = fsdev;
         return true;
     }
+    case PROPERTY_AUDIODEV: { /* many cards may have the same */
+        struct audiodev *audiodev =
+            registry->backends.audiodev ? registry->backends.audiodev(registry->backends.opaque, text) : NULL;
+        if (!audiodev)
+            return FAIL("%s: there is no -audiodev with the id '%s'", instance->id, text);
+        *(struct audiodev **)at = audiodev;
+        return true;
+    }
     case PROPERTY_MAC:
         if (!value_is_mac(text, at))
             return FAIL("%s: '%s' is an Ethernet address such as 52:54:00:12:34:56, not '%s'", instance->id,

@@ -21,6 +21,7 @@ struct registry_backends {
     const struct device_drive *(*empty)(void *opaque, const char *id, bool is_cd, GError **error);
     struct netdev *(*netdev)(void *opaque, const char *id);
     struct fsdev *(*fsdev)(void *opaque, const char *id);
+    struct audiodev *(*audiodev)(void *opaque, const char *id);
     /* A ROM's bytes, for as long as the board lives; NULL with *error. */
     const struct board_rom *(*rom)(void *opaque, const char *file, GError **error);
     void *opaque;

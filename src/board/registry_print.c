@@ -39,6 +39,7 @@ static const char *type_name(const struct property *property)
                                         [PROPERTY_DRIVE] = "id of a -drive",
                                         [PROPERTY_NETDEV] = "id of a -netdev",
                                         [PROPERTY_FSDEV] = "id of a -fsdev",
+                                        [PROPERTY_AUDIODEV] = "id of an -audiodev",
                                         [PROPERTY_MAC] = "Ethernet address",
                                         [PROPERTY_ROM] = "file"};
     if (property->type != PROPERTY_NUMBER)
@@ -105,6 +106,7 @@ static void value_print(GString *out, unsigned depth, const struct instance *ins
     case PROPERTY_DRIVE:
     case PROPERTY_NETDEV:
     case PROPERTY_FSDEV:
+    case PROPERTY_AUDIODEV:
     case PROPERTY_MAC:
     case PROPERTY_ROM: {
         const char *id = keyvalues_get(instance->request, p->name);

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "board/machine.h"
 #include "board/registry.h"
+#include "host/audio/audiodev.h"
 #include "host/char/chardev.h"
 #include "host/net/net.h"
 #include "host/daemon.h"
@@ -70,13 +71,20 @@ static int netdev_help(void)
     return 0;
 }
 
-/* Every class that takes a netdev. */
-static int nic_help(void)
+static int audiodev_help(void)
+{
+    printf("Available audio drivers:\n");
+    audiodev_drivers_each(chardev_print, NULL);
+    return 0;
+}
+
+/* Every class that takes a back end of that kind. */
+static int models_help(const char *what, const char *property)
 {
     const struct device_class *class;
-    printf("Available NIC models:\n");
+    printf("Available %s:\n", what);
     for (unsigned i = 0; (class = device_class_number(i)); i++) {
-        if (device_class_property(class, "netdev"))
+        if (device_class_property(class, property))
             printf("  %s\n", class->name);
     }
     return 0;
@@ -116,7 +124,11 @@ int main(int argc, char **argv)
     if (options.action == OPTIONS_NETDEV_HELP)
         return netdev_help();
     if (options.action == OPTIONS_NIC_HELP)
-        return nic_help();
+        return models_help("NIC models", "netdev");
+    if (options.action == OPTIONS_AUDIODEV_HELP)
+        return audiodev_help();
+    if (options.action == OPTIONS_SOUND_HELP)
+        return models_help("sound cards", "audiodev");
     log_set_prefix(options.message_timestamps, options.message_is_named ? options.name : NULL);
     if (!log_setup(&options))
         return EXIT_USER_ERROR;

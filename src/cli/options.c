@@ -371,6 +371,10 @@ static const struct flag flags[] = {
      "a folder of the host's for the guest to mount (-t 9p -o trans=virtio TAG); "
      "security_model=none|passthrough|mapped-xattr, readonly=on"},
     {"fsdev", "local,id=ID,path=DIR", set_fsdev, "the same for a -device virtio-9p-pci,fsdev=ID,mount_tag=TAG"},
+    {"audiodev", "DRIVER,id=ID", set_audiodev,
+     "what a -device CARD,audiodev=ID or -machine pcspk-audiodev=ID is heard on: none, or wav (path=FILE); "
+     "out.frequency=, out.channels=, out.format="},
+    {"audio", "DRIVER,model=CARD", set_audio, "a sound card and its back end at once; model=help lists cards"},
     {"add-fd", "fd=N,set=N", set_add_fd, "an open file of the caller's, for the path /dev/fdset/SET; opaque=TEXT"},
     {"echr", "N", set_echr, "the key that starts a command on a line with mon: (default 1, Ctrl-A)"},
     {"daemonize", NULL, set_daemonize, "run in the background when the machine runs"},
@@ -419,7 +423,6 @@ static const struct flag flags[] = {
 static const struct {
     const char *name, *why;
 } refused[] = {
-    {"audiodev", "there is no sound yet"},
     {"usbdevice", "there is no USB"},
     {"virtfs_synth", "there is no made-up folder; -virtfs local shares one of the host's"},
     {"usb", "there is no USB"},
@@ -473,6 +476,7 @@ static bool options_settle(struct parse *parse, GError **error)
         return true;
     engine_settle(parse);
     defaults_settle(parse);
+    audio_settle(parse);
     if (!drives_settle(&options->drives, error))
         return false;
     if (!options->kernel && (options->initrd || options->append))

@@ -17,6 +17,8 @@ enum options_action {
     OPTIONS_DEVICE_HELP,
     OPTIONS_CHARDEV_HELP,
     OPTIONS_NETDEV_HELP,
+    OPTIONS_AUDIODEV_HELP,
+    OPTIONS_SOUND_HELP,
     OPTIONS_NIC_HELP,
     OPTIONS_LOG_HELP
 };
@@ -56,16 +58,18 @@ struct options {
     const char *stats_file; /* and write them there at the end, or NULL */
     bool nographic, no_reboot, no_shutdown, start_stopped;
     bool rtc_base_set, rtc_localtime;
-    int64_t rtc_base;    /* seconds since 1970, where a date was given */
-    GPtrArray *devices;  /* -device: struct keyvalues as registry_add() takes them; NULL: none */
-    GPtrArray *globals;  /* -global: "driver", "property", "value" */
-    GPtrArray *chardevs; /* -chardev: struct keyvalues as chardev_new() takes them */
-    GPtrArray *netdevs;  /* -netdev: struct keyvalues as net_new() takes them */
-    GPtrArray *nics;     /* -nic, -net nic: as registry_add() takes them; driver "default": the board's */
-    GPtrArray *objects;  /* -object: "qom-type", "id", ... */
-    GPtrArray *fsdevs;   /* -fsdev, -virtfs: struct keyvalues as fs_new() takes them */
-    GPtrArray *add_fds;  /* -add-fd: "fd", "set", "opaque" */
-    int escape;          /* -echr: the key that starts a command; -1: as it is */
+    int64_t rtc_base;             /* seconds since 1970, where a date was given */
+    GPtrArray *devices;           /* -device: struct keyvalues as registry_add() takes them; NULL: none */
+    GPtrArray *globals;           /* -global: "driver", "property", "value" */
+    GPtrArray *chardevs;          /* -chardev: struct keyvalues as chardev_new() takes them */
+    GPtrArray *netdevs;           /* -netdev: struct keyvalues as net_new() takes them */
+    GPtrArray *nics;              /* -nic, -net nic: as registry_add() takes them; driver "default": the board's */
+    GPtrArray *objects;           /* -object: "qom-type", "id", ... */
+    GPtrArray *fsdevs;            /* -fsdev, -virtfs: struct keyvalues as fs_new() takes them */
+    GPtrArray *audiodevs;         /* -audiodev: struct keyvalues as audiodev_new() takes them */
+    const char *speaker_audiodev; /* of the PC speaker, NULL: nobody hears it */
+    GPtrArray *add_fds;           /* -add-fd: "fd", "set", "opaque" */
+    int escape;                   /* -echr: the key that starts a command; -1: as it is */
     bool daemonize;
     const char *process_name;                  /* -name process= */
     bool message_timestamps, message_is_named; /* -msg */

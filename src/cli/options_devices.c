@@ -55,31 +55,6 @@ bool set_global(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
-/* Old: -soundhw a,b is -device for each; the PC speaker is there anyway. */
-bool set_soundhw(struct parse *parse, const char *arg, GError **error)
-{
-    static const char *const names[][2] = {{"sb16", "sb16"},      {"adlib", "adlib"}, {"ac97", "AC97"},
-                                           {"es1370", "ES1370"},  {"gus", "gus"},     {"hda", "intel-hda"},
-                                           {"cs4231a", "cs4231a"}};
-    char **cards = g_strsplit(arg, ",", -1);
-    bool ok = true;
-    for (unsigned i = 0; cards[i] && ok; i++) {
-        const char *device = NULL;
-        for (unsigned n = 0; n < G_N_ELEMENTS(names); n++) {
-            if (strcmp(cards[i], names[n][0]) == 0)
-                device = names[n][1];
-        }
-        if (device)
-            ok = set_device(parse, device, error);
-        else if (strcmp(cards[i], "pcspk") == 0)
-            log_user("-soundhw pcspk: the speaker is silent here");
-        else
-            ok = FAIL("-soundhw: there is no '%s'", cards[i]);
-    }
-    g_strfreev(cards);
-    return ok;
-}
-
 /* A device of the user's stands in for what the board would have had by default, as in QEMU. */
 void defaults_settle(struct parse *parse)
 {

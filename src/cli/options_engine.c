@@ -173,6 +173,10 @@ static bool machine_key_set(struct parse *parse, const char *key, const char *va
             return FAIL("-machine: usb=on: there is no USB");
         return true;
     }
+    if (strcmp(key, "pcspk-audiodev") == 0) {
+        options->speaker_audiodev = g_intern_string(value);
+        return true;
+    }
     if (machine_key_is_idle(key))
         return true;
     if (strcmp(key, "graphics") == 0)

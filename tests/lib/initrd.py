@@ -9,6 +9,7 @@ MODULES = os.path.join(CACHE, "modules-686")
 NETWORK = os.path.join(CACHE, "net-686")
 NET_TOOLS = os.path.join(CACHE, "net-tools")
 VIRTIO = os.path.join(CACHE, "virtio-686")
+SOUND = os.path.join(CACHE, "sound-686")
 INPUT = os.path.join(CACHE, "input-686")
 
 

@@ -135,6 +135,41 @@ static void test_folders(void)
     bad("-virtfs local,path=/p", "mount_tag= is needed");
 }
 
+/* -audio is a -audiodev and its device; -soundhw a device by its old name. */
+static void test_sound(void)
+{
+    struct options options =
+        good("-audio wav,path=/w,out.frequency=48000,model=es1370 "
+             "-audiodev '{\"driver\":\"none\",\"id\":\"n\",\"out\":{\"channels\":1}}' -soundhw es1370,pcspk "
+             "-device ES1370,audiodev=n");
+    g_assert_cmpstr(item(options.audiodevs, 0, "driver"), ==, "wav");
+    g_assert_cmpstr(item(options.audiodevs, 0, "id"), ==, "audiodev0");
+    g_assert_cmpstr(item(options.audiodevs, 0, "path"), ==, "/w");
+    g_assert_cmpstr(item(options.audiodevs, 0, "out.frequency"), ==, "48000");
+    g_assert_null(item(options.audiodevs, 0, "model"));
+    g_assert_cmpstr(item(options.audiodevs, 1, "id"), ==, "n");
+    g_assert_cmpstr(item(options.audiodevs, 1, "out.channels"), ==, "1");
+    g_assert_cmpuint(options.devices->len, ==, 3);
+    g_assert_cmpstr(item(options.devices, 0, "driver"), ==, "ES1370");
+    g_assert_cmpstr(item(options.devices, 0, "audiodev"), ==, "audiodev0");
+    g_assert_cmpstr(item(options.devices, 1, "audiodev"), ==, "audiodev0"); /* the first */
+    g_assert_cmpstr(item(options.devices, 2, "audiodev"), ==, "n");
+    g_assert_cmpstr(options.speaker_audiodev, ==, "audiodev0");
+    options = good("-audiodev none,id=a -machine pc,pcspk-audiodev=b -soundhw pcspk");
+    g_assert_cmpstr(options.speaker_audiodev, ==, "b");
+    g_assert_null(good("-audiodev none,id=a").speaker_audiodev); /* nobody has asked for it */
+    g_assert_cmpstr(good("-audio none,id=a,model=pcspk").speaker_audiodev, ==, "a");
+    options = good("-soundhw es1370"); /* heard by nobody */
+    g_assert_null(item(options.devices, 0, "audiodev"));
+    g_assert_null(options.audiodevs);
+    g_assert_cmpint(good("-audiodev help").action, ==, OPTIONS_AUDIODEV_HELP);
+    g_assert_cmpint(good("-audio help").action, ==, OPTIONS_AUDIODEV_HELP);
+    g_assert_cmpint(good("-audio none,model=help").action, ==, OPTIONS_SOUND_HELP);
+    g_assert_cmpint(good("-soundhw help").action, ==, OPTIONS_SOUND_HELP);
+    bad("-soundhw es1371", "there is no 'es1371'");
+    bad("-audio none,model=x", "there is no 'x'");
+}
+
 static void test_display_and_monitor(void)
 {
     g_assert_cmpstr(good("").vga, ==, "VGA");
@@ -426,6 +461,7 @@ int main(int argc, char **argv)
     g_test_add_func("/options/missing_devices_are_refused", test_missing_devices_are_refused);
     g_test_add_func("/options/windows", test_windows);
     g_test_add_func("/options/folders", test_folders);
+    g_test_add_func("/options/sound", test_sound);
     g_test_add_func("/options/display_and_monitor", test_display_and_monitor);
     g_test_add_func("/options/nothing_to_start", test_nothing_to_start);
     g_test_add_func("/options/engines", test_engines);

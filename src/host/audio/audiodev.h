@@ -1,0 +1,15 @@
+/* Sound back ends by id: what -audiodev makes. A card sees struct audiodev only (audio.h in include/). */
+#pragma once
+
+#include <glib.h>
+
+#include "audio.h"
+#include "keyvalue.h"
+
+/* From a list with "driver", "id", and what the driver takes. NULL with a sentence in *error. Before there are
+ * threads. */
+struct audiodev *audiodev_new(struct keyvalues *options, GError **error);
+struct audiodev *audiodev_find(const char *id); /* NULL: there is none */
+void audiodev_drivers_each(void (*each)(void *opaque, const char *name), void *opaque);
+/* What has been played is written; no card has a stream any more. */
+void audiodev_close_all(void);

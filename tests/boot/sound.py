@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Debian's kernel plays a tone on a sound card, into a file.
+
+    sound.py RINGER ACCEL CARD
+
+How fast the guest thinks it was says whether the card keeps time; the file says whether what is heard is the tone.
+"""
+import math
+import os
+import signal
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import initrd  # noqa: E402
+import netguest  # noqa: E402
+import wav  # noqa: E402
+from guest import main  # noqa: E402
+
+# Drivers of a card, and the rate at which it plays what /dev/dsp gets, which are 8000 bytes a second.
+CARDS = {"ES1370": (["gameport", "snd-ens1370"], 1411200 / (1411200 // 8000))}
+COMMON = ["soundcore", "snd", "snd-timer", "snd-pcm", "snd-seq-device", "snd-rawmidi", "snd-mixer-oss", "snd-pcm-oss"]
+SECONDS = 5
+HZ = 500
+
+
+def test():
+    ringer, accel, card = sys.argv[1:4]
+    drivers, plays_at = CARDS[card]
+    temporary = tempfile.TemporaryDirectory()
+    image, heard, tone = (os.path.join(temporary.name, name) for name in ("initrd", "out.wav", "tone"))
+    with open(tone, "wb") as f:
+        f.write(bytes(round(128 + 100 * math.sin(2 * math.pi * HZ * i / 8000)) for i in range(8000 * SECONDS)))
+    files = {"root/tone": tone}
+    for name in os.listdir(initrd.SOUND):
+        if name.endswith(".ko"):
+            files["lib/sound/" + name.split("-", 1)[1]] = os.path.join(initrd.SOUND, name)
+    initrd.write(image, (), files)
+    guest = netguest.boot(ringer, image, ["-accel", accel, "-net", "none", "-audiodev", "wav,id=w,path=" + heard,
+                                          "-device", card + ",audiodev=w"])
+    for module in COMMON[:6] + drivers + COMMON[6:]:
+        guest.run("[ ! -e /lib/sound/%s.ko ] || insmod /lib/sound/%s.ko" % (module, module), 300)
+    guest.run("ls /dev/dsp || mknod /dev/dsp c 14 3")
+    before = float(guest.run("cut -d' ' -f1 /proc/uptime").split()[-1])
+    guest.run("cat /root/tone > /dev/dsp && echo played", 300)
+    took = float(guest.run("cut -d' ' -f1 /proc/uptime").split()[-1]) - before
+    irqs = guest.run("grep -i -e ens -e snd /proc/interrupts")
+    guest.process.send_signal(signal.SIGTERM)
+    guest.process.wait(60)
+    rate, samples = wav.read(heard)
+    wanted = SECONDS * 8000 / plays_at
+    loud = wav.tone(samples[rate:3 * rate], HZ * plays_at / 8000, rate)
+    print("guest: %.2f s, file: %.2f s, tone %.4f; %s" % (took, len(samples) / rate, loud, irqs.strip()))
+    if not wanted - 0.1 < took < wanted + 2.5:
+        guest.fail("%d seconds of sound took %.2f s" % (SECONDS, took))
+    if not wanted - 0.05 < len(samples) / rate < wanted + 2.5:
+        guest.fail("the file has %.2f s of sound" % (len(samples) / rate))
+    if abs(loud - 100 / 128) > 0.01:
+        guest.fail("the tone is not there")
+
+
+if __name__ == "__main__":
+    if not os.path.exists(os.path.join(initrd.SOUND, ".complete")):
+        print("SKIP: needs the guest cache (tests/tools/guests.sh fetch)")
+        sys.exit(77)
+    main(test)
