@@ -107,6 +107,7 @@ struct board {
  *   "display"   const struct display *
  *   "vga-rom"   const struct board_rom *   our own video BIOS
  *   "input"     struct input_sink *        the one plugged in last, with those before behind it (input.h)
+ *   "usb"       struct usb_bus *           the first one, with those of later controllers behind it (usb.h)
  *   "rng"       const struct board_rng *   random bytes of the host's
  *   "balloon"   const struct balloon *     memory that the guest gives back (balloon.h)
  *   "news"      const struct board_news *  who wants to know what happens */
@@ -186,7 +187,7 @@ static inline void board_add_bus_hook(struct board *board, void (*hook)(void *op
 /* --- Classes --- */
 
 /* What a device is plugged into. The names in -device bus= are those of instances: isa.0, pci.0, ide.0, ide.1. */
-enum device_bus { BUS_SYSTEM, BUS_ISA, BUS_PCI, BUS_IDE, BUS_FLOPPY, BUS_VIRTIO_SERIAL, BUS_COUNT };
+enum device_bus { BUS_SYSTEM, BUS_ISA, BUS_PCI, BUS_IDE, BUS_FLOPPY, BUS_VIRTIO_SERIAL, BUS_USB, BUS_COUNT };
 
 /* Where an instance is: what the board found out before it calls create(). */
 struct device_site {
@@ -194,7 +195,7 @@ struct device_site {
     const char *id;   /* for messages and as a name of what it opens; unique */
     unsigned bus;     /* number of the bus of its kind: ide.1 is 1 */
     unsigned unit;    /* PCI: slot << 3 | function; IDE and floppy: unit on the bus */
-    void *controller; /* IDE, floppy, virtio-serial: the device whose bus it is */
+    void *controller; /* IDE, floppy, virtio-serial: the device whose bus it is; USB: its struct usb_bus */
 };
 
 struct device_class {

@@ -55,6 +55,11 @@ static bool has_acpi(const struct machine *machine)
     return has_pci(machine) && !machine->options.no_acpi;
 }
 
+static bool has_usb(const struct machine *machine)
+{
+    return has_pci(machine) && machine->options.usb;
+}
+
 static const struct row {
     bool (*is_there)(const struct machine *machine);
     const char *row;
@@ -76,6 +81,7 @@ static const struct row {
     {always, "ferr"},
     {has_pci, "piix3-ide"},
     {has_no_pci, "isa-ide"},
+    {has_usb, "piix3-usb-uhci,addr=1.2"},
     {always, "i8257"},
     {always, "isa-fdc"},
 };

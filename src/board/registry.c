@@ -7,6 +7,7 @@
 #include "devices/pci.h"
 #include "log.h"
 #include "registry_internal.h"
+#include "usb.h"
 
 extern const struct device_class *const __start_device_classes[];
 extern const struct device_class *const __stop_device_classes[];
@@ -448,7 +449,8 @@ static const char *const bus_names[BUS_COUNT] = {[BUS_SYSTEM] = "main-system-bus
                                                  [BUS_PCI] = "pci",
                                                  [BUS_IDE] = "ide",
                                                  [BUS_FLOPPY] = "floppy-bus",
-                                                 [BUS_VIRTIO_SERIAL] = "virtio-serial-bus"};
+                                                 [BUS_VIRTIO_SERIAL] = "virtio-serial-bus",
+                                                 [BUS_USB] = "usb-bus"};
 
 /* Who has bus `number` of this kind, which is its bus *within; NULL: nobody. Of the board's kinds there is one owner.
  */
@@ -489,7 +491,7 @@ char *registry_bus_name(const struct registry *registry, enum device_bus bus, un
     unsigned within, nameless = 0;
     if (bus == BUS_SYSTEM)
         return g_strdup(bus_names[bus]);
-    if (bus != BUS_VIRTIO_SERIAL)
+    if (bus != BUS_VIRTIO_SERIAL && bus != BUS_USB)
         return g_strdup_printf("%s.%u", bus_names[bus], number);
     const struct instance *owner = bus_owner(registry, bus, number, &within);
     if (owner && owner->has_id)
@@ -591,6 +593,32 @@ static bool serial_place(struct registry *registry, struct instance *instance, b
     return true;
 }
 
+/* Which ports there are is the controller's matter, too: the first one with a free port. The last port of one that is
+ * not asked for by name becomes a hub, as in QEMU. */
+static bool usb_place(struct registry *registry, struct instance *instance, bool has_bus, GError **error)
+{
+    unsigned within, count = bus_count(registry, BUS_USB), number = has_bus ? instance->site.bus : 0;
+    struct usb_bus *bus = NULL;
+    for (; number < count; number++) {
+        bus = usb_bus_of(&registry->board, bus_owner(registry, BUS_USB, number, &within)->dev);
+        if (has_bus || usb_bus_free_ports(bus))
+            break;
+    }
+    if (number == count)
+        return FAIL("%s: all USB ports are taken", instance->id);
+    instance->site.bus = number;
+    instance->site.controller = bus;
+    if (keyvalues_get(instance->request, "port") || strcmp(instance->class->name, "usb-hub") == 0 ||
+        usb_bus_free_ports(bus) != 1)
+        return true;
+    char *name = registry_bus_name(registry, BUS_USB, number);
+    GError *ignored = NULL; /* hubs are too deep, or there are none: then it takes the port itself */
+    if (!registry_add_pairs(registry, &ignored, "usb-hub", "bus", name, NULL))
+        g_clear_error(&ignored);
+    g_free(name);
+    return true;
+}
+
 static bool place(struct registry *registry, struct instance *instance, GError **error)
 {
     enum device_bus bus = instance->class->bus;
@@ -600,6 +628,9 @@ static bool place(struct registry *registry, struct instance *instance, GError *
 
     if (!is_there && bus == BUS_VIRTIO_SERIAL)
         return FAIL("%s: No '%s' bus found for device '%s': put a -device virtio-serial before it", instance->id,
+                    bus_names[bus], instance->class->name);
+    if (!is_there && bus == BUS_USB)
+        return FAIL("%s: No '%s' bus found for device '%s': give -usb, or a controller before it", instance->id,
                     bus_names[bus], instance->class->name);
     if (!is_there)
         return FAIL("%s: this machine has no %s bus", instance->id, bus_names[bus]);
@@ -622,6 +653,8 @@ static bool place(struct registry *registry, struct instance *instance, GError *
         return unit_place(registry, instance, wanted, error);
     if (bus == BUS_VIRTIO_SERIAL)
         return serial_place(registry, instance, wanted, error);
+    if (bus == BUS_USB)
+        return usb_place(registry, instance, wanted, error);
     return true;
 }
 

@@ -6,7 +6,8 @@
 
 static const char *const bus_types[BUS_COUNT] = {
     [BUS_SYSTEM] = "System", [BUS_ISA] = "ISA",           [BUS_PCI] = "PCI",
-    [BUS_IDE] = "IDE",       [BUS_FLOPPY] = "floppy-bus", [BUS_VIRTIO_SERIAL] = "virtio-serial-bus"};
+    [BUS_IDE] = "IDE",       [BUS_FLOPPY] = "floppy-bus", [BUS_VIRTIO_SERIAL] = "virtio-serial-bus",
+    [BUS_USB] = "usb-bus"};
 
 static int by_name(gconstpointer a, gconstpointer b)
 {

@@ -391,6 +391,8 @@ static const struct flag flags[] = {
     {"pidfile", "FILE", set_pidfile, "write the process's number there, and remove the file at the end"},
     {"option-rom", "FILE", set_option_rom, "one more ROM for the BIOS to start, up to 4"},
     {"soundhw", "CARD", set_soundhw, NULL},
+    {"usb", NULL, set_usb, "a USB controller (UHCI); devices: -device usb-tablet and others"},
+    {"usbdevice", "NAME", set_usbdevice, NULL},
     {"k", "LANGUAGE", set_idle, NULL},
     {"win2k-hack", NULL, set_idle, NULL},
     {"no-fd-bootchk", NULL, set_no_fd_bootchk, NULL},
@@ -423,9 +425,7 @@ static const struct flag flags[] = {
 static const struct {
     const char *name, *why;
 } refused[] = {
-    {"usbdevice", "there is no USB"},
     {"virtfs_synth", "there is no made-up folder; -virtfs local shares one of the host's"},
-    {"usb", "there is no USB"},
     {"vnc", "there is no VNC server"},
     {"loadvm", "there are no snapshots yet"},
     {"incoming", "there is no migration"},

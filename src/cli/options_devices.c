@@ -55,6 +55,23 @@ bool set_global(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
+bool set_usb(struct parse *parse, const char *arg, GError **error)
+{
+    parse->options->usb = true;
+    return true;
+}
+
+/* Old: -usbdevice tablet is -usb -device usb-tablet. */
+bool set_usbdevice(struct parse *parse, const char *arg, GError **error)
+{
+    static const char *const names[][2] = {{"tablet", "usb-tablet"}, {"mouse", "usb-mouse"}, {"keyboard", "usb-kbd"}};
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (strcmp(arg, names[i][0]) == 0)
+            return set_usb(parse, NULL, error) && set_device(parse, names[i][1], error);
+    }
+    return FAIL("-usbdevice: there is no '%s'; choose tablet, mouse or keyboard", arg);
+}
+
 /* A device of the user's stands in for what the board would have had by default, as in QEMU. */
 void defaults_settle(struct parse *parse)
 {

@@ -169,8 +169,8 @@ static bool machine_key_set(struct parse *parse, const char *key, const char *va
             options->no_acpi = !on;
         else if (key[0] == 'f')
             options->drives.no_floppy_signature = !on;
-        else if (on)
-            return FAIL("-machine: usb=on: there is no USB");
+        else
+            options->usb = on;
         return true;
     }
     if (strcmp(key, "pcspk-audiodev") == 0) {

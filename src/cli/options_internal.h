@@ -46,7 +46,8 @@ void engine_settle(struct parse *parse);
 
 /* options_devices.c */
 option_fn set_device, set_global, set_display, set_curses, set_full_screen, set_sdl, set_vga, set_drive, set_boot,
-    set_snapshot, set_nodefaults, set_option_rom, set_hda, set_hdb, set_hdc, set_hdd, set_cdrom, set_fda, set_fdb;
+    set_snapshot, set_usb, set_usbdevice, set_nodefaults, set_option_rom, set_hda, set_hdb, set_hdc, set_hdd, set_cdrom,
+    set_fda, set_fdb;
 void defaults_settle(struct parse *parse);
 
 /* options_chardev.c */

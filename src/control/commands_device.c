@@ -6,6 +6,7 @@
 #include "lock.h"
 #include "mem.h"
 #include "object.h"
+#include "usb.h"
 
 /* --- Devices by their own words: "info pic" --- */
 
@@ -60,6 +61,14 @@ static void print_mtree(struct command_context *context, json_t *args, json_t *v
     mem_print(out);
     g_string_append(out, "\naddress-space: I/O\n");
     ioport_print(out);
+    machine_unlock();
+}
+
+static void print_usb(struct command_context *context, json_t *args, json_t *value, GString *out)
+{
+    struct machine *machine = context->machine;
+    machine_lock();
+    usb_dump(registry_board(machine->registry), out);
     machine_unlock();
 }
 
@@ -294,6 +303,7 @@ static const struct schema_type types[] = {
 static const struct command rows[] = {
     {NULL, "info qtree", NULL, NULL, "all devices on their buses", NULL, print_qtree},
     {NULL, "info mtree [-f:flat]", "flat:bool?", NULL, "memory and I/O ports", NULL, print_mtree},
+    {NULL, "info usb", NULL, NULL, "USB devices", NULL, print_usb},
     {NULL, "info roms", NULL, NULL, "ROMs", NULL, print_roms},
     {"query-pci", "info pci", NULL, "[PciInfo]", "devices on the PCI bus", query_pci, print_pci},
     {"device_add", NULL, "driver:str bus:str? id:str? *", NULL, "one more device", run_device_add, NULL},

@@ -59,7 +59,8 @@ static json_t *run_set(struct command_context *context, json_t *args, GError **e
 
 static const char *const bus_parents[BUS_COUNT] = {
     [BUS_SYSTEM] = "sys-bus-device", [BUS_ISA] = "isa-device", [BUS_PCI] = "pci-device",
-    [BUS_IDE] = "ide-device",        [BUS_FLOPPY] = "floppy",  [BUS_VIRTIO_SERIAL] = "virtio-serial-port"};
+    [BUS_IDE] = "ide-device",        [BUS_FLOPPY] = "floppy",  [BUS_VIRTIO_SERIAL] = "virtio-serial-port",
+    [BUS_USB] = "usb-device"};
 
 /* Types that nothing is of itself, with theirs. */
 static const char *const abstract_types[][2] = {{"object", NULL},
@@ -69,6 +70,7 @@ static const char *const abstract_types[][2] = {{"object", NULL},
                                                 {"pci-device", "device"},
                                                 {"ide-device", "device"},
                                                 {"virtio-serial-port", "device"},
+                                                {"usb-device", "device"},
                                                 {"machine", "object"},
                                                 {"cpu", "device"},
                                                 {"i386-cpu", "cpu"},

@@ -264,6 +264,16 @@ with tempfile.TemporaryDirectory() as folder:
             ("dump of nothing", ["-object", "filter-dump,id=d,netdev=nothere,file=x"], "no -netdev with the id 'nothere'"),
             ("unknown object", ["-object", "pigeon,id=a"], "invalid object type: pigeon")):
         check(f"network: {name}", ["-kernel", "good", "-display", "none", "-serial", "none", *words], sentence)
+    for name, words, sentence in (
+            ("no controller", ["-device", "usb-tablet"], "No 'usb-bus' bus found for device 'usb-tablet'"),
+            ("port that is not there", ["-usb", "-device", "usb-tablet,port=3"], "there is no USB port '3'"),
+            ("port that is taken", ["-usb", "-device", "usb-kbd,port=2", "-device", "usb-tablet,port=2"],
+             "USB port '2' is taken by QEMU USB Keyboard"),
+            ("no port left", ["-usb", "-device", "usb-kbd,port=2", "-device", "usb-kbd,port=1", "-device", "usb-tablet"],
+             "all USB ports are taken"),
+            ("bus that is not there", ["-usb", "-device", "usb-tablet,bus=usb-bus.1"], "'usb-bus.1' is none here"),
+            ("-usbdevice", ["-usbdevice", "disk:x"], "choose tablet, mouse or keyboard")):
+        check(f"USB: {name}", ["-kernel", "good", "-display", "none", "-serial", "none", *words], sentence)
     for engine in ("interp", "bt"):
         check(f"memory limit under {engine}", ["-kernel", "good", "-m", "3072", "-accel", engine], "-m",
               limit=1 << 30)

@@ -254,6 +254,10 @@ static void board_build(void)
                                      "fw_cfg",
                                      "ferr",
                                      "piix3-ide",
+                                     "piix3-usb-uhci,addr=1.2",
+                                     "usb-tablet",
+                                     "usb-mouse",
+                                     "usb-kbd",
                                      "i8257",
                                      "isa-fdc",
                                      "ide-hd,drive=disk",
@@ -510,10 +514,15 @@ static void step(void)
         machine_unlock();
     } else if (kind < 94) {
         machine_lock();
-        if (below(2))
-            input->key(input->opaque, (uint16_t)value(), below(2));
-        else
-            input->mouse(input->opaque, (int)value(), (int)value(), (int)value(), value());
+        const struct input_sink *sink = input;
+        for (unsigned i = below(4); i && sink->next; i--)
+            sink = sink->next;
+        if (sink->absolute)
+            sink->absolute(sink->opaque, value(), value(), (int)value(), value());
+        if (sink->key && (below(2) || !sink->mouse))
+            sink->key(sink->opaque, (uint16_t)value(), below(2));
+        else if (sink->mouse)
+            sink->mouse(sink->opaque, (int)value(), (int)value(), (int)value(), value());
         machine_unlock();
     } else if (kind < 96) {
         machine_lock();

@@ -11,6 +11,7 @@ NET_TOOLS = os.path.join(CACHE, "net-tools")
 VIRTIO = os.path.join(CACHE, "virtio-686")
 SOUND = os.path.join(CACHE, "sound-686")
 INPUT = os.path.join(CACHE, "input-686")
+USB = os.path.join(CACHE, "usb-686")
 
 
 def cpio(files):

@@ -11,6 +11,7 @@
 #   vmlinuz-686  vmlinuz-686-pae  busybox  initrd.gz  modules-686/*.ko (drivers of disks, in the order of loading)
 #   virtio-686/*.ko (drivers of virtio devices, the same)  input-686/*.ko (of /dev/input/event*)  net-686/*.ko (of network cards)
 #   sound-686/*.ko (of sound cards, and OSS's devices)
+#   usb-686/*.ko (of UHCI and of keyboards, mice and tablets on USB)
 #   net-tools/bin, net-tools/lib (dropbear, iperf3 and their libraries)
 #   grub-rescue-floppy.img  grub-rescue-cdrom.iso  memtest86+ia32.iso  ipxe.iso
 #   netboot/ (Debian's installer for network boot)  installer-linux  installer-initrd.gz (its kernel and initrd)
@@ -216,6 +217,7 @@ fetch)
     fetch_drivers input-686 evdev
     fetch_drivers sound-686 soundcore snd snd-timer snd-pcm snd-seq-device snd-rawmidi gameport snd-ens1370 snd-mixer-oss \
         snd-pcm-oss
+    fetch_drivers usb-686 usb-common usbcore uhci-hcd hid hid-generic usbhid
     fetch_network
     fetch_git
     fetch_file busybox-static "bin/busybox" "$cache/busybox"

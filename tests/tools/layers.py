@@ -28,6 +28,7 @@ LAYERS = {
     "devices/net": ["devices"],
     "devices/sound": ["devices"],
     "devices/virtio": ["devices"],
+    "devices/usb": ["devices"],
     "src/engine": ENGINE,
     "src/engine/kvm": ENGINE,
     "src/firmware": ["devices"],
@@ -66,7 +67,7 @@ CONTRACTS = [
     ["mem.h", "ioport.h", "irq.h", "lock.h", "vclock.h", "devthread.h", "busypoll.h"],
     ["files.h", "keyvalue.h", "state.h"],
     ["device.h"],
-    ["audio.h", "backend.h", "balloon.h", "block.h", "debug.h", "display.h", "flight.h", "fsdev.h", "input.h", "netdev.h", "points.h"],
+    ["audio.h", "backend.h", "balloon.h", "block.h", "debug.h", "display.h", "flight.h", "fsdev.h", "input.h", "netdev.h", "points.h", "usb.h"],
 ]
 RANK = {name: rank for rank, row in enumerate(CONTRACTS) for name in row}
 

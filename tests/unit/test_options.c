@@ -239,7 +239,13 @@ static void test_machines(void)
     g_assert_true(good("-kernel k -machine pc,acpi=off").no_acpi);
     g_assert_true(good("-kernel k -no-acpi").no_acpi);
     bad("-kernel k -machine microvm", "there is no 'microvm'");
-    bad("-kernel k -machine pc,usb=on", "there is no USB");
+    g_assert_true(good("-kernel k -machine pc,usb=on").usb);
+    g_assert_false(good("-kernel k -usb -machine pc,usb=off").usb);
+    g_assert_true(good("-kernel k -usb").usb);
+    struct options usb = good("-kernel k -usbdevice tablet");
+    g_assert_true(usb.usb);
+    g_assert_cmpstr(keyvalues_get(g_ptr_array_index(usb.devices, 0), "driver"), ==, "usb-tablet");
+    bad("-kernel k -usbdevice braille", "choose tablet");
     bad("-kernel k -machine pc,hpet=perhaps", "on or off");
     bad("-kernel k -machine pc,colour=red", "'colour' is not known");
 }

@@ -5,6 +5,7 @@
 #include "board.h"
 #include "board/registry.h"
 #include "mem.h"
+#include "usb.h"
 
 static struct registry *registry;
 static struct chardev backend;
@@ -321,6 +322,30 @@ static void test_serial_buses(void)
     teardown();
 }
 
+/* The last port becomes a hub, unless it is asked for; other controllers are not forgotten. */
+static void test_usb_ports(void)
+{
+    setup();
+    bad("usb-tablet", "No 'usb-bus' bus found");
+    good("piix3-usb-uhci,id=one");
+    good("piix3-usb-uhci");
+    good("usb-kbd,bus=usb-bus.0,port=2");
+    good("usb-tablet,bus=usb-bus.0,port=1,id=own");
+    bad("usb-mouse,bus=usb-bus.0", "all USB ports are taken");
+    for (unsigned i = 0; i < 9; i++)
+        good("usb-kbd");
+    const struct usb_device *last = find("usb-kbd/9")->dev;
+    g_assert_cmpstr(last->port->path, ==, "2.8.1"); /* behind two hubs */
+    bad("usb-mouse,port=2.8", "taken by QEMU USB Hub");
+    good("usb-mouse,port=2.8.8");
+    GString *text = g_string_new(NULL);
+    usb_dump(registry_board(registry), text);
+    g_assert_nonnull(strstr(text->str, "  Device 0.0, Port 2.8.8, Speed 12 Mb/s, Product QEMU USB Mouse\n"));
+    g_assert_nonnull(strstr(text->str, "  Device 1.0, Port 1, Speed 12 Mb/s, Product QEMU USB Tablet, ID: own\n"));
+    g_string_free(text, TRUE);
+    teardown();
+}
+
 #define TEST(name) g_test_add_func("/registry/" #name, test_##name)
 
 int main(int argc, char **argv)
@@ -334,6 +359,7 @@ int main(int argc, char **argv)
     TEST(pci_interrupts);
     TEST(state);
     TEST(serial_buses);
+    TEST(usb_ports);
     TEST(tree_and_help);
     return g_test_run();
 }

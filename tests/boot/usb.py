@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""Debian's kernel drives a UHCI: a tablet, a mouse and a keyboard, two of them behind a hub, and what the monitor sends
+arrives in /dev/input.
+
+    usb.py RINGER ACCEL
+
+Then an idle guest with a tablet that somebody has open: what that takes of a processor.
+"""
+import os
+import re
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from guest import Guest, main  # noqa: E402
+from qmp import Qmp  # noqa: E402
+import initrd  # noqa: E402
+
+IDLE_SECONDS = 10
+
+
+def event_of(guest, name):
+    return guest.run("for e in /sys/class/input/event*; do [ \"$(cat $e/device/name)\" = '%s' ] && "
+                     "echo ${e##*/}; done; true" % name).strip()
+
+
+def watched(guest, device, count, act):
+    """The first count events (type, code, value) that come while act() is done: 16 bytes each on this kernel."""
+    guest.run("(timeout 30 head -c %d /dev/input/%s | hexdump -v -e '16/1 \"%%02x\" \"\\n\"' >/tmp/events; "
+              "echo >/tmp/done) 2>/dev/null &\ntrue" % (16 * count, device))
+    time.sleep(1)
+    act()
+    text = guest.run("while [ ! -e /tmp/done ]; do sleep 0.2; done; rm /tmp/done; cat /tmp/events", 90)
+    events = []
+    for line in text.split():
+        raw = bytes.fromhex(line)
+        if len(raw) == 16:
+            events.append((int.from_bytes(raw[8:10], "little"), int.from_bytes(raw[10:12], "little"),
+                           int.from_bytes(raw[12:16], "little", signed=True)))
+    return events
+
+
+def expect_events(guest, what, got, want):
+    if got != want:
+        guest.fail("%s: events %r, not %r" % (what, got, want))
+
+
+def enumerated(guest, qmp):
+    for name in ("QEMU QEMU USB Tablet", "QEMU QEMU USB Mouse", "QEMU QEMU USB Keyboard"):
+        guest.run("for i in $(seq 300); do grep -qs '^%s$' /sys/class/input/event*/device/name && break; sleep 0.2; "
+                  "done; grep -qs '^%s$' /sys/class/input/event*/device/name" % (name, name), 300)
+    info = qmp.human("info usb")
+    for port, product in (("1", "Tablet, ID: tab"), ("2", "Hub"), ("2.1", "Mouse"), ("2.2", "Keyboard")):
+        line = [one for one in info.splitlines() if ", Port %s, " % port in one]
+        if len(line) != 1 or not line[0].rstrip().endswith("Product QEMU USB " + product) or "Device 0.0," in line[0]:
+            guest.fail("info usb: %s" % info)
+
+
+def inputs(guest, qmp):
+    tablet, mouse, keyboard = (event_of(guest, "QEMU QEMU USB " + name) for name in ("Tablet", "Mouse", "Keyboard"))
+    before = {one["name"]: one for one in qmp.execute("query-mice")}
+    if before["QEMU USB Tablet"]["current"]:
+        guest.fail("nobody has opened the tablet, and it has the pointer: %r" % before)
+
+    def point():
+        qmp.execute("input-send-event", events=[{"type": "abs", "data": {"axis": "x", "value": 12345}},
+                                                {"type": "abs", "data": {"axis": "y", "value": 23456}}])
+        qmp.human("mouse_move 100 200")
+        qmp.human("mouse_button 1")
+        qmp.human("mouse_button 0")
+    got = watched(guest, tablet, 12, point)
+    moves = [event for event in got if event[0] in (1, 3)]
+    # Two places may have become one, if the guest was slow to ask.
+    if moves[-4:] != [(3, 0, 100), (3, 1, 200), (1, 0x110, 1), (1, 0x110, 0)] or (0, 0, 0) not in got:
+        guest.fail("positions: events %r" % got)
+    after = {one["name"]: one for one in qmp.execute("query-mice")}
+    if not after["QEMU USB Tablet"]["current"] or not after["QEMU USB Tablet"]["absolute"]:
+        guest.fail("the tablet does not have the pointer: %r" % after)
+    got = watched(guest, keyboard, 9, lambda: qmp.human("sendkey shift-a"))
+    keys = [event for event in got if event[0] == 1]
+    if keys[:3] != [(1, 42, 1), (1, 30, 1), (1, 30, 0)]:
+        guest.fail("keys: events %r" % got)
+
+    guest.run("(sleep 20; true) </dev/input/%s &\ntrue" % mouse)
+    time.sleep(1)
+    qmp.human("mouse_set %d" % after["QEMU USB Mouse"]["index"])
+    expect_events(guest, "moves", watched(guest, mouse, 3, lambda: qmp.human("mouse_move 5 -7")),
+                  [(2, 0, 5), (2, 1, -7), (0, 0, 0)])
+    return tablet
+
+
+def cpu_seconds(pid):
+    """Of all threads, by the scheduler's nanoseconds."""
+    total = 0
+    for task in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/schedstat" % (pid, task)) as f:
+            total += int(f.read().split()[0])
+    return total / 1e9
+
+
+def share(guest):
+    begin, used = time.monotonic(), cpu_seconds(guest.process.pid)
+    time.sleep(IDLE_SECONDS)
+    return (cpu_seconds(guest.process.pid) - used) / (time.monotonic() - begin)
+
+
+def walks(qmp):
+    return int(re.search(r"(\d+) frames walked", qmp.human("info piix3-usb-uhci")).group(1))
+
+
+def idle(guest, qmp, tablet):
+    guest.run("(sleep 600) </dev/input/%s &\ntrue" % tablet)
+    time.sleep(3)
+    before = walks(qmp)
+    with_tablet = share(guest)
+    looked = (walks(qmp) - before) / IDLE_SECONDS
+    guest.run("echo 0000:00:01.2 >/sys/bus/pci/drivers/uhci_hcd/unbind")
+    time.sleep(3)
+    without = share(guest)
+    print("idle with an open tablet: %.2f %% of a processor, without USB: %.2f %%; %.0f frames a second walked"
+          % (100 * with_tablet, 100 * without, looked))
+    if not 10 < looked < 400:
+        guest.fail("%.0f frames a second are walked for nothing" % looked)
+
+
+def test():
+    ringer, accel = os.path.abspath(sys.argv[1]), sys.argv[2]
+    if not all(os.path.exists(os.path.join(folder, ".complete")) for folder in (initrd.USB, initrd.INPUT)):
+        print("SKIP: needs the guest cache (tests/tools/guests.sh fetch)")
+        sys.exit(77)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        drivers = {"lib/drivers/%s-%s" % (number, name): os.path.join(where, name)
+                   for number, where in (("1", initrd.INPUT), ("2", initrd.USB))
+                   for name in os.listdir(where) if name.endswith(".ko")}
+        initrd.write("initrd.gz", (), drivers)
+        guest = Guest([ringer, "-accel", accel, "-m", "128", "-nographic", "-no-reboot", "-monitor", "none",
+                       "-qmp", "unix:qmp.sock,server=on,wait=off",
+                       "-kernel", os.path.join(initrd.CACHE, "vmlinuz-686"), "-initrd", "initrd.gz",
+                       "-append", "console=ttyS0", "-usb", "-device", "usb-tablet,id=tab",
+                       "-usbdevice", "mouse", "-device", "usb-kbd"])
+        guest.expect("guest# ", 900)
+        qmp = Qmp("qmp.sock")
+        guest.run("for m in /lib/drivers/*; do insmod $m; done", 300)
+        enumerated(guest, qmp)
+        tablet = inputs(guest, qmp)
+        idle(guest, qmp, tablet)
+        guest.send("poweroff -f\n")
+        if guest.wait(300) != 0:
+            guest.fail("poweroff did not end with status 0")
+    print("OK: USB under %s" % accel)
+
+
+main(test)
