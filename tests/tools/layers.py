@@ -29,6 +29,7 @@ LAYERS = {
     "devices/sound": ["devices"],
     "devices/virtio": ["devices"],
     "devices/usb": ["devices"],
+    "devices/vga": ["devices"],
     "src/engine": ENGINE,
     "src/engine/kvm": ENGINE,
     "src/firmware": ["devices"],

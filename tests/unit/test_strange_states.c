@@ -9,7 +9,7 @@
 #include "devices/lapic.h"
 #include "devices/pit.h"
 #include "devices/rtc.h"
-#include "devices/vga.h"
+#include "devices/vga/vga.h"
 #include "mem.h"
 
 static struct wire irq[16], pin[32];

@@ -3,7 +3,7 @@
  */
 #include "board.h"
 #include "mem.h"
-#include "devices/vga.h"
+#include "devices/vga/vga.h"
 
 static struct vga *vga;
 

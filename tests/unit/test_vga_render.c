@@ -2,7 +2,7 @@
 #include "board.h"
 #include "display.h"
 #include "mem.h"
-#include "devices/vga.h"
+#include "devices/vga/vga.h"
 
 static struct vga *vga;
 static struct display_pixels picture;

@@ -6,7 +6,7 @@
 
 #include "device.h"
 #include "display.h"
-#include "pci.h"
+#include "devices/pci.h"
 
 #define VGA_DEVFN  PCI_DEVFN(2, 0)
 #define VGA_MEMORY (16 * MiB)

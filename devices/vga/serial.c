@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "vclock.h"
-#include "vga_regs.h"
+#include "regs.h"
 
 struct vga_seen {
     uint64_t serial;

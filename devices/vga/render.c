@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "vclock.h"
-#include "vga_regs.h"
+#include "regs.h"
 
 #define WIDTH_MAX (256 * 9 * 2)
 

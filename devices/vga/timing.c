@@ -1,5 +1,5 @@
 /* The VGA's picture in time: dots and lines from the CRTC's registers, or those of a VBE mode. */
-#include "vga_regs.h"
+#include "regs.h"
 
 void vga_timing(const struct vga *vga, struct vga_timing *t)
 {

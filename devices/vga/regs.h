@@ -116,7 +116,7 @@ struct vga {
     const struct mem_block *rom;
     uint32_t rom_base; /* 0: not mapped */
     struct display display;
-    struct vga_seen *seen; /* vga_serial.c; NULL: nobody has looked */
+    struct vga_seen *seen; /* serial.c; NULL: nobody has looked */
 };
 
 #define VGA_PLANAR    (256 * KiB) /* what the VGA proper reaches */
@@ -127,7 +127,7 @@ static inline bool vga_dispi_on(const struct vga *vga)
     return vga->regs.dispi[DISPI_ENABLE] & DISPI_ENABLED;
 }
 
-/* vga_mem.c */
+/* mem.c */
 extern const struct mmio_ops vga_window_ops; /* A0000h, 128 KiB */
 /* Must be called when a register that decides how memory is seen may have changed. */
 void vga_window_update(struct vga *vga);
@@ -135,11 +135,11 @@ void vga_window_remove(struct vga *vga);
 /* Brings the planes up to date with what the guest wrote to the text window. */
 void vga_sync(struct vga *vga);
 
-/* vga_serial.c */
+/* serial.c */
 uint64_t vga_serial(void *opaque);
 void vga_seen_free(struct vga *vga);
 
-/* vga_render.c */
+/* render.c */
 #define VGA_BLINK_CURSOR_NS (8 * NS_PER_SECOND / 60) /* half a period */
 #define VGA_BLINK_TEXT_NS   (16 * NS_PER_SECOND / 60)
 bool vga_blink_is_on(int64_t half_period_ns);
@@ -147,7 +147,7 @@ bool vga_render_text(void *opaque, struct display_text *out);
 void vga_render_size(void *opaque, unsigned *width, unsigned *height);
 bool vga_render_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels);
 
-/* vga_timing.c */
+/* timing.c */
 /* Timing from the CRTC's registers: dots and lines. */
 struct vga_timing {
     unsigned dot_clock;                             /* Hz */

@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "vga_regs.h"
+#include "regs.h"
 
 #define WINDOW_BASE 0xa0000u
 #define WINDOW_SIZE 0x20000u
