@@ -208,6 +208,15 @@ def main():
                     rows = {8: derive_8, 14: derive_14, 16: list}[height](glyphs[char])
             assert len(rows) == height, char
             fonts[height].append(rows)
+    if len(sys.argv) > 3:  # for the host: one height
+        with open(sys.argv[2], "w", encoding="ascii") as out:
+            height = int(sys.argv[3])
+            out.write("/* Made by mkfont.py from font.txt. */\n#include <stdint.h>\n\n")
+            out.write("extern const uint8_t glyphs_8x%d[256 * %d];\nconst uint8_t glyphs_8x%d[256 * %d] = {\n" % ((height,) * 4))
+            for number, rows in enumerate(fonts[height]):
+                out.write("    %s, /* %02x */\n" % (", ".join("0x%02x" % row for row in rows), number))
+            out.write("};\n")
+        return
     with open(sys.argv[2], "w", encoding="ascii") as out:
         out.write("/* Made by mkfont.py from font.txt. */\n#include \"vga.h\"\n")
         for height, font in sorted(fonts.items()):

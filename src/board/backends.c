@@ -159,7 +159,7 @@ bool backends_fence(const struct machine *machine)
     const struct options *options = &machine->options;
     const struct fence_needs needs = {
         .kvm = options->accel == ACCEL_KVM,
-        .files = has_control(options),
+        .files = has_control(options) || options->window,
         .clients = chardev_needs_clients() || has_control(options),
         .removes = options->pidfile || chardev_needs_unlink() || has_control(options),
         .cells = options->accel == ACCEL_DIRECT,

@@ -7,7 +7,7 @@
 #include "host/display/display_curses.h"
 #include "host/display/keys.h"
 #include "host/display/pointer.h"
-#include "host/display/sdl.h"
+#include "host/display/window/window.h"
 #include "display.h"
 #include "log.h"
 #include "vclock.h"
@@ -65,13 +65,19 @@ static bool power_button(void *opaque)
     return machine_press_power_button(opaque);
 }
 
-static bool window_open(struct machine *machine, const struct display *display, GError **error)
+static const char *status(void *opaque)
+{
+    return machine_status(opaque);
+}
+
+static bool show_window(struct machine *machine, const struct display *display, GError **error)
 {
     const struct options *options = &machine->options;
     char *title = options->name ? g_strdup_printf("Ringer (%s)", options->name) : g_strdup("Ringer");
-    const struct sdl_options wanted = {title, options->full_screen, options->window_stays};
-    const struct sdl_hooks hooks = {quit_by_key, power_button, machine};
-    bool ok = sdl_open(display, &wanted, &hooks, error);
+    struct window_options wanted = options->window_options;
+    const struct window_hooks hooks = {quit_by_key, power_button, status, machine};
+    wanted.title = title;
+    bool ok = window_open(display, &wanted, &hooks, error);
     g_free(title);
     return ok;
 }
@@ -92,9 +98,9 @@ bool console_build(struct machine *machine, GError **error)
                     options->curses ? "curses" : "sdl");
         return false;
     }
-    if (options->display_is_open && display && sdl_has_desktop())
+    if (options->display_is_open && display && window_has_desktop())
         machine->options.window = true;
-    if (options->window && !window_open(machine, display, error))
+    if (options->window && !show_window(machine, display, error))
         return false;
     if (options->curses && !curses_open(display, quit_by_key, machine, error))
         return false;
@@ -120,5 +126,5 @@ void console_close(struct machine *machine)
     if (machine->stats_file)
         fclose(machine->stats_file);
     curses_close();
-    sdl_close();
+    window_close();
 }

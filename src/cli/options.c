@@ -335,7 +335,8 @@ static const struct flag flags[] = {
     {"smp", "N", set_smp, "processors: 1"},
     {"nographic", NULL, set_nographic, "no window; serial port on this terminal (Ctrl-A x ends)"},
     {"display", "TYPE", set_display,
-     "sdl (a window; the default on a desktop; sdl,full-screen=on,window-close=off), curses (text screens on this "
+     "sdl (a window; the default on a desktop; sdl,full-screen=on,window-close=off,show-menubar=off,scaling=integer), "
+     "curses (text screens on this "
      "terminal) or none"},
     {"full-screen", NULL, set_full_screen, "the window as large as the screen (Ctrl-Alt-F)"},
     {"sdl", NULL, set_sdl, NULL},

@@ -4,6 +4,7 @@
 #include <glib.h>
 
 #include "board/drives.h"
+#include "host/display/window/window.h"
 #include "types.h"
 #include "engine/vcpu.h"
 
@@ -47,9 +48,10 @@ struct options {
     const char *pidfile;
     const char *option_rom[OPTIONS_ROM_MAX]; /* -option-rom */
     unsigned option_rom_count;
-    bool curses;                            /* the screen on the terminal */
-    bool display_is_open;                   /* nobody has said anything: a window where there is a desktop */
-    bool window, full_screen, window_stays; /* the screen in a window; its button does nothing (window-close=off) */
+    bool curses;          /* the screen on the terminal */
+    bool display_is_open; /* nobody has said anything: a window where there is a desktop */
+    bool window;          /* the screen in a window */
+    struct window_options window_options;
     GPtrArray *monitors; /* struct keyvalues: "chardev" (id) or "device" (short form) and "label"; "mode", "pretty" */
     const char *gdb;     /* the debugger's device, in the short form; NULL: none */
     const char *uuid;    /* NULL: none */

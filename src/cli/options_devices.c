@@ -89,26 +89,49 @@ void defaults_settle(struct parse *parse)
     }
 }
 
+static bool scaling_of(const char *word, enum window_scaling *scaling)
+{
+    static const char *const words[] = {"proportional", "integer", "free"};
+    for (unsigned i = 0; i < G_N_ELEMENTS(words); i++) {
+        if (strcmp(word, words[i]) == 0) {
+            *scaling = (enum window_scaling)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* gtk and cocoa are windows, too; what they have besides is understood. */
 static bool set_window(struct parse *parse, const char *arg, GError **error)
 {
-    static const char *const ignored[] = {
-        "gl",           "grab-mod",    "grab-on-hover",     "show-tabs",    "show-cursor",
-        "show-menubar", "zoom-to-fit", "left-command-key",  "swap-opt-cmd", "alt_grab",
-        "ctrl_grab",    "full-grab",   "zoom-interpolation"};
+    static const char *const ignored[] = {"gl",          "grab-mod",    "grab-on-hover",    "show-tabs",
+                                          "show-cursor", "zoom-to-fit", "left-command-key", "swap-opt-cmd",
+                                          "alt_grab",    "ctrl_grab",   "full-grab"};
     struct options *options = parse->options;
     struct keyvalues *list = keyvalues_parse(arg, "-display", "type", error);
+    struct window_options *window = &options->window_options;
     const char *value;
-    bool ok = list != NULL, closes = true;
+    bool closes = !window->no_close, has_bar = !window->no_bar, smooth = !window->sharp;
     if (!list)
         return false;
     keyvalues_get(list, "type");
-    if ((value = keyvalues_get(list, "full-screen")))
-        ok = value_is_switch(value, &options->full_screen);
-    if (ok && (value = keyvalues_get(list, "window-close")))
-        ok = value_is_switch(value, &closes);
-    if (!ok)
-        g_set_error(error, options_error(), 0, "-display: '%s' is not on or off", value);
+    const struct {
+        const char *name;
+        bool *value;
+    } switches[] = {{"full-screen", &window->full_screen},
+                    {"window-close", &closes},
+                    {"show-menubar", &has_bar},
+                    {"zoom-interpolation", &smooth}};
+    bool ok = true;
+    for (unsigned i = 0; i < G_N_ELEMENTS(switches) && ok; i++) {
+        ok = !(value = keyvalues_get(list, switches[i].name)) || value_is_switch(value, switches[i].value);
+        if (!ok)
+            g_set_error(error, options_error(), 0, "-display: '%s' is not on or off", value);
+    }
+    if (ok && (value = keyvalues_get(list, "scaling")) && !scaling_of(value, &window->scaling)) {
+        g_set_error(error, options_error(), 0, "-display: scaling is proportional, integer or free, not '%s'", value);
+        ok = false;
+    }
     for (unsigned i = 0; i < G_N_ELEMENTS(ignored); i++)
         keyvalues_get(list, ignored[i]);
     if (ok && (value = keyvalues_unused(list))) {
@@ -116,7 +139,9 @@ static bool set_window(struct parse *parse, const char *arg, GError **error)
         ok = false;
     }
     options->window = ok;
-    options->window_stays = !closes;
+    window->no_close = !closes;
+    window->no_bar = !has_bar;
+    window->sharp = !smooth;
     keyvalues_free(list);
     return ok;
 }
@@ -144,7 +169,7 @@ bool set_display(struct parse *parse, const char *arg, GError **error)
 
 bool set_full_screen(struct parse *parse, const char *arg, GError **error)
 {
-    parse->options->full_screen = true;
+    parse->options->window_options.full_screen = true;
     return true;
 }
 

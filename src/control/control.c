@@ -14,6 +14,7 @@
 #include "host/display/pointer.h"
 #include "log.h"
 #include "object.h"
+#include "window_menu.h"
 
 static struct {
     GPtrArray *monitors; /* struct monitor */
@@ -252,6 +253,7 @@ bool control_open(struct machine *machine, const struct options *options, GError
     machine_lock();
     chardev_each(mouse_find, NULL);
     machine_unlock();
+    window_menu_open(machine);
     control.monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_free);
     return monitors_open(machine, options, error) && (!options->gdb || gdb_option_open(machine, options->gdb, error));
 }

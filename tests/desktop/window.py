@@ -17,52 +17,22 @@ sys.path.insert(0, os.path.join(HERE, "..", "lib"))
 import desktop  # noqa: E402
 import initrd  # noqa: E402
 from guest import Guest, GuestError, die_with_parent, main  # noqa: E402
+from desktop import scaled, wait_until  # noqa: E402
 from screen import Screen  # noqa: E402
 
 RINGER = os.path.abspath(sys.argv[1])
 FLOPPY = os.path.join(initrd.CACHE, "grub-rescue-floppy.img")
 
 
-def wait_until(what, holds, timeout=60):
-    end = time.monotonic() + timeout
-    while not holds():
-        if time.monotonic() > end:
-            raise GuestError("not within %d s: %s" % (timeout, what))
-        time.sleep(0.1)
-
-
-def start(*options, title="Ringer"):
-    """GRUB's prompt in a window: (Screen, window)."""
-    screen = Screen([RINGER, "-display", "sdl", "-serial", "none", "-nic", "none", "-fda", FLOPPY, "-boot", "a", "-snapshot"] +
-                    list(options))
-    window = desk.window(title)
-    if not window:
-        screen.fail("no window called '%s'" % title)
-    screen.expect("The highlighted entry will be executed")
-    screen.key("c")
-    screen.expect("grub>")
-    desk.focus(window)
-    return screen, window
-
-
-def dumped(screen):
-    """The guest's picture, by the monitor."""
-    with tempfile.NamedTemporaryFile(suffix=".ppm") as f:
-        screen.command("screendump %s" % f.name)
-        return desktop.ppm(f.read())
-
-
-def scaled(picture, scale):
-    width, height, rows = picture
-    wide = [b"".join(row[x:x + 3] * scale for x in range(0, len(row), 3)) for row in rows]
-    return width * scale, height * scale, [row for row in wide for _ in range(scale)]
+def start(*options, bar=False):
+    return desk.grub([RINGER, "-display", "sdl,show-menubar=%s" % ("on" if bar else "off"), "-fda", FLOPPY] + list(options))
 
 
 def picture():
     """Every pixel; while the machine stands, as the cursor blinks."""
     screen, window = start()
     screen.command("stop")
-    want = dumped(screen)
+    want = desktop.dumped(screen)
     if want[:2] != (720, 400) or len(set(b"".join(want[2]))) < 2:
         screen.fail("the guest's picture is %r" % (want[:2],))
     wait_until("the window shows the guest's picture", lambda: desk.picture(window) == want)
@@ -86,7 +56,7 @@ def keys():
     desk.tool("keydown", "shift")
     other = subprocess.Popen(["xdotool", "search", "--name", "nobody"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     other.wait()
-    away = Screen([RINGER, "-display", "sdl", "-name", "other", "-serial", "none", "-nic", "none"])
+    away = Screen([RINGER, "-display", "sdl,show-menubar=off", "-name", "other", "-serial", "none", "-nic", "none"])
     second = desk.window("other")
     desk.focus(second)
     desk.tool("keyup", "shift")
@@ -111,7 +81,7 @@ def size():
     screen.type("insmod all_video\ninsmod gfxterm\nset gfxmode=800x600\nterminal_output gfxterm\n")
     wait_until("as large as its new mode", lambda: desk.geometry(window)[2:] == (800, 600))
     screen.command("stop")
-    wait_until("its picture", lambda: desk.picture(window) == dumped(screen))
+    wait_until("its picture", lambda: desk.picture(window) == desktop.dumped(screen))
     screen.command("quit")
 
 
@@ -148,7 +118,7 @@ def tablet():
     with tempfile.TemporaryDirectory() as folder:
         image = os.path.join(folder, "initrd")
         initrd.write(image, (), drivers)
-        guest = Guest([RINGER, "-display", "sdl", "-serial", "stdio", "-monitor", "none", "-nic", "none", "-name", "tablet",
+        guest = Guest([RINGER, "-display", "sdl,show-menubar=off", "-serial", "stdio", "-monitor", "none", "-nic", "none", "-name", "tablet",
                        "-device", "virtio-tablet-pci", "-kernel", os.path.join(initrd.CACHE, "vmlinuz-686"), "-initrd", image,
                        "-append", "console=ttyS0"])
         window = desk.window("tablet")

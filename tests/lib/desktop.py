@@ -1,14 +1,16 @@
 """A desktop of a test's own: Xvfb with a window manager, and what a user's hands and eyes do there (xdotool, wmctrl,
-ImageMagick's import)."""
+ImageMagick's import, xclip)."""
 import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 
-from guest import die_with_parent
+from guest import GuestError, die_with_parent
+from screen import Screen
 
-TOOLS = ("Xvfb", "openbox", "xdotool", "wmctrl", "import")
+TOOLS = ("Xvfb", "openbox", "xdotool", "wmctrl", "import", "xclip")
 
 
 def is_there():
@@ -64,6 +66,26 @@ class Desktop:
         """(width, height, rows of RGB bytes) of what is in the window."""
         return ppm(subprocess.run(["import", "-silent", "-window", str(window), "-depth", "8", "ppm:-"], capture_output=True).stdout)
 
+    def grub(self, command):
+        """GRUB's prompt in a window, from the floppy in command: (Screen, window)."""
+        screen = Screen(command + ["-serial", "none", "-nic", "none", "-boot", "a", "-snapshot"])
+        window = self.window("Ringer")
+        if not window:
+            screen.fail("no window")
+        screen.expect("The highlighted entry will be executed")
+        screen.key("c")
+        screen.expect("grub>")
+        self.focus(window)
+        return screen, window
+
+    def clipboard(self, text=None):
+        """What is in it; or puts text there."""
+        if text is None:
+            return subprocess.run(["xclip", "-o", "-selection", "clipboard"], capture_output=True, text=True, timeout=30).stdout
+        subprocess.run(["xclip", "-i", "-selection", "clipboard"], input=text, text=True, timeout=30, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)
+        return text
+
     def close(self):
         for process in (self.manager, self.process):
             process.kill()
@@ -75,3 +97,29 @@ def ppm(data):
     width, height = int(head.group(1)), int(head.group(2))
     body = data[head.end():]
     return width, height, [body[y * width * 3:(y + 1) * width * 3] for y in range(height)]
+
+
+def converted(path):
+    """The picture in a file of any kind."""
+    return ppm(subprocess.run(["convert", path, "-depth", "8", "ppm:-"], capture_output=True).stdout)
+
+
+def dumped(screen):
+    """The guest's picture, by the monitor."""
+    with tempfile.NamedTemporaryFile(suffix=".ppm") as f:
+        screen.command("screendump %s" % f.name)
+        return ppm(f.read())
+
+
+def scaled(picture, scale):
+    width, height, rows = picture
+    wide = [b"".join(row[x:x + 3] * scale for x in range(0, len(row), 3)) for row in rows]
+    return width * scale, height * scale, [row for row in wide for _ in range(scale)]
+
+
+def wait_until(what, holds, timeout=60):
+    end = time.monotonic() + timeout
+    while not holds():
+        if time.monotonic() > end:
+            raise GuestError("not within %d s: %s" % (timeout, what))
+        time.sleep(0.1)

@@ -39,18 +39,19 @@ class Screen:
         return self.command("screentext")
 
     def fail(self, why):
-        self._read_errors()
+        self.read_errors()
         screen = self.text() if self.process.poll() is None and self.monitor and hasattr(self, "seen") else ""
         self.kill()
         raise GuestError("%s\ncommand: %s\nscreen:\n%s\nstderr:\n%s" % (
             why, " ".join(self.command_line), "\n".join("    " + line for line in screen.splitlines()),
             self.errors[-2000:].decode(errors="replace")))
 
-    def _read_errors(self):
+    def read_errors(self):
         try:
             self.errors += self.process.stderr.read() or b""
         except (OSError, ValueError):
             pass
+        return self.errors
 
     def expect(self, *texts, timeout=120):
         """Waits until one of texts is on the screen; returns which."""
@@ -86,7 +87,7 @@ class Screen:
             status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.fail("still running after %d s" % timeout)
-        self._read_errors()
+        self.read_errors()
         return status
 
     def kill(self):

@@ -14,7 +14,7 @@ TOP = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path
 SEARCH = ["include", "src", "."]
 
 # Which folders a folder may look into, besides itself and include/. Whoever is missing here may be included by nobody.
-HOST = ["src/host/audio", "src/host/block", "src/host/char", "src/host/display", "src/host/fs", "src/host/net"]
+HOST = ["src/host/audio", "src/host/block", "src/host/char", "src/host/display", "src/host/display/window", "src/host/fs", "src/host/net"]
 ENGINE = ["src/engine", "src/engine/kvm", "src/native", "src/native/cell", "translator", "src/cpu"]
 LAYERS = {
     "include": ["src/cpu/decode"],
@@ -39,6 +39,7 @@ LAYERS = {
     "src/host/fs": ["src/host"],
     "src/host/net": ["src/host"],  # processes, their fence
     "src/host/display": HOST,
+    "src/host/display/window": HOST,
     "src/host/control": HOST,
     "src/host": ["src/native"],  # fence.c: SIGSYS
     "src/bench": ["src/bench/programs"],
@@ -48,7 +49,7 @@ LAYERS = {
     "src/control": HOST + ENGINE + ["src/host/control", "src/board", "devices"],
     "src/state": ["src/board", "src/engine", "src/cpu", "devices"],
     "src/cli": ["src/board", "src/control", "src/bench", "src/engine", "src/host", "src/host/audio", "src/host/block",
-                "src/host/char", "src/host/net"],
+                "src/host/char", "src/host/display/window", "src/host/net"],
 }
 # Of these folders others may include these headers only; the rest are private.
 PUBLIC = {
@@ -80,7 +81,8 @@ OWNERS = {
     r"\bclock_gettime\s*\(": {"src/base/vclock.c", "src/base/busypoll.c", "src/base/log.c", "src/engine/vcpu.c"},
     r"\bwrgsbase\b": {"src/native/world.c"},
     r"\bfxrstor\b": {"src/native/world.c", "src/cpu/fpu_thunk.c", "src/cpu/interp_fpu.c", "src/cpu/interp_x87.c"},
-    r"\b(SDL|slirp)_\w+\s*\(": {"src/host/net/role_user.c", "src/host/net/guestfwd.c", "src/host/display/sdl.c"},
+    r"\b(SDL|slirp)_\w+\s*\(": {"src/host/net/role_user.c", "src/host/net/guestfwd.c", *("src/host/display/window/%s.c" % name for name in
+                                   ("bar", "clipboard", "glyphs", "menu", "picture", "window"))},
     r"\bsrc_(process|new)\s*\(": {"src/host/audio/mixer.c"},
     r"\bguest_mem\.ram\b": {"src/base/mem.c", "include/mem.h"},
 }

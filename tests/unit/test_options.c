@@ -90,8 +90,8 @@ static void test_double_dash_is_the_same(void)
 static void test_windows(void)
 {
     g_assert_true(good("-display sdl").window);
-    g_assert_true(good("-display gtk,full-screen=on,gl=off").full_screen);
-    g_assert_true(good("-display cocoa,window-close=off").window_stays);
+    g_assert_true(good("-display gtk,full-screen=on,gl=off").window_options.full_screen);
+    g_assert_true(good("-display cocoa,window-close=off").window_options.no_close);
     g_assert_false(good("-display sdl -display none").window);
     g_assert_true(good("-hda x").display_is_open);
     g_assert_false(good("-hda x -nographic").display_is_open);

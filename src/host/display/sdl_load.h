@@ -17,14 +17,19 @@
     X(SDL_DestroyWindow) \
     X(SDL_FillRect) \
     X(SDL_FreeSurface) \
+    X(SDL_GetClipboardText) \
+    X(SDL_GetDisplayDPI) \
     X(SDL_GetError) \
+    X(SDL_GetWindowDisplayIndex) \
     X(SDL_GetWindowFlags) \
     X(SDL_GetWindowSize) \
     X(SDL_GetWindowSurface) \
     X(SDL_GetWindowWMInfo) \
     X(SDL_Init) \
+    X(SDL_MapRGB) \
     X(SDL_PollEvent) \
     X(SDL_Quit) \
+    X(SDL_SetClipboardText) \
     X(SDL_SetHint) \
     X(SDL_SetRelativeMouseMode) \
     X(SDL_SetWindowFullscreen) \
@@ -33,10 +38,12 @@
     X(SDL_SetWindowTitle) \
     X(SDL_ShowCursor) \
     X(SDL_SoftStretchLinear) \
+    X(SDL_StartTextInput) \
     X(SDL_StopTextInput) \
     X(SDL_UpdateWindowSurface) \
     X(SDL_UpdateWindowSurfaceRects) \
-    X(SDL_UpperBlitScaled)
+    X(SDL_UpperBlitScaled) \
+    X(SDL_free)
 
 #define WINDOW_MEMBER(name) __typeof__(&(name)) name##_;
 extern struct sdl_functions {
@@ -52,14 +59,19 @@ bool sdl_load(GError **error);
 #define SDL_DestroyWindow              sdl.SDL_DestroyWindow_
 #define SDL_FillRect                   sdl.SDL_FillRect_
 #define SDL_FreeSurface                sdl.SDL_FreeSurface_
+#define SDL_GetClipboardText           sdl.SDL_GetClipboardText_
+#define SDL_GetDisplayDPI              sdl.SDL_GetDisplayDPI_
 #define SDL_GetError                   sdl.SDL_GetError_
+#define SDL_GetWindowDisplayIndex      sdl.SDL_GetWindowDisplayIndex_
 #define SDL_GetWindowFlags             sdl.SDL_GetWindowFlags_
 #define SDL_GetWindowSize              sdl.SDL_GetWindowSize_
 #define SDL_GetWindowSurface           sdl.SDL_GetWindowSurface_
 #define SDL_GetWindowWMInfo            sdl.SDL_GetWindowWMInfo_
 #define SDL_Init                       sdl.SDL_Init_
+#define SDL_MapRGB                     sdl.SDL_MapRGB_
 #define SDL_PollEvent                  sdl.SDL_PollEvent_
 #define SDL_Quit                       sdl.SDL_Quit_
+#define SDL_SetClipboardText           sdl.SDL_SetClipboardText_
 #define SDL_SetHint                    sdl.SDL_SetHint_
 #define SDL_SetRelativeMouseMode       sdl.SDL_SetRelativeMouseMode_
 #define SDL_SetWindowFullscreen        sdl.SDL_SetWindowFullscreen_
@@ -68,8 +80,10 @@ bool sdl_load(GError **error);
 #define SDL_SetWindowTitle             sdl.SDL_SetWindowTitle_
 #define SDL_ShowCursor                 sdl.SDL_ShowCursor_
 #define SDL_SoftStretchLinear          sdl.SDL_SoftStretchLinear_
+#define SDL_StartTextInput             sdl.SDL_StartTextInput_
 #define SDL_StopTextInput              sdl.SDL_StopTextInput_
 #define SDL_UpdateWindowSurface        sdl.SDL_UpdateWindowSurface_
 #define SDL_UpdateWindowSurfaceRects   sdl.SDL_UpdateWindowSurfaceRects_
 #define SDL_UpperBlitScaled            sdl.SDL_UpperBlitScaled_
+#define SDL_free                       sdl.SDL_free_
 #endif

@@ -194,6 +194,7 @@ bool net_deliver(struct net_backend *backend, const uint8_t *frame, size_t len, 
         return true;
     if (!netdev->front->receive(netdev->front_opaque, frame, len, offload))
         return false;
+    backend->frames++;
     if (backend->dumps)
         listen_in(backend, &(struct iovec){(void *)frame, len}, 1);
     return true;
@@ -201,6 +202,7 @@ bool net_deliver(struct net_backend *backend, const uint8_t *frame, size_t len, 
 
 void net_sent(struct net_backend *backend, const struct iovec *pieces, unsigned count)
 {
+    backend->frames++;
     if (backend->dumps)
         listen_in(backend, pieces, count);
 }
@@ -210,7 +212,8 @@ void net_each(void (*each)(void *opaque, const struct net_description *descripti
     for (unsigned i = 0; backends && i < backends->len; i++) {
         struct net_backend *backend = g_ptr_array_index(backends, i);
         const struct net_description description = {backend->id,      backend->type,     backend->info,
-                                                    &backend->netdev, hub_peer(backend), hub_of(backend)};
+                                                    &backend->netdev, hub_peer(backend), hub_of(backend),
+                                                    backend->frames};
         each(opaque, &description);
     }
 }

@@ -45,6 +45,7 @@ struct net_description {
     struct netdev *netdev;
     const char *peer; /* of a hub port with a back end: its id, or NULL */
     int hub;          /* -1: no port of a hub */
+    uint64_t frames;  /* either way */
 };
 /* Machine lock. */
 void net_each(void (*each)(void *opaque, const struct net_description *description), void *opaque);

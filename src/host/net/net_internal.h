@@ -26,6 +26,7 @@ struct net_backend {
     _Atomic bool asked;      /* deliver() is to be called when the bus is granted */
     bool switched_off, dead; /* set_link off; what is behind it has ended. Neither: link_up */
     GPtrArray *dumps;        /* NULL: nobody listens in */
+    uint64_t frames;         /* that have gone either way */
 };
 
 /* To the card, if its cable is plugged; as netdev_front.receive. */
