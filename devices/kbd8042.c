@@ -533,6 +533,15 @@ void kbd8042_mouse(struct kbd8042 *kbd, int dx, int dy, int dz, unsigned buttons
     kbd_pump(kbd);
 }
 
+void kbd8042_mouse_nudge(struct kbd8042 *kbd)
+{
+    const struct kbd8042_regs *regs = &kbd->regs;
+    if (!regs->mouse_streaming || regs->mouse_remote || regs->mouse_wrap || regs->mouse.count + 4u > MOUSE_QUEUE / 2)
+        return;
+    mouse_report(kbd);
+    kbd_pump(kbd);
+}
+
 static void mouse_parameter(struct kbd8042 *kbd, uint8_t command, uint8_t value)
 {
     struct kbd8042_regs *regs = &kbd->regs;
@@ -883,6 +892,7 @@ static void *kbd8042_create(const struct device_site *site, const void *config, 
     kbd->input = (struct input_sink){
         .name = "QEMU PS/2 Mouse", .key = kbd8042_input_key, .mouse = kbd8042_input_mouse, .opaque = kbd};
     input_sink_add(site->board, &kbd->input);
+    board_provide(site->board, "i8042", kbd);
     return kbd;
 }
 

@@ -23,6 +23,8 @@ void kbd8042_key(struct kbd8042 *kbd, uint16_t code, bool down);
 /* The mouse moved (dx to the right, dy up, dz wheel towards the user); buttons: 0 left, 1 right, 2 middle, 3, 4 sides.
  */
 void kbd8042_mouse(struct kbd8042 *kbd, int dx, int dy, int dz, unsigned buttons);
+/* An empty report, with which a driver of another mouse is told to look at that one; if the guest wants reports. */
+void kbd8042_mouse_nudge(struct kbd8042 *kbd);
 /* Num lock 2, caps lock 4, scroll lock 1: as the guest last set them. */
 unsigned kbd8042_leds(const struct kbd8042 *kbd);
 

@@ -16,6 +16,22 @@ struct io_range {
 };
 
 static struct io_range *ports[PORT_COUNT];
+static uint32_t *registers;
+
+uint32_t *ioport_registers(void)
+{
+    return registers;
+}
+
+void ioport_set_registers(uint32_t *gpr)
+{
+    registers = gpr;
+}
+
+bool ioport_uses_registers(uint16_t port)
+{
+    return ports[port] && ports[port]->ops->uses_registers;
+}
 
 void ioport_register(uint16_t first, uint16_t count, const struct io_ops *ops, void *opaque, const char *name)
 {

@@ -60,6 +60,11 @@ static bool has_usb(const struct machine *machine)
     return has_pci(machine) && machine->options.usb;
 }
 
+static bool has_vmport(const struct machine *machine)
+{
+    return !machine->options.no_vmport;
+}
+
 static const struct row {
     bool (*is_there)(const struct machine *machine);
     const char *row;
@@ -76,6 +81,8 @@ static const struct row {
     {always, "mc146818rtc"},
     {always, "i8042"},
     {always, "port92"},
+    {has_vmport, "vmport"},
+    {has_vmport, "vmmouse"},
     {has_acpi, "PIIX4_PM"},
     {always, "fw_cfg"},
     {always, "ferr"},

@@ -44,7 +44,7 @@ struct options {
     char accel_why[256]; /* why this engine, for the line that is always printed */
     struct drive_options drives;
     const char *vga; /* row of the graphics card, NULL: none */
-    bool no_hpet, no_acpi, isapc, usb;
+    bool no_hpet, no_acpi, no_vmport, isapc, usb;
     const char *pidfile;
     const char *option_rom[OPTIONS_ROM_MAX]; /* -option-rom */
     unsigned option_rom_count;

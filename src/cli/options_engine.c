@@ -131,7 +131,6 @@ static bool machine_key_is_idle(const char *key)
                                        "kernel-irqchip",
                                        "kernel_irqchip",
                                        "mem-merge",
-                                       "vmport",
                                        "nvdimm",
                                        "smm",
                                        "memory-encryption",
@@ -171,6 +170,13 @@ static bool machine_key_set(struct parse *parse, const char *key, const char *va
             options->drives.no_floppy_signature = !on;
         else
             options->usb = on;
+        return true;
+    }
+    if (strcmp(key, "vmport") == 0) {
+        on = true;
+        if (strcmp(value, "auto") != 0 && !value_is_switch(value, &on))
+            return FAIL("-machine: vmport is on, off or auto, not '%s'", value);
+        options->no_vmport = !on;
         return true;
     }
     if (strcmp(key, "pcspk-audiodev") == 0) {

@@ -15,6 +15,7 @@
 #include "engine/kvm/kvm_host.h"
 #include "take_points.h"
 #include "flight.h"
+#include "ioport.h"
 #include "log.h"
 #include "native/sighandler.h"
 #include "points.h"
@@ -113,6 +114,7 @@ struct vcpu *vcpu_new(enum accel_kind kind, bool direct_always, unsigned tb_size
     vcpu->cpu->model = model;
     vcpu->cpu->interp = interp_new(vcpu->cpu);
     vcpu->hooks = *hooks;
+    ioport_set_registers(cpu->gpr);
     if (kind == ACCEL_KVM) {
         vcpu->kvm = kvm_new(cpu, error);
         if (!vcpu->kvm) {

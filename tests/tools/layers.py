@@ -66,7 +66,7 @@ CONTRACTS = [
     ["log.h", "stats.def", "stats.h"],
     ["insn.h", "cpu.h"],
     ["bt.h"],
-    ["mem.h", "ioport.h", "irq.h", "lock.h", "vclock.h", "devthread.h", "busypoll.h"],
+    ["mem.h", "ioport.h", "irq.h", "lock.h", "vclock.h", "devthread.h", "busypoll.h", "clipboard.h"],
     ["files.h", "keyvalue.h", "state.h"],
     ["device.h"],
     ["audio.h", "backend.h", "balloon.h", "block.h", "debug.h", "display.h", "flight.h", "fsdev.h", "input.h", "netdev.h", "points.h", "usb.h"],

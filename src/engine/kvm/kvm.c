@@ -268,10 +268,13 @@ void kvm_fetch(struct kvm *kvm)
 
 /* --- Exits --- */
 
-static void port_exit(const struct kvm_run *run)
+static void port_exit(struct kvm *kvm, const struct kvm_run *run)
 {
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
     enum stat_id before = stats_enter(STAT_device_port);
+    bool uses_registers = ioport_uses_registers(run->io.port);
+    if (uses_registers) /* a call: they come here, and go back with the next entry */
+        kvm_fetch(kvm);
 
     machine_lock();
     for (uint32_t n = 0; n < run->io.count; n++, data += run->io.size) {
@@ -285,6 +288,8 @@ static void port_exit(const struct kvm_run *run)
         }
     }
     machine_unlock();
+    if (uses_registers)
+        kvm->cpu->changed |= CHANGED_MODE;
     stats_leave(before);
 }
 
@@ -388,7 +393,7 @@ static enum exit_reason handle(struct kvm *kvm)
     switch (run->exit_reason) {
     case KVM_EXIT_IO:
         stats_enter(STAT_port);
-        port_exit(run);
+        port_exit(kvm, run);
         break;
     case KVM_EXIT_MMIO:
         stats_enter(STAT_memory);

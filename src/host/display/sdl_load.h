@@ -25,6 +25,7 @@
     X(SDL_GetWindowSize) \
     X(SDL_GetWindowSurface) \
     X(SDL_GetWindowWMInfo) \
+    X(SDL_HasClipboardText) \
     X(SDL_Init) \
     X(SDL_MapRGB) \
     X(SDL_PollEvent) \
@@ -67,6 +68,7 @@ bool sdl_load(GError **error);
 #define SDL_GetWindowSize              sdl.SDL_GetWindowSize_
 #define SDL_GetWindowSurface           sdl.SDL_GetWindowSurface_
 #define SDL_GetWindowWMInfo            sdl.SDL_GetWindowWMInfo_
+#define SDL_HasClipboardText           sdl.SDL_HasClipboardText_
 #define SDL_Init                       sdl.SDL_Init_
 #define SDL_MapRGB                     sdl.SDL_MapRGB_
 #define SDL_PollEvent                  sdl.SDL_PollEvent_

@@ -1,9 +1,12 @@
-/* The desktop's clipboard: a text screen copied to it, and what is in it typed for the guest. */
+/* The desktop's clipboard: a text screen copied to it, what is in it typed for the guest, and shared with a guest whose
+ * tools ask for it (clipboard.h). */
 #include <string.h>
 
+#include "clipboard.h"
 #include "host/display/keys.h"
 #include "host/display/screendump.h"
 #include "internal.h"
+#include "lock.h"
 
 #define HOLD_MS 10
 
@@ -38,4 +41,31 @@ void clipboard_type(void)
     else if (missing)
         bar_say("Characters that a US keyboard does not have were left out");
     SDL_free(text);
+}
+
+/* Given when the user comes to the window: a clipboard is another program's, which takes its time to answer. */
+void clipboard_give(void)
+{
+    char *text = SDL_HasClipboardText() ? SDL_GetClipboardText() : NULL;
+    uint64_t serial;
+    machine_lock();
+    const char *before = clipboard_text(CLIPBOARD_HOST, &serial), *own = clipboard_text(CLIPBOARD_GUEST, &serial);
+    if (text && *text && g_strcmp0(text, before) != 0 && g_strcmp0(text, own) != 0)
+        clipboard_offer(CLIPBOARD_HOST, text, strlen(text));
+    machine_unlock();
+    SDL_free(text);
+}
+
+void clipboard_take(void)
+{
+    static uint64_t taken;
+    uint64_t serial;
+    machine_lock();
+    const char *text = clipboard_text(CLIPBOARD_GUEST, &serial);
+    char *own = serial != taken ? g_strdup(text) : NULL;
+    machine_unlock();
+    taken = serial;
+    if (own)
+        SDL_SetClipboardText(own);
+    g_free(own);
 }

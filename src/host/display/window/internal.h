@@ -66,3 +66,6 @@ void glyphs_fill(SDL_Surface *surface, int x, int y, int width, int height, uint
 /* clipboard.c */
 void clipboard_copy_screen(void);
 void clipboard_type(void);
+/* The desktop's text to the guest; and the guest's, if there is a new one, to the desktop. */
+void clipboard_give(void);
+void clipboard_take(void);

@@ -298,6 +298,9 @@ static void key(const SDL_KeyboardEvent *event)
 static void window_event(const SDL_WindowEvent *event)
 {
     switch (event->event) {
+    case SDL_WINDOWEVENT_FOCUS_GAINED:
+        clipboard_give();
+        break;
     case SDL_WINDOWEVENT_FOCUS_LOST:
         window_let_go();
         grab(false);
@@ -357,6 +360,7 @@ static gboolean look(gpointer opaque)
 {
     unsigned interval = own.interval;
     take_events();
+    clipboard_take();
     own.unchanged = picture_draw() ? 0 : own.unchanged + 1;
     set_interval(own.unchanged > IDLE_LATE ? IDLE_MS : BUSY_MS);
     return own.interval == interval ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
