@@ -161,9 +161,10 @@ bool backends_fence(const struct machine *machine)
         .kvm = options->accel == ACCEL_KVM,
         .files = has_control(options) || options->window,
         .clients = chardev_needs_clients() || has_control(options),
-        .removes = options->pidfile || chardev_needs_unlink() || has_control(options),
+        .removes = options->pidfile || options->vnc || chardev_needs_unlink() || has_control(options),
         .cells = options->accel == ACCEL_DIRECT,
         .window = options->window,
+        .viewers = options->vnc,
     };
     GError *error = NULL;
     if (options->sandbox == SANDBOX_OFF || fence_enter(&needs, &error))

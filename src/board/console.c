@@ -8,8 +8,10 @@
 #include "host/display/keys.h"
 #include "host/display/pointer.h"
 #include "host/display/window/window.h"
+#include "host/vnc/vnc.h"
 #include "display.h"
 #include "log.h"
+#include "secrets.h"
 #include "vclock.h"
 
 static void quit_by_key(void *opaque)
@@ -82,6 +84,22 @@ static bool show_window(struct machine *machine, const struct display *display, 
     return ok;
 }
 
+static bool viewers_let_in(struct machine *machine, const struct display *display, GError **error)
+{
+    const struct options *options = &machine->options;
+    char *password = NULL;
+    if (!display) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "-vnc needs a graphics card, not -vga none");
+        return false;
+    }
+    if (options->vnc_secret && !(password = secret_read(options, options->vnc_secret, error)))
+        return false;
+    bool ok = vnc_open(display, &options->vnc_options, options->name ? options->name : "Ringer", error) &&
+              (!password || vnc_set_password(password, error));
+    g_free(password);
+    return ok;
+}
+
 bool console_build(struct machine *machine, GError **error)
 {
     struct board *board = registry_board(machine->registry);
@@ -100,6 +118,8 @@ bool console_build(struct machine *machine, GError **error)
     }
     if (options->display_is_open && display && window_has_desktop())
         machine->options.window = true;
+    if (options->vnc && !viewers_let_in(machine, display, error))
+        return false;
     if (options->window && !show_window(machine, display, error))
         return false;
     if (options->curses && !curses_open(display, quit_by_key, machine, error))
@@ -127,4 +147,5 @@ void console_close(struct machine *machine)
         fclose(machine->stats_file);
     curses_close();
     window_close();
+    vnc_close();
 }

@@ -340,6 +340,9 @@ static const struct flag flags[] = {
      "terminal) or none"},
     {"full-screen", NULL, set_full_screen, "the window as large as the screen (Ctrl-Alt-F)"},
     {"sdl", NULL, set_sdl, NULL},
+    {"vnc", "HOST:N", set_vnc,
+     "the screen for VNC viewers, on port 5900 + N, or unix:PATH; password=on, websocket=on (browsers, port 5700 + N), "
+     "share=force-shared|ignore, reverse=on, to=N, lossy=on"},
     {"curses", NULL, set_curses, NULL},
     {"serial", "DEV", set_serial,
      "stdio, mon:stdio, file:PATH, pipe:PATH, pty, null, vc, msmouse, /dev/ttyX, tcp:HOST:PORT,server=on,wait=off, "
@@ -427,7 +430,6 @@ static const struct {
     const char *name, *why;
 } refused[] = {
     {"virtfs_synth", "there is no made-up folder; -virtfs local shares one of the host's"},
-    {"vnc", "there is no VNC server"},
     {"loadvm", "there are no snapshots yet"},
     {"incoming", "there is no migration"},
 };

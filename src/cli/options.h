@@ -5,6 +5,7 @@
 
 #include "board/drives.h"
 #include "host/display/window/window.h"
+#include "host/vnc/vnc.h"
 #include "types.h"
 #include "engine/vcpu.h"
 
@@ -52,6 +53,9 @@ struct options {
     bool display_is_open; /* nobody has said anything: a window where there is a desktop */
     bool window;          /* the screen in a window */
     struct window_options window_options;
+    bool vnc;               /* viewers far away */
+    const char *vnc_secret; /* -object secret with their password; NULL: none */
+    struct vnc_options vnc_options;
     GPtrArray *monitors; /* struct keyvalues: "chardev" (id) or "device" (short form) and "label"; "mode", "pretty" */
     const char *gdb;     /* the debugger's device, in the short form; NULL: none */
     const char *uuid;    /* NULL: none */

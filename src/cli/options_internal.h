@@ -45,15 +45,17 @@ option_fn set_accel, set_enable_kvm, set_machine, set_memory, set_cpu, set_smp;
 void engine_settle(struct parse *parse);
 
 /* options_devices.c */
-option_fn set_device, set_global, set_display, set_curses, set_full_screen, set_sdl, set_vga, set_drive, set_boot,
-    set_snapshot, set_usb, set_usbdevice, set_nodefaults, set_option_rom, set_hda, set_hdb, set_hdc, set_hdd, set_cdrom,
-    set_fda, set_fdb;
+option_fn set_device, set_global, set_vga, set_drive, set_boot, set_snapshot, set_usb, set_usbdevice, set_nodefaults,
+    set_option_rom, set_hda, set_hdb, set_hdc, set_hdd, set_cdrom, set_fda, set_fdb;
 void defaults_settle(struct parse *parse);
 
 /* options_chardev.c */
 option_fn set_chardev, set_serial, set_parallel, set_debugcon, set_monitor, set_qmp, set_qmp_pretty, set_mon, set_gdb,
     set_gdb_default, set_add_fd, set_echr;
 bool chardevs_settle(struct parse *parse, GError **error);
+
+/* options_display.c */
+option_fn set_display, set_curses, set_full_screen, set_sdl, set_vnc;
 
 /* options_audio.c */
 option_fn set_audiodev, set_audio, set_soundhw;

@@ -17,6 +17,7 @@ void commands_device_add(void);  /* the board and what is on it */
 void commands_object_add(void);  /* the same as a tree of objects (qom-*) */
 void commands_about_add(void);   /* of the table itself: help, query-commands, query-qmp-schema */
 void commands_balloon_add(void); /* memory that the guest gives back */
+void commands_vnc_add(void);     /* the screen for viewers far away */
 void commands_log_add(void);     /* logs, statistics, the flight recorder */
 
 /* A string, bool or integer as the command line writes it; anything else is nothing. */

@@ -6,6 +6,7 @@
 #include "object.h"
 #include "host/block/blockdev.h"
 #include "host/block/nodes.h"
+#include "host/vnc/vnc.h"
 
 /* --- Which drive --- */
 
@@ -70,6 +71,17 @@ static json_t *run_change_medium(struct command_context *context, json_t *args, 
                                         (enum blockdev_mode)index, arg_bool(args, "force", false), error),
                         label)
                  : NULL;
+}
+
+/* "change vnc password TEXT" is old, and people's only. */
+static json_t *run_change(struct command_context *context, json_t *args, GError **error)
+{
+    const char *device = arg_str(args, "device"), *what = arg_str(args, "filename");
+    if (!device || strcmp(device, "vnc") != 0)
+        return run_change_medium(context, args, error);
+    if (strcmp(what, "password") != 0 && strcmp(what, "passwd") != 0)
+        return COMMAND_FAIL(GENERIC, "Expected 'password' after 'vnc'");
+    return vnc_set_password(arg_str(args, "format"), error) ? json_object() : NULL;
 }
 
 static json_t *run_commit(struct command_context *context, json_t *args, GError **error)
@@ -363,7 +375,10 @@ static const struct command rows[] = {
      "take a removable medium out (-f: also when the guest has locked it)", run_eject, NULL},
     {"blockdev-open-tray", NULL, "device:str? id:str? force:bool?", NULL, "open a drive's tray", run_open_tray, NULL},
     {"blockdev-close-tray", NULL, "device:str? id:str?", NULL, "close a drive's tray", run_close_tray, NULL},
-    {"blockdev-change-medium", "change device [-f:force] filename [format] [read-only-mode]",
+    {NULL, "change device [-f:force] filename [format] [read-only-mode]",
+     "device:str filename:str format:str? force:bool? read-only-mode:BlockdevChangeReadOnlyMode?", NULL,
+     "put another medium in; vnc password TEXT: what viewers need", run_change, NULL},
+    {"blockdev-change-medium", NULL,
      "device:str? id:str? filename:str format:str? force:bool? read-only-mode:BlockdevChangeReadOnlyMode?", NULL,
      "put another medium in", run_change_medium, NULL},
     {"blockdev-add", NULL,

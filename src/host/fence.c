@@ -196,6 +196,11 @@ static void fence_fill(struct fence *fence, const struct fence_needs *needs)
     }
     if (needs->removes)
         ALLOW_ANY(fence, unlink);
+    if (needs->viewers) {
+        ALLOW_ANY(fence, recvfrom);
+        ALLOW_ANY(fence, sendmsg);
+        ALLOW_ANY(fence, getsockname);
+    }
     if (needs->window)
         allow_window(fence);
     if (needs->cells)
@@ -257,6 +262,26 @@ static void network_fill(struct fence *fence, const void *opaque)
     ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, FIONBIO));
     if (needs->tap)
         ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TUNSETOFFLOAD));
+    for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++)
+        add(fence, SCMP_ACT_TRAP, hostile[i], 0, NULL);
+}
+
+static const int viewers_allowed[] = {CALL(accept),      CALL(accept4),     CALL(setsockopt), CALL(getsockopt),
+                                      CALL(getsockname), CALL(getpeername), CALL(sendto),     CALL(sendmsg),
+                                      CALL(recvfrom),    CALL(recvmsg),     CALL(shutdown)};
+
+static void viewers_fill(struct fence *fence, const void *opaque)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(allowed); i++)
+        add(fence, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(viewers_allowed); i++)
+        add(fence, SCMP_ACT_ALLOW, viewers_allowed[i], 0, NULL);
+    allow_memory(fence, false);
+    allow_threads(fence);
+    ALLOW_ANY(fence, dup);
+    ALLOW_ANY(fence, pipe);
+    ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, FIONREAD));
+    ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, FIONBIO));
     for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++)
         add(fence, SCMP_ACT_TRAP, hostile[i], 0, NULL);
 }
@@ -363,6 +388,11 @@ bool fence_enter(const struct fence_needs *needs, GError **error)
 bool fence_enter_dialer(void)
 {
     return enter(dialer_fill, NULL, NULL);
+}
+
+bool fence_enter_viewers(void)
+{
+    return enter(viewers_fill, NULL, NULL);
 }
 
 bool fence_enter_network(const struct fence_network *needs)

@@ -17,6 +17,7 @@ struct fence_needs {
     bool clients; /* there are sockets, or may be: accept, take descriptors, ask who it is */
     bool cells;   /* child processes, traced (native/cell.c) */
     bool removes; /* a file of ours, at the end */
+    bool viewers; /* a process speaks with them for us */
     bool window;  /* what a desktop says, and memory shared with it */
 };
 
@@ -38,6 +39,10 @@ bool fence_enter_network(const struct fence_network *needs);
 /* The same for a process with a folder of the host in it (host/fs/process.c): files by descriptors and names below
  * folder, as far as the kernel can tell (Landlock); no device nodes, no sockets. */
 bool fence_enter_folder(int folder, bool read_only);
+
+/* The same for the process that speaks with viewers (host/vnc/process.c): sockets that are open, and who comes to
+ * them. */
+bool fence_enter_viewers(void);
 
 /* For the process that makes such processes by order (host/net/broker.c), and all it makes: nothing that is hostile,
  * above all no program. */

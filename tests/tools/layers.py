@@ -14,7 +14,7 @@ TOP = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path
 SEARCH = ["include", "src", "."]
 
 # Which folders a folder may look into, besides itself and include/. Whoever is missing here may be included by nobody.
-HOST = ["src/host/audio", "src/host/block", "src/host/char", "src/host/display", "src/host/display/window", "src/host/fs", "src/host/net"]
+HOST = ["src/host/audio", "src/host/block", "src/host/char", "src/host/display", "src/host/display/window", "src/host/vnc", "src/host/fs", "src/host/net"]
 ENGINE = ["src/engine", "src/engine/kvm", "src/native", "src/native/cell", "translator", "src/cpu"]
 LAYERS = {
     "include": ["src/cpu/decode"],
@@ -39,6 +39,7 @@ LAYERS = {
     "src/host/fs": ["src/host"],
     "src/host/net": ["src/host"],  # processes, their fence
     "src/host/display": HOST,
+    "src/host/vnc": ["src/host", "src/host/display"],  # a process, its fence
     "src/host/display/window": HOST,
     "src/host/control": HOST,
     "src/host": ["src/native"],  # fence.c: SIGSYS
@@ -49,7 +50,7 @@ LAYERS = {
     "src/control": HOST + ENGINE + ["src/host/control", "src/board", "devices"],
     "src/state": ["src/board", "src/engine", "src/cpu", "devices"],
     "src/cli": ["src/board", "src/control", "src/bench", "src/engine", "src/host", "src/host/audio", "src/host/block",
-                "src/host/char", "src/host/display/window", "src/host/net"],
+                "src/host/char", "src/host/display/window", "src/host/net", "src/host/vnc"],
 }
 # Of these folders others may include these headers only; the rest are private.
 PUBLIC = {
