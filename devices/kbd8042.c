@@ -884,13 +884,21 @@ static void kbd8042_input_mouse(void *opaque, int dx, int dy, int dz, unsigned b
     kbd8042_mouse(opaque, dx, dy, dz, buttons);
 }
 
+static unsigned kbd8042_input_leds(void *opaque)
+{
+    return kbd8042_leds(opaque);
+}
+
 static void *kbd8042_create(const struct device_site *site, const void *config, GError **error)
 {
     struct kbd8042_wiring wiring = {board_isa_irq(site->board, 1), board_isa_irq(site->board, 12),
                                     board_wire(site->board, "a20"), board_wire(site->board, "reset")};
     struct kbd8042 *kbd = kbd8042_new(&wiring);
-    kbd->input = (struct input_sink){
-        .name = "QEMU PS/2 Mouse", .key = kbd8042_input_key, .mouse = kbd8042_input_mouse, .opaque = kbd};
+    kbd->input = (struct input_sink){.name = "QEMU PS/2 Mouse",
+                                     .key = kbd8042_input_key,
+                                     .mouse = kbd8042_input_mouse,
+                                     .leds = kbd8042_input_leds,
+                                     .opaque = kbd};
     input_sink_add(site->board, &kbd->input);
     board_provide(site->board, "i8042", kbd);
     return kbd;

@@ -22,11 +22,17 @@ struct input_sink {
     /* The pointer is at x from the left, y from the top, 0 to INPUT_ABSOLUTE_MAX; the rest as above. NULL: it does not
      * take positions. */
     void (*absolute)(void *opaque, unsigned x, unsigned y, int dz, unsigned buttons);
+    /* What its lights show: INPUT_LED_... NULL: it has none, or nobody can tell. */
+    unsigned (*leds)(void *opaque);
     void *opaque;
     struct input_sink *next; /* the one plugged in before */
 };
 
 #define INPUT_ABSOLUTE_MAX 32767
+
+#define INPUT_LED_SCROLL 1u
+#define INPUT_LED_NUM    2u
+#define INPUT_LED_CAPS   4u
 
 static inline bool input_sink_is_on(const struct input_sink *sink)
 {

@@ -53,6 +53,12 @@ static void console_key(void *opaque, uint16_t code, bool down)
         sink->key(sink->opaque, code, down);
 }
 
+static unsigned console_leds(void *opaque)
+{
+    const struct input_sink *sink = keyboard(opaque);
+    return sink && sink->leds ? sink->leds(sink->opaque) : 0;
+}
+
 /* The first one that was plugged in comes first. */
 static void pointers_add(const struct input_sink *sink)
 {
@@ -108,7 +114,7 @@ bool console_build(struct machine *machine, GError **error)
     const struct display *display = board_service(board, "display");
 
     if (input) {
-        keys_set_sink(console_key, machine);
+        keys_set_sink(console_key, console_leds, machine);
         pointers_add(input);
     }
     if ((options->curses || options->window) && !display) {

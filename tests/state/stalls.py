@@ -20,7 +20,9 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from guest import die_with_parent  # noqa: E402
 from monitor import Hmp  # noqa: E402
+import rfb  # noqa: E402
 from qmp import Qmp  # noqa: E402
+from rfb import RfbError, Viewer  # noqa: E402
 
 LIMIT_US = 5000
 failed = 0
@@ -107,7 +109,8 @@ def main():
     ringer, gap, storm = sys.argv[1:4]
     control = tempfile.TemporaryDirectory()
     program = os.path.join(control.name, "qmp")
-    machine = Machine(ringer, gap, "-display", "none", "-qmp", "unix:%s,server=on,wait=off" % program)
+    machine = Machine(ringer, gap, "-display", "none", "-qmp", "unix:%s,server=on,wait=off" % program, "-vnc",
+                      "unix:" + os.path.join(control.name, "vnc"))
     machine.wait_seconds(1)
     silent = machine.client()
 
@@ -154,6 +157,35 @@ def main():
     check_gap("screen dumps of 2560 x 1600", machine, dump)
     size = os.path.getsize(picture) if os.path.exists(picture) else 0
     report("they are whole", "" if size == 2560 * 1600 * 3 + len("P6\n2560 1600\n255\n") else "%d bytes" % size)
+
+    vnc = os.path.join(control.name, "vnc")
+
+    def crowd():
+        """20 viewers: some look, some say nothing, some do not read what they asked for, some vanish in the middle."""
+        viewers = []
+        for n in range(20):
+            try:
+                if n % 4 == 0:
+                    c = socket.socket(socket.AF_UNIX)
+                    c.connect(vnc)
+                    c.send(b"RFB 003.008\n"[:n])
+                    viewers.append(c)
+                    continue
+                viewer = Viewer(vnc, encodings=(rfb.RAW,))
+                viewer.request(False)
+                if n % 4 == 1:
+                    viewer.update()
+                elif n % 4 == 2:
+                    viewer.close()
+                    continue
+                viewers.append(viewer)
+            except (OSError, RfbError):
+                pass
+        time.sleep(0.5)
+        for c in viewers:
+            c.close()
+
+    check_gap("twenty viewers", machine, crowd)
 
     def stuck():
         """The main thread waits for two seconds for the reader of a pipe that it was given."""

@@ -212,13 +212,23 @@ static struct {
     GQueue queue; /* struct event */
     bool timer_runs;
     void (*sink)(void *opaque, uint16_t code, bool down);
+    unsigned (*leds)(void *opaque);
     void *sink_opaque;
 } keys = {.queue = G_QUEUE_INIT};
 
-void keys_set_sink(void (*send)(void *opaque, uint16_t code, bool down), void *opaque)
+void keys_set_sink(void (*send)(void *opaque, uint16_t code, bool down), unsigned (*leds)(void *opaque), void *opaque)
 {
     keys.sink = send;
+    keys.leds = leds;
     keys.sink_opaque = opaque;
+}
+
+unsigned keys_leds(void)
+{
+    machine_lock();
+    unsigned leds = keys.leds ? keys.leds(keys.sink_opaque) : 0;
+    machine_unlock();
+    return leds;
 }
 
 static gboolean event_due(gpointer opaque)

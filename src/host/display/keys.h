@@ -10,8 +10,10 @@ unsigned keys_parse(const char *combo, uint16_t code[KEYS_COMBO_MAX]);
 /* The keys of a US keyboard that make this ASCII character; 0: none do. */
 unsigned keys_of_char(unsigned char c, uint16_t code[KEYS_COMBO_MAX]);
 
-/* Where keys go; called on the main thread with the machine lock held. code as kbd8042_key takes it. */
-void keys_set_sink(void (*send)(void *opaque, uint16_t code, bool down), void *opaque);
+/* Where keys go, and what the keyboard's lights show (input.h); called on the main thread with the machine lock held.
+ * code as kbd8042_key takes it. */
+void keys_set_sink(void (*send)(void *opaque, uint16_t code, bool down), unsigned (*leds)(void *opaque), void *opaque);
+unsigned keys_leds(void); /* without the machine lock */
 /* Presses the keys together, holds them and lets go in reverse order. Main thread; does not wait. False: so many wait
  * already that these are lost. */
 bool keys_press(const uint16_t *code, unsigned count, unsigned hold_ms);

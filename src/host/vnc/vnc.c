@@ -230,19 +230,20 @@ static bool is_held(const struct viewer *viewer, uint16_t code)
 }
 
 /* By its symbol: where the viewer's keyboard has it with Shift and the guest's without, or the other way round, Shift
- * goes down or up meanwhile. */
+ * goes down or up meanwhile. The guest's Caps Lock may do for letters what the viewer's does. */
 static void symbol_send(struct viewer *viewer, uint32_t symbol, bool down)
 {
     bool shift, matters, held = is_held(viewer, SHIFT_LEFT) || is_held(viewer, SHIFT);
     uint16_t code = vnc_key_of_symbol(symbol, &shift, &matters), other = is_held(viewer, SHIFT) ? SHIFT : SHIFT_LEFT;
     if (!code)
         return;
-    bool turns = down && matters && shift != held && !g_ascii_isalpha((char)symbol);
+    bool is_turned = matters && g_ascii_isalpha((char)symbol) && keys_leds() & INPUT_LED_CAPS;
+    bool turns = down && matters && shift != (held != is_turned);
     if (turns)
-        keys_set(other, shift);
+        keys_set(other, !held);
     key_send(viewer, code, down);
     if (turns)
-        keys_set(other, !shift);
+        keys_set(other, held);
 }
 
 static void key(struct viewer *viewer, const struct vnc_head *head)
