@@ -313,7 +313,7 @@ void card_12(struct bregs *regs)
 {
     switch (regs->bl) {
     case 0x80: /* which chip: a CL-GD5446 */
-        regs->ax = 0x0041;
+        regs->ax = 0x0039;
         regs->bx = 0;
         break;
     case 0x81: /* version of the BIOS */

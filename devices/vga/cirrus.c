@@ -427,7 +427,7 @@ static const struct property cirrus_properties[] = {
     PROPERTY_END,
 };
 
-static struct cirrus *cirrus_new(struct pci_bus *pci, uint8_t devfn, const struct board_rom *rom, GError **error)
+struct cirrus *cirrus_new(struct pci_bus *pci, uint8_t devfn, const struct board_rom *rom, GError **error)
 {
     struct cirrus *c = g_new0(struct cirrus, 1);
     struct pci_device *dev = &c->vga.dev;
@@ -447,6 +447,19 @@ static struct cirrus *cirrus_new(struct pci_bus *pci, uint8_t devfn, const struc
     vga_open(&c->vga);
     cirrus_reset(c);
     return c;
+}
+
+void cirrus_free(struct cirrus *c)
+{
+    vga_close(&c->vga);
+    pci_unplug(&c->vga.dev);
+    vtimer_free(c->timer);
+    g_free(c);
+}
+
+const struct display *cirrus_display(struct cirrus *c)
+{
+    return vga_display(&c->vga);
 }
 
 static void *cirrus_create(const struct device_site *site, const void *config, GError **error)
@@ -479,17 +492,13 @@ static void *cirrus_create(const struct device_site *site, const void *config, G
     if (!c)
         return NULL;
     c->has_blitter = wanted->blitter;
-    board_provide(site->board, "display", (void *)vga_display(&c->vga));
+    board_provide(site->board, "display", (void *)cirrus_display(c));
     return c;
 }
 
 static void cirrus_destroy(void *dev)
 {
-    struct cirrus *c = dev;
-    vga_close(&c->vga);
-    pci_unplug(&c->vga.dev);
-    vtimer_free(c->timer);
-    g_free(c);
+    cirrus_free(dev);
 }
 
 const struct device_class cirrus_class = {

@@ -372,9 +372,13 @@ static void packed_row(const struct vga *vga, uint32_t first, unsigned bits, uns
     unsigned bytes = (bits + 7) / 8;
 
     for (unsigned x = 0; x < width; x++) {
-        uint32_t at = first + x * bytes;
+        uint32_t at = (first + x * bytes) & (vga->size - 1);
         uint32_t value = 0;
-        memcpy(&value, &vga->vram[at & (vga->size - 1)], 4); /* the text window lies behind it */
+        memcpy(&value, &vga->vram[at], 4); /* the text window lies behind it */
+        if (unlikely(at + bytes > vga->size)) {
+            for (unsigned i = vga->size - at; i < bytes; i++)
+                ((uint8_t *)&value)[i] = vga->vram[at + i - vga->size];
+        }
         switch (bits) {
         case 8:
             out[x] = colour[value & 0xff];
