@@ -10,8 +10,8 @@
 #include "vclock.h"
 #include "cirrus.h"
 
-#define SLICE_BYTES (512 * KiB) /* at a time: below a millisecond, and about as fast as the chip is */
-#define SLICE_NS    1500000ll
+#define SLICE_COST (512 * KiB) /* at a time: in bytes of a copy; a millisecond or two, about as fast as the chip is */
+#define SLICE_NS   1500000ll
 
 /* --- Raster operations: what comes of a source and a destination bit --- */
 
@@ -300,15 +300,22 @@ void cirrus_blt_arm(struct cirrus *c)
         vtimer_cancel(c->timer);
 }
 
+/* What a row takes: pixel by pixel some times as long as what goes by the byte. */
+static uint32_t row_cost(const struct cirrus_blt *b)
+{
+    bool by_pixel = b->mode & (BLT_EXPAND | BLT_PATTERN | BLT_TRANSPARENT);
+    return (by_pixel ? b->width * 4 : b->width) + 64;
+}
+
 /* As much as goes at once; what is left is the timer's. */
 static void blt_run(struct cirrus *c)
 {
     struct cirrus_regs *r = &c->regs;
     uint32_t done = 0;
 
-    while (r->blt_state == BLT_RUNS && done < SLICE_BYTES) {
+    while (r->blt_state == BLT_RUNS && done < SLICE_COST) {
         if (r->blt.rows) {
-            done += r->blt.width + 64;
+            done += row_cost(&r->blt);
             blt_row(c, &r->blt, NULL);
         } else if (r->blt_is_next) {
             r->blt = r->blt_next;
