@@ -113,6 +113,10 @@ void cirrus_gr_write(struct cirrus *c, unsigned index, uint8_t value)
     bool is_new = r->gr[index] != value;
     r->gr[index] = value;
     switch (index) {
+    case GR_BACK: /* four bits of them are the VGA's set/reset */
+    case GR_FORE:
+        c->vga.regs.gc[index] = value & 0x0f;
+        break;
     case GR_MODE:
     case GR_EXTENSION:
         if (is_new)

@@ -956,7 +956,13 @@ static void test_state_amid_blits(void)
     g_assert_false(is_busy());
     check_memory("loaded amid a blit", 0);
 
-    struct blt larger = {.rop = 0x59, .width = 8192, .rows = 2048, .src = 5, .dst_pitch = 8191, .src_pitch = 8190};
+    struct blt larger = {.rop = 0x59,
+                         .width = 8192,
+                         .rows = 2048,
+                         .dst = MEMORY - 9000, /* round the end */
+                         .src = 5,
+                         .dst_pitch = 8191,
+                         .src_pitch = 8190};
     blt_start(&larger);
     GByteArray *saved = device_saved(&cirrus_class, card);
     cirrus_class.reset(card);

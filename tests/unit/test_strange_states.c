@@ -433,6 +433,7 @@ static void test_cirrus_beyond_its_row(void)
         for (unsigned n = 0; n < 200; n++)
             mem_write(0xe0000000, &n, 4);
         cirrus_free(cirrus);
+        pci_bus_free(pci);
     }
 }
 
@@ -461,6 +462,7 @@ static void test_cirrus_any_blit(void)
             vclock_fake_advance(1000 * MS);
         }
         cirrus_free(cirrus);
+        pci_bus_free(pci);
     }
 }
 
