@@ -110,8 +110,9 @@ uint64_t vga_serial(void *opaque)
     struct vga_seen *seen = vga->seen;
     struct vga_regs regs = shown(&vga->regs);
     vga_sync(vga);
-    bool changed =
-        memory_changed(vga, seen) | card_changed(vga, seen) | (memcmp(&regs, &seen->regs, sizeof(regs)) != 0);
+    bool changed = memory_changed(vga, seen);
+    changed |= card_changed(vga, seen);
+    changed |= memcmp(&regs, &seen->regs, sizeof(regs)) != 0;
     seen->regs = regs;
     if (changed) {
         bool is_text = vga_render_text(vga, &seen->text);
