@@ -189,9 +189,10 @@ static void *vmmouse_create(const struct device_site *site, const void *config, 
     vmport_add(vmport, CALL_DATA, call_data, mouse);
     vmport_add(vmport, CALL_STATUS, call_status, mouse);
     vmport_add(vmport, CALL_COMMAND, call_command, mouse);
-    mouse->moves = (struct input_sink){.name = "vmmouse", .is_on = takes_moves, .mouse = move, .opaque = mouse};
-    mouse->positions =
-        (struct input_sink){.name = "vmmouse", .is_on = takes_positions, .absolute = absolute, .opaque = mouse};
+    mouse->moves =
+        (struct input_sink){.name = "vmmouse", .is_on = takes_moves, .is_hidden = true, .mouse = move, .opaque = mouse};
+    mouse->positions = (struct input_sink){
+        .name = "vmmouse", .is_on = takes_positions, .is_hidden = true, .absolute = absolute, .opaque = mouse};
     input_sink_add(site->board, &mouse->moves);
     input_sink_add(site->board, &mouse->positions);
     return mouse;

@@ -106,6 +106,7 @@ struct board {
  *   "cpu-time"  const struct board_cpu_time *
  *   "display"   const struct display *
  *   "vga-rom"   const struct board_rom *   our own video BIOS
+ *   "cirrus-rom" const struct board_rom *  the one for that card
  *   "input"     struct input_sink *        the one plugged in last, with those before behind it (input.h)
  *   "usb"       struct usb_bus *           the first one, with those of later controllers behind it (usb.h)
  *   "rng"       const struct board_rng *   random bytes of the host's

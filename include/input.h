@@ -13,6 +13,7 @@ struct input_sink {
     const char *name;
     /* A driver is there. NULL: whether there is one cannot be told, it takes all. */
     bool (*is_on)(void *opaque);
+    bool is_hidden; /* from people, while it is off */
     /* A key went down or up. code: as scan code set 1 names it, E0xxh for the extended keys, KEY_PAUSE. NULL: it has no
      * keys. */
     void (*key)(void *opaque, uint16_t code, bool down);

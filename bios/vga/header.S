@@ -23,7 +23,7 @@ rom_blocks = 0
     .balign 4
 pcir:
     .ascii "PCIR"
-    .word 0x1234, 0x1111        /* vendor and device: QEMU's standard VGA */
+    .word CARD_VENDOR, CARD_DEVICE
     .word 0                     /* no vital product data */
     .word 0x18                  /* length of this structure */
     .byte 0                     /* revision */

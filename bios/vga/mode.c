@@ -363,7 +363,7 @@ void mode_set(uint8_t number_and_flag)
     uint8_t height = params->char_height;
     if (mode->class == CLASS_TEXT && lines != MODESET_400)
         height = lines == MODESET_200 ? 8 : 14;
-    dispi_off();
+    card_off();
     mode_program(params, lines);
     if (!(modeset & MODESET_NO_PALETTE))
         dac_load(mode->palette);
@@ -436,8 +436,17 @@ void vga_init(struct bregs *regs)
 static void mode_00(struct bregs *regs)
 {
     uint8_t number = regs->al & 0x7f;
+    uint16_t own = card_vbe_number(number);
 
-    mode_set(regs->al);
+    if (own) {
+        ROM struct vbe_mode *mode = vbe_mode_find(own);
+        if (!mode)
+            return;
+        vbe_mode_set(mode, regs->al & 0x80 ? MODE_NOCLEAR : 0);
+        bda8_set(BDA_MODE, number);
+    } else {
+        mode_set(regs->al);
+    }
     regs->al = number > 7 ? 0x20 : number == 6 ? 0x3f : 0x30;
 }
 

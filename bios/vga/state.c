@@ -57,6 +57,8 @@ void select_12(struct bregs *regs)
         regs->al = 0x12;
         break;
     }
+    default:
+        card_12(regs);
     }
 }
 
@@ -166,12 +168,12 @@ void functionality_1b(struct bregs *regs)
     regs->al = 0x1b;
 }
 
-/* --- Function 1Ch, and VBE 04h: hardware 01h, BIOS data 02h, DAC 04h, DISPI 08h --- */
+/* --- Function 1Ch, and VBE 04h: hardware 01h, BIOS data 02h, DAC 04h, the card's own 08h --- */
 
 #define HARDWARE_BYTES 0x60
 #define BDA_BYTES      0x60
 #define DAC_BYTES      (4 + 768)
-#define DISPI_BYTES    0x20
+#define CARD_BYTES     0x20
 
 uint16_t state_blocks(uint16_t what)
 {
@@ -179,7 +181,7 @@ uint16_t state_blocks(uint16_t what)
     bytes += what & 1 ? HARDWARE_BYTES : 0;
     bytes += what & 2 ? BDA_BYTES : 0;
     bytes += what & 4 ? DAC_BYTES : 0;
-    bytes += what & 8 ? DISPI_BYTES : 0;
+    bytes += what & 8 ? CARD_BYTES : 0;
     return (bytes + 63) / 64;
 }
 
@@ -289,29 +291,6 @@ static uint16_t dac_restore(uint16_t seg, uint16_t at)
     return at + DAC_BYTES;
 }
 
-static void dispi_save(uint16_t seg, uint16_t at)
-{
-    for (uint16_t i = 1; i < 10; i++)
-        poke16(seg, at + 2 * i, dispi_present() ? dispi_get(i) : 0);
-}
-
-/* Enabling comes after the sizes and before what enabling would clear. */
-static void dispi_restore(uint16_t seg, uint16_t at)
-{
-    if (!dispi_present())
-        return;
-    uint16_t enable = peek16(seg, at + 8);
-    if (!(enable & 1)) {
-        dispi_off();
-        return;
-    }
-    for (uint16_t i = 1; i < 4; i++)
-        dispi_set(i, peek16(seg, at + 2 * i));
-    dispi_set(4, enable | 0x80);
-    for (uint16_t i = 5; i < 10; i++)
-        dispi_set(i, peek16(seg, at + 2 * i));
-}
-
 void state_save(uint16_t what, uint16_t seg, uint16_t at)
 {
     if (what & 1)
@@ -321,17 +300,17 @@ void state_save(uint16_t what, uint16_t seg, uint16_t at)
     if (what & 4)
         at = dac_save(seg, at);
     if (what & 8)
-        dispi_save(seg, at);
+        card_save(seg, at);
 }
 
 void state_restore(uint16_t what, uint16_t seg, uint16_t at)
 {
-    uint16_t dispi = at;
-    dispi += what & 1 ? HARDWARE_BYTES : 0;
-    dispi += what & 2 ? BDA_BYTES : 0;
-    dispi += what & 4 ? DAC_BYTES : 0;
+    uint16_t card = at;
+    card += what & 1 ? HARDWARE_BYTES : 0;
+    card += what & 2 ? BDA_BYTES : 0;
+    card += what & 4 ? DAC_BYTES : 0;
     if (what & 8) /* first, as it changes the VGA's registers */
-        dispi_restore(seg, dispi);
+        card_restore(seg, card);
     if (what & 1)
         at = hardware_restore(seg, at);
     if (what & 2)

@@ -1,67 +1,14 @@
-/* VESA BIOS Extension 3.0 on the Bochs display interface (DISPI).
+/* VESA BIOS Extension 3.0, on what the card's own file (vbe_dispi.c, vbe_cirrus.c) makes of the card.
  *
- * VBE Core Functions Standard 3.0. Mode numbers from 140h up are those of the Bochs VBE BIOS.
+ * VBE Core Functions Standard 3.0.
  */
-#include "dispi.h"
 #include "vga.h"
-
-#define MODE_LFB     0x4000
-#define MODE_NOCLEAR 0x8000
 
 #define VBE_OK      0x004f
 #define VBE_FAILED  0x014f
 #define VBE_NOT_NOW 0x034f
 
-uint16_t dispi_get(uint16_t index)
-{
-    outw(DISPI_PORT_INDEX, index);
-    return inw(DISPI_PORT_DATA);
-}
-
-void dispi_set(uint16_t index, uint16_t value)
-{
-    outw(DISPI_PORT_INDEX, index);
-    outw(DISPI_PORT_DATA, value);
-}
-
-bool dispi_present(void)
-{
-    return (dispi_get(DISPI_ID) & 0xfff0) == DISPI_ID_LOWEST;
-}
-
-void dispi_off(void)
-{
-    if (dispi_present())
-        dispi_set(DISPI_ENABLE, 0);
-}
-
 /* --- Modes --- */
-
-struct vbe_mode {
-    uint16_t number, width, height;
-    uint8_t bpp;
-} __attribute__((packed));
-
-static ROM struct vbe_mode vbe_modes[] ROM_SECTION = {
-    {0x100, 640, 400, 8},    {0x101, 640, 480, 8},    {0x102, 800, 600, 4},    {0x103, 800, 600, 8},
-    {0x104, 1024, 768, 4},   {0x105, 1024, 768, 8},   {0x106, 1280, 1024, 4},  {0x107, 1280, 1024, 8},
-    {0x10d, 320, 200, 15},   {0x10e, 320, 200, 16},   {0x10f, 320, 200, 24},   {0x110, 640, 480, 15},
-    {0x111, 640, 480, 16},   {0x112, 640, 480, 24},   {0x113, 800, 600, 15},   {0x114, 800, 600, 16},
-    {0x115, 800, 600, 24},   {0x116, 1024, 768, 15},  {0x117, 1024, 768, 16},  {0x118, 1024, 768, 24},
-    {0x119, 1280, 1024, 15}, {0x11a, 1280, 1024, 16}, {0x11b, 1280, 1024, 24}, {0x11c, 1600, 1200, 8},
-    {0x11d, 1600, 1200, 15}, {0x11e, 1600, 1200, 16}, {0x11f, 1600, 1200, 24}, {0x140, 320, 200, 32},
-    {0x141, 640, 400, 32},   {0x142, 640, 480, 32},   {0x143, 800, 600, 32},   {0x144, 1024, 768, 32},
-    {0x145, 1280, 1024, 32}, {0x146, 320, 200, 8},    {0x147, 1600, 1200, 32}, {0x148, 1152, 864, 8},
-    {0x149, 1152, 864, 15},  {0x14a, 1152, 864, 16},  {0x14b, 1152, 864, 24},  {0x14c, 1152, 864, 32},
-    {0x175, 1280, 768, 16},  {0x176, 1280, 768, 24},  {0x177, 1280, 768, 32},  {0x178, 1280, 800, 16},
-    {0x179, 1280, 800, 24},  {0x17a, 1280, 800, 32},  {0x17b, 1280, 960, 16},  {0x17c, 1280, 960, 24},
-    {0x17d, 1280, 960, 32},  {0x17e, 1440, 900, 16},  {0x17f, 1440, 900, 24},  {0x180, 1440, 900, 32},
-    {0x181, 1400, 1050, 16}, {0x182, 1400, 1050, 24}, {0x183, 1400, 1050, 32}, {0x184, 1680, 1050, 16},
-    {0x185, 1680, 1050, 24}, {0x186, 1680, 1050, 32}, {0x187, 1920, 1200, 16}, {0x188, 1920, 1200, 24},
-    {0x189, 1920, 1200, 32}, {0x18d, 1280, 720, 16},  {0x18e, 1280, 720, 24},  {0x18f, 1280, 720, 32},
-    {0x190, 1920, 1080, 16}, {0x191, 1920, 1080, 24}, {0x192, 1920, 1080, 32},
-};
-#define VBE_MODES (sizeof(vbe_modes) / sizeof(vbe_modes[0]))
 
 static uint32_t bytes_of(uint16_t pixels, uint8_t bpp)
 {
@@ -76,14 +23,19 @@ static uint32_t memory_of(ROM struct vbe_mode *mode)
 
 static uint32_t memory_size(void)
 {
-    return (uint32_t)dispi_get(DISPI_MEMORY) << 16;
+    return (uint32_t)card_get(DISPI_MEMORY) << 16;
 }
 
-static ROM struct vbe_mode *vbe_mode_find(uint16_t number)
+static bool mode_fits(ROM struct vbe_mode *mode)
 {
-    for (uint16_t i = 0; i < VBE_MODES; i++) {
-        if (vbe_modes[i].number == number && memory_of(&vbe_modes[i]) <= memory_size())
-            return &vbe_modes[i];
+    return memory_of(mode) <= memory_size();
+}
+
+ROM struct vbe_mode *vbe_mode_find(uint16_t number)
+{
+    for (uint16_t i = 0; i < card_mode_count; i++) {
+        if (card_modes[i].number == number && mode_fits(&card_modes[i]))
+            return &card_modes[i];
     }
     return 0;
 }
@@ -101,7 +53,7 @@ static uint32_t frame_buffer(void)
     uint32_t address = inl(0xcf8), found = 0;
 
     for (uint32_t devfn = 0; devfn < 256 && !found; devfn += 8) {
-        if (pci_read(devfn, 0) == 0x11111234)
+        if (pci_read(devfn, 0) == card_id)
             found = pci_read(devfn, 0x10) & ~15u;
     }
     outl(0xcf8, address);
@@ -112,7 +64,6 @@ static uint32_t frame_buffer(void)
 
 static ROM char oem_string[] ROM_SECTION = "Ringer VBE";
 static ROM char vendor_string[] ROM_SECTION = "Ringer";
-static ROM char product_string[] ROM_SECTION = "Ringer standard VGA";
 static ROM char revision_string[] ROM_SECTION = "1";
 
 static void poke_pointer(uint16_t seg, uint16_t off, ROM void *object)
@@ -131,20 +82,20 @@ static uint16_t controller_4f00(struct bregs *regs)
     poke32(seg, at, 0x41534556); /* "VESA" */
     poke16(seg, at + 4, 0x0300);
     poke_pointer(seg, at + 6, oem_string);
-    poke32(seg, at + 10, 1); /* the DAC's width can be switched */
+    poke32(seg, at + 10, card_has_dac8); /* the DAC's width can be switched */
     poke16(seg, at + 14, at + 34);
     poke16(seg, at + 16, seg);
-    poke16(seg, at + 18, dispi_get(DISPI_MEMORY));
+    poke16(seg, at + 18, card_get(DISPI_MEMORY));
     if (vbe2) {
         poke16(seg, at + 20, 0x0100);
         poke_pointer(seg, at + 22, vendor_string);
-        poke_pointer(seg, at + 26, product_string);
+        poke_pointer(seg, at + 26, card_product);
         poke_pointer(seg, at + 30, revision_string);
     }
     uint16_t list = at + 34;
-    for (uint16_t i = 0; i < VBE_MODES; i++) {
-        if (memory_of(&vbe_modes[i]) <= memory_size()) {
-            poke16(seg, list, vbe_modes[i].number);
+    for (uint16_t i = 0; i < card_mode_count; i++) {
+        if (mode_fits(&card_modes[i])) {
+            poke16(seg, list, card_modes[i].number);
             list += 2;
         }
     }
@@ -209,6 +160,26 @@ static uint16_t mode_4f01(struct bregs *regs)
     return VBE_OK;
 }
 
+void vbe_mode_set(ROM struct vbe_mode *mode, uint16_t flags)
+{
+    card_set(DISPI_ENABLE, 0);
+    mode_program(&mode_params[mode->bpp == 4 ? PARAMS_VGA_16 : PARAMS_VGA_256], MODESET_400);
+    dac_load(mode->bpp == 4 ? PALETTE_EGA : PALETTE_256);
+    card_mode_set(mode, flags);
+    attr_video_on();
+    bda8_set(BDA_MODE, 0xff);
+    bda16_set(BDA_COLUMNS, mode->width / 8);
+    bda8_set(BDA_ROWS, mode->height / 16 - 1);
+    bda16_set(BDA_CHAR_HEIGHT, 16);
+    bda16_set(BDA_PAGE_START, 0);
+    bda8_set(BDA_PAGE, 0);
+    bda16_set(BDA_CURSOR, 0);
+    bda16_set(BDA_CURSOR_SHAPE, 0);
+    bda8_set(BDA_CONTROL, (bda8(BDA_CONTROL) & 0x7f) | (flags & MODE_NOCLEAR ? 0x80 : 0));
+    bda16_set(BDA_VBE_MODE, mode->number | (flags & (MODE_LFB | MODE_NOCLEAR)));
+    vectors_set(VECTOR_43, rom_off(font_8x16), code_seg());
+}
+
 static uint16_t set_4f02(struct bregs *regs)
 {
     uint16_t number = regs->bx & 0x1ff;
@@ -222,33 +193,13 @@ static uint16_t set_4f02(struct bregs *regs)
     ROM struct vbe_mode *mode = vbe_mode_find(number);
     if (!mode || (mode->bpp == 4 && (regs->bx & MODE_LFB)))
         return VBE_FAILED;
-    dispi_set(DISPI_ENABLE, 0);
-    mode_program(&mode_params[mode->bpp == 4 ? PARAMS_VGA_16 : PARAMS_VGA_256], MODESET_400);
-    dac_load(mode->bpp == 4 ? PALETTE_EGA : PALETTE_256);
-    dispi_set(DISPI_XRES, mode->width);
-    dispi_set(DISPI_YRES, mode->height);
-    dispi_set(DISPI_BPP, mode->bpp);
-    dispi_set(DISPI_BANK, 0);
-    dispi_set(DISPI_ENABLE,
-              DISPI_ENABLED | (regs->bx & MODE_LFB ? DISPI_LFB : 0) | (regs->bx & MODE_NOCLEAR ? DISPI_NOCLEAR : 0));
-    attr_video_on();
-    bda8_set(BDA_MODE, 0xff);
-    bda16_set(BDA_COLUMNS, mode->width / 8);
-    bda8_set(BDA_ROWS, mode->height / 16 - 1);
-    bda16_set(BDA_CHAR_HEIGHT, 16);
-    bda16_set(BDA_PAGE_START, 0);
-    bda8_set(BDA_PAGE, 0);
-    bda16_set(BDA_CURSOR, 0);
-    bda16_set(BDA_CURSOR_SHAPE, 0);
-    bda8_set(BDA_CONTROL, (bda8(BDA_CONTROL) & 0x7f) | (regs->bx & MODE_NOCLEAR ? 0x80 : 0));
-    bda16_set(BDA_VBE_MODE, number | (regs->bx & (MODE_LFB | MODE_NOCLEAR)));
-    vectors_set(VECTOR_43, rom_off(font_8x16), code_seg());
+    vbe_mode_set(mode, regs->bx);
     return VBE_OK;
 }
 
-static bool dispi_is_on(void)
+static bool mode_is_on(void)
 {
-    return dispi_get(DISPI_ENABLE) & DISPI_ENABLED;
+    return card_get(DISPI_ENABLE) & DISPI_ENABLED;
 }
 
 static uint16_t state_4f04(struct bregs *regs)
@@ -271,14 +222,14 @@ static uint16_t window_4f05(struct bregs *regs)
 {
     if (regs->bl != 0)
         return VBE_FAILED;
-    if (!dispi_is_on() || (dispi_get(DISPI_ENABLE) & DISPI_LFB))
+    if (!mode_is_on() || (card_get(DISPI_ENABLE) & DISPI_LFB))
         return VBE_NOT_NOW;
     if (regs->bh == 0) {
-        if (regs->dx >= dispi_get(DISPI_MEMORY))
+        if (regs->dx >= card_get(DISPI_MEMORY))
             return VBE_FAILED;
-        dispi_set(DISPI_BANK, regs->dx);
+        card_set(DISPI_BANK, regs->dx);
     } else if (regs->bh == 1) {
-        regs->dx = dispi_get(DISPI_BANK);
+        regs->dx = card_get(DISPI_BANK);
     } else {
         return VBE_FAILED;
     }
@@ -287,9 +238,9 @@ static uint16_t window_4f05(struct bregs *regs)
 
 static uint16_t line_4f06(struct bregs *regs)
 {
-    if (!dispi_is_on())
+    if (!mode_is_on())
         return VBE_NOT_NOW;
-    uint8_t bpp = (uint8_t)dispi_get(DISPI_BPP);
+    uint8_t bpp = (uint8_t)card_get(DISPI_BPP);
     uint8_t bytes = bpp == 4 ? 1 : (bpp + 7) / 8;
     uint32_t lines_bytes = memory_size() / (bpp == 4 ? 4 : 1);
     uint16_t pixels = regs->cx;
@@ -300,15 +251,18 @@ static uint16_t line_4f06(struct bregs *regs)
         /* fall through */
     case 0:
         pixels = (pixels + 7) & ~7;
-        if (pixels < dispi_get(DISPI_XRES) || bytes_of(pixels, bpp) * dispi_get(DISPI_YRES) > lines_bytes)
+        if (pixels < card_get(DISPI_XRES) || bytes_of(pixels, bpp) > card_line_most ||
+            bytes_of(pixels, bpp) * card_get(DISPI_YRES) > lines_bytes)
             return VBE_FAILED;
-        dispi_set(DISPI_VIRT_WIDTH, pixels);
+        card_set(DISPI_VIRT_WIDTH, pixels);
         /* fall through */
     case 1:
-        pixels = dispi_get(DISPI_VIRT_WIDTH);
+        pixels = card_get(DISPI_VIRT_WIDTH);
         break;
     case 3: {
-        uint32_t most = lines_bytes / dispi_get(DISPI_YRES);
+        uint32_t most = lines_bytes / card_get(DISPI_YRES);
+        if (most > card_line_most)
+            most = card_line_most;
         most = bpp == 4 ? most * 8 : most / bytes;
         pixels = most > 16000 ? 16000 : (uint16_t)(most & ~7u);
         break;
@@ -325,25 +279,22 @@ static uint16_t line_4f06(struct bregs *regs)
 
 static uint16_t start_4f07(struct bregs *regs)
 {
-    if (!dispi_is_on())
+    if (!mode_is_on())
         return VBE_NOT_NOW;
     switch (regs->bl & 0x7f) {
     case 0x02: { /* ECX: address in bytes */
-        uint8_t bpp = (uint8_t)dispi_get(DISPI_BPP);
+        uint8_t bpp = (uint8_t)card_get(DISPI_BPP);
         uint32_t pixel = bpp == 4 ? regs->ecx * 8 : regs->ecx / ((bpp + 7) / 8);
-        uint16_t width = dispi_get(DISPI_VIRT_WIDTH);
-        dispi_set(DISPI_X_OFFSET, (uint16_t)(pixel % width));
-        dispi_set(DISPI_Y_OFFSET, (uint16_t)(pixel / width));
+        uint16_t width = card_get(DISPI_VIRT_WIDTH);
+        card_start_set((uint16_t)(pixel % width), (uint16_t)(pixel / width));
         return VBE_OK;
     }
     case 0x00:
-        dispi_set(DISPI_X_OFFSET, regs->cx);
-        dispi_set(DISPI_Y_OFFSET, regs->dx);
-        return dispi_get(DISPI_X_OFFSET) == regs->cx && dispi_get(DISPI_Y_OFFSET) == regs->dx ? VBE_OK : VBE_FAILED;
+        return card_start_set(regs->cx, regs->dx) ? VBE_OK : VBE_FAILED;
     case 0x01:
         regs->bh = 0;
-        regs->cx = dispi_get(DISPI_X_OFFSET);
-        regs->dx = dispi_get(DISPI_Y_OFFSET);
+        regs->cx = card_get(DISPI_X_OFFSET);
+        regs->dx = card_get(DISPI_Y_OFFSET);
         return VBE_OK;
     case 0x04: /* is a scheduled flip done? they are at once */
         regs->cx = 1;
@@ -354,15 +305,15 @@ static uint16_t start_4f07(struct bregs *regs)
 
 static uint16_t dac_4f08(struct bregs *regs)
 {
-    uint16_t enable = dispi_get(DISPI_ENABLE);
+    uint16_t enable = card_get(DISPI_ENABLE);
 
     if (!(enable & DISPI_ENABLED))
         return VBE_NOT_NOW;
-    if (dispi_get(DISPI_BPP) > 8) /* direct colour */
+    if (card_get(DISPI_BPP) > 8) /* direct colour */
         return VBE_NOT_NOW;
     if (regs->bl == 0) {
-        enable = (enable & ~DISPI_8BIT_DAC) | (regs->bh >= 8 ? DISPI_8BIT_DAC : 0);
-        dispi_set(DISPI_ENABLE, enable | DISPI_NOCLEAR);
+        enable = (enable & ~DISPI_8BIT_DAC) | (regs->bh >= 8 && card_has_dac8 ? DISPI_8BIT_DAC : 0);
+        card_set(DISPI_ENABLE, enable | DISPI_NOCLEAR);
     } else if (regs->bl != 1) {
         return VBE_FAILED;
     }
@@ -400,7 +351,7 @@ extern ROM uint8_t vbe_pm[], vbe_pm_end[];
 
 static uint16_t protected_4f0a(struct bregs *regs)
 {
-    if (regs->bl != 0)
+    if (regs->bl != 0 || !card_has_pm)
         return VBE_FAILED;
     regs->es = code_seg();
     regs->di = rom_off(vbe_pm);
@@ -467,7 +418,7 @@ static uint16_t ddc_4f15(struct bregs *regs)
 
 void vbe_4f(struct bregs *regs)
 {
-    if (!dispi_present())
+    if (!card_present())
         return;
     switch (regs->al) {
     case 0x00:

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dispi.h"
 #include "../lib/far.h"
 #include "../lib/io.h"
 #include "../lib/regs.h"
@@ -182,8 +183,32 @@ void state_save(uint16_t what, uint16_t seg, uint16_t off);
 void state_restore(uint16_t what, uint16_t seg, uint16_t off);
 
 /* vbe.c */
-bool dispi_present(void);
-void dispi_off(void);
-uint16_t dispi_get(uint16_t index);
-void dispi_set(uint16_t index, uint16_t value);
+#define MODE_LFB     0x4000
+#define MODE_NOCLEAR 0x8000
+struct vbe_mode {
+    uint16_t number, width, height;
+    uint8_t bpp;
+} __attribute__((packed));
+ROM struct vbe_mode *vbe_mode_find(uint16_t number);
+void vbe_mode_set(ROM struct vbe_mode *mode, uint16_t flags);
 void vbe_4f(struct bregs *regs);
+
+/* The card: vbe_dispi.c or vbe_cirrus.c. What the VBE asks and changes has the names of DISPI's registers, whatever the
+ * card has instead. */
+extern ROM char card_product[];
+extern ROM uint32_t card_id;        /* PCI: device and vendor */
+extern ROM uint16_t card_line_most; /* bytes */
+extern ROM uint8_t card_has_pm;     /* header.S has its code for protected mode */
+extern ROM uint8_t card_has_dac8;   /* 6 bits or 8 */
+extern ROM struct vbe_mode card_modes[];
+extern ROM uint16_t card_mode_count;
+bool card_present(void);
+void card_off(void); /* for the VGA's own modes */
+uint16_t card_get(uint16_t index);
+void card_set(uint16_t index, uint16_t value);
+bool card_start_set(uint16_t x, uint16_t y);                   /* the pixel at the top left; false: there is none */
+void card_mode_set(ROM struct vbe_mode *mode, uint16_t flags); /* after mode_program() */
+uint16_t card_vbe_number(uint8_t number);                      /* of a mode of its own; 0: it is none */
+void card_12(struct bregs *regs);                              /* function 12h, what is not IBM's */
+void card_save(uint16_t seg, uint16_t at);                     /* 32 bytes at most */
+void card_restore(uint16_t seg, uint16_t at);

@@ -9,9 +9,6 @@
 
 #include "regs.h"
 
-#define WINDOW_BASE 0xa0000u
-#define WINDOW_SIZE 0x20000u
-
 /* Memory map select, GC6 bits 3:2. */
 static const struct {
     uint32_t first, size;
@@ -40,12 +37,12 @@ static inline bool window_address(const struct vga *vga, uint32_t offset, uint32
 static inline uint32_t quad_of(const struct vga *vga, uint32_t a)
 {
     if (vga->regs.seq[SEQ_MEMORY] & SEQ_MEMORY_CHAIN4)
-        return a & ~3u & (VGA_MEMORY - 1);
+        return a & ~3u & (vga->size - 1);
     if (vga->regs.gc[GC_MISC] & GC_MISC_CHAIN) /* A0 chooses the plane; A16, where there is one, replaces it */
         a = (a & ~1u) | (map_of(vga) == 0 ? a >> 16 & 1 : 0);
     if (!vga_dispi_on(vga))
         a &= 0xffff;
-    return a * 4 & (VGA_MEMORY - 1);
+    return a * 4 & (vga->size - 1);
 }
 
 static uint8_t byte_read(struct vga *vga, uint32_t offset)
@@ -185,44 +182,65 @@ static const struct mmio_ops nothing;
 void vga_window_remove(struct vga *vga)
 {
     vga_sync(vga);
-    for (uint32_t at = WINDOW_BASE; at < WINDOW_BASE + WINDOW_SIZE && vga->window_base;) {
-        /* Either one region, or what is before the window, the window, and what is behind it. */
-        uint32_t first = vga->window_base, size = vga->window_size;
-        uint32_t end = at < first ? first : at < first + size ? first + size : WINDOW_BASE + WINDOW_SIZE;
-        mem_remove_mmio(at);
-        at = end;
-    }
-    vga->window_base = 0;
+    for (unsigned i = 0; i < vga->piece_count; i++)
+        mem_remove_mmio(vga->piece[i].base);
+    vga->piece_count = 0;
     vga->window = VGA_WINDOW_MMIO;
+}
+
+/* Either one region, or what is before the window, the window, and what is behind it. */
+static unsigned window_pieces(const struct vga *vga, enum vga_window kind, struct vga_piece *piece)
+{
+    const struct vga_piece all = {VGA_WINDOW_BASE, VGA_WINDOW_SIZE, &vga_window_ops, 0, "vga"};
+    if (kind == VGA_WINDOW_MMIO) {
+        piece[0] = all;
+        return 1;
+    }
+    uint32_t base = VGA_WINDOW_BASE + map_select[map_of(vga)].first, size = map_select[map_of(vga)].size;
+    uint32_t end = base + size;
+    unsigned count = 0;
+    if (base > VGA_WINDOW_BASE)
+        piece[count++] = (struct vga_piece){VGA_WINDOW_BASE, base - VGA_WINDOW_BASE, &nothing, 0, "vga-below"};
+    piece[count++] = (struct vga_piece){base, size, NULL, kind == VGA_WINDOW_TEXT ? vga->size : 0, "vga-window"};
+    if (end < VGA_WINDOW_BASE + VGA_WINDOW_SIZE)
+        piece[count++] = (struct vga_piece){end, VGA_WINDOW_BASE + VGA_WINDOW_SIZE - end, &nothing, 0, "vga-above"};
+    return count;
+}
+
+static bool pieces_are(const struct vga *vga, const struct vga_piece *piece, unsigned count)
+{
+    bool same = count == vga->piece_count;
+    for (unsigned i = 0; i < count && same; i++) {
+        const struct vga_piece *have = &vga->piece[i], *want = &piece[i];
+        same = have->base == want->base && have->size == want->size && have->ops == want->ops &&
+               have->offset == want->offset;
+    }
+    return same;
 }
 
 void vga_window_update(struct vga *vga)
 {
-    enum vga_window kind = window_kind(vga);
-    uint32_t base = WINDOW_BASE, size = WINDOW_SIZE, offset = 0;
+    struct vga_piece piece[VGA_PIECES];
+    enum vga_window kind = VGA_WINDOW_CARD;
+    unsigned count = vga->card->window ? vga->card->window(vga, piece) : 0;
 
-    if (kind != VGA_WINDOW_MMIO) {
-        base += map_select[map_of(vga)].first;
-        size = map_select[map_of(vga)].size;
-        offset = kind == VGA_WINDOW_TEXT ? VGA_MEMORY : 0;
+    if (!count) {
+        kind = window_kind(vga);
+        count = window_pieces(vga, kind, piece);
     }
-    if (kind == vga->window && base == vga->window_base && size == vga->window_size && offset == vga->window_offset)
+    if (kind == vga->window && pieces_are(vga, piece, count))
         return;
-
     vga_window_remove(vga);
     vga->window = kind;
-    vga->window_base = base;
-    vga->window_size = size;
-    vga->window_offset = offset;
-    if (kind == VGA_WINDOW_MMIO) {
-        mem_add_mmio(base, size, &vga_window_ops, vga, "vga");
-        return;
-    }
     if (kind == VGA_WINDOW_TEXT)
         text_from_planes(vga);
-    if (base > WINDOW_BASE)
-        mem_add_mmio(WINDOW_BASE, base - WINDOW_BASE, &nothing, NULL, "vga-below");
-    mem_map_block(base, size, vga->memory, offset, false, "vga-window");
-    if (base + size < WINDOW_BASE + WINDOW_SIZE)
-        mem_add_mmio(base + size, WINDOW_BASE + WINDOW_SIZE - base - size, &nothing, NULL, "vga-above");
+    memcpy(vga->piece, piece, sizeof(piece));
+    vga->piece_count = count;
+    for (unsigned i = 0; i < count; i++) {
+        const struct vga_piece *p = &piece[i];
+        if (p->ops)
+            mem_add_mmio(p->base, p->size, p->ops, vga, p->name);
+        else
+            mem_map_block(p->base, p->size, vga->memory, p->offset, false, p->name);
+    }
 }

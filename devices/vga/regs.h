@@ -1,4 +1,7 @@
-/* VGA: what its files share: registers by their names in the manual, memory layout.
+/* VGA: what its files share: registers by their names in the manual, memory layout; and what a card adds to it.
+ *
+ * vga.c, mem.c, render.c, serial.c and timing.c are the VGA proper. A card (std.c, cirrus.c) has a struct vga as its
+ * first member and says in a struct vga_card what it does otherwise.
  *
  * Video memory is kept interleaved: byte 4 * a + p is byte a of plane p. A 256-colour program that sees
  * memory as linear (chain-4, DISPI) then finds it linear here as well, so those windows are plain memory:
@@ -9,6 +12,7 @@
 
 #include "dispi.h"
 #include "mem.h"
+#include "state.h"
 #include "vga.h"
 
 #define SEQ_COUNT  8
@@ -83,6 +87,8 @@ enum {
 #define DISPI_MAX_YRES 12000u
 #define DISPI_MAX_BPP  32u
 
+#define VGA_SHOWN_MAX 2048u
+
 struct vga_regs {
     uint8_t misc;    /* miscellaneous output 3C2h */
     uint8_t feature; /* feature control 3DAh */
@@ -96,21 +102,60 @@ struct vga_regs {
     uint8_t dac_read, dac_write, dac_phase, dac_pending[2];
     uint8_t palette[768]; /* as written: 6 bits, or 8 where DISPI says so */
     uint8_t latch[4];
-    uint16_t dispi_index, dispi[DISPI_COUNT];
-    int64_t vsync_cleared; /* when the vertical interrupt was last cleared: vclock */
+    uint16_t dispi_index, dispi[DISPI_COUNT]; /* std.c; zero on other cards */
+    int64_t vsync_cleared;                    /* when the vertical interrupt was last cleared: vclock */
+};
+
+/* A picture whose pixels follow each other in memory, which a card may have beside the VGA's own modes. */
+struct vga_picture {
+    unsigned width, height;
+    unsigned bits;         /* of a pixel: 4 (in planes), 8, 15, 16, 24 or 32 */
+    uint32_t start, pitch; /* bytes; pixels where they have 4 bits */
+    unsigned repeat;       /* each row is so many lines */
+    bool is_blank;
+    uint32_t split; /* from the line behind this one on, what is shown starts over at address 0 */
 };
 
 /* What is at A0000h to BFFFFh for the guest: plain memory where the registers allow it. */
-enum vga_window { VGA_WINDOW_MMIO, VGA_WINDOW_LINEAR, VGA_WINDOW_TEXT };
+enum vga_window { VGA_WINDOW_MMIO, VGA_WINDOW_LINEAR, VGA_WINDOW_TEXT, VGA_WINDOW_CARD };
+#define VGA_WINDOW_BASE 0xa0000u
+#define VGA_WINDOW_SIZE 0x20000u
+
+struct vga_piece {
+    uint32_t base, size;
+    const struct mmio_ops *ops; /* NULL: the card's memory from offset on */
+    uint32_t offset;
+    const char *name;
+};
+#define VGA_PIECES 4
+
+struct vga;
+
+/* What a card does otherwise than the VGA; any may be NULL. */
+struct vga_card {
+    /* False: the port is the VGA's. */
+    bool (*read)(struct vga *vga, uint16_t port, uint8_t *value);
+    bool (*write)(struct vga *vga, uint16_t port, uint8_t value);
+    /* False: a mode of the VGA's own. */
+    bool (*picture)(const struct vga *vga, struct vga_picture *picture);
+    /* Over rows first to first + count. */
+    void (*overlay)(const struct vga *vga, unsigned width, unsigned first, unsigned count, uint32_t *pixels);
+    /* Fills pieces, which cover the window from its start to its end without gaps; their number, 0: as the VGA. */
+    unsigned (*window)(struct vga *vga, struct vga_piece pieces[VGA_PIECES]);
+    /* What decides the picture besides the VGA's registers and the memory that is shown. Returns how many bytes. */
+    unsigned (*shown)(const struct vga *vga, uint8_t bytes[VGA_SHOWN_MAX]);
+};
 
 struct vga {
     struct vga_regs regs;
-    const struct mem_block *memory; /* VGA_MEMORY and behind it the 32 KiB of the text window */
+    const struct vga_card *card;
+    const struct mem_block *memory; /* of the card, and behind it the 32 KiB of the text window */
+    uint32_t size;                  /* of the card's; a power of two */
     uint8_t *vram;                  /* memory->host */
     uint8_t *text;                  /* odd/even text as the CPU sees it, while the window is VGA_WINDOW_TEXT */
     enum vga_window window;
-    uint32_t window_base, window_size; /* base 0: none yet */
-    uint32_t window_offset;            /* in memory */
+    struct vga_piece piece[VGA_PIECES]; /* what is mapped for it */
+    unsigned piece_count;
     struct pci_bus *pci;
     struct pci_device dev;
     const struct mem_block *rom;
@@ -126,6 +171,27 @@ static inline bool vga_dispi_on(const struct vga *vga)
 {
     return vga->regs.dispi[DISPI_ENABLE] & DISPI_ENABLED;
 }
+
+/* The card's own picture, if it shows one. */
+static inline bool vga_picture(const struct vga *vga, struct vga_picture *picture)
+{
+    return vga->card->picture && vga->card->picture(vga, picture);
+}
+
+/* vga.c */
+bool vga_init(struct vga *vga, const struct vga_card *card, uint32_t size, GError **error); /* nothing is mapped yet */
+void vga_open(struct vga *vga);
+void vga_close(struct vga *vga);
+void vga_reset(struct vga *vga);
+uint8_t vga_port_read(struct vga *vga, uint16_t port);
+void vga_port_write(struct vga *vga, uint16_t port, uint8_t value);
+extern const struct state_layout vga_layout; /* of regs */
+bool vga_regs_are_sane(const struct vga_regs *r);
+void vga_before_load(void *vga);
+void vga_dump(const struct vga *vga, GString *out);
+void vga_dump_row(GString *out, const char *name, const uint8_t *value, unsigned count);
+/* NULL with a sentence if it is none. */
+char *vga_romfile_read(const char *path, const char *who, gsize *size, GError **error);
 
 /* mem.c */
 extern const struct mmio_ops vga_window_ops; /* A0000h, 128 KiB */
@@ -143,6 +209,7 @@ void vga_seen_free(struct vga *vga);
 #define VGA_BLINK_CURSOR_NS (8 * NS_PER_SECOND / 60) /* half a period */
 #define VGA_BLINK_TEXT_NS   (16 * NS_PER_SECOND / 60)
 bool vga_blink_is_on(int64_t half_period_ns);
+bool vga_is_blank(const struct vga *vga);
 bool vga_render_text(void *opaque, struct display_text *out);
 void vga_render_size(void *opaque, unsigned *width, unsigned *height);
 bool vga_render_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels);

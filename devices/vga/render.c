@@ -16,7 +16,7 @@ bool vga_blink_is_on(int64_t half_period_ns)
     return vclock_now() / half_period_ns % 2 == 0;
 }
 
-static bool is_blank(const struct vga *vga)
+bool vga_is_blank(const struct vga *vga)
 {
     const struct vga_regs *r = &vga->regs;
     return !(r->attr_index & ATTR_INDEX_PAS) || (r->seq[SEQ_CLOCKING] & SEQ_CLOCKING_OFF) ||
@@ -25,7 +25,8 @@ static bool is_blank(const struct vga *vga)
 
 static bool is_text(const struct vga *vga)
 {
-    return !vga_dispi_on(vga) && !(vga->regs.gc[GC_MISC] & GC_MISC_GRAPHICS);
+    struct vga_picture picture;
+    return !(vga->regs.gc[GC_MISC] & GC_MISC_GRAPHICS) && !vga_picture(vga, &picture);
 }
 
 /* --- Colours --- */
@@ -176,11 +177,11 @@ bool vga_render_text(void *opaque, struct display_text *out)
             counter = 0;
         for (unsigned x = 0; x < columns; x++) {
             struct display_cell *cell = &out->cells[y * columns + x];
-            if (is_blank(vga))
+            if (vga_is_blank(vga))
                 *cell = (struct display_cell){.ch = ' '};
             else
                 cell_get(vga, fetch(vga, counter + x, 0), cell);
-            if (cursor.visible && !is_blank(vga) && ((counter + x) & 0xffff) == cursor.counter) {
+            if (cursor.visible && !vga_is_blank(vga) && ((counter + x) & 0xffff) == cursor.counter) {
                 out->cursor_visible = true;
                 out->cursor_column = x;
                 out->cursor_row = y;
@@ -342,7 +343,7 @@ static void vga_draw(struct vga *vga, unsigned width, unsigned height, uint32_t 
     }
 }
 
-/* --- DISPI modes --- */
+/* --- A card's own modes --- */
 
 static uint32_t expand5(unsigned value)
 {
@@ -354,48 +355,66 @@ static uint32_t expand6(unsigned value)
     return value << 2 | value >> 4;
 }
 
-static void dispi_draw(const struct vga *vga, unsigned width, unsigned top, unsigned height, uint32_t *pixels)
+static void planar_row(const struct vga *vga, uint32_t first, unsigned width, const uint32_t *colour, uint32_t *out)
+{
+    for (unsigned x = 0; x < width; x++) {
+        uint32_t at = first + x;
+        const uint8_t *quad = &vga->vram[at / 8 * 4 & (vga->size - 1)];
+        unsigned s = 7 - (at & 7);
+        out[x] =
+            colour[(quad[0] >> s & 1) | (quad[1] >> s & 1) << 1 | (quad[2] >> s & 1) << 2 | (quad[3] >> s & 1) << 3];
+    }
+}
+
+static void packed_row(const struct vga *vga, uint32_t first, unsigned bits, unsigned width, const uint32_t *colour,
+                       uint32_t *out)
+{
+    unsigned bytes = (bits + 7) / 8;
+
+    for (unsigned x = 0; x < width; x++) {
+        uint32_t at = (first + x * bytes) & (vga->size - 1);
+        uint32_t value = 0;
+        memcpy(&value, &vga->vram[at], 4); /* the text window lies behind it */
+        if (unlikely(at + bytes > vga->size)) {
+            for (unsigned i = vga->size - at; i < bytes; i++)
+                ((uint8_t *)&value)[i] = vga->vram[at + i - vga->size];
+        }
+        switch (bits) {
+        case 8:
+            out[x] = colour[value & 0xff];
+            break;
+        case 15:
+            out[x] = expand5(value >> 10 & 31) << 16 | expand5(value >> 5 & 31) << 8 | expand5(value & 31);
+            break;
+        case 16:
+            out[x] = expand5(value >> 11 & 31) << 16 | expand6(value >> 5 & 63) << 8 | expand5(value & 31);
+            break;
+        default:
+            out[x] = value & 0xffffff;
+        }
+    }
+}
+
+static void picture_draw(const struct vga *vga, const struct vga_picture *picture, unsigned top, unsigned height,
+                         uint32_t *pixels)
 {
     const struct vga_regs *r = &vga->regs;
-    unsigned bpp = r->dispi[DISPI_BPP];
-    unsigned bytes = (bpp + 7) / 8;
     uint32_t colour[256];
 
-    if (bpp == 4) {
+    if (picture->bits == 4) {
         colours16(r, colour);
     } else {
         for (unsigned i = 0; i < 256; i++)
             colour[i] = dac_colour(r, (uint8_t)i);
     }
-    for (unsigned y = 0; y < height; y++) {
-        uint32_t first = (r->dispi[DISPI_Y_OFFSET] + top + y) * r->dispi[DISPI_VIRT_WIDTH] + r->dispi[DISPI_X_OFFSET];
-        for (unsigned x = 0; x < width; x++) {
-            uint32_t *out = &pixels[(size_t)y * width + x];
-            if (bpp == 4) {
-                uint32_t at = first + x;
-                const uint8_t *quad = &vga->vram[at / 8 * 4 & (VGA_MEMORY - 1)];
-                unsigned s = 7 - (at & 7);
-                *out = colour[(quad[0] >> s & 1) | (quad[1] >> s & 1) << 1 | (quad[2] >> s & 1) << 2 |
-                              (quad[3] >> s & 1) << 3];
-                continue;
-            }
-            uint32_t at = (first + x) * bytes;
-            uint32_t value = 0;
-            memcpy(&value, &vga->vram[at & (VGA_MEMORY - 1)], 4); /* the text window lies behind it */
-            switch (bpp) {
-            case 8:
-                *out = colour[value & 0xff];
-                break;
-            case 15:
-                *out = expand5(value >> 10 & 31) << 16 | expand5(value >> 5 & 31) << 8 | expand5(value & 31);
-                break;
-            case 16:
-                *out = expand5(value >> 11 & 31) << 16 | expand6(value >> 5 & 63) << 8 | expand5(value & 31);
-                break;
-            default:
-                *out = value & 0xffffff;
-            }
-        }
+    for (unsigned y = top; y < top + height; y++, pixels += picture->width) {
+        bool is_split = y > picture->split;
+        unsigned row = (is_split ? y - picture->split - 1 : y) / picture->repeat;
+        uint32_t first = (is_split ? 0 : picture->start) + row * picture->pitch;
+        if (picture->bits == 4)
+            planar_row(vga, first, picture->width, colour, pixels);
+        else
+            packed_row(vga, first, picture->bits, picture->width, colour, pixels);
     }
 }
 
@@ -403,10 +422,11 @@ void vga_render_size(void *opaque, unsigned *width, unsigned *height)
 {
     struct vga *vga = opaque;
     const struct vga_regs *r = &vga->regs;
+    struct vga_picture picture;
 
-    if (vga_dispi_on(vga)) {
-        *width = r->dispi[DISPI_XRES];
-        *height = r->dispi[DISPI_YRES];
+    if (vga_picture(vga, &picture)) {
+        *width = picture.width;
+        *height = picture.height;
     } else {
         struct vga_timing t;
         vga_timing(vga, &t);
@@ -421,7 +441,7 @@ static void vga_draw_rows(struct vga *vga, unsigned width, unsigned height, unsi
                           uint32_t *pixels)
 {
     size_t row = width * sizeof(uint32_t);
-    if (is_blank(vga)) {
+    if (vga_is_blank(vga)) {
         memset(pixels, 0, count * row);
     } else if (count == height) {
         vga_draw(vga, width, height, pixels);
@@ -442,9 +462,14 @@ bool vga_render_rows(void *opaque, unsigned width, unsigned height, unsigned fir
     vga_render_size(vga, &now_width, &now_height);
     if (now_width != width || now_height != height || first > height || count > height - first)
         return false;
-    if (vga_dispi_on(vga))
-        dispi_draw(vga, width, first, count, pixels);
-    else
+    struct vga_picture picture = {0};
+    if (!vga_picture(vga, &picture))
         vga_draw_rows(vga, width, height, first, count, pixels);
+    else if (picture.is_blank)
+        memset(pixels, 0, (size_t)count * width * sizeof(uint32_t));
+    else
+        picture_draw(vga, &picture, first, count, pixels);
+    if (vga->card->overlay && !picture.is_blank)
+        vga->card->overlay(vga, width, first, count, pixels);
     return true;
 }

@@ -14,6 +14,8 @@ struct vga_seen {
     bool blink_text, blink_cursor; /* the halves of their periods */
     bool has_blinking;             /* cells, when memory was looked at last */
     struct display_text text;
+    uint8_t card[VGA_SHOWN_MAX];
+    unsigned card_count;
     uint32_t start, size; /* of memory */
     uint8_t *memory;
 };
@@ -43,18 +45,33 @@ static struct vga_regs shown(const struct vga_regs *regs)
 /* What of the memory is on the screen; all of it where the picture goes round its end. */
 static void shown_memory(const struct vga *vga, uint32_t *start, uint32_t *size)
 {
-    const uint16_t *dispi = vga->regs.dispi;
+    struct vga_picture picture;
     *start = 0;
     *size = VGA_PLANAR;
-    if (!vga_dispi_on(vga))
+    if (!vga_picture(vga, &picture))
         return;
-    uint64_t pixel = dispi[DISPI_Y_OFFSET] * (uint64_t)dispi[DISPI_VIRT_WIDTH];
-    uint64_t pixels = (uint64_t)dispi[DISPI_YRES] * dispi[DISPI_VIRT_WIDTH] + dispi[DISPI_X_OFFSET];
-    uint64_t bits = dispi[DISPI_BPP] == 15 ? 16 : dispi[DISPI_BPP];
-    uint64_t first = pixel * bits / 8, bytes = pixels * bits / 8 + 8;
-    bool goes_round = first + bytes > VGA_MEMORY;
+    /* Of 4 bits: eight pixels are four bytes. */
+    uint64_t first = picture.bits == 4 ? picture.start / 8 * 4 : picture.start;
+    uint64_t bytes = (uint64_t)picture.height * picture.pitch + picture.width * 4u;
+    if (picture.bits == 4)
+        bytes /= 2;
+    bytes += 8;
+    bool goes_round = first + bytes > vga->size || picture.split < picture.height;
     *start = goes_round ? 0 : (uint32_t)first;
-    *size = goes_round ? VGA_MEMORY : (uint32_t)bytes;
+    *size = goes_round ? vga->size : (uint32_t)bytes;
+}
+
+/* What a card's own registers say of it. */
+static bool card_changed(const struct vga *vga, struct vga_seen *seen)
+{
+    uint8_t bytes[VGA_SHOWN_MAX];
+    if (!vga->card->shown)
+        return false;
+    unsigned count = vga->card->shown(vga, bytes);
+    bool same = count == seen->card_count && memcmp(bytes, seen->card, count) == 0;
+    seen->card_count = count;
+    memcpy(seen->card, bytes, count);
+    return !same;
 }
 
 /* The first time, and after a mode switch, there is nothing to compare with. */
@@ -93,7 +110,9 @@ uint64_t vga_serial(void *opaque)
     struct vga_seen *seen = vga->seen;
     struct vga_regs regs = shown(&vga->regs);
     vga_sync(vga);
-    bool changed = memory_changed(vga, seen) | (memcmp(&regs, &seen->regs, sizeof(regs)) != 0);
+    bool changed = memory_changed(vga, seen);
+    changed |= card_changed(vga, seen);
+    changed |= memcmp(&regs, &seen->regs, sizeof(regs)) != 0;
     seen->regs = regs;
     if (changed) {
         bool is_text = vga_render_text(vga, &seen->text);

@@ -19,9 +19,10 @@ void vga_timing(const struct vga *vga, struct vga_timing *t)
     t->vdisp = (crtc[CRTC_VDISP_END] | (overflow & 0x02) << 7 | (overflow & 0x40) << 3) + 1;
     t->vsync_start = crtc[CRTC_VSYNC_START] | (overflow & 0x04) << 6 | (overflow & 0x80) << 2;
     t->vsync_end = t->vsync_start + ((crtc[CRTC_VSYNC_END] - crtc[CRTC_VSYNC_START]) & 15u);
-    if (vga_dispi_on(vga)) {
-        t->hdisp = r->dispi[DISPI_XRES];
-        t->vdisp = r->dispi[DISPI_YRES];
+    struct vga_picture picture;
+    if (vga_picture(vga, &picture)) {
+        t->hdisp = picture.width;
+        t->vdisp = picture.height;
         t->htotal = t->hdisp + 160;
         t->vtotal = t->vdisp + 25;
         t->vsync_start = t->vdisp + 3;

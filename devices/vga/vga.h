@@ -20,4 +20,11 @@ void vga_free(struct vga *vga);
 /* For the host side; valid as long as the card. */
 const struct display *vga_display(struct vga *vga);
 
-extern const struct device_class vga_class;
+/* Cirrus Logic CL-GD5446: 1013:00B8. rom may be NULL. */
+struct cirrus;
+struct board_rom;
+struct cirrus *cirrus_new(struct pci_bus *pci, uint8_t devfn, const struct board_rom *rom, GError **error);
+void cirrus_free(struct cirrus *cirrus);
+const struct display *cirrus_display(struct cirrus *cirrus);
+
+extern const struct device_class vga_class, cirrus_class;

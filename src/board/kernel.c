@@ -17,6 +17,8 @@
 /* bios/vga, by bin2c.py */
 extern const uint8_t vgabios_rom[];
 extern const uint32_t vgabios_rom_size;
+extern const uint8_t vgabios_cirrus_rom[];
+extern const uint32_t vgabios_cirrus_rom_size;
 
 static uint32_t kernel_port_read(void *opaque, uint16_t port, unsigned size)
 {
@@ -60,7 +62,9 @@ void kernel_build(struct machine *machine)
     if (machine->kernel_by_bios)
         ioport_register(KERNEL_PORT, 4, &kernel_port_io, machine, "kernel");
     machine->vga_rom = (struct board_rom){vgabios_rom, vgabios_rom_size};
+    machine->cirrus_rom = (struct board_rom){vgabios_cirrus_rom, vgabios_cirrus_rom_size};
     board_provide(registry_board(machine->registry), "vga-rom", &machine->vga_rom);
+    board_provide(registry_board(machine->registry), "cirrus-rom", &machine->cirrus_rom);
 }
 
 void kernel_reset(struct machine *machine)

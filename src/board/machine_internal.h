@@ -47,7 +47,7 @@ struct machine {
     struct irq bus_request; /* network.c */
     struct board_exit exit;
     struct board_cpu_time cpu_time;
-    struct board_rom vga_rom;
+    struct board_rom vga_rom, cirrus_rom;
     struct board_rng rng;             /* paravirt.c */
     struct board_news news;           /* the same */
     uint16_t key_scan[KEYS_HELD_MAX]; /* console.c: keys that are down, and with whom */

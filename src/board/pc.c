@@ -235,6 +235,11 @@ bool pc_build(struct machine *machine, GError **error)
         !storage_add_devices(&machine->storage, machine->registry, error))
         return false;
     const char *vga = machine->options.vga;
+    if (vga && !has_pci(machine) && strcmp(vga, "VGA") != 0) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                    "-vga: the %s is a PCI card, and -machine isapc has no PCI", vga);
+        return false;
+    }
     if (vga && !registry_add_row(machine->registry, has_pci(machine) ? vga : "isa-vga", error))
         return false;
     if (!ports_add(machine, error) || !network_add_cards(machine, error) || !user_devices_add(machine, error))

@@ -84,16 +84,20 @@ void defaults_settle(struct parse *parse)
             options->drives.no_default_cd = true;
         if (strcmp(driver, "floppy") == 0)
             options->drives.no_default_floppy = true;
-        if (strcmp(driver, "VGA") == 0 && !parse->vga_given)
+        if ((strcmp(driver, "VGA") == 0 || strcmp(driver, "cirrus-vga") == 0) && !parse->vga_given)
             options->vga = NULL;
     }
 }
 
 bool set_vga(struct parse *parse, const char *arg, GError **error)
 {
-    if (strcmp(arg, "std") != 0 && strcmp(arg, "none") != 0)
-        return FAIL("-vga: there is no '%s' card; choose std or none", arg);
-    parse->options->vga = strcmp(arg, "none") == 0 ? NULL : "VGA";
+    static const char *const cards[][2] = {{"std", "VGA"}, {"cirrus", "cirrus-vga"}, {"none", NULL}};
+    unsigned i = 0;
+    while (i < G_N_ELEMENTS(cards) && strcmp(arg, cards[i][0]) != 0)
+        i++;
+    if (i == G_N_ELEMENTS(cards))
+        return FAIL("-vga: there is no '%s' card; choose std, cirrus or none", arg);
+    parse->options->vga = cards[i][1];
     parse->vga_given = true;
     return true;
 }

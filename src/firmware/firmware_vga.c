@@ -74,6 +74,7 @@ void firmware_init_vga(const uint8_t *rom)
     memcpy(&params, rom + ROM_TABLES, 2);
     memcpy(&font, rom + ROM_TABLES + 2, 2);
     outb(0x3c2, rom[params + 9]);
+    indexed(0x3c4, 6, 0x12); /* a Cirrus card's extensions, as its BIOS leaves them: open */
     registers_set(rom + params);
     font_load(rom + font);
     registers_set(rom + params);

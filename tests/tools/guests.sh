@@ -12,6 +12,7 @@
 #   virtio-686/*.ko (drivers of virtio devices, the same)  input-686/*.ko (of /dev/input/event*)  net-686/*.ko (of network cards)
 #   sound-686/*.ko (of sound cards, and OSS's devices)
 #   usb-686/*.ko (of UHCI and of keyboards, mice and tablets on USB)
+#   graphics-686/*.ko (of graphics cards)
 #   net-tools/bin, net-tools/lib (dropbear, iperf3 and their libraries)
 #   grub-rescue-floppy.img  grub-rescue-cdrom.iso  memtest86+ia32.iso  ipxe.iso
 #   netboot/ (Debian's installer for network boot)  installer-linux  installer-initrd.gz (its kernel and initrd)
@@ -218,6 +219,8 @@ fetch)
     fetch_drivers sound-686 soundcore snd snd-timer snd-pcm snd-seq-device snd-rawmidi gameport snd-ens1370 snd-mixer-oss \
         snd-pcm-oss
     fetch_drivers usb-686 usb-common usbcore uhci-hcd hid hid-generic usbhid
+    fetch_drivers graphics-686 syscopyarea sysfillrect sysimgblt fb_sys_fops drm drm_shmem_helper drm_kms_helper cirrus \
+        cirrusfb
     fetch_network
     fetch_git
     fetch_file busybox-static "bin/busybox" "$cache/busybox"

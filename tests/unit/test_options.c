@@ -101,7 +101,7 @@ static void test_windows(void)
 
 static void test_missing_devices_are_refused(void)
 {
-    bad("-vga cirrus", "no 'cirrus' card");
+    bad("-vga virtio", "no 'virtio' card");
     bad("-display vnc=:1", "not known");
     bad("-display sdl,gl=on,pigeon=1", "Invalid parameter 'pigeon'");
     bad("-display sdl,full-screen=maybe", "'maybe' is not on or off");
@@ -175,6 +175,8 @@ static void test_display_and_monitor(void)
     g_assert_cmpstr(good("").vga, ==, "VGA");
     g_assert_null(good("-vga none").vga);
     g_assert_cmpstr(good("-vga std").vga, ==, "VGA");
+    g_assert_cmpstr(good("-vga cirrus").vga, ==, "cirrus-vga");
+    g_assert_null(good("-device cirrus-vga").vga);
     g_assert_null(good("-nodefaults").vga);
     g_assert_cmpstr(good("-vga std -nodefaults").vga, ==, "VGA");
     g_assert_null(good("-device VGA").vga);

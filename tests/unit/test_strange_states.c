@@ -379,6 +379,93 @@ static void test_fdc_beyond_its_buffers(void)
     g_assert_false(load(&fdc_class, fdc, saved));
 }
 
+/* --- The Cirrus card's blitter --- */
+
+static struct cirrus *cirrus_start(void)
+{
+    GError *error = NULL;
+    setup();
+    pci = pci_bus_new();
+    struct cirrus *cirrus = cirrus_new(pci, PCI_DEVFN(2, 0), NULL, &error);
+    g_assert_no_error(error);
+    pci_config_write(pci, PCI_DEVFN(2, 0), PCI_BAR0, 4, 0xe0000000);
+    pci_config_write(pci, PCI_DEVFN(2, 0), PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+    outb(0x3c4, 0x06);
+    outb(0x3c5, 0x12);
+    return cirrus;
+}
+
+static void cirrus_gr(uint8_t index, uint8_t value)
+{
+    outb(0x3ce, index);
+    outb(0x3cf, value);
+}
+
+/* A row of 64 bytes comes from the processor, and half of it has. */
+static struct cirrus *cirrus_amid_a_row(void)
+{
+    struct cirrus *cirrus = cirrus_start();
+    cirrus_gr(0x20, 63);
+    cirrus_gr(0x22, 1);
+    cirrus_gr(0x30, 0x04);
+    cirrus_gr(0x32, 0x0d);
+    cirrus_gr(0x31, 0x02);
+    for (unsigned i = 0; i < 32; i += 4)
+        mem_write(0xe0000000, &i, 4);
+    return cirrus;
+}
+
+static void test_cirrus_beyond_its_row(void)
+{
+    static const struct {
+        const char *name;
+        uint32_t size;
+        uint64_t value;
+    } fields[] = {{"cpu_filled", 4, 64},  {"cpu_filled", 4, UINT32_MAX}, {"cpu_size", 4, 0},
+                  {"cpu_size", 4, 32},    {"cpu_size", 4, 8193},         {"blt_state", 1, 4},
+                  {"blt_is_next", 1, 1},  {"blt_is_next", 1, 2},         {"cursor_x", 2, 2048},
+                  {"cursor_y", 2, 65535}, {"hidden_dac_count", 1, 5}};
+    for (unsigned i = 0; i < G_N_ELEMENTS(fields); i++) {
+        struct cirrus *cirrus = cirrus_amid_a_row();
+        GByteArray *saved = device_saved(&cirrus_class, cirrus);
+        set_field(saved, fields[i].name, 0, &fields[i].value, fields[i].size);
+        g_assert_false(load(&cirrus_class, cirrus, saved));
+        for (unsigned n = 0; n < 200; n++)
+            mem_write(0xe0000000, &n, 4);
+        cirrus_free(cirrus);
+        pci_bus_free(pci);
+    }
+}
+
+/* Nobody's blit, byte by byte: refused, or one that ends and stays in memory. */
+static void test_cirrus_any_blit(void)
+{
+    for (unsigned i = 0; i < 400; i++) {
+        struct cirrus *cirrus = cirrus_amid_a_row();
+        GByteArray *saved = device_saved(&cirrus_class, cirrus);
+        uint8_t *blt = NULL;
+        for (guint at = 0; !blt && at + 12 < saved->len; at++) {
+            if (saved->data[at] == 3 && memcmp(saved->data + at + 1, "blt", 3) == 0)
+                blt = saved->data + at + 8;
+        }
+        g_assert_nonnull(blt);
+        for (unsigned n = 0; n < 3; n++)
+            blt[g_random_int_range(0, 5) ? g_random_int_range(260, 290) : g_random_int_range(0, 5)] =
+                (uint8_t)g_random_int();
+        SET(saved, "blt_state", 0, uint8_t, (uint8_t)(1 + i % 3));
+        if (load(&cirrus_class, cirrus, saved)) {
+            for (unsigned n = 0; n < 3000; n++) {
+                uint32_t value;
+                mem_write(0xe0000000, &n, 4);
+                mem_read(0xe0000000, &value, 4);
+            }
+            vclock_fake_advance(1000 * MS);
+        }
+        cirrus_free(cirrus);
+        pci_bus_free(pci);
+    }
+}
+
 #define TEST(name) g_test_add_func("/strange_states/" #name, test_##name)
 
 int main(int argc, char **argv)
@@ -397,5 +484,7 @@ int main(int argc, char **argv)
     TEST(hpet_period_in_halves);
     TEST(disk_taken_out_while_written);
     TEST(fdc_beyond_its_buffers);
+    TEST(cirrus_beyond_its_row);
+    TEST(cirrus_any_blit);
     return g_test_run();
 }

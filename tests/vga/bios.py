@@ -2,7 +2,9 @@
 """The video BIOS: a guest calls INT 10h and prints what can be seen of it. The same lines must come from ringer's engines,
 and from QEMU with our ROM; QEMU's own video BIOS is the reference, but for what is listed here with a reason.
 
-usage: bios.py RINGER IMAGE ROM [ENGINE...]     without qemu-system-i386 only the engines are compared with each other
+usage: bios.py RINGER IMAGE CARD ROM [ENGINE...]    without qemu-system-i386 only the engines are compared with each other
+
+CARD is std or cirrus.
 """
 import os
 import re
@@ -11,11 +13,14 @@ import subprocess
 import sys
 import tempfile
 
-RINGER, IMAGE, ROM = (os.path.abspath(arg) for arg in sys.argv[1:4])
-ENGINES = sys.argv[4:] or ["interp", "bt"]
+RINGER, IMAGE, ROM = (os.path.abspath(sys.argv[n]) for n in (1, 2, 4))
+CARD = sys.argv[3]
+ENGINES = sys.argv[5:] or ["interp", "bt"]
 QEMU = shutil.which("qemu-system-i386")
 SEABIOS = "/usr/share/seabios/bios-256k.bin"
-SEAVGABIOS = "/usr/share/seabios/vgabios-stdvga.bin"  # what QEMU's card has
+# What QEMU's card has.
+SEAVGABIOS = "/usr/share/seabios/" + {"std": "vgabios-stdvga.bin", "cirrus": "vgabios-cirrus.bin"}[CARD]
+DRIVER = {"std": "VGA", "cirrus": "cirrus-vga"}[CARD]
 LIMIT = 120
 failures = 0
 
@@ -24,6 +29,8 @@ MACHINE = [
     (r"1019", r"bx=\w+", "QEMU's card has no DAC mask at 3C6h"),
     (r"4f01 .*", r" lfb=\w+", "the frame buffer is where the system BIOS puts it"),
 ]
+if CARD == "cirrus":
+    MACHINE += [(r"4f02 .*", r" dispi=\w+", "it has no DISPI, and QEMU zeros there")]
 # Where we differ from QEMU's video BIOS on purpose.
 REFERENCE = MACHINE + [
     (r".*", r"(?<=d403|b403)\w{4}(?=\.)", "CGA mode and palette registers in the BIOS data area: it leaves them zero"),
@@ -38,7 +45,15 @@ REFERENCE = MACHINE + [
     (r"4f0a", r".*", "it has no protected-mode interface"),
     (r"4f09", r".*", "we keep the 6 bits that function 08h chose"),
 ]
-
+if CARD == "cirrus":
+    REFERENCE += [
+        (r"4f00", r"found=\w+", "we have more modes: 640x400, 1280x1024 of 24 bits, two of 32 bits"),
+        (r"4f01 (100|11b|142|143|144)", r".*", "the same"),
+        (r"4f01 .*", r"window=\w+", "its banks are of 16 KiB"),
+        (r"4f02 .*", r" x=.*", "it divides the start address otherwise"),
+        (r"4f08", r".*", "it sets a DAC of 8 bits that the card has not"),
+        (r"own .*", r"first=\w+", "it clears the screen with ones"),
+    ]
 
 # SeaVGABIOS 1.16 computes these from its tables through DS, which is not its own segment: what comes out depends on RAM.
 GARBAGE = MACHINE + [
@@ -105,22 +120,23 @@ def compare(name, lines, reference, excuses):
 
 def main():
     with tempfile.TemporaryDirectory() as directory:
-        ours = {engine: run(engine, [RINGER, "-accel", engine], directory) for engine in ENGINES}
+        ours = {engine: run(engine, [RINGER, "-vga", CARD, "-accel", engine], directory) for engine in ENGINES}
         for engine in ENGINES[1:]:
             compare(f"{engine} as {ENGINES[0]}", ours[engine], ours[ENGINES[0]], [])
         have = [line for line in ours[ENGINES[0]] if line.startswith("4f0a")]
-        report("VBE in protected mode", [] if have == [PROTECTED] else have + ["want " + PROTECTED])
+        want = {"std": PROTECTED, "cirrus": "4f0a: ax=014f"}[CARD]
+        report("VBE in protected mode", [] if have == [want] else have + ["want " + want])
         if not QEMU:
             print("ok - # SKIP no qemu-system-i386")
             return
-        with_rom = run("qemu", [QEMU, "-vga", "none", "-device", "VGA,romfile=" + ROM], directory)
+        with_rom = run("qemu", [QEMU, "-vga", "none", "-device", DRIVER + ",romfile=" + ROM], directory)
         compare("as in QEMU with the same ROM", ours[ENGINES[0]], with_rom, MACHINE)
-        theirs = run("qemu-own", [QEMU, "-vga", "std"], directory)
+        theirs = run("qemu-own", [QEMU, "-vga", CARD], directory)
         compare("as QEMU's video BIOS", ours[ENGINES[0]], theirs, REFERENCE)
         if os.path.exists(SEABIOS) and os.path.exists(SEAVGABIOS):
             engine = ENGINES[-1]
-            guests = run("seabios", [RINGER, "-accel", engine, "-bios", SEABIOS, "-global", "VGA.romfile=" + SEAVGABIOS],
-                         directory)
+            guests = run("seabios", [RINGER, "-vga", CARD, "-accel", engine, "-bios", SEABIOS, "-global",
+                                     DRIVER + ".romfile=" + SEAVGABIOS], directory)
             compare("QEMU's video BIOS sees the same card here", guests, theirs, GARBAGE)
 
 

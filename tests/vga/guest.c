@@ -670,6 +670,46 @@ static void test_vbe_protected(void)
     call(0x0003, 0, 0, 0);
 }
 
+/* The Cirrus card's own modes and inquiries. */
+static void test_cirrus(void)
+{
+    static const uint8_t modes[] = {0x5f, 0x66, 0x64, 0x71, 0x5c, 0x67, 0x65, 0x78,
+                                    0x60, 0x68, 0x74, 0x79, 0x6d, 0x69, 0x75};
+    static const uint8_t inquiries[] = {0x80, 0x81, 0x82, 0x85, 0x9a, 0xa1, 0xa2, 0xae};
+
+    if (indexed(peek16(0x40, 0x63), 0x27) != 0xb8)
+        return;
+    for (unsigned n = 0; n < sizeof(modes); n++) {
+        call(modes[n], 0, 0, 0);
+        text("own ");
+        hex(modes[n], 2);
+        put(':');
+        field("sr7", indexed(0x3c4, 7) & 0x0f, 2);
+        field("0f", call(0x0f00, 0, 0, 0).eax & 0xff, 2);
+        struct regs regs = call(0x4f06, 1, 0, 0);
+        field("bytes", regs.ebx & 0xffff, 4);
+        field("pixels", regs.ecx & 0xffff, 4);
+        field("lines", indexed(0x3d4, 0x12), 2);
+        inb(0x3c8);
+        for (unsigned i = 0; i < 4; i++)
+            inb(0x3c6);
+        field("hdr", inb(0x3c6) & 0x0f, 2);
+        field("first", peek8(0xa000, 0), 2);
+        end();
+    }
+    call(0x0003, 0, 0, 0);
+    for (unsigned n = 0; n < sizeof(inquiries); n++) {
+        struct regs regs = call(0x1200, inquiries[n], 0, 0);
+        text("12");
+        hex(inquiries[n], 2);
+        put(':');
+        field("ax", regs.eax & 0xffff, 4);
+        field("bx", regs.ebx & 0xffff, 4);
+        field("cx", regs.ecx & 0xffff, 4);
+        end();
+    }
+}
+
 int main(void)
 {
     test_modes();
@@ -679,6 +719,7 @@ int main(void)
     test_fonts();
     test_vbe();
     test_vbe_protected();
+    test_cirrus();
     text("done\n");
     return 0;
 }

@@ -117,13 +117,17 @@ void pointer_button(unsigned button, bool down)
 
 bool pointer_look(unsigned i, struct pointer_look *look)
 {
-    if (i >= pointer.count)
-        return false;
+    bool found = false;
     machine_lock();
-    *look = (struct pointer_look){pointer.mouse[i]->name, i + 2, (int)i == taker(takes_all),
-                                  pointer.mouse[i]->absolute != NULL};
+    for (unsigned at = 0; at < pointer.count && !found; at++) {
+        const struct input_sink *mouse = pointer.mouse[at];
+        if ((mouse->is_hidden && !input_sink_is_on(mouse)) || i-- > 0)
+            continue;
+        *look = (struct pointer_look){mouse->name, at + 2, (int)at == taker(takes_all), mouse->absolute != NULL};
+        found = true;
+    }
     machine_unlock();
-    return true;
+    return found;
 }
 
 void pointer_choose(unsigned number)

@@ -1,0 +1,446 @@
+/* The "std" card: a VGA with the Bochs display interface (DISPI), on PCI 1234:1111, or without PCI. See vga.h.
+ */
+#include "vga.h"
+
+#include <string.h>
+
+#include "ioport.h"
+#include "state.h"
+#include "regs.h"
+
+/* --- DISPI --- */
+
+static unsigned dispi_line_bytes(unsigned bpp, unsigned width)
+{
+    return bpp == 4 ? width / 2 : width * ((bpp + 7) / 8);
+}
+
+/* Makes the registers fit each other and the memory. */
+static void dispi_settle(struct vga *vga)
+{
+    uint16_t *d = vga->regs.dispi;
+    unsigned bpp = d[DISPI_BPP];
+
+    if (bpp != 4 && bpp != 8 && bpp != 15 && bpp != 16 && bpp != 24 && bpp != 32)
+        d[DISPI_BPP] = bpp = 8;
+    d[DISPI_XRES] = CLAMP(d[DISPI_XRES] & ~7u, 8, DISPI_MAX_XRES);
+    if (d[DISPI_VIRT_WIDTH] < d[DISPI_XRES])
+        d[DISPI_VIRT_WIDTH] = d[DISPI_XRES];
+    d[DISPI_VIRT_WIDTH] = MIN(d[DISPI_VIRT_WIDTH] & ~7u, DISPI_MAX_XRES);
+    unsigned line = dispi_line_bytes(bpp, d[DISPI_VIRT_WIDTH]);
+    unsigned most = (unsigned)(VGA_MEMORY / line);
+    d[DISPI_YRES] = CLAMP(d[DISPI_YRES], 1, MIN(most, DISPI_MAX_YRES));
+    d[DISPI_VIRT_HEIGHT] = (uint16_t)MIN(most, 0xffffu);
+    if (d[DISPI_Y_OFFSET] > most - d[DISPI_YRES])
+        d[DISPI_Y_OFFSET] = most - d[DISPI_YRES];
+    /* Smooth scrolling runs over the line's end into the next one; the memory's end is the limit. */
+    if (d[DISPI_X_OFFSET] > d[DISPI_VIRT_WIDTH] - d[DISPI_XRES] && d[DISPI_Y_OFFSET] + d[DISPI_YRES] >= most)
+        d[DISPI_X_OFFSET] = d[DISPI_VIRT_WIDTH] - d[DISPI_XRES];
+}
+
+/* The VGA's registers follow, so that memory at A0000h is what the mode needs and reading them back makes
+ * sense: graphics at A0000h, planar for 4 bpp, else linear. */
+static void dispi_program_vga(struct vga *vga)
+{
+    struct vga_regs *r = &vga->regs;
+    unsigned bpp = r->dispi[DISPI_BPP];
+    unsigned height = r->dispi[DISPI_YRES] - 1u;
+
+    r->gc[GC_MISC] = (r->gc[GC_MISC] & ~0x0e) | 0x05;
+    r->crtc[CRTC_MODE] |= 3;
+    r->crtc[CRTC_OFFSET] = (uint8_t)(dispi_line_bytes(bpp, r->dispi[DISPI_VIRT_WIDTH]) >> 3);
+    r->crtc[CRTC_HDISP_END] = (uint8_t)((r->dispi[DISPI_XRES] >> 3) - 1);
+    r->crtc[CRTC_VDISP_END] = (uint8_t)height;
+    r->crtc[CRTC_OVERFLOW] =
+        (uint8_t)((r->crtc[CRTC_OVERFLOW] & ~0x42) | (height >> 7 & 2) | (height >> 3 & 0x40) | 0x10);
+    r->crtc[CRTC_LINE_COMPARE] = 0xff;
+    r->crtc[CRTC_MAX_SCAN] = (r->crtc[CRTC_MAX_SCAN] & ~0x9f) | 0x40;
+    r->crtc[CRTC_START_HIGH] = r->crtc[CRTC_START_LOW] = 0;
+    if (bpp == 4) {
+        r->gc[GC_MODE] &= (uint8_t) ~(GC_MODE_256 | GC_MODE_CGA | GC_MODE_ODD_EVEN);
+        r->seq[SEQ_MEMORY] = SEQ_MEMORY_EXT | SEQ_MEMORY_SEQ;
+    } else {
+        r->gc[GC_MODE] = GC_MODE_256;
+        r->gc[GC_ENABLE_SR] = r->gc[GC_ROTATE] = 0;
+        r->gc[GC_BIT_MASK] = 0xff;
+        r->seq[SEQ_MEMORY] = SEQ_MEMORY_EXT | SEQ_MEMORY_SEQ | SEQ_MEMORY_CHAIN4;
+    }
+    r->seq[SEQ_MAP_MASK] = 0x0f;
+    r->seq[SEQ_CLOCKING] = (r->seq[SEQ_CLOCKING] & ~SEQ_CLOCKING_HALF) | SEQ_CLOCKING_8DOT;
+}
+
+static void dispi_enable_write(struct vga *vga, uint16_t value)
+{
+    uint16_t *d = vga->regs.dispi;
+    bool was_on = vga_dispi_on(vga);
+
+    vga_sync(vga);
+    d[DISPI_ENABLE] = value & (DISPI_ENABLED | DISPI_GETCAPS | DISPI_8BIT_DAC | DISPI_LFB | DISPI_NOCLEAR);
+    if (vga_dispi_on(vga) && !was_on) {
+        d[DISPI_BANK] = 0;
+        d[DISPI_VIRT_WIDTH] = d[DISPI_X_OFFSET] = d[DISPI_Y_OFFSET] = 0;
+        dispi_settle(vga);
+        dispi_program_vga(vga);
+        if (!(value & DISPI_NOCLEAR))
+            memset(vga->vram, 0, (size_t)dispi_line_bytes(d[DISPI_BPP], d[DISPI_VIRT_WIDTH]) * d[DISPI_YRES]);
+    } else if (!vga_dispi_on(vga)) {
+        d[DISPI_BANK] = 0;
+    }
+    vga_window_update(vga);
+}
+
+static uint16_t dispi_read(struct vga *vga, unsigned index)
+{
+    const uint16_t *d = vga->regs.dispi;
+
+    if (d[DISPI_ENABLE] & DISPI_GETCAPS) {
+        switch (index) {
+        case DISPI_XRES:
+            return DISPI_MAX_XRES;
+        case DISPI_YRES:
+            return DISPI_MAX_YRES;
+        case DISPI_BPP:
+            return DISPI_MAX_BPP;
+        }
+    }
+    if (index == DISPI_MEMORY)
+        return VGA_MEMORY / (64 * KiB);
+    return index < DISPI_COUNT ? d[index] : 0;
+}
+
+static void dispi_write(struct vga *vga, unsigned index, uint16_t value)
+{
+    uint16_t *d = vga->regs.dispi;
+
+    switch (index) {
+    case DISPI_ID:
+        if (value >= DISPI_ID_LOWEST && value <= DISPI_ID_HIGHEST)
+            d[DISPI_ID] = value;
+        break;
+    case DISPI_XRES:
+    case DISPI_YRES:
+    case DISPI_BPP:
+    case DISPI_VIRT_WIDTH:
+    case DISPI_X_OFFSET:
+    case DISPI_Y_OFFSET:
+        d[index] = value;
+        if (vga_dispi_on(vga)) {
+            dispi_settle(vga);
+            dispi_program_vga(vga);
+            vga_window_update(vga);
+        }
+        break;
+    case DISPI_ENABLE:
+        dispi_enable_write(vga, value);
+        break;
+    case DISPI_BANK:
+        d[DISPI_BANK] = value & (VGA_MEMORY / (64 * KiB) - 1);
+        vga_window_update(vga);
+        break;
+    }
+}
+
+/* 1CEh index; data at 1CFh and, for machines that want it aligned, at 1D0h. */
+static uint32_t dispi_io_read(void *opaque, uint16_t port, unsigned size)
+{
+    struct vga *vga = opaque;
+    return port == DISPI_PORT_INDEX ? vga->regs.dispi_index : dispi_read(vga, vga->regs.dispi_index);
+}
+
+static void dispi_io_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
+{
+    struct vga *vga = opaque;
+    if (port == DISPI_PORT_INDEX)
+        vga->regs.dispi_index = (uint16_t)value;
+    else
+        dispi_write(vga, vga->regs.dispi_index, (uint16_t)value);
+}
+
+static const struct io_ops dispi_io = {.widths = 2, .read = dispi_io_read, .write = dispi_io_write};
+
+/* --- PCI: BAR0 memory, BAR2 registers, ROM --- */
+
+/* BAR2: ports 3C0h to 3DFh at 400h, DISPI registers at 500h. */
+static uint64_t regs_read(void *opaque, uint32_t offset, unsigned size)
+{
+    struct vga *vga = opaque;
+    uint64_t value = 0;
+
+    if (offset >= 0x500 && offset + size <= 0x500 + 2 * DISPI_COUNT && size >= 2) {
+        for (unsigned i = 0; i < size; i += 2)
+            value |= (uint64_t)dispi_read(vga, (offset - 0x500 + i) / 2) << (8 * i);
+    } else if (offset >= 0x400 && offset + size <= 0x420) {
+        for (unsigned i = 0; i < size; i++)
+            value |= (uint64_t)vga_port_read(vga, (uint16_t)(offset + i - 0x400 + 0x3c0)) << (8 * i);
+    }
+    return value;
+}
+
+static void regs_write(void *opaque, uint32_t offset, unsigned size, uint64_t value)
+{
+    struct vga *vga = opaque;
+
+    if (offset >= 0x500 && offset + size <= 0x500 + 2 * DISPI_COUNT && size >= 2) {
+        for (unsigned i = 0; i < size; i += 2)
+            dispi_write(vga, (offset - 0x500 + i) / 2, (uint16_t)(value >> (8 * i)));
+    } else if (offset >= 0x400 && offset + size <= 0x420) {
+        for (unsigned i = 0; i < size; i++)
+            vga_port_write(vga, (uint16_t)(offset + i - 0x400 + 0x3c0), (uint8_t)(value >> (8 * i)));
+    }
+}
+
+static const struct mmio_ops regs_ops = {regs_read, regs_write};
+
+static void frame_buffer_moved(void *opaque, uint32_t base, bool mapped)
+{
+    struct vga *vga = opaque;
+    if (mapped)
+        mem_map_block(base, VGA_MEMORY, vga->memory, 0, false, "vga-lfb");
+    else
+        mem_remove_mmio(base);
+}
+
+/* The expansion ROM follows its own enable bit and the memory bit of the command register. */
+static void rom_update(struct vga *vga)
+{
+    uint32_t bar, base = 0;
+
+    memcpy(&bar, &vga->dev.config[PCI_ROM_BAR], 4);
+    if ((bar & 1) && (vga->dev.config[PCI_COMMAND] & PCI_COMMAND_MEMORY))
+        base = bar & ~0x7ffu;
+    if (base == vga->rom_base)
+        return;
+    if (vga->rom_base)
+        mem_remove_mmio(vga->rom_base);
+    vga->rom_base = 0;
+    if (base && (uint64_t)base + vga->rom->size <= 0xfffff000u && mem_is_free(base, vga->rom->size)) {
+        mem_map_block(base, vga->rom->size, vga->rom, 0, true, "vga-rom");
+        vga->rom_base = base;
+    }
+}
+
+static void vga_config_written(struct pci_device *dev, uint8_t offset, unsigned size)
+{
+    struct vga *vga = dev->opaque;
+    if (vga->rom)
+        rom_update(vga);
+}
+
+static bool vga_plug(struct vga *vga, uint8_t devfn, const uint8_t *rom, uint32_t rom_size, GError **error)
+{
+    struct pci_device *dev = &vga->dev;
+    static const uint8_t subsystem[4] = {0xf4, 0x1a, 0x00, 0x11}; /* 1AF4:1100, as QEMU's cards */
+
+    pci_device_init(dev, "vga", 0x1234, 0x1111, 0x030000, 2);
+    memcpy(&dev->config[PCI_SUBSYSTEM], subsystem, 4);
+    pci_add_ram_bar(dev, 0, VGA_MEMORY, frame_buffer_moved, vga);
+    pci_add_mmio_bar(dev, 2, PAGE_SIZE, &regs_ops, vga);
+    dev->config_written = vga_config_written;
+    dev->opaque = vga;
+    if (rom) {
+        uint32_t size = PAGE_SIZE;
+        while (size < rom_size)
+            size *= 2;
+        vga->rom = mem_block_new(size, error);
+        if (!vga->rom)
+            return false;
+        memset(vga->rom->host, 0xff, size);
+        memcpy(vga->rom->host, rom, rom_size);
+        uint32_t writable = ~(size - 1) | 1;
+        memcpy(&dev->writable[PCI_ROM_BAR], &writable, 4);
+    }
+    pci_plug(vga->pci, dev, devfn);
+    return true;
+}
+
+/* --- Its own modes --- */
+
+static bool dispi_picture(const struct vga *vga, struct vga_picture *picture)
+{
+    const uint16_t *d = vga->regs.dispi;
+    unsigned bytes = d[DISPI_BPP] == 4 ? 1 : (d[DISPI_BPP] + 7u) / 8;
+
+    if (!vga_dispi_on(vga))
+        return false;
+    *picture = (struct vga_picture){
+        .width = d[DISPI_XRES],
+        .height = d[DISPI_YRES],
+        .bits = d[DISPI_BPP],
+        .start = (d[DISPI_Y_OFFSET] * (uint32_t)d[DISPI_VIRT_WIDTH] + d[DISPI_X_OFFSET]) * bytes,
+        .pitch = d[DISPI_VIRT_WIDTH] * bytes,
+        .repeat = 1,
+        .split = UINT32_MAX,
+    };
+    return true;
+}
+
+static const struct vga_card std_card = {.picture = dispi_picture};
+
+/* --- Life --- */
+
+static void std_reset(void *opaque)
+{
+    struct vga *vga = opaque;
+
+    vga_reset(vga);
+    vga->regs.dispi[DISPI_ID] = DISPI_ID_HIGHEST;
+    if (vga->pci) {
+        pci_device_reset(&vga->dev);
+        if (vga->rom)
+            rom_update(vga);
+    }
+}
+
+static void std_before_save(void *opaque)
+{
+    vga_sync(opaque);
+}
+
+static void std_pieces(void *opaque, struct state_pieces *pieces)
+{
+    struct vga *vga = opaque;
+    state_add_memory(pieces, "vram", vga->memory, VGA_MEMORY);
+}
+
+static bool std_after_load(void *opaque)
+{
+    struct vga *vga = opaque;
+
+    if (!vga_regs_are_sane(&vga->regs))
+        return false;
+    if (vga_dispi_on(vga))
+        dispi_settle(vga);
+    vga_window_update(vga);
+    return true;
+}
+
+static void std_dump(void *opaque, GString *out)
+{
+    struct vga *vga = opaque;
+    const struct vga_regs *r = &vga->regs;
+
+    vga_dump(vga, out);
+    if (vga_dispi_on(vga))
+        g_string_append_printf(out, " dispi: %ux%ux%u enable=%02x bank=%u virtual=%u offset=%u,%u\n",
+                               r->dispi[DISPI_XRES], r->dispi[DISPI_YRES], r->dispi[DISPI_BPP], r->dispi[DISPI_ENABLE],
+                               r->dispi[DISPI_BANK], r->dispi[DISPI_VIRT_WIDTH], r->dispi[DISPI_X_OFFSET],
+                               r->dispi[DISPI_Y_OFFSET]);
+}
+
+struct vga *vga_new(struct pci_bus *pci, uint8_t devfn, const uint8_t *rom, uint32_t rom_size, GError **error)
+{
+    struct vga *vga = g_new0(struct vga, 1);
+
+    vga->pci = pci;
+    if (!vga_init(vga, &std_card, VGA_MEMORY, error) || (pci && !vga_plug(vga, devfn, rom, rom_size, error))) {
+        g_free(vga);
+        return NULL;
+    }
+    vga_open(vga);
+    ioport_register(DISPI_PORT_INDEX, 4, &dispi_io, vga, "vga-dispi");
+    std_reset(vga);
+    return vga;
+}
+
+void vga_free(struct vga *vga)
+{
+    vga_close(vga);
+    ioport_unregister(DISPI_PORT_INDEX, 4);
+    if (vga->rom_base)
+        mem_remove_mmio(vga->rom_base);
+    if (vga->pci)
+        pci_unplug(&vga->dev);
+    g_free(vga);
+}
+
+/* --- As a device --- */
+
+struct vga_config {
+    const char *romfile;
+};
+
+static const struct property vga_properties[] = {
+    PROPERTY(vga_config, romfile, "romfile", PROPERTY_STRING, 0, NULL, "video BIOS in a file instead of ours"),
+    PROPERTY_END,
+};
+
+static void *vga_create(const struct device_site *site, const void *config, GError **error)
+{
+    const struct vga_config *wanted = config;
+    const struct board_rom *own = board_service(site->board, "vga-rom");
+    char *file = NULL;
+    gsize size = 0;
+
+    if (board_service(site->board, "display")) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: there is a VGA already; -vga none leaves it out",
+                    site->id);
+        return NULL;
+    }
+    if (wanted->romfile && !(file = vga_romfile_read(wanted->romfile, "VGA", &size, error)))
+        return NULL;
+    struct vga *vga =
+        file ? vga_new(board_service(site->board, "pci"), (uint8_t)site->unit, (uint8_t *)file, (uint32_t)size, error)
+             : vga_new(board_service(site->board, "pci"), (uint8_t)site->unit, own ? own->bytes : NULL,
+                       own ? own->size : 0, error);
+    g_free(file);
+    if (vga)
+        board_provide(site->board, "display", (void *)vga_display(vga));
+    return vga;
+}
+
+static void vga_destroy(void *dev)
+{
+    vga_free(dev);
+}
+
+const struct device_class vga_class = {
+    .name = "VGA",
+    .info = "vga",
+    .help = "VGA with the Bochs VBE interface and 16 MiB",
+    .bus = BUS_PCI,
+    .devfn = -1,
+    .properties = vga_properties,
+    .config_size = sizeof(struct vga_config),
+    .create = vga_create,
+    .destroy = vga_destroy,
+    .reset = std_reset,
+    .layout = &vga_layout,
+    .regs_offset = offsetof(struct vga, regs),
+    .pieces = std_pieces,
+    .before_save = std_before_save,
+    .before_load = vga_before_load,
+    .after_load = std_after_load,
+    .dump = std_dump,
+};
+DEVICE_CLASS(vga_class);
+
+static void *isa_vga_create(const struct device_site *site, const void *config, GError **error)
+{
+    const struct board_rom *own = board_service(site->board, "vga-rom");
+    struct vga *vga = vga_new(NULL, 0, NULL, 0, error);
+    if (!vga)
+        return NULL;
+    if (own)
+        mem_set_isa_rom(MEM_ISA_ROM, own->bytes, own->size);
+    board_provide(site->board, "display", (void *)vga_display(vga));
+    return vga;
+}
+
+static const struct device_class isa_vga_class = {
+    .name = "isa-vga",
+    .info = "vga",
+    .help = "VGA of a board without PCI: no linear frame buffer",
+    .bus = BUS_ISA,
+    .internal = true,
+    .create = isa_vga_create,
+    .destroy = vga_destroy,
+    .reset = std_reset,
+    .layout = &vga_layout,
+    .regs_offset = offsetof(struct vga, regs),
+    .pieces = std_pieces,
+    .before_save = std_before_save,
+    .before_load = vga_before_load,
+    .after_load = std_after_load,
+    .dump = std_dump,
+};
+DEVICE_CLASS(isa_vga_class);

@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""Debian's kernel drives the Cirrus card, and writes on its console there.
+
+    graphics.py RINGER ACCEL DRIVER
+
+DRIVER is cirrus (DRM, draws by itself into the linear frame buffer) or cirrusfb (fbdev, draws with the blitter). What is on
+the screen must be what QEMU's card shows.
+"""
+import os
+import shutil
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import initrd  # noqa: E402
+import netguest  # noqa: E402
+from guest import main  # noqa: E402
+from monitor import Hmp  # noqa: E402
+
+QEMU = shutil.which("qemu-system-i386")
+LIBRARIES = ["syscopyarea", "sysfillrect", "sysimgblt", "fb_sys_fops", "drm", "drm_shmem_helper", "drm_kms_helper"]
+OPTIONS = {"cirrusfb": "mode_option=800x600-16"}
+# Fifty lines, so that it scrolls, with colours; no cursor, as it blinks.
+DRAW = r"""printf '\033[?25l\033[2J\033[H' >/dev/tty1; i=0; while [ $i -lt 50 ]; do
+printf '\033[3%dm%d the quick brown fox \033[4%dm jumps over %d lazy dogs\033[0m\n' $((i % 8)) $i $((i / 3 % 8)) $((i * i)) >/dev/tty1;
+i=$((i + 1)); done"""
+
+
+def picture(program, accel, driver, image, directory):
+    """What is on the screen, and how fast /dev/fb0 was."""
+    monitor = os.path.join(directory, "monitor-" + accel)
+    guest = netguest.boot(program, image, ["-accel", accel, "-net", "none", "-vga", "cirrus",
+                                           "-monitor", f"unix:{monitor},server=on,wait=off"])
+    for module in LIBRARIES + [driver]:
+        guest.run("[ ! -e /lib/graphics/%s.ko ] || insmod /lib/graphics/%s.ko %s" % (
+            module, module, OPTIONS.get(module, "")), 300)
+    print(guest.run("cat /proc/fb; cat /sys/class/graphics/fb0/virtual_size /sys/class/graphics/fb0/bits_per_pixel"))
+    guest.run(DRAW.replace("\n", " "), 300)
+    time.sleep(1)
+    hmp, path = Hmp(monitor), os.path.join(directory, accel + ".ppm")
+    hmp.command("screendump " + path)
+    with open(path, "rb") as f:
+        shown = f.read()
+    print(guest.run("time dd if=/dev/zero of=/dev/fb0 bs=64k count=14 2>&1", 300).splitlines()[-3:])
+    guest.kill()
+    return guest, shown
+
+
+def test():
+    ringer, accel, driver = sys.argv[1:4]
+    with tempfile.TemporaryDirectory() as directory:
+        image, files = os.path.join(directory, "initrd"), {}
+        for name in os.listdir(initrd.GRAPHICS):
+            if name.endswith(".ko"):
+                files["lib/graphics/" + name.split("-", 1)[1]] = os.path.join(initrd.GRAPHICS, name)
+        initrd.write(image, (), files)
+        guest, have = picture(ringer, accel, driver, image, directory)
+        keep = os.environ.get("KEEP_PICTURES")
+        if keep:
+            with open(os.path.join(keep, f"{driver}-{accel}.ppm"), "wb") as f:
+                f.write(have)
+        size, colours = have[:20].split(b"\n")[1], len({have[i:i + 3] for i in range(15, len(have), 3)})
+        print(f"{driver}: {size.decode()}, {colours} colours")
+        if colours < 8:
+            guest.fail("there is hardly anything on the screen")
+        if not QEMU:
+            print("no qemu-system-i386: not compared")
+            return
+        _, want = picture(QEMU, "tcg", driver, image, directory)
+        # Five and six bits become eight otherwise there.
+        wrong = sum(abs(a - b) > 7 for a, b in zip(have, want))
+        if len(have) != len(want) or wrong:
+            guest.fail(f"{len(have)} bytes of a picture, {len(want)} in QEMU; {wrong} differ")
+
+
+if __name__ == "__main__":
+    if not os.path.exists(os.path.join(initrd.GRAPHICS, ".complete")):
+        print("SKIP: needs the guest cache (tests/tools/guests.sh fetch)")
+        sys.exit(77)
+    main(test)
