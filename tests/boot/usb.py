@@ -27,8 +27,9 @@ def event_of(guest, name):
 
 def watched(guest, device, count, act):
     """The first count events (type, code, value) that come while act() is done: 16 bytes each on this kernel."""
-    guest.run("(timeout 30 head -c %d /dev/input/%s | hexdump -v -e '16/1 \"%%02x\" \"\\n\"' >/tmp/events; "
-              "echo >/tmp/done) 2>/dev/null &\ntrue" % (16 * count, device))
+    # It is open when the command is over, however slow the host is.
+    guest.run("exec 3</dev/input/%s; (timeout 60 head -c %d <&3 | hexdump -v -e '16/1 \"%%02x\" \"\\n\"' >/tmp/events; "
+              "echo >/tmp/done) 2>/dev/null &\nexec 3<&-" % (device, 16 * count))
     time.sleep(1)
     act()
     text = guest.run("while [ ! -e /tmp/done ]; do sleep 0.2; done; rm /tmp/done; cat /tmp/events", 90)

@@ -126,11 +126,12 @@ static const struct block_ops medium_ops = {medium_read,
                                             .discard = medium_discard,
                                             .write_zeroes = medium_write_zeroes};
 
-static struct medium media[5] = {{.drive.id = "disk", .full = 2048 * 512},
+static struct medium media[6] = {{.drive.id = "disk", .full = 2048 * 512},
                                  {.drive.id = "slave", .full = 999 * 512},
                                  {.drive.id = "cd", .full = 400 * 2048, .drive.is_cd = true},
                                  {.drive.id = "floppy", .full = 1474560},
-                                 {.drive.id = "virtio", .full = 4096 * 512, .queue = 64}};
+                                 {.drive.id = "virtio", .full = 4096 * 512, .queue = 64},
+                                 {.drive.id = "stick", .full = 2048 * 512}};
 
 static void media_init(void)
 {
@@ -257,6 +258,7 @@ static void board_build(void)
                                      "piix3-usb-uhci,addr=1.2",
                                      "usb-tablet",
                                      "usb-mouse",
+                                     "usb-storage,drive=stick,removable=on",
                                      "usb-kbd",
                                      "i8257",
                                      "isa-fdc",
