@@ -721,8 +721,12 @@ void scsi_disk_init(struct scsi_disk *disk)
 
 void scsi_disk_destroy(struct scsi_disk *disk)
 {
-    struct block *block = disk->block;
     io_leave(disk);
+}
+
+void scsi_disk_unplug(struct scsi_disk *disk)
+{
+    struct block *block = disk->block;
     if (disk->is_removable && block->ops->set_tray) {
         block->has_tray = block->tray_open = block->tray_locked = false;
         block->ops->set_tray(block, NULL, NULL, NULL);

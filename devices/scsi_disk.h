@@ -55,7 +55,9 @@ struct scsi_disk {
 
 /* drive, serial, is_removable, changed and opaque are set. */
 void scsi_disk_init(struct scsi_disk *disk);
-void scsi_disk_destroy(struct scsi_disk *disk);
+void scsi_disk_destroy(struct scsi_disk *disk); /* the medium may be gone before */
+/* Before that while the machine runs: the medium is somebody else's afterwards. */
+void scsi_disk_unplug(struct scsi_disk *disk);
 /* RESET#: nothing is under way, and its data are forgotten. */
 void scsi_disk_reset(struct scsi_disk *disk);
 /* The command, if there is one, is given up. */

@@ -359,6 +359,7 @@ const struct device_class uhci_class = {
     .bus = BUS_PCI,
     .provides_bus = BUS_USB,
     .provides_count = 1,
+    .takes_hotplug = true,
     .devfn = -1,
     .create = uhci_create,
     .destroy = uhci_destroy,

@@ -336,6 +336,12 @@ void usb_function_destroy(struct usb_function *function)
     usb_forget(&function->usb);
 }
 
+void usb_function_unplug(void *dev)
+{
+    struct usb_function *function = dev;
+    usb_detach(&function->usb);
+}
+
 static const struct state_field function_fields[] = {
     STATE_FIELD(usb_function_regs, setup),         STATE_FIELD(usb_function_regs, stage),
     STATE_FIELD(usb_function_regs, address),       STATE_FIELD(usb_function_regs, new_address),

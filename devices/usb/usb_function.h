@@ -88,6 +88,8 @@ struct usb_options {
 bool usb_function_init(struct usb_function *function, const struct usb_function_class *class, const char *product,
                        const struct device_site *site, const struct usb_options *options, GError **error);
 void usb_function_destroy(struct usb_function *function);
+/* dev: one whose first member is a usb_function. For device_class's unplug. */
+void usb_function_unplug(void *dev);
 /* At the speed that it is plugged in with. */
 const uint8_t *usb_function_configuration(const struct usb_function *function, uint16_t *len);
 /* Halts an endpoint, an IN one with USB_DIR_IN: until the host clears that (5.8.5). */

@@ -40,6 +40,7 @@ struct usb_hid {
     struct usb_function function; /* first */
     struct usb_hid_regs regs;
     const struct kind *kind;
+    struct board *board;
     struct input_sink sink;
     struct vtimer *timer; /* idle */
 };
@@ -446,6 +447,7 @@ static void *hid_create(const struct device_site *site, const struct kind *kind,
 {
     struct usb_hid *hid = g_new0(struct usb_hid, 1);
     hid->kind = kind;
+    hid->board = site->board;
     hid->regs.protocol = PROTOCOL_REPORT;
     if (!usb_function_init(&hid->function, &kind->function, kind->name, site, &config->usb, error)) {
         g_free(hid);
@@ -460,6 +462,13 @@ static void *hid_create(const struct device_site *site, const struct kind *kind,
                                     .opaque = hid};
     input_sink_add(site->board, &hid->sink);
     return hid;
+}
+
+static void hid_unplug(void *dev)
+{
+    struct usb_hid *hid = dev;
+    usb_function_unplug(dev);
+    input_sink_remove(hid->board, &hid->sink);
 }
 
 static void hid_destroy(void *dev)
@@ -547,6 +556,7 @@ static const struct property hid_properties[] = {USB_PROPERTIES(usb_hid_config),
                                                     .config_size = sizeof(struct usb_hid_config), \
                                                     .create = what##_create, \
                                                     .destroy = hid_destroy, \
+                                                    .unplug = hid_unplug, \
                                                     .reset = hid_reset, \
                                                     .pieces = hid_pieces, \
                                                     .after_load = hid_after_load, \

@@ -342,6 +342,13 @@ static void *storage_create(const struct device_site *site, const void *opaque, 
     return storage;
 }
 
+static void storage_unplug(void *dev)
+{
+    struct usb_storage *storage = dev;
+    usb_function_unplug(dev);
+    scsi_disk_unplug(&storage->disk);
+}
+
 static void storage_destroy(void *dev)
 {
     struct usb_storage *storage = dev;
@@ -418,6 +425,7 @@ const struct device_class usb_storage_class = {
     .config_size = sizeof(struct usb_storage_config),
     .create = storage_create,
     .destroy = storage_destroy,
+    .unplug = storage_unplug,
     .reset = storage_reset,
     .pieces = storage_pieces,
     .before_load = storage_before_load,

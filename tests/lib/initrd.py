@@ -12,6 +12,7 @@ VIRTIO = os.path.join(CACHE, "virtio-686")
 SOUND = os.path.join(CACHE, "sound-686")
 INPUT = os.path.join(CACHE, "input-686")
 USB = os.path.join(CACHE, "usb-686")
+USB_DISK = os.path.join(CACHE, "usb-disk-686")
 
 
 def cpio(files):

@@ -9,7 +9,8 @@
 #define STEP_MAX 120 /* a PS/2 mouse tells 255 at most, a serial one 127 */
 
 static struct {
-    const struct input_sink *mouse[MICE_MAX];
+    const struct input_sink *mouse[MICE_MAX]; /* NULL: it is gone */
+    unsigned added[MICE_MAX], adds;           /* the later, the larger */
     unsigned count, buttons;
     int chosen; /* by the user; -1: none */
     unsigned x, y;
@@ -17,8 +18,24 @@ static struct {
 
 void pointer_add(const struct input_sink *sink)
 {
-    if (pointer.count < MICE_MAX)
-        pointer.mouse[pointer.count++] = sink;
+    unsigned i = 0;
+    while (i < pointer.count && pointer.mouse[i])
+        i++;
+    if (i == MICE_MAX)
+        return;
+    pointer.mouse[i] = sink;
+    pointer.added[i] = ++pointer.adds;
+    pointer.count = MAX(pointer.count, i + 1);
+}
+
+void pointer_remove(const struct input_sink *sink)
+{
+    for (unsigned i = 0; i < pointer.count; i++) {
+        if (pointer.mouse[i] != sink)
+            continue;
+        pointer.mouse[i] = NULL;
+        pointer.chosen = pointer.chosen == (int)i ? -1 : pointer.chosen;
+    }
 }
 
 /* --- Who takes it; machine lock held --- */
@@ -38,11 +55,13 @@ static int taker(bool (*takes)(const struct input_sink *mouse))
 {
     if (pointer.chosen >= 0 && takes(pointer.mouse[pointer.chosen]) && input_sink_is_on(pointer.mouse[pointer.chosen]))
         return pointer.chosen;
-    for (unsigned i = pointer.count; i-- > 0;) {
-        if (takes(pointer.mouse[i]) && input_sink_is_on(pointer.mouse[i]))
-            return (int)i;
+    int last = -1;
+    for (unsigned i = 0; i < pointer.count; i++) {
+        if (pointer.mouse[i] && takes(pointer.mouse[i]) && input_sink_is_on(pointer.mouse[i]) &&
+            (last < 0 || pointer.added[i] > pointer.added[last]))
+            last = (int)i;
     }
-    return -1;
+    return last;
 }
 
 /* --- What it does --- */
@@ -117,17 +136,20 @@ void pointer_button(unsigned button, bool down)
 
 bool pointer_look(unsigned i, struct pointer_look *look)
 {
-    if (i >= pointer.count)
+    unsigned slot = 0;
+    for (; slot < pointer.count && (!pointer.mouse[slot] || i > 0); slot++)
+        i -= pointer.mouse[slot] != NULL;
+    if (slot == pointer.count)
         return false;
     machine_lock();
-    *look = (struct pointer_look){pointer.mouse[i]->name, i + 2, (int)i == taker(takes_all),
-                                  pointer.mouse[i]->absolute != NULL};
+    *look = (struct pointer_look){pointer.mouse[slot]->name, slot + 2, (int)slot == taker(takes_all),
+                                  pointer.mouse[slot]->absolute != NULL};
     machine_unlock();
     return true;
 }
 
 void pointer_choose(unsigned number)
 {
-    if (number >= 2 && number - 2 < pointer.count)
+    if (number >= 2 && number - 2 < pointer.count && pointer.mouse[number - 2])
         pointer.chosen = (int)number - 2;
 }
