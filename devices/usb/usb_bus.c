@@ -5,16 +5,22 @@
 
 #define FAIL(...) (g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, __VA_ARGS__), false)
 
-void usb_bus_add(struct board *board, struct usb_bus *bus, void *controller)
+void usb_bus_add(struct board *board, struct usb_bus *bus, void *controller, const char *id)
 {
+    unsigned nameless = 0;
     struct usb_bus *first = board_service(board, "usb"), **end = &first;
     bus->controller = controller;
     bus->next = NULL;
     while (*end) {
         bus->number = (*end)->number + 1;
+        nameless += g_str_has_prefix((*end)->name, "usb-bus.");
         end = &(*end)->next;
     }
     *end = bus;
+    if (strchr(id, '/')) /* the user gave it no id */
+        g_snprintf(bus->name, sizeof(bus->name), "usb-bus.%u", nameless);
+    else
+        g_snprintf(bus->name, sizeof(bus->name), "%s.0", id);
     board_provide(board, "usb", first);
 }
 
@@ -22,6 +28,14 @@ struct usb_bus *usb_bus_of(struct board *board, const void *controller)
 {
     struct usb_bus *bus = board_service(board, "usb");
     while (bus && bus->controller != controller)
+        bus = bus->next;
+    return bus;
+}
+
+struct usb_bus *usb_bus_named(struct board *board, const char *name)
+{
+    struct usb_bus *bus = board_service(board, "usb");
+    while (bus && strcmp(bus->name, name) != 0)
         bus = bus->next;
     return bus;
 }

@@ -601,8 +601,8 @@ static bool usb_place(struct registry *registry, struct instance *instance, bool
     struct usb_bus *bus = NULL;
     for (; number < count; number++) {
         bus = usb_bus_of(&registry->board, bus_owner(registry, BUS_USB, number, &within)->dev);
-        if (has_bus || usb_bus_free_ports(bus))
-            break;
+        if (bus && (has_bus || usb_bus_free_ports(bus)))
+            break; /* a companion has none of its own */
     }
     if (number == count)
         return FAIL("%s: all USB ports are taken", instance->id);

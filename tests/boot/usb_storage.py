@@ -44,9 +44,10 @@ def files(guest, disk, count):
               ">/tmp/checked; rc=$?; cd /; umount /mnt; [ $rc = 0 ]" % disk, 300)
 
 
-def rss(pid):
+def heap(pid):
+    """kB that are neither guest memory nor files."""
     with open("/proc/%d/status" % pid) as f:
-        return int(re.search(r"VmRSS:\s+(\d+) kB", f.read()).group(1))
+        return int(re.search(r"RssAnon:\s+(\d+) kB", f.read()).group(1))
 
 
 def disks(guest, qmp, bus, speed):
@@ -90,8 +91,8 @@ def hot(guest, qmp, bus):
 
 
 def cycles(guest, qmp, bus, count):
-    before = int(guest.run("dmesg | grep -c 'USB disconnect'; true").split()[0])
-    size = 0
+    guest.run("dmesg -c >/dev/null")
+    size = seen = 0
     for i in range(count):
         qmp.execute("device_add", driver="usb-tablet", id="tab", bus=bus)
         wait_for(guest, "grep -qs 'USB Tablet' /sys/class/input/event*/device/name")
@@ -99,10 +100,11 @@ def cycles(guest, qmp, bus, count):
             guest.fail("info usb: %s" % qmp.human("info usb"))
         qmp.execute("device_del", id="tab")
         wait_for(guest, "! grep -qs 'USB Tablet' /sys/class/input/event*/device/name")
-        if i == count // 10:
-            size = rss(guest.process.pid)
-    after = rss(guest.process.pid)
-    seen = int(guest.run("dmesg | grep -c 'USB disconnect'; true").split()[0]) - before
+        if i % 20 == 19 or i == count - 1:
+            seen += int(guest.run("dmesg -c | grep -c 'USB disconnect'; true").split()[0])
+        if i == count // 2:
+            size = heap(guest.process.pid)
+    after = heap(guest.process.pid)
     print("%d cycles: %d disconnects seen, %d kB, then %d kB" % (count, seen, size, after))
     if len(qmp.execute("query-mice")) != 1:
         guest.fail("query-mice: %r" % qmp.execute("query-mice"))
