@@ -327,7 +327,7 @@ bool usb_function_init(struct usb_function *function, const struct usb_function_
         function->usb.ops = &ops;
     function->usb.product = product;
     function->usb.id = strchr(site->id, '/') ? NULL : site->id; /* the board's own have one */
-    function->usb.speeds = (uint8_t)(1u << USB_FULL | (class->high_device ? 1u << USB_HIGH : 0));
+    function->usb.speeds = (uint8_t)(1u << USB_FULL | (class->high_device && !options->full_only ? 1u << USB_HIGH : 0));
     return usb_attach(site->controller, &function->usb, options->port, error);
 }
 

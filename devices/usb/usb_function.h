@@ -78,7 +78,8 @@ struct usb_function {
 };
 
 struct usb_options {
-    const char *port; /* NULL: the first free one */
+    const char *port;  /* NULL: the first free one */
+    uint8_t full_only; /* it does without high speed, though its class can */
 };
 #define USB_PROPERTIES(config) \
     PROPERTY(config, usb.port, "port", PROPERTY_STRING, USB_PATH_MAX - 1, NULL, \

@@ -540,6 +540,11 @@ static bool pci_place(struct registry *registry, struct instance *instance, GErr
     if (addr && !pci_addr_parse(addr, &devfn))
         return FAIL("%s: addr= is a slot from 0 to 1f and perhaps a function, as in addr=5 or addr=5.1, not '%s'",
                     instance->id, addr);
+    /* QEMU's; here the bus knows by itself. */
+    const char *multifunction = keyvalues_get(instance->request, "multifunction");
+    bool ignored;
+    if (multifunction && !value_is_switch(multifunction, &ignored))
+        return FAIL("%s: multifunction= is on or off, not '%s'", instance->id, multifunction);
     if (addr && pci_find(bus, devfn))
         return FAIL("%s: PCI slot %x.%x is taken", instance->id, devfn >> 3, devfn & 7);
     if (!addr && instance->class->internal) {

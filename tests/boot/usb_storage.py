@@ -24,7 +24,7 @@ CONTROLLERS = {
     "ehci": (["-device", "usb-ehci,id=ehci"], "ehci.0", "480"),
     "ohci": (["-device", "pci-ohci,id=ohci"], "ohci.0", "12"),
     "ich9": (["-device", "ich9-usb-ehci1,id=ehci,addr=1d.7",
-              "-device", "ich9-usb-uhci1,masterbus=ehci.0,firstport=0,addr=1d.0",
+              "-device", "ich9-usb-uhci1,masterbus=ehci.0,firstport=0,addr=1d.0,multifunction=on",
               "-device", "ich9-usb-uhci2,masterbus=ehci.0,firstport=2,addr=1d.1",
               "-device", "ich9-usb-uhci3,masterbus=ehci.0,firstport=4,addr=1d.2"], "ehci.0", "480"),
 }

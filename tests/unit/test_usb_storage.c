@@ -17,7 +17,7 @@ static uint32_t last_tag;
 
 /* As in usb_storage.c. */
 struct config {
-    const char *port;
+    struct usb_options usb;
     const struct device_drive *drive;
     const char *serial;
     bool removable;
