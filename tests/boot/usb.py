@@ -2,8 +2,9 @@
 """Debian's kernel drives a UHCI: a tablet, a mouse and a keyboard, two of them behind a hub, and what the monitor sends
 arrives in /dev/input.
 
-    usb.py RINGER ACCEL
+    usb.py RINGER ACCEL [ehci]
 
+ehci: the tablet is on one, and so at high speed.
 Then an idle guest with a tablet that somebody has open: what that takes of a processor.
 """
 import os
@@ -49,11 +50,15 @@ def expect_events(guest, what, got, want):
         guest.fail("%s: events %r, not %r" % (what, got, want))
 
 
-def enumerated(guest, qmp):
+def enumerated(guest, qmp, is_ehci):
     for name in ("QEMU QEMU USB Tablet", "QEMU QEMU USB Mouse", "QEMU QEMU USB Keyboard"):
         guest.run("for i in $(seq 300); do grep -qs '^%s$' /sys/class/input/event*/device/name && break; sleep 0.2; "
                   "done; grep -qs '^%s$' /sys/class/input/event*/device/name" % (name, name), 300)
     info = qmp.human("info usb")
+    if is_ehci:
+        if "Port 1, Speed 480 Mb/s, Product QEMU USB Tablet, ID: tab" not in info:
+            guest.fail("info usb: %s" % info)
+        return
     for port, product in (("1", "Tablet, ID: tab"), ("2", "Hub"), ("2.1", "Mouse"), ("2.2", "Keyboard")):
         line = [one for one in info.splitlines() if ", Port %s, " % port in one]
         if len(line) != 1 or not line[0].rstrip().endswith("Product QEMU USB " + product) or "Device 0.0," in line[0]:
@@ -108,17 +113,20 @@ def share(guest):
     return (cpu_seconds(guest.process.pid) - used) / (time.monotonic() - begin)
 
 
-def walks(qmp):
-    return int(re.search(r"(\d+) frames walked", qmp.human("info piix3-usb-uhci")).group(1))
+def walks(qmp, is_ehci):
+    text = qmp.human("info usb-ehci" if is_ehci else "info piix3-usb-uhci")
+    return int(re.search(r"(\d+) (frames|times) walked", text).group(1))
 
 
-def idle(guest, qmp, tablet):
+def idle(guest, qmp, tablet, is_ehci):
     guest.run("(sleep 600) </dev/input/%s &\ntrue" % tablet)
     time.sleep(3)
-    before = walks(qmp)
+    before = walks(qmp, is_ehci)
     with_tablet = share(guest)
-    looked = (walks(qmp) - before) / IDLE_SECONDS
+    looked = (walks(qmp, is_ehci) - before) / IDLE_SECONDS
     guest.run("echo 0000:00:01.2 >/sys/bus/pci/drivers/uhci_hcd/unbind")
+    if is_ehci:
+        guest.run("cd /sys/bus/pci/drivers/ehci-pci; for d in 0000*; do echo $d >unbind; done; cd /")
     time.sleep(3)
     without = share(guest)
     print("idle with an open tablet: %.2f %% of a processor, without USB: %.2f %%; %.0f frames a second walked"
@@ -128,27 +136,29 @@ def idle(guest, qmp, tablet):
 
 
 def test():
-    ringer, accel = os.path.abspath(sys.argv[1]), sys.argv[2]
-    if not all(os.path.exists(os.path.join(folder, ".complete")) for folder in (initrd.USB, initrd.INPUT)):
+    ringer, accel, is_ehci = os.path.abspath(sys.argv[1]), sys.argv[2], len(sys.argv) > 3
+    if not all(os.path.exists(os.path.join(folder, ".complete")) for folder in (initrd.USB, initrd.INPUT, initrd.USB_DISK)):
         print("SKIP: needs the guest cache (tests/tools/guests.sh fetch)")
         sys.exit(77)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         drivers = {"lib/drivers/%s-%s" % (number, name): os.path.join(where, name)
-                   for number, where in (("1", initrd.INPUT), ("2", initrd.USB))
-                   for name in os.listdir(where) if name.endswith(".ko")}
+                   for number, where in (("1", initrd.INPUT), ("2", initrd.USB), ("3", initrd.USB_DISK))
+                   for name in os.listdir(where)
+                   if name.endswith(".ko") and (where != initrd.USB_DISK or (is_ehci and "ehci" in name))}
         initrd.write("initrd.gz", (), drivers)
         guest = Guest([ringer, "-accel", accel, "-m", "128", "-nographic", "-no-reboot", "-monitor", "none",
                        "-qmp", "unix:qmp.sock,server=on,wait=off",
                        "-kernel", os.path.join(initrd.CACHE, "vmlinuz-686"), "-initrd", "initrd.gz",
-                       "-append", "console=ttyS0", "-usb", "-device", "usb-tablet,id=tab",
-                       "-usbdevice", "mouse", "-device", "usb-kbd"])
+                       "-append", "console=ttyS0", "-usb"] +
+                      (["-device", "usb-ehci,id=ehci", "-device", "usb-tablet,id=tab,bus=ehci.0"] if is_ehci else
+                       ["-device", "usb-tablet,id=tab"]) + ["-usbdevice", "mouse", "-device", "usb-kbd"])
         guest.expect("guest# ", 900)
         qmp = Qmp("qmp.sock")
         guest.run("for m in /lib/drivers/*; do insmod $m; done", 300)
-        enumerated(guest, qmp)
+        enumerated(guest, qmp, is_ehci)
         tablet = inputs(guest, qmp)
-        idle(guest, qmp, tablet)
+        idle(guest, qmp, tablet, is_ehci)
         guest.send("poweroff -f\n")
         if guest.wait(300) != 0:
             guest.fail("poweroff did not end with status 0")

@@ -259,6 +259,9 @@ static void board_build(void)
                                      "usb-tablet",
                                      "usb-mouse",
                                      "usb-storage,drive=stick,removable=on",
+                                     "ich9-usb-ehci1,id=ehci",
+                                     "ich9-usb-uhci1,masterbus=ehci.0",
+                                     "usb-tablet,bus=ehci.0",
                                      "usb-kbd",
                                      "i8257",
                                      "isa-fdc",
@@ -665,6 +668,8 @@ int main(int argc, char **argv)
             check_board();
         settle();
         registry_free(registry);
+        for (unsigned i = 0; i < G_N_ELEMENTS(media); i++)
+            media[i].changed = NULL; /* the next board may not have that drive */
         mem_destroy();
     }
     printf("board_storm: %lu rounds\n", rounds);
