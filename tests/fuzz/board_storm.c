@@ -262,6 +262,8 @@ static void board_build(void)
                                      "ich9-usb-ehci1,id=ehci",
                                      "ich9-usb-uhci1,masterbus=ehci.0",
                                      "usb-tablet,bus=ehci.0",
+                                     "pci-ohci,id=ohci",
+                                     "usb-mouse,bus=ohci.0",
                                      "usb-kbd",
                                      "i8257",
                                      "isa-fdc",
