@@ -109,7 +109,9 @@ def cycles(qmp, pid):
             deleted(qmp)
     after = heap(pid)
     print("memory: %d kB, %d kB after 400 more" % (before, after))
-    assert after < before + 1000, (before, after)
+    with open("/proc/%d/maps" % pid) as f:
+        is_asan = "libasan" in f.read()  # which keeps what was freed
+    assert is_asan or after < before + 1000, (before, after)
 
 
 def test():

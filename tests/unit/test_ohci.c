@@ -188,7 +188,7 @@ static void test_frames(void)
 static void test_bulk_out(void)
 {
     setup();
-    uint32_t at = DATA(0) + 0xf80; /* over the end of a page */
+    uint32_t at = DATA(0) + 0xf9c; /* over the end of a page, in the middle of a packet */
     for (unsigned i = 0; i < 600; i++)
         guest_mem.ram[at + i] = (uint8_t)(i * 5);
     puppet.result = USB_ACK;

@@ -364,7 +364,10 @@ static void test_reset_recovery(void)
         recover();
     g_assert_cmpuint(ram.count, ==, 1);
     g_assert_cmpint(send_cbw(0, false, CDB(0, 0, 0, 0, 0, 0)), ==, USB_NAK);
+    ram.error = EIO; /* of what nobody wants any more */
     ram_block_complete(&ram);
+    ram.error = 0;
+    expect_sense(0, 0);
     g_assert_cmpuint(command(0, false, CDB(0, 0, 0, 0, 0, 0), &moved, &residue), ==, 0);
     /* 3.1: no other form of it. */
     g_assert_cmpint(request(0x21, 0xff, 1, 0, 0, NULL), ==, USB_STALL);
