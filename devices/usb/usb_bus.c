@@ -88,7 +88,9 @@ bool usb_attach(struct usb_bus *bus, struct usb_device *dev, const char *path, G
         port = port->next;
     if (!port)
         return path ? FAIL("%s: there is no USB port '%s'; see 'info usb'", dev->product, path)
-                    : FAIL("%s: all USB ports are taken", dev->product);
+               : usb_bus_free_ports(bus)
+                   ? FAIL("%s: USB bus '%s' has no free port of its speed", dev->product, bus->name)
+                   : FAIL("%s: all USB ports are taken", dev->product);
     if (port->device)
         return FAIL("%s: USB port '%s' is taken by %s", dev->product, path, port->device->product);
     if (!(port->speeds & dev->speeds))

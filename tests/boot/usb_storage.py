@@ -6,6 +6,7 @@
 CONTROLLER: uhci, ehci, ohci or ich9 (EHCI with UHCI companions). With CYCLES a tablet is plugged in and out so often,
 the kernel sees each, and memory does not grow.
 """
+import hashlib
 import os
 import re
 import sys
@@ -18,6 +19,7 @@ from qmp import Qmp  # noqa: E402
 import initrd  # noqa: E402
 
 MIB = 1 << 20
+CD = os.path.join(initrd.CACHE, "ipxe.iso")
 # Its options, the bus's name, the speed of a disk on it, the guest's drivers that drive it.
 CONTROLLERS = {
     "uhci": (["-usb"], "usb-bus.0", "12"),
@@ -90,6 +92,20 @@ def hot(guest, qmp, bus):
     qmp.execute("blockdev-del", **{"node-name": "node"})
 
 
+def cd(guest, qmp, bus):
+    with open(CD, "rb") as f:
+        digest = hashlib.sha256(f.read()).hexdigest()
+    assert qmp.human("drive_add 0 if=none,id=cd,media=cdrom,file=" + CD) == "OK\n"
+    assert qmp.human("device_add usb-storage,drive=cd,id=hot,bus=" + bus) == ""
+    for _ in range(2):
+        wait_for(guest, "sha256sum /dev/sr0 2>/dev/null | grep -q " + digest)
+        qmp.human("eject cd")
+        guest.run("! dd if=/dev/sr0 of=/dev/null count=1 2>/dev/null")
+        qmp.human("change cd " + CD)
+    qmp.execute("device_del", id="hot")
+    wait_for(guest, "[ ! -b /dev/sr0 ]")
+
+
 def cycles(guest, qmp, bus, count):
     guest.run("dmesg -c >/dev/null")
     size = seen = 0
@@ -117,7 +133,8 @@ def cycles(guest, qmp, bus, count):
 def test():
     ringer, accel, controller = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3]
     count = int(sys.argv[4]) if len(sys.argv) > 4 else 0
-    wanted = [(initrd.INPUT, None), (initrd.USB, None), (initrd.MODULES, ("scsi_common", "scsi_mod", "sd_mod", "t10", "crc")),
+    wanted = [(initrd.INPUT, None), (initrd.USB, None), (initrd.MODULES, ("scsi_common", "scsi_mod", "sd_mod", "t10", "crc",
+                                                                                    "cdrom", "sr_mod")),
               (initrd.USB_DISK, None)]
     if not all(os.path.exists(os.path.join(folder, ".complete")) for folder, _ in wanted):
         print("SKIP: needs the guest cache (tests/tools/guests.sh fetch)")
@@ -146,6 +163,7 @@ def test():
         else:
             disks(guest, qmp, bus, speed)
             hot(guest, qmp, bus)
+            cd(guest, qmp, bus)
         guest.send("poweroff -f\n")
         if guest.wait(300) != 0:
             guest.fail("poweroff did not end with status 0")

@@ -42,6 +42,7 @@ def errors(qmp):
     refused(qmp, "no -drive", "device_add", driver="usb-storage", id="s", drive="nothing")
     refused(qmp, "there is no property 'colour'", "device_add", driver="usb-mouse", colour="red")
     refused(qmp, "there is no USB port '9'", "device_add", driver="usb-mouse", port="9")
+    refused(qmp, "no free port of its speed", "device_add", driver="usb-hub", bus="ehci.0")
     refused(qmp, "'nowhere' is none here", "device_add", driver="usb-mouse", bus="nowhere")
     refused(qmp, "not found", "device_del", id="m")
     assert "missing" in qmp.human("device_add id=x")
