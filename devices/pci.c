@@ -381,6 +381,14 @@ void pci_plug(struct pci_bus *bus, struct pci_device *dev, uint8_t devfn)
     dev->devfn = devfn;
     bus->device[devfn] = dev;
     memcpy(dev->reset_config, dev->config, sizeof(dev->config));
+    /* A slot with more than function 0 says so there (6.2.1), or nobody looks for the others. */
+    struct pci_device *first = bus->device[devfn & ~7u];
+    for (unsigned function = 1; first && function < 8; function++) {
+        if (bus->device[(devfn & ~7u) | function]) {
+            first->config[PCI_HEADER_TYPE] |= 0x80;
+            first->reset_config[PCI_HEADER_TYPE] |= 0x80;
+        }
+    }
 }
 
 void pci_unplug(struct pci_device *dev)

@@ -214,7 +214,10 @@ struct device_class {
     /* config is valid as long as the device. NULL with a sentence in *error. */
     void *(*create)(const struct device_site *site, const void *config, GError **error);
     void (*destroy)(void *dev); /* NULL: somebody else has all of it */
-    void (*reset)(void *dev);   /* RESET#; may be NULL */
+    /* While the machine runs: the guest sees it go, and nobody finds it any more; destroy() follows. NULL: it stays. */
+    void (*unplug)(void *dev);
+    bool takes_hotplug;       /* the bus that it provides takes devices while the machine runs */
+    void (*reset)(void *dev); /* RESET#; may be NULL */
     /* State: one layout at an offset in the device, or pieces. Neither: it has none. */
     const struct state_layout *layout;
     uint32_t regs_offset;

@@ -40,9 +40,20 @@ static inline bool input_sink_is_on(const struct input_sink *sink)
     return !sink->is_on || sink->is_on(sink->opaque);
 }
 
-/* While a device is made. The sink lives as long as the board. */
+/* While a device is made. The sink lives as long as the board, unless it is removed. */
 static inline void input_sink_add(struct board *board, struct input_sink *sink)
 {
     sink->next = (struct input_sink *)board_service(board, "input");
     board_provide(board, "input", sink);
+}
+
+/* When a device is unplugged. */
+static inline void input_sink_remove(struct board *board, struct input_sink *sink)
+{
+    struct input_sink *first = (struct input_sink *)board_service(board, "input"), **at = &first;
+    while (*at && *at != sink)
+        at = &(*at)->next;
+    if (*at)
+        *at = sink->next;
+    board_provide(board, "input", first);
 }

@@ -90,10 +90,16 @@ struct usb_bus {
     unsigned number;
     struct usb_port *ports; /* free ones in the order in which they are taken */
     struct usb_bus *next;   /* the one made later */
+    char name[40];          /* as in bus= of -device */
+    /* Ports of another controller that take what this one, a faster one, does not want, from its port number first
+     * (0 up); NULL: it has no such. False with a sentence. They are in no bus: a device's port is this one's. */
+    bool (*add_companion)(struct usb_bus *bus, unsigned first, struct usb_port *ports, unsigned count, GError **error);
 };
 
 /* While the controller is made. The bus lives as long as the board. */
-void usb_bus_add(struct board *board, struct usb_bus *bus, void *controller);
+/* id: the controller's. */
+void usb_bus_add(struct board *board, struct usb_bus *bus, void *controller, const char *id);
+struct usb_bus *usb_bus_named(struct board *board, const char *name);
 struct usb_bus *usb_bus_of(struct board *board, const void *controller);
 unsigned usb_bus_free_ports(const struct usb_bus *bus);
 /* above: of the hub that has it; NULL: a root port. number from 1. ops, opaque and speeds are set by the caller. */

@@ -256,12 +256,48 @@ static void uhci_timer(void *opaque)
     uhci_kick(opaque);
 }
 
-static void *uhci_create(const struct device_site *site, const void *config, GError **error)
+struct uhci_config {
+    const char *masterbus; /* NULL: it is nobody's companion */
+    uint8_t firstport;
+};
+
+struct identity {
+    const char *name;
+    uint16_t device;
+    uint8_t revision, pin;
+};
+
+static bool ports_add(struct uhci *uhci, const struct device_site *site, const struct uhci_config *config,
+                      GError **error)
+{
+    bool is_alone = !config || !config->masterbus;
+    struct usb_bus *master = is_alone ? NULL : usb_bus_named(site->board, config->masterbus);
+    for (unsigned i = 0; i < UHCI_PORTS; i++)
+        uhci->port[i] = (struct usb_port){.ops = &port_ops, .opaque = uhci, .speeds = 1u << USB_LOW | 1u << USB_FULL};
+    if (!is_alone && (!master || !master->add_companion)) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: USB bus '%s' not found, or it takes no companions",
+                    site->id, config->masterbus);
+        return false;
+    }
+    if (!is_alone)
+        return master->add_companion(master, config->firstport, uhci->port, UHCI_PORTS, error);
+    usb_bus_add(site->board, &uhci->bus, uhci, site->id);
+    for (unsigned i = 0; i < UHCI_PORTS; i++)
+        usb_port_add(&uhci->bus, &uhci->port[i], NULL, i + 1);
+    return true;
+}
+
+static void *card_create(const struct device_site *site, const struct identity *identity,
+                         const struct uhci_config *config, GError **error)
 {
     struct uhci *uhci = g_new0(struct uhci, 1);
     struct pci_device *pci = &uhci->pci;
-    pci_device_init(pci, "piix3-usb-uhci", 0x8086, 0x7020, 0x0c0300, 1);
-    pci->config[PCI_INTERRUPT_PIN] = 4;
+    if (!ports_add(uhci, site, config, error)) {
+        g_free(uhci);
+        return NULL;
+    }
+    pci_device_init(pci, identity->name, 0x8086, identity->device, 0x0c0300, identity->revision);
+    pci->config[PCI_INTERRUPT_PIN] = identity->pin;
     pci->config[SBRN] = 0x10;
     pci->config[LEGSUP + 1] = 0x20; /* USBPIRQDEN */
     for (unsigned i = 0; i < 2; i++) {
@@ -272,11 +308,6 @@ static void *uhci_create(const struct device_site *site, const void *config, GEr
     pci_plug(board_service(site->board, "pci"), pci, (uint8_t)site->unit);
     uhci->timer = vtimer_new(uhci_timer, uhci, "uhci");
     uhci->work = pci_work_new(pci, uhci_run, uhci);
-    usb_bus_add(site->board, &uhci->bus, uhci);
-    for (unsigned i = 0; i < UHCI_PORTS; i++) {
-        uhci->port[i] = (struct usb_port){.ops = &port_ops, .opaque = uhci, .speeds = 1u << USB_LOW | 1u << USB_FULL};
-        usb_port_add(&uhci->bus, &uhci->port[i], NULL, i + 1);
-    }
     hc_reset(uhci);
     return uhci;
 }
@@ -353,20 +384,37 @@ static void uhci_dump(void *dev, GString *out)
                            (unsigned long long)uhci->walks);
 }
 
-const struct device_class uhci_class = {
-    .name = "piix3-usb-uhci",
-    .help = "PIIX3 USB controller (UHCI)",
-    .bus = BUS_PCI,
-    .provides_bus = BUS_USB,
-    .provides_count = 1,
-    .devfn = -1,
-    .create = uhci_create,
-    .destroy = uhci_destroy,
-    .reset = uhci_reset,
-    .layout = &uhci_layout,
-    .regs_offset = offsetof(struct uhci, regs),
-    .before_load = uhci_before_load,
-    .after_load = uhci_after_load,
-    .dump = uhci_dump,
-};
-DEVICE_CLASS(uhci_class);
+static const struct property uhci_properties[] = {
+    PROPERTY(uhci_config, masterbus, "masterbus", PROPERTY_STRING, 39, NULL, "bus of the EHCI whose companion it is"),
+    PROPERTY(uhci_config, firstport, "firstport", PROPERTY_NUMBER, 14, "0", "and the first port of that, from 0"),
+    PROPERTY_END};
+
+#define UHCI_CLASS(what, class_name, device, revision, pin, class_help) \
+    static void *what##_create(const struct device_site *site, const void *config, GError **error) \
+    { \
+        static const struct identity identity = {class_name, device, revision, pin}; \
+        return card_create(site, &identity, config, error); \
+    } \
+    const struct device_class what##_class = {.name = class_name, \
+                                              .help = class_help, \
+                                              .bus = BUS_PCI, \
+                                              .provides_bus = BUS_USB, \
+                                              .provides_count = 1, \
+                                              .takes_hotplug = true, \
+                                              .devfn = -1, \
+                                              .properties = uhci_properties, \
+                                              .config_size = sizeof(struct uhci_config), \
+                                              .create = what##_create, \
+                                              .destroy = uhci_destroy, \
+                                              .reset = uhci_reset, \
+                                              .layout = &uhci_layout, \
+                                              .regs_offset = offsetof(struct uhci, regs), \
+                                              .before_load = uhci_before_load, \
+                                              .after_load = uhci_after_load, \
+                                              .dump = uhci_dump}; \
+    DEVICE_CLASS(what##_class)
+
+UHCI_CLASS(uhci, "piix3-usb-uhci", 0x7020, 1, 4, "PIIX3 USB controller (UHCI)");
+UHCI_CLASS(ich9_uhci1, "ich9-usb-uhci1", 0x2934, 3, 1, "USB controller (UHCI) of ICH9, ports 1 and 2");
+UHCI_CLASS(ich9_uhci2, "ich9-usb-uhci2", 0x2935, 3, 2, "USB controller (UHCI) of ICH9, ports 3 and 4");
+UHCI_CLASS(ich9_uhci3, "ich9-usb-uhci3", 0x2936, 3, 3, "USB controller (UHCI) of ICH9, ports 5 and 6");

@@ -5,16 +5,22 @@
 
 #define FAIL(...) (g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, __VA_ARGS__), false)
 
-void usb_bus_add(struct board *board, struct usb_bus *bus, void *controller)
+void usb_bus_add(struct board *board, struct usb_bus *bus, void *controller, const char *id)
 {
+    unsigned nameless = 0;
     struct usb_bus *first = board_service(board, "usb"), **end = &first;
     bus->controller = controller;
     bus->next = NULL;
     while (*end) {
         bus->number = (*end)->number + 1;
+        nameless += g_str_has_prefix((*end)->name, "usb-bus.");
         end = &(*end)->next;
     }
     *end = bus;
+    if (strchr(id, '/')) /* the user gave it no id */
+        g_snprintf(bus->name, sizeof(bus->name), "usb-bus.%u", nameless);
+    else
+        g_snprintf(bus->name, sizeof(bus->name), "%s.0", id);
     board_provide(board, "usb", first);
 }
 
@@ -22,6 +28,14 @@ struct usb_bus *usb_bus_of(struct board *board, const void *controller)
 {
     struct usb_bus *bus = board_service(board, "usb");
     while (bus && bus->controller != controller)
+        bus = bus->next;
+    return bus;
+}
+
+struct usb_bus *usb_bus_named(struct board *board, const char *name)
+{
+    struct usb_bus *bus = board_service(board, "usb");
+    while (bus && strcmp(bus->name, name) != 0)
         bus = bus->next;
     return bus;
 }
@@ -74,7 +88,9 @@ bool usb_attach(struct usb_bus *bus, struct usb_device *dev, const char *path, G
         port = port->next;
     if (!port)
         return path ? FAIL("%s: there is no USB port '%s'; see 'info usb'", dev->product, path)
-                    : FAIL("%s: all USB ports are taken", dev->product);
+               : usb_bus_free_ports(bus)
+                   ? FAIL("%s: USB bus '%s' has no free port of its speed", dev->product, bus->name)
+                   : FAIL("%s: all USB ports are taken", dev->product);
     if (port->device)
         return FAIL("%s: USB port '%s' is taken by %s", dev->product, path, port->device->product);
     if (!(port->speeds & dev->speeds))

@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-#define MAX_PACKET_0       7 /* offset in the device descriptor */
+#define MAX_PACKET_0       7 /* offsets in the device descriptor */
+#define SERIAL_STRING      16
+#define CONFIGURATIONS     17
 #define CONFIG_VALUE       5 /* in that of the configuration */
 #define CONFIG_FLAGS       7
 #define FLAG_SELF_POWERED  0x40u
@@ -38,7 +40,8 @@ static bool get_string(const struct usb_function *function, unsigned n, uint8_t 
         memcpy(data, (const uint8_t[]){4, USB_DESC_STRING, 0x09, 0x04}, *len = 4); /* English */
         return true;
     }
-    const char *text = function->class->string[n];
+    const char *text =
+        n == function->class->device[SERIAL_STRING] && function->serial ? function->serial : function->class->string[n];
     size_t count = MIN(strlen(text), 126);
     *len = (uint16_t)(2 + 2 * count);
     memset(data, 0, *len);
@@ -49,22 +52,71 @@ static bool get_string(const struct usb_function *function, unsigned n, uint8_t 
     return true;
 }
 
-static bool get_descriptor(const struct usb_function *function, uint16_t value, uint8_t *data, uint16_t *len)
+static bool is_high(const struct usb_function *function)
+{
+    return function->usb.speed == USB_HIGH && function->class->high_device;
+}
+
+static const uint8_t *device_descriptor(const struct usb_function *function)
+{
+    return is_high(function) ? function->class->high_device : function->class->device;
+}
+
+const uint8_t *usb_function_configuration(const struct usb_function *function, uint16_t *len)
 {
     const struct usb_function_class *class = function->class;
+    *len = is_high(function) ? class->high_configuration_len : class->configuration_len;
+    return is_high(function) ? class->high_configuration : class->configuration;
+}
+
+static const uint8_t *configuration_descriptor(const struct usb_function *function)
+{
+    uint16_t len;
+    return usb_function_configuration(function, &len);
+}
+
+/* What it would be at the other one of its speeds (USB 2.0, 9.6.2, 9.6.4). */
+static bool get_other_speed(const struct usb_function *function, bool is_qualifier, uint8_t *data, uint16_t *len)
+{
+    const struct usb_function_class *class = function->class;
+    const uint8_t *device = is_high(function) ? class->device : class->high_device;
+    if (!device)
+        return false;
+    if (is_qualifier) {
+        memcpy(data, device, 8);
+        data[0] = 10;
+        data[1] = USB_DESC_QUALIFIER;
+        data[8] = device[CONFIGURATIONS];
+        data[9] = 0;
+        *len = 10;
+        return true;
+    }
+    *len = is_high(function) ? class->configuration_len : class->high_configuration_len;
+    memcpy(data, is_high(function) ? class->configuration : class->high_configuration, *len);
+    data[1] = USB_DESC_OTHER_SPEED;
+    return true;
+}
+
+static bool get_descriptor(const struct usb_function *function, uint16_t value, uint8_t *data, uint16_t *len)
+{
+    const uint8_t *configuration;
     switch (value >> 8) {
     case USB_DESC_DEVICE:
-        memcpy(data, class->device, *len = 18);
+        memcpy(data, device_descriptor(function), *len = 18);
         return true;
     case USB_DESC_CONFIG:
         if (value & 0xff)
             return false;
-        memcpy(data, class->configuration, *len = class->configuration_len);
+        configuration = usb_function_configuration(function, len);
+        memcpy(data, configuration, *len);
         return true;
     case USB_DESC_STRING:
         return get_string(function, value & 0xff, data, len);
+    case USB_DESC_QUALIFIER:
+    case USB_DESC_OTHER_SPEED:
+        return !(value & 0xff) && get_other_speed(function, value >> 8 == USB_DESC_QUALIFIER, data, len);
     default:
-        return false; /* no qualifier: it knows one speed */
+        return false;
     }
 }
 
@@ -77,7 +129,8 @@ static void configure(struct usb_function *function, uint8_t value)
 
 static bool endpoint_is_there(const struct usb_function *function, uint16_t index)
 {
-    const uint8_t *at = function->class->configuration, *end = at + function->class->configuration_len;
+    uint16_t len;
+    const uint8_t *at = usb_function_configuration(function, &len), *end = at + len;
     if ((index & 0xf) == 0)
         return true;
     for (; at < end; at += at[0]) {
@@ -87,11 +140,17 @@ static bool endpoint_is_there(const struct usb_function *function, uint16_t inde
     return false;
 }
 
+void usb_function_halt(struct usb_function *function, uint16_t endpoint)
+{
+    function->regs.halted |= halt_bit(endpoint);
+}
+
 static bool feature(struct usb_function *function, const struct usb_setup *setup, bool on)
 {
     struct usb_function_regs *regs = &function->regs;
     if (setup->request >> 8 == USB_TO_DEVICE) {
-        if (setup->value != USB_REMOTE_WAKEUP || !(function->class->configuration[CONFIG_FLAGS] & FLAG_REMOTE_WAKEUP))
+        if (setup->value != USB_REMOTE_WAKEUP ||
+            !(configuration_descriptor(function)[CONFIG_FLAGS] & FLAG_REMOTE_WAKEUP))
             return false;
         regs->remote_wakeup = on;
         return true;
@@ -109,7 +168,7 @@ static bool feature(struct usb_function *function, const struct usb_setup *setup
 static bool standard(struct usb_function *function, const struct usb_setup *setup, uint8_t *data, uint16_t *len)
 {
     struct usb_function_regs *regs = &function->regs;
-    const uint8_t *configuration = function->class->configuration;
+    const uint8_t *configuration = configuration_descriptor(function);
     switch (setup->request) {
     case USB_REQUEST(USB_DIR_IN | USB_TO_DEVICE, USB_GET_STATUS):
         data[0] = (uint8_t)((configuration[CONFIG_FLAGS] & FLAG_SELF_POWERED ? 1 : 0) | regs->remote_wakeup << 1);
@@ -201,7 +260,7 @@ static enum usb_result control_in(struct usb_function *function, struct usb_pack
 {
     struct usb_function_regs *regs = &function->regs;
     if (regs->stage == USB_STAGE_IN) {
-        uint16_t len = (uint16_t)MIN(regs->len - regs->moved, function->class->device[MAX_PACKET_0]);
+        uint16_t len = (uint16_t)MIN(regs->len - regs->moved, device_descriptor(function)[MAX_PACKET_0]);
         enum usb_result result = usb_answer(packet, regs->data + regs->moved, len);
         if (result == USB_ACK)
             regs->moved = (uint16_t)(regs->moved + len);
@@ -268,13 +327,19 @@ bool usb_function_init(struct usb_function *function, const struct usb_function_
         function->usb.ops = &ops;
     function->usb.product = product;
     function->usb.id = strchr(site->id, '/') ? NULL : site->id; /* the board's own have one */
-    function->usb.speeds = 1u << USB_FULL;
+    function->usb.speeds = (uint8_t)(1u << USB_FULL | (class->high_device && !options->full_only ? 1u << USB_HIGH : 0));
     return usb_attach(site->controller, &function->usb, options->port, error);
 }
 
 void usb_function_destroy(struct usb_function *function)
 {
     usb_forget(&function->usb);
+}
+
+void usb_function_unplug(void *dev)
+{
+    struct usb_function *function = dev;
+    usb_detach(&function->usb);
 }
 
 static const struct state_field function_fields[] = {

@@ -28,6 +28,8 @@
 #define USB_DESC_DEVICE            1u
 #define USB_DESC_CONFIG            2u
 #define USB_DESC_STRING            3u
+#define USB_DESC_QUALIFIER         6u
+#define USB_DESC_OTHER_SPEED       7u
 
 enum usb_stage { USB_STAGE_IDLE, USB_STAGE_IN, USB_STAGE_OUT, USB_STAGE_STATUS, USB_STAGE_STALL, USB_STAGES };
 
@@ -54,6 +56,9 @@ struct usb_function_class {
     const uint8_t *device; /* its descriptor, 18 bytes */
     const uint8_t *configuration;
     uint16_t configuration_len;
+    /* The same at high speed; NULL: it cannot do that. */
+    const uint8_t *high_device, *high_configuration;
+    uint16_t high_configuration_len;
     uint8_t strings; /* string[1] up to it */
     const char *const *string;
     /* A request that is not everybody's. IN: puts at most USB_CONTROL_MAX bytes and their number into data and *len.
@@ -69,10 +74,12 @@ struct usb_function {
     struct usb_device usb; /* first */
     struct usb_function_regs regs;
     const struct usb_function_class *class;
+    const char *serial; /* the text of its serial number; NULL: the class's */
 };
 
 struct usb_options {
-    const char *port; /* NULL: the first free one */
+    const char *port;  /* NULL: the first free one */
+    uint8_t full_only; /* it does without high speed, though its class can */
 };
 #define USB_PROPERTIES(config) \
     PROPERTY(config, usb.port, "port", PROPERTY_STRING, USB_PATH_MAX - 1, NULL, \
@@ -82,6 +89,12 @@ struct usb_options {
 bool usb_function_init(struct usb_function *function, const struct usb_function_class *class, const char *product,
                        const struct device_site *site, const struct usb_options *options, GError **error);
 void usb_function_destroy(struct usb_function *function);
+/* dev: one whose first member is a usb_function. For device_class's unplug. */
+void usb_function_unplug(void *dev);
+/* At the speed that it is plugged in with. */
+const uint8_t *usb_function_configuration(const struct usb_function *function, uint16_t *len);
+/* Halts an endpoint, an IN one with USB_DIR_IN: until the host clears that (5.8.5). */
+void usb_function_halt(struct usb_function *function, uint16_t endpoint);
 /* Of a bus, or of the machine. */
 void usb_function_reset(struct usb_device *dev);
 enum usb_result usb_function_packet(struct usb_device *dev, struct usb_packet *packet);

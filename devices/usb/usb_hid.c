@@ -34,22 +34,24 @@ struct kind {
 
 struct usb_hid_config {
     struct usb_options usb;
+    uint8_t usb_version;
 };
 
 struct usb_hid {
     struct usb_function function; /* first */
     struct usb_hid_regs regs;
     const struct kind *kind;
+    struct board *board;
     struct input_sink sink;
     struct vtimer *timer; /* idle */
 };
 
 /* --- Descriptors --- */
 
-#define DEVICE_DESC(product) \
+#define DEVICE_DESC(version_low, version, packet, product) \
     { \
-        18, USB_DESC_DEVICE, 0x10, 0x01, 0, 0, 0, 8, 0x27, 0x06, (product)&0xff, (product) >> 8, 0x00, 0x00, 1, 2, 3, \
-            1 \
+        18, USB_DESC_DEVICE, version_low, version, 0, 0, 0, packet, 0x27, 0x06, (product)&0xff, (product) >> 8, 0x00, \
+            0x00, 1, 2, 3, 1 \
     }
 /* Bus-powered, remote wake-up, 100 mA; one interface, one interrupt endpoint. */
 #define CONFIG_DESC(subclass, protocol, report_len, packet, interval) \
@@ -155,10 +157,15 @@ static const uint8_t keyboard_report[] = {USAGE_PAGE(DESKTOP),
                                           INPUT(ARRAY),
                                           END_COLLECTION};
 
-static const uint8_t device_desc[] = DEVICE_DESC(0x0001);
+#define HIGH_INTERVAL 7 /* 2^(7 - 1) microframes: 8 ms (USB 2.0, 9.6.6) */
+static const uint8_t device_desc[] = DEVICE_DESC(0x10, 1, 8, 0x0001),
+                     high_device_desc[] = DEVICE_DESC(0, 2, 64, 0x0001);
 static const uint8_t tablet_config[] = CONFIG_DESC(0, 0, sizeof(tablet_report), 8, 10);
+static const uint8_t tablet_high_config[] = CONFIG_DESC(0, 0, sizeof(tablet_report), 8, HIGH_INTERVAL);
 static const uint8_t mouse_config[] = CONFIG_DESC(1, 2, sizeof(mouse_report), 4, 10);
+static const uint8_t mouse_high_config[] = CONFIG_DESC(1, 2, sizeof(mouse_report), 4, HIGH_INTERVAL);
 static const uint8_t keyboard_config[] = CONFIG_DESC(1, 1, sizeof(keyboard_report), 8, 10);
+static const uint8_t keyboard_high_config[] = CONFIG_DESC(1, 1, sizeof(keyboard_report), 8, HIGH_INTERVAL);
 
 /* --- Reports --- */
 
@@ -428,6 +435,9 @@ static const char *const keyboard_strings[] = {NULL, "QEMU", "QEMU USB Keyboard"
     static const struct kind what = {.function = {.device = device_desc, \
                                                   .configuration = what##_config, \
                                                   .configuration_len = sizeof(what##_config), \
+                                                  .high_device = high_device_desc, \
+                                                  .high_configuration = what##_high_config, \
+                                                  .high_configuration_len = sizeof(what##_high_config), \
                                                   .strings = 3, \
                                                   .string = what##_strings, \
                                                   .request = hid_request, \
@@ -444,10 +454,17 @@ KIND(keyboard, .name = "QEMU USB Keyboard", .has_keys = true, .has_boot = true);
 static void *hid_create(const struct device_site *site, const struct kind *kind, const struct usb_hid_config *config,
                         GError **error)
 {
+    struct usb_options options = config->usb;
+    if (config->usb_version < 1) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: usb_version is 1 or 2", site->id);
+        return NULL;
+    }
+    options.full_only = config->usb_version == 1;
     struct usb_hid *hid = g_new0(struct usb_hid, 1);
     hid->kind = kind;
+    hid->board = site->board;
     hid->regs.protocol = PROTOCOL_REPORT;
-    if (!usb_function_init(&hid->function, &kind->function, kind->name, site, &config->usb, error)) {
+    if (!usb_function_init(&hid->function, &kind->function, kind->name, site, &options, error)) {
         g_free(hid);
         return NULL;
     }
@@ -460,6 +477,13 @@ static void *hid_create(const struct device_site *site, const struct kind *kind,
                                     .opaque = hid};
     input_sink_add(site->board, &hid->sink);
     return hid;
+}
+
+static void hid_unplug(void *dev)
+{
+    struct usb_hid *hid = dev;
+    usb_function_unplug(dev);
+    input_sink_remove(hid->board, &hid->sink);
 }
 
 static void hid_destroy(void *dev)
@@ -533,7 +557,10 @@ static void hid_dump(void *dev, GString *out)
                            hid->regs.idle * 4, hid->regs.leds);
 }
 
-static const struct property hid_properties[] = {USB_PROPERTIES(usb_hid_config), PROPERTY_END};
+static const struct property hid_properties[] = {
+    USB_PROPERTIES(usb_hid_config),
+    PROPERTY(usb_hid_config, usb_version, "usb_version", PROPERTY_NUMBER, 2, "2", "1: without high speed"),
+    PROPERTY_END};
 
 #define HID_CLASS(what, class_name, class_help) \
     static void *what##_create(const struct device_site *site, const void *config, GError **error) \
@@ -547,6 +574,7 @@ static const struct property hid_properties[] = {USB_PROPERTIES(usb_hid_config),
                                                     .config_size = sizeof(struct usb_hid_config), \
                                                     .create = what##_create, \
                                                     .destroy = hid_destroy, \
+                                                    .unplug = hid_unplug, \
                                                     .reset = hid_reset, \
                                                     .pieces = hid_pieces, \
                                                     .after_load = hid_after_load, \

@@ -298,6 +298,7 @@ const struct device_class usb_hub_class = {
     .config_size = sizeof(struct usb_hub_config),
     .create = hub_create,
     .destroy = hub_destroy,
+    .unplug = usb_function_unplug,
     .reset = hub_reset,
     .pieces = hub_pieces,
     .after_load = hub_after_load,

@@ -68,6 +68,28 @@ static void pointers_add(const struct input_sink *sink)
         pointer_add(sink);
 }
 
+void console_sinks_changed(struct machine *machine, struct input_sink *const *before, unsigned count)
+{
+    struct input_sink *first = board_service(registry_board(machine->registry), "input"), *sink;
+    for (unsigned i = 0; i < count; i++) {
+        for (sink = first; sink && sink != before[i];)
+            sink = sink->next;
+        if (sink)
+            continue;
+        pointer_remove(before[i]);
+        for (unsigned key = 0; key < KEYS_HELD_MAX; key++)
+            machine->key_holder[key] = machine->key_holder[key] == before[i] ? NULL : machine->key_holder[key];
+    }
+    for (sink = first; sink; sink = sink->next) {
+        bool is_new = true;
+        for (unsigned i = 0; i < count; i++)
+            is_new = is_new && sink != before[i];
+        if (is_new && (sink->mouse || sink->absolute))
+            pointer_add(sink);
+    }
+    keys_set_sink(console_key, console_leds, machine);
+}
+
 static bool power_button(void *opaque)
 {
     return machine_press_power_button(opaque);

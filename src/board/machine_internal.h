@@ -78,6 +78,13 @@ void machine_drain(struct machine *machine);
 /* The rows of the board that -machine names, and the user's devices. */
 bool pc_build(struct machine *machine, GError **error);
 
+/* --- hotplug.c --- */
+/* A device comes (it takes request in any case), or goes with what hangs on it: going() is told of each, with the
+ * machine lock held. A drive of -drive's goes with the device that it is in. Main thread, without the lock. */
+bool machine_plug(struct machine *machine, struct keyvalues *request, GError **error);
+bool machine_unplug(struct machine *machine, const struct instance *instance,
+                    void (*going)(void *opaque, const struct instance *instance), void *opaque, GError **error);
+
 /* --- boot_order.c --- */
 /* All devices are there: tells firmware of their bootindex=. */
 void boot_order_offer(struct machine *machine);
@@ -120,5 +127,7 @@ void kernel_close(struct machine *machine);
 /* --- console.c --- */
 bool console_build(struct machine *machine, GError **error);
 void console_close(struct machine *machine);
+/* After one came or some went: before are those that there were, the newest first. Machine lock held. */
+void console_sinks_changed(struct machine *machine, struct input_sink *const *before, unsigned count);
 void console_save_stats(struct machine *machine); /* -stats file:PATH */
 void console_stats(struct machine *machine, bool json, GString *out);

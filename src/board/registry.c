@@ -540,6 +540,11 @@ static bool pci_place(struct registry *registry, struct instance *instance, GErr
     if (addr && !pci_addr_parse(addr, &devfn))
         return FAIL("%s: addr= is a slot from 0 to 1f and perhaps a function, as in addr=5 or addr=5.1, not '%s'",
                     instance->id, addr);
+    /* QEMU's; here the bus knows by itself. */
+    const char *multifunction = keyvalues_get(instance->request, "multifunction");
+    bool ignored;
+    if (multifunction && !value_is_switch(multifunction, &ignored))
+        return FAIL("%s: multifunction= is on or off, not '%s'", instance->id, multifunction);
     if (addr && pci_find(bus, devfn))
         return FAIL("%s: PCI slot %x.%x is taken", instance->id, devfn >> 3, devfn & 7);
     if (!addr && instance->class->internal) {
@@ -601,8 +606,8 @@ static bool usb_place(struct registry *registry, struct instance *instance, bool
     struct usb_bus *bus = NULL;
     for (; number < count; number++) {
         bus = usb_bus_of(&registry->board, bus_owner(registry, BUS_USB, number, &within)->dev);
-        if (has_bus || usb_bus_free_ports(bus))
-            break;
+        if (bus && (has_bus || usb_bus_free_ports(bus)))
+            break; /* a companion has none of its own */
     }
     if (number == count)
         return FAIL("%s: all USB ports are taken", instance->id);
@@ -660,25 +665,33 @@ static bool place(struct registry *registry, struct instance *instance, GError *
 
 /* --- Instances --- */
 
+static const struct instance *instance_find(const struct registry *registry, const char *id)
+{
+    for (unsigned i = 0; i < registry->instances->len; i++) {
+        const struct instance *instance = g_ptr_array_index(registry->instances, i);
+        if (strcmp(instance->id, id) == 0)
+            return instance;
+    }
+    return NULL;
+}
+
 static bool id_settle(struct registry *registry, struct instance *instance, GError **error)
 {
     const char *id = keyvalues_get(instance->request, "id");
     if (id && !g_ascii_isalpha(*id))
         return FAIL("-device: an id begins with a letter, unlike '%s'", id);
-    for (unsigned i = 0; i < registry->instances->len; i++) {
-        const struct instance *other = g_ptr_array_index(registry->instances, i);
-        if (id && strcmp(other->id, id) == 0)
-            return FAIL("-device: two devices have the id '%s'", id);
-    }
+    if (id && instance_find(registry, id))
+        return FAIL("-device: two devices have the id '%s'", id);
     instance->has_id = id;
     if (id) {
         instance->id = g_strdup(id);
         return true;
     }
     unsigned number = 0;
-    for (unsigned i = 0; i < registry->instances->len; i++)
-        number += ((const struct instance *)g_ptr_array_index(registry->instances, i))->class == instance->class;
-    instance->id = g_strdup_printf("%s/%u", instance->class->name, number);
+    do { /* one before it may be gone */
+        g_free(instance->id);
+        instance->id = g_strdup_printf("%s/%u", instance->class->name, number++);
+    } while (instance_find(registry, instance->id));
     return true;
 }
 
@@ -743,4 +756,45 @@ bool registry_add_pairs(struct registry *registry, GError **error, const char *d
         keyvalues_add(request, key, va_arg(args, const char *));
     va_end(args);
     return registry_add(registry, request, false, error);
+}
+
+/* --- Coming and going --- */
+
+bool registry_takes_hotplug(const struct registry *registry, enum device_bus bus)
+{
+    unsigned within;
+    const struct instance *owner = bus_owner(registry, bus, 0, &within);
+    return owner && owner->class->takes_hotplug;
+}
+
+/* Behind that hub. */
+static bool is_behind(const struct instance *instance, const struct instance *hub)
+{
+    if (instance->class->bus != BUS_USB || hub->class->bus != BUS_USB || instance->site.bus != hub->site.bus)
+        return false;
+    const struct usb_port *port = ((const struct usb_device *)instance->dev)->port;
+    const struct usb_port *above = ((const struct usb_device *)hub->dev)->port;
+    return port && above && port->depth > above->depth && g_str_has_prefix(port->path, above->path) &&
+           port->path[strlen(above->path)] == '.';
+}
+
+bool registry_remove(struct registry *registry, const struct instance *instance,
+                     void (*going)(void *opaque, const struct instance *instance), void *opaque, GError **error)
+{
+    if (!instance->class->unplug) {
+        char *bus = registry_bus_name(registry, instance->class->bus, instance->site.bus);
+        bool ok = FAIL("Bus '%s' does not support hotplugging", bus);
+        g_free(bus);
+        return ok;
+    }
+    for (unsigned i = registry->instances->len; i-- > 0;) {
+        const struct instance *other = registry_instance(registry, i);
+        if (other && is_behind(other, instance) && !registry_remove(registry, other, going, opaque, error))
+            return false;
+    }
+    instance->class->unplug(instance->dev);
+    going(opaque, instance);
+    g_ptr_array_remove(registry->instances, (gpointer)instance);
+    instance_free((struct instance *)instance);
+    return true;
 }

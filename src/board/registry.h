@@ -12,6 +12,7 @@
 #include "keyvalue.h"
 
 struct registry;
+struct instance;
 
 /* What back ends there are. Either may be NULL: there are none. */
 struct registry_backends {
@@ -45,6 +46,15 @@ bool registry_add_row(struct registry *registry, const char *row, GError **error
 
 /* The same for values that may have commas in them: driver, then keys and values, NULL. */
 bool registry_add_pairs(struct registry *registry, GError **error, const char *driver, ...) G_GNUC_NULL_TERMINATED;
+
+/* --- While the machine runs; machine lock held --- */
+
+/* Does a bus of that kind take devices now? */
+bool registry_takes_hotplug(const struct registry *registry, enum device_bus bus);
+/* A device goes, and what hangs on it goes before: going() is told of each while it is still there. False with a
+ * sentence: it cannot. */
+bool registry_remove(struct registry *registry, const struct instance *instance,
+                     void (*going)(void *opaque, const struct instance *instance), void *opaque, GError **error);
 
 struct board *registry_board(struct registry *registry);
 void registry_reset(struct registry *registry);

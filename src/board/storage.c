@@ -11,6 +11,7 @@
 #include "devices/ide.h"
 #include "devices/rtc.h"
 #include "host/block/blockdev.h"
+#include "host/block/nodes.h"
 
 #define CMOS_FLOPPY_TYPES  0x10
 #define CMOS_DISK_TYPES    0x12
@@ -298,6 +299,17 @@ bool storage_add(struct storage *storage, const char *list, GError **error)
     return ok;
 }
 
+bool storage_add_node(struct storage *storage, const char *name, GError **error)
+{
+    struct drive_option option = {.present = true};
+    if (!nodes_claim(name, name, &option.image, error))
+        return false;
+    if (drive_open(storage, &option, name, error))
+        return true;
+    nodes_release(name);
+    return false;
+}
+
 bool storage_remove(struct storage *storage, const struct registry *registry, const char *id, GError **error)
 {
     if (registry_user(registry, "drive", id)) {
@@ -310,6 +322,7 @@ bool storage_remove(struct storage *storage, const struct registry *registry, co
         return false;
     }
     blockdev_close(drive->block);
+    nodes_release(id);
     g_ptr_array_remove(storage->drives, drive);
     return true;
 }

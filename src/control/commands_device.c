@@ -1,4 +1,5 @@
 /* The board and what is on it: device trees, PCI, memory and ports, hot plug. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
@@ -213,41 +214,56 @@ static void print_pci(struct command_context *context, json_t *args, json_t *val
 
 /* --- Hot plug --- */
 
-/* No bus of this board can have guests noticing what comes and goes. */
+static json_t *device_add(struct machine *machine, struct keyvalues *request, GError **error)
+{
+    const char *driver = keyvalues_get(request, "driver"), *id = keyvalues_get(request, "id");
+    const char *wanted = keyvalues_get(request, "bus");
+    const struct device_class *class = driver ? device_class_find(driver) : NULL;
+    bool is_going_on = false;
+    if (!driver) {
+        g_set_error(error, command_error(), COMMAND_ERROR_GENERIC, "Parameter 'driver' is missing");
+    } else if (!class || class->internal) {
+        g_set_error(error, command_error(), COMMAND_ERROR_GENERIC, "'%s' is not a valid device model name", driver);
+    } else if (id && object_instance(machine, id)) {
+        g_set_error(error, command_error(), COMMAND_ERROR_GENERIC, "Duplicate device ID '%s'", id);
+    } else if (class->bus == BUS_USB && !board_service(registry_board(machine->registry), "usb")) {
+        g_set_error(error, command_error(), COMMAND_ERROR_GENERIC, "No 'usb-bus' bus found for device '%s'", driver);
+    } else if (!class->unplug || !registry_takes_hotplug(machine->registry, class->bus)) {
+        char *bus = wanted ? g_strdup(wanted) : registry_bus_name(machine->registry, class->bus, 0);
+        g_set_error(error, command_error(), COMMAND_ERROR_GENERIC, "Bus '%s' does not support hotplugging", bus);
+        g_free(bus);
+    } else {
+        is_going_on = true;
+    }
+    if (is_going_on)
+        return machine_plug(machine, request, error) ? json_object() : NULL;
+    keyvalues_free(request);
+    return NULL;
+}
+
 static json_t *run_device_add(struct command_context *context, json_t *args, GError **error)
 {
-    struct machine *machine = context->machine;
-    const char *driver = arg_str(args, "driver"), *id = arg_str(args, "id");
-    const struct device_class *class = device_class_find(driver);
-    if (!class || class->internal)
-        return COMMAND_FAIL(GENERIC, "'%s' is not a valid device model name", driver);
-    if (id && object_instance(machine, id))
-        return COMMAND_FAIL(GENERIC, "Duplicate device ID '%s'", id);
-    char *bus =
-        arg_str(args, "bus") ? g_strdup(arg_str(args, "bus")) : registry_bus_name(machine->registry, class->bus, 0);
-    g_set_error(error, command_error(), COMMAND_ERROR_GENERIC, "Bus '%s' does not support hotplugging", bus);
-    g_free(bus);
-    return NULL;
+    char *text = json_dumps(args, JSON_COMPACT);
+    struct keyvalues *request = keyvalues_parse(text, "device_add", "driver", error);
+    free(text);
+    return request ? device_add(context->machine, request, error) : NULL;
 }
 
 /* The human's form: driver,key=value,... */
 static json_t *run_device_add_line(struct command_context *context, json_t *args, GError **error)
 {
-    struct keyvalues *list = keyvalues_parse(arg_str(args, "device"), "device_add", "driver", error);
-    if (!list)
-        return NULL;
-    json_t *request = json_object(), *value = NULL;
-    for (unsigned i = 0; i < list->item->len; i++) {
-        const struct keyvalue *item = g_ptr_array_index(list->item, i);
-        json_object_set_new(request, item->key, json_text(item->value));
-    }
-    keyvalues_free(list);
-    if (!arg_str(request, "driver"))
-        g_set_error(error, command_error(), COMMAND_ERROR_GENERIC, "Parameter 'driver' is missing");
-    else
-        value = run_device_add(context, request, error);
-    json_decref(request);
-    return value;
+    struct keyvalues *request = keyvalues_parse(arg_str(args, "device"), "device_add", "driver", error);
+    return request ? device_add(context->machine, request, error) : NULL;
+}
+
+static void tell_deleted(void *opaque, const struct instance *instance)
+{
+    char *path = object_path(opaque, instance);
+    json_t *data = json_pack("{s:s}", "path", path);
+    if (instance->has_id)
+        json_object_set_new(data, "device", json_string(instance->id));
+    event_emit("DEVICE_DELETED", data);
+    g_free(path);
 }
 
 static json_t *run_device_del(struct command_context *context, json_t *args, GError **error)
@@ -257,10 +273,7 @@ static json_t *run_device_del(struct command_context *context, json_t *args, GEr
     const struct instance *instance = object_instance(machine, id);
     if (!instance)
         return COMMAND_FAIL(NO_DEVICE, "Device '%s' not found", id);
-    char *bus = registry_bus_name(machine->registry, instance->class->bus, instance->site.bus);
-    g_set_error(error, command_error(), COMMAND_ERROR_GENERIC, "Bus '%s' does not support hotplugging", bus);
-    g_free(bus);
-    return NULL;
+    return machine_unplug(machine, instance, tell_deleted, machine, error) ? json_object() : NULL;
 }
 
 /* --- Boards --- */
@@ -313,8 +326,11 @@ static const struct command rows[] = {
     {"rtc-reset-reinjection", NULL, NULL, NULL, "forget ticks that the guest has missed", run_rtc_reset, NULL},
 };
 
+static const struct event_type events[] = {{"DEVICE_DELETED", "device:str? path:str"}};
+
 void commands_device_add(void)
 {
+    events_add(events, G_N_ELEMENTS(events));
     schema_add(types, G_N_ELEMENTS(types));
     commands_add(rows, G_N_ELEMENTS(rows));
     command_set_info_fallback(device_print, device_words);

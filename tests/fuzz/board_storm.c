@@ -126,11 +126,12 @@ static const struct block_ops medium_ops = {medium_read,
                                             .discard = medium_discard,
                                             .write_zeroes = medium_write_zeroes};
 
-static struct medium media[5] = {{.drive.id = "disk", .full = 2048 * 512},
+static struct medium media[6] = {{.drive.id = "disk", .full = 2048 * 512},
                                  {.drive.id = "slave", .full = 999 * 512},
                                  {.drive.id = "cd", .full = 400 * 2048, .drive.is_cd = true},
                                  {.drive.id = "floppy", .full = 1474560},
-                                 {.drive.id = "virtio", .full = 4096 * 512, .queue = 64}};
+                                 {.drive.id = "virtio", .full = 4096 * 512, .queue = 64},
+                                 {.drive.id = "stick", .full = 2048 * 512}};
 
 static void media_init(void)
 {
@@ -258,6 +259,12 @@ static void board_build(void)
                                      "piix3-usb-uhci,addr=1.2",
                                      "usb-tablet",
                                      "usb-mouse",
+                                     "usb-storage,drive=stick,removable=on",
+                                     "ich9-usb-ehci1,id=ehci",
+                                     "ich9-usb-uhci1,masterbus=ehci.0",
+                                     "usb-tablet,bus=ehci.0",
+                                     "pci-ohci,id=ohci",
+                                     "usb-mouse,bus=ohci.0",
                                      "usb-kbd",
                                      "i8257",
                                      "isa-fdc",
@@ -687,6 +694,8 @@ int main(int argc, char **argv)
             check_board();
         settle();
         registry_free(registry);
+        for (unsigned i = 0; i < G_N_ELEMENTS(media); i++)
+            media[i].changed = NULL; /* the next board may not have that drive */
         mem_destroy();
     }
     printf("board_storm: %lu rounds\n", rounds);

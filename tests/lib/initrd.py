@@ -13,6 +13,7 @@ SOUND = os.path.join(CACHE, "sound-686")
 INPUT = os.path.join(CACHE, "input-686")
 USB = os.path.join(CACHE, "usb-686")
 GRAPHICS = os.path.join(CACHE, "graphics-686")
+USB_DISK = os.path.join(CACHE, "usb-disk-686")
 
 
 def cpio(files):

@@ -13,6 +13,7 @@
 #   sound-686/*.ko (of sound cards, and OSS's devices)
 #   usb-686/*.ko (of UHCI and of keyboards, mice and tablets on USB)
 #   graphics-686/*.ko (of graphics cards)
+#   usb-disk-686/*.ko (of other USB controllers, of disks on USB, and a file system)
 #   net-tools/bin, net-tools/lib (dropbear, iperf3 and their libraries)
 #   grub-rescue-floppy.img  grub-rescue-cdrom.iso  memtest86+ia32.iso  ipxe.iso
 #   netboot/ (Debian's installer for network boot)  installer-linux  installer-initrd.gz (its kernel and initrd)
@@ -221,6 +222,7 @@ fetch)
     fetch_drivers usb-686 usb-common usbcore uhci-hcd hid hid-generic usbhid
     fetch_drivers graphics-686 syscopyarea sysfillrect sysimgblt fb_sys_fops drm drm_shmem_helper drm_kms_helper cirrus \
         cirrusfb
+    fetch_drivers usb-disk-686 ehci-hcd ehci-pci ohci-hcd ohci-pci usb-storage crc16 mbcache jbd2 crc32c_generic ext4
     fetch_network
     fetch_git
     fetch_file busybox-static "bin/busybox" "$cache/busybox"

@@ -6,6 +6,7 @@
 #include "input.h"
 #include "mem.h"
 #include "devices/usb/uhci.h"
+#include "devices/usb/usb_function.h"
 
 #define USB_RAM  (4 * MiB)
 #define USB_IO   0xc000
@@ -44,7 +45,12 @@ static struct {
     unsigned devices;
 } usb;
 
-static char usb_config[256]; /* zero: nothing given */
+/* As nothing given: no port; the input devices' usb_version. */
+static struct {
+    struct usb_options usb;
+    uint8_t usb_version;
+    char rest[240];
+} usb_config;
 
 extern const struct device_class uhci_class;
 
@@ -85,8 +91,9 @@ static inline void usb_free(void)
 static inline void *usb_add(const struct device_class *class)
 {
     GError *error = NULL;
+    usb_config.usb_version = 2;
     const struct device_site site = {.board = &usb.board, .id = "dev/0", .controller = usb.bus};
-    void *dev = class->create(&site, usb_config, &error);
+    void *dev = class->create(&site, &usb_config, &error);
     g_assert_no_error(error);
     usb.class[usb.devices] = class;
     return usb.device[usb.devices++] = dev;

@@ -145,3 +145,25 @@ bool nodes_take_out(const char *label, GError **error)
     forget(label);
     return true;
 }
+
+bool nodes_is_there(const char *name)
+{
+    return find(name);
+}
+
+bool nodes_claim(const char *label, const char *name, struct image_options *options, GError **error)
+{
+    struct node *node = find(name);
+    if (!node)
+        return FAIL("Cannot find device='' nor node-name='%s'", name);
+    if (node->drive)
+        return FAIL("Node '%s' is already in use", name);
+    node->drive = g_strdup(label);
+    *options = options_of(node);
+    return true;
+}
+
+void nodes_release(const char *label)
+{
+    forget(label);
+}

@@ -24,6 +24,11 @@ bool nodes_add(const struct node *wanted, GError **error);
 bool nodes_remove(const char *name, GError **error);
 const struct node *nodes_at(unsigned i); /* NULL behind the last */
 
+bool nodes_is_there(const char *name);
+/* A drive of that label is opened with it, as *options say, and is closed again. */
+bool nodes_claim(const char *label, const char *name, struct image_options *options, GError **error);
+void nodes_release(const char *label);
+
 /* Puts a node into a drive whose tray is open and which is empty; and takes whatever is in it out. */
 bool nodes_insert(const char *label, const char *name, GError **error);
 bool nodes_take_out(const char *label, GError **error);

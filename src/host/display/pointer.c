@@ -9,7 +9,8 @@
 #define STEP_MAX 120 /* a PS/2 mouse tells 255 at most, a serial one 127 */
 
 static struct {
-    const struct input_sink *mouse[MICE_MAX];
+    const struct input_sink *mouse[MICE_MAX]; /* NULL: it is gone */
+    unsigned added[MICE_MAX], adds;           /* the later, the larger */
     unsigned count, buttons;
     int chosen; /* by the user; -1: none */
     unsigned x, y;
@@ -17,8 +18,24 @@ static struct {
 
 void pointer_add(const struct input_sink *sink)
 {
-    if (pointer.count < MICE_MAX)
-        pointer.mouse[pointer.count++] = sink;
+    unsigned i = 0;
+    while (i < pointer.count && pointer.mouse[i])
+        i++;
+    if (i == MICE_MAX)
+        return;
+    pointer.mouse[i] = sink;
+    pointer.added[i] = ++pointer.adds;
+    pointer.count = MAX(pointer.count, i + 1);
+}
+
+void pointer_remove(const struct input_sink *sink)
+{
+    for (unsigned i = 0; i < pointer.count; i++) {
+        if (pointer.mouse[i] != sink)
+            continue;
+        pointer.mouse[i] = NULL;
+        pointer.chosen = pointer.chosen == (int)i ? -1 : pointer.chosen;
+    }
 }
 
 /* --- Who takes it; machine lock held --- */
@@ -38,11 +55,13 @@ static int taker(bool (*takes)(const struct input_sink *mouse))
 {
     if (pointer.chosen >= 0 && takes(pointer.mouse[pointer.chosen]) && input_sink_is_on(pointer.mouse[pointer.chosen]))
         return pointer.chosen;
-    for (unsigned i = pointer.count; i-- > 0;) {
-        if (takes(pointer.mouse[i]) && input_sink_is_on(pointer.mouse[i]))
-            return (int)i;
+    int last = -1;
+    for (unsigned i = 0; i < pointer.count; i++) {
+        if (pointer.mouse[i] && takes(pointer.mouse[i]) && input_sink_is_on(pointer.mouse[i]) &&
+            (last < 0 || pointer.added[i] > pointer.added[last]))
+            last = (int)i;
     }
-    return -1;
+    return last;
 }
 
 /* --- What it does --- */
@@ -121,7 +140,7 @@ bool pointer_look(unsigned i, struct pointer_look *look)
     machine_lock();
     for (unsigned at = 0; at < pointer.count && !found; at++) {
         const struct input_sink *mouse = pointer.mouse[at];
-        if ((mouse->is_hidden && !input_sink_is_on(mouse)) || i-- > 0)
+        if (!mouse || (mouse->is_hidden && !input_sink_is_on(mouse)) || i-- > 0)
             continue;
         *look = (struct pointer_look){mouse->name, at + 2, (int)at == taker(takes_all), mouse->absolute != NULL};
         found = true;
@@ -132,6 +151,6 @@ bool pointer_look(unsigned i, struct pointer_look *look)
 
 void pointer_choose(unsigned number)
 {
-    if (number >= 2 && number - 2 < pointer.count)
+    if (number >= 2 && number - 2 < pointer.count && pointer.mouse[number - 2])
         pointer.chosen = (int)number - 2;
 }

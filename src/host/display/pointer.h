@@ -4,9 +4,10 @@
 
 #include "input.h"
 
-/* The one added last of those that are on takes the pointer, unless one is chosen that is on. It stays there as long as
- * the process lives. */
+/* The one added last of those that are on takes the pointer, unless one is chosen that is on. It stays there until
+ * it is removed, with the machine lock held. */
 void pointer_add(const struct input_sink *sink);
+void pointer_remove(const struct input_sink *sink);
 
 /* dx to the right, dy down, dz wheel towards the user. Large moves are given in pieces that a mouse can tell. */
 void pointer_move(int dx, int dy, int dz);
@@ -22,6 +23,6 @@ struct pointer_look {
     unsigned number; /* stays the same */
     bool is_current, is_absolute;
 };
-/* Number i, false behind the last. */
+/* The one in place i, false behind the last. */
 bool pointer_look(unsigned i, struct pointer_look *look);
 void pointer_choose(unsigned number);

@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+"""Debian's kernel has disks on USB: a file system with checksums, an ejected stick, and devices that come and go.
+
+    usb_storage.py RINGER ACCEL CONTROLLER [CYCLES]
+
+CONTROLLER: uhci, ehci, ohci or ich9 (EHCI with UHCI companions). With CYCLES a tablet is plugged in and out so often,
+and the kernel sees each.
+"""
+import hashlib
+import os
+import re
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from guest import Guest, main  # noqa: E402
+from qmp import Qmp  # noqa: E402
+import initrd  # noqa: E402
+
+MIB = 1 << 20
+CD = os.path.join(initrd.CACHE, "ipxe.iso")
+# Its options, the bus's name, the speed of a disk on it, the guest's drivers that drive it.
+CONTROLLERS = {
+    "uhci": (["-usb"], "usb-bus.0", "12"),
+    "ehci": (["-device", "usb-ehci,id=ehci"], "ehci.0", "480"),
+    "ohci": (["-device", "pci-ohci,id=ohci"], "ohci.0", "12"),
+    "ich9": (["-device", "ich9-usb-ehci1,id=ehci,addr=1d.7",
+              "-device", "ich9-usb-uhci1,masterbus=ehci.0,firstport=0,addr=1d.0,multifunction=on",
+              "-device", "ich9-usb-uhci2,masterbus=ehci.0,firstport=2,addr=1d.1",
+              "-device", "ich9-usb-uhci3,masterbus=ehci.0,firstport=4,addr=1d.2"], "ehci.0", "480"),
+}
+
+
+def wait_for(guest, what, seconds=60):
+    guest.run("n=0; until %s; do n=$((n+1)); [ $n -lt %d ] || break; sleep 0.1; done; %s"
+              % (what, 10 * seconds, what), seconds + 120)
+
+
+def files(guest, disk, count):
+    """A file system on it, and files whose checksums are right when it is mounted anew."""
+    guest.run("mke2fs -F /dev/%s >/dev/null 2>&1 && mkdir -p /mnt && mount -t ext4 /dev/%s /mnt" % (disk, disk), 120)
+    guest.run("cd /mnt; for i in $(seq %d); do dd if=/dev/urandom of=f$i bs=$((i*3777)) count=9 2>/dev/null; done; "
+              "sha256sum f* >/tmp/sums; sync; cd /; umount /mnt" % count, 300)
+    guest.run("echo 3 >/proc/sys/vm/drop_caches; mount -t ext4 /dev/%s /mnt && cd /mnt && sha256sum -c /tmp/sums "
+              ">/tmp/checked; rc=$?; cd /; umount /mnt; [ $rc = 0 ]" % disk, 300)
+
+
+def heap(pid):
+    """kB that are neither guest memory nor files."""
+    with open("/proc/%d/status" % pid) as f:
+        return int(re.search(r"RssAnon:\s+(\d+) kB", f.read()).group(1))
+
+
+def disks(guest, qmp, bus, speed):
+    wait_for(guest, "[ -b /dev/sda ]")
+    begin = time.monotonic()
+    files(guest, "sda", 20 if speed == "480" else 8)
+    print("a file system with some files: %.1f s" % (time.monotonic() - begin))
+    begin = time.monotonic()
+    guest.run("dd if=/dev/sda of=/dev/null bs=64k count=128 2>/dev/null", 120)
+    print("%.1f MB/s" % (8.4 / (time.monotonic() - begin)))
+    line = [one for one in qmp.human("info usb").splitlines() if "MSD" in one]
+    if len(line) != 1 or "Speed %s Mb/s, Product QEMU USB MSD, ID: stick" % speed not in line[0]:
+        guest.fail("info usb: %r" % line)
+    guest.run("[ $(cat /sys/block/sda/removable) = 1 ] && eject -s /dev/sda 2>/dev/null; true")
+
+
+def hot(guest, qmp, bus):
+    """A disk comes by drive_add, and goes with its drive; another by blockdev-add."""
+    assert qmp.human("drive_add 0 if=none,id=late,file=late.img,format=raw") == "OK\n"
+    assert qmp.human("device_add usb-storage,drive=late,id=hot,bus=%s" % bus) == ""
+    wait_for(guest, "[ -b /dev/sdb ]")
+    files(guest, "sdb", 5)
+    # Away in the middle of reading.
+    guest.run("(while dd if=/dev/sdb of=/dev/null bs=64k iflag=direct; do :; done) >/dev/null 2>&1 &\ntrue")
+    time.sleep(0.5)
+    qmp.execute("device_del", id="hot")
+    event = qmp.wait_event("DEVICE_DELETED")
+    if event["data"] != {"device": "hot", "path": "/machine/peripheral/hot"}:
+        guest.fail("DEVICE_DELETED: %r" % event)
+    wait_for(guest, "[ ! -b /dev/sdb ]")
+    if "late" in qmp.human("info block"):
+        guest.fail("the drive is still there: %s" % qmp.human("info block"))
+    qmp.execute("blockdev-add", **{"driver": "raw", "node-name": "node", "file": {"driver": "file",
+                                                                                  "filename": "late.img"}})
+    qmp.execute("device_add", driver="usb-storage", drive="node", id="hot", removable=True, bus=bus)
+    wait_for(guest, "[ -b /dev/sdb ]")
+    guest.run("mount -t ext4 /dev/sdb /mnt && cd /mnt && sha256sum f1 >/dev/null; cd /; umount /mnt", 60)
+    qmp.execute("device_del", id="hot")
+    wait_for(guest, "[ ! -b /dev/sdb ]")
+    qmp.execute("blockdev-del", **{"node-name": "node"})
+
+
+def cd(guest, qmp, bus):
+    with open(CD, "rb") as f:
+        digest = hashlib.sha256(f.read()).hexdigest()
+    assert qmp.human("drive_add 0 if=none,id=cd,media=cdrom,file=" + CD) == "OK\n"
+    assert qmp.human("device_add usb-storage,drive=cd,id=hot,bus=" + bus) == ""
+    for _ in range(2):
+        wait_for(guest, "sha256sum /dev/sr0 2>/dev/null | grep -q " + digest)
+        qmp.human("eject cd")
+        guest.run("! dd if=/dev/sr0 of=/dev/null count=1 2>/dev/null")
+        qmp.human("change cd " + CD)
+    qmp.execute("device_del", id="hot")
+    wait_for(guest, "[ ! -b /dev/sr0 ]")
+
+
+def cycles(guest, qmp, bus, count):
+    guest.run("dmesg -c >/dev/null")
+    size = seen = 0
+    for i in range(count):
+        qmp.execute("device_add", driver="usb-tablet", id="tab", bus=bus)
+        wait_for(guest, "grep -qs 'USB Tablet' /sys/class/input/event*/device/name")
+        if ", ID: tab" not in qmp.human("info usb"):
+            guest.fail("info usb: %s" % qmp.human("info usb"))
+        qmp.execute("device_del", id="tab")
+        wait_for(guest, "! grep -qs 'USB Tablet' /sys/class/input/event*/device/name")
+        if i % 20 == 19 or i == count - 1:
+            seen += int(guest.run("dmesg -c | grep -c 'USB disconnect'; true").split()[0])
+        if i == count // 2:
+            size = heap(guest.process.pid)
+    after = heap(guest.process.pid)
+    print("%d cycles: %d disconnects seen, %d kB, then %d kB" % (count, seen, size, after))
+    if len(qmp.execute("query-mice")) != 1:
+        guest.fail("query-mice: %r" % qmp.execute("query-mice"))
+    if seen != count:
+        guest.fail("%d disconnects of %d were seen" % (seen, count))
+    # What a translator keeps of the guest's code grows by 30 MB meanwhile; to the kB it is tests/control/hotplug.py's.
+    if after > size + 60000:
+        guest.fail("memory grew from %d to %d kB" % (size, after))
+
+
+def test():
+    ringer, accel, controller = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3]
+    count = int(sys.argv[4]) if len(sys.argv) > 4 else 0
+    wanted = [(initrd.INPUT, None), (initrd.USB, None), (initrd.MODULES, ("scsi_common", "scsi_mod", "sd_mod", "t10", "crc",
+                                                                                    "cdrom", "sr_mod")),
+              (initrd.USB_DISK, None)]
+    if not all(os.path.exists(os.path.join(folder, ".complete")) for folder, _ in wanted):
+        print("SKIP: needs the guest cache (tests/tools/guests.sh fetch)")
+        sys.exit(77)
+    options, bus, speed = CONTROLLERS[controller]
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        drivers = {"lib/drivers/%d-%s" % (number, name): os.path.join(where, name)
+                   for number, (where, only) in enumerate(wanted) for name in os.listdir(where)
+                   if name.endswith(".ko") and (not only or any(one in name for one in only))}
+        initrd.write("initrd.gz", (), drivers)
+        for name in ("stick.img", "late.img"):
+            with open(name, "wb") as f:
+                f.truncate(48 * MIB)
+        guest = Guest([ringer, "-accel", accel, "-m", "128", "-nographic", "-no-reboot", "-monitor", "none",
+                       "-qmp", "unix:qmp.sock,server=on,wait=off",
+                       "-kernel", os.path.join(initrd.CACHE, "vmlinuz-686"), "-initrd", "initrd.gz",
+                       "-append", "console=ttyS0"] + options +
+                      ["-drive", "if=none,id=stick,file=stick.img,format=raw",
+                       "-device", "usb-storage,drive=stick,id=stick,removable=on,bus=" + bus])
+        guest.expect("guest# ", 900)
+        qmp = Qmp("qmp.sock")
+        guest.run("dmesg -n 1; for m in /lib/drivers/*; do insmod $m || echo failed $m; done", 300)
+        if count:
+            cycles(guest, qmp, bus, count)
+        else:
+            disks(guest, qmp, bus, speed)
+            hot(guest, qmp, bus)
+            cd(guest, qmp, bus)
+        guest.send("poweroff -f\n")
+        if guest.wait(300) != 0:
+            guest.fail("poweroff did not end with status 0")
+    print("OK: disks on USB (%s) under %s" % (controller, accel))
+
+
+main(test)
