@@ -18,6 +18,7 @@ struct fence_needs {
     bool cells;   /* child processes, traced (native/cell.c) */
     bool removes; /* a file of ours, at the end */
     bool window;  /* what a desktop says, and memory shared with it */
+    bool sound;   /* a sound server's connection, or a sound card, that are open */
 };
 
 /* For the whole process, all threads, for good. False with *error where the host does not allow it. */

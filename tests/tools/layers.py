@@ -33,12 +33,12 @@ LAYERS = {
     "src/engine": ENGINE,
     "src/engine/kvm": ENGINE,
     "src/firmware": ["devices"],
-    "src/host/audio": [],
+    "src/host/audio": ["src/host"],  # sdl_load.h
     "src/host/block": [],
     "src/host/char": ["src/host"],  # dialer.c: its own fence
     "src/host/fs": ["src/host"],
     "src/host/net": ["src/host"],  # processes, their fence
-    "src/host/display": HOST,
+    "src/host/display": HOST + ["src/host"],  # sdl_load.h
     "src/host/control": HOST,
     "src/host": ["src/native"],  # fence.c: SIGSYS
     "src/bench": ["src/bench/programs"],
@@ -80,8 +80,9 @@ OWNERS = {
     r"\bclock_gettime\s*\(": {"src/base/vclock.c", "src/base/busypoll.c", "src/base/log.c", "src/engine/vcpu.c"},
     r"\bwrgsbase\b": {"src/native/world.c"},
     r"\bfxrstor\b": {"src/native/world.c", "src/cpu/fpu_thunk.c", "src/cpu/interp_fpu.c", "src/cpu/interp_x87.c"},
-    r"\b(SDL|slirp)_\w+\s*\(": {"src/host/net/role_user.c", "src/host/net/guestfwd.c", "src/host/display/sdl.c"},
-    r"\bsrc_(process|new)\s*\(": {"src/host/audio/mixer.c"},
+    r"\b(SDL|slirp)_\w+\s*\(": {"src/host/net/role_user.c", "src/host/net/guestfwd.c", "src/host/display/sdl.c",
+                                     "src/host/audio/sdl_audio.c", "src/host/sdl_load.c"},
+    r"\bsrc_(process|new)\s*\(": {"src/host/audio/mixer.c", "src/host/audio/playback.c"},
     r"\bguest_mem\.ram\b": {"src/base/mem.c", "include/mem.h"},
 }
 
