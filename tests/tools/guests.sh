@@ -215,8 +215,8 @@ fetch)
         failover net_failover virtio_net virtio_console rng-core virtio-rng virtio_balloon virtio_input netfs fscache \
         9pnet 9pnet_virtio 9p
     fetch_drivers input-686 evdev
-    fetch_drivers sound-686 soundcore snd snd-timer snd-pcm snd-seq-device snd-rawmidi gameport snd-ens1370 snd-mixer-oss \
-        snd-pcm-oss
+    fetch_drivers sound-686 soundcore snd snd-timer snd-pcm snd-seq-device snd-rawmidi gameport snd-ens1370 snd-hwdep \
+        snd-opl3-lib snd-mpu401-uart snd-sb-common snd-sb16-dsp snd-sb16 snd-mixer-oss snd-pcm-oss
     fetch_drivers usb-686 usb-common usbcore uhci-hcd hid hid-generic usbhid
     fetch_network
     fetch_git
