@@ -10,6 +10,7 @@ NETWORK = os.path.join(CACHE, "net-686")
 NET_TOOLS = os.path.join(CACHE, "net-tools")
 VIRTIO = os.path.join(CACHE, "virtio-686")
 SOUND = os.path.join(CACHE, "sound-686")
+SOUND_MORE = os.path.join(CACHE, "sound-more-686")
 INPUT = os.path.join(CACHE, "input-686")
 USB = os.path.join(CACHE, "usb-686")
 
