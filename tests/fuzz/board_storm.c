@@ -274,6 +274,7 @@ static void board_build(void)
                                      "virtio-blk-pci,drive=virtio,num-queues=2",
                                      "virtio-net-pci",
                                      "ES1370",
+                                     "AC97",
                                      "sb16",
                                      "adlib",
                                      NULL};
