@@ -48,12 +48,12 @@ static struct playback_counts run(struct playback *playback, struct speaker *spe
 
 static void test_clocks_differ(void)
 {
-    static const double clocks[] = {1, 1.0001, 0.9999, 1.003, 0.997, 1.005, 0.995};
+    static const double clocks[] = {1, 1.0001, 0.997, 1.005, 0.995};
     for (unsigned i = 0; i < G_N_ELEMENTS(clocks); i++) {
         struct playback *playback = playback_new(RATE, 2, LATENCY);
         struct speaker speaker = {.clock = clocks[i]};
-        run(playback, &speaker, 200);
-        struct playback_counts counts = run(playback, &speaker, 200);
+        run(playback, &speaker, 80);
+        struct playback_counts counts = run(playback, &speaker, 10);
         g_assert_cmpuint(counts.underruns, ==, 0);
         g_assert_cmpuint(counts.overruns, ==, 0);
         g_assert_cmpfloat(fabs(counts.ratio - clocks[i]), <, 0.0005);
@@ -68,7 +68,7 @@ static void test_gently(void)
     struct playback *playback = playback_new(RATE, 2, LATENCY);
     struct speaker speaker = {.clock = 1.002};
     double was = 1;
-    for (unsigned step = 0; step < 6000; step++) {
+    for (unsigned step = 0; step < 3000; step++) {
         guest_plays(playback, &speaker, 441);
         ten_ms(playback, &speaker, step);
         double is = playback_counts(playback).ratio;
@@ -90,7 +90,7 @@ static void test_guest_is_late(void)
     g_assert_cmpuint(playback_counts(playback).underruns, ==, 1);
     for (unsigned i = 0; i < 2 * BUFFER; i++)
         g_assert_cmpfloat(speaker.frames[i], ==, 0);
-    struct playback_counts counts = run(playback, &speaker, 60);
+    struct playback_counts counts = run(playback, &speaker, 30);
     g_assert_cmpuint(counts.underruns, ==, 1);
     g_assert_cmpuint(counts.overruns, ==, 0);
     playback_free(playback);
@@ -104,7 +104,7 @@ static void test_speaker_is_late(void)
     run(playback, &speaker, 20);
     for (unsigned step = 0; step < 200; step++)
         guest_plays(playback, &speaker, 441);
-    struct playback_counts counts = run(playback, &speaker, 60);
+    struct playback_counts counts = run(playback, &speaker, 30);
     g_assert_cmpuint(counts.overruns, >, 0);
     g_assert_cmpuint(counts.underruns, ==, 0);
     g_assert_cmpint(ABS((int)counts.waiting - LATENCY), <, RATE / 50);

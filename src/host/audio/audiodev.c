@@ -243,7 +243,8 @@ bool audiodev_start_all(GError **error)
     for (unsigned i = 0; backends && i < backends->len; i++) {
         const struct backend *backend = &g_array_index(backends, struct backend, i);
         if (backend->driver->start && !backend->driver->start(backend->audiodev, error)) {
-            g_prefix_error(error, "-audiodev %s: ", backend->id);
+            if (backend->id[0] != '#') /* one that the board has made */
+                g_prefix_error(error, "-audiodev %s: ", backend->id);
             return false;
         }
     }
