@@ -560,6 +560,39 @@ static void test_saved_at_random_moments(void)
     }
 }
 
+/* What is heard after a load, sample for sample: in the middle of a block, and when the last sample stays. */
+static void test_sound_of_a_saved_card(void)
+{
+    for (unsigned n = 0; n < 2; n++) {
+        unsigned units = n ? 2000 : 40000, done_frames = 0;
+        plug(NULL);
+        fill(80000);
+        dma_program(5, BUF, 2 * units, false, false);
+        dsp3(0x41, 44100 >> 8, 44100 & 255);
+        dsp3(0xb0, 0x30, (uint8_t)(units - 1));
+        dsp((uint8_t)((units - 1) >> 8));
+        isa_advance(n ? 30 * MS : 123456789);
+        GByteArray *saved = device_saved(&sb16_class, isa.dev), *dma = device_saved(&dma8237_class, isa.dma);
+        int64_t at = vclock_now();
+        done_frames = n ? units / 2 : (unsigned)(at * 44100 / NS_PER_SECOND);
+        plug("");
+        vclock_fake_advance(at);
+        g_assert_true(device_load(&dma8237_class, isa.dma, dma->data, dma->len));
+        device_load_checked(&sb16_class, isa.dev, saved);
+        g_byte_array_unref(dma);
+        isa_advance(10 * MS);
+        struct wav_file wav = done();
+        g_assert_cmpuint(wav.frames, >=, 440);
+        for (unsigned i = 0; i < 440; i++) {
+            for (unsigned side = 0; side < 2; side++) {
+                unsigned frame = MIN(done_frames + i, units / 2 - 1), byte = 4 * frame + 2 * side;
+                g_assert_cmpfloat(wav_sample(&wav, i, side), ==, (int16_t)(ramp(byte) | ramp(byte + 1) << 8) / 32768.0);
+            }
+        }
+        wav_forget(&wav);
+    }
+}
+
 static void test_strange_states(void)
 {
     static const struct {
@@ -641,6 +674,7 @@ int main(int argc, char **argv)
     TEST(mixer);
     TEST(mpu401);
     TEST(saved_at_random_moments);
+    TEST(sound_of_a_saved_card);
     TEST(strange_states);
     TEST(senseless);
     int status = g_test_run();
