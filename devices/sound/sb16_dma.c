@@ -311,6 +311,8 @@ void sb16_dma_after_load(struct sb16 *sb)
         voice_after_load(voices[i]);
     }
     sb16_dma_route(sb);
+    if (sb->regs.e2_pending)
+        irq_set(&sb->bus_request, true);
 }
 
 void sb16_dma_init(struct sb16 *sb, struct audiodev *audiodev)
