@@ -13,7 +13,7 @@
 #define FREQUENCY_DEFAULT 44100u
 #define LATENCY_MIN       10000u /* microseconds of sound that wait for the loudspeaker: out.buffer-length */
 #define LATENCY_MAX       1000000u
-#define LATENCY_DEFAULT   60000u
+#define LATENCY_DEFAULT   50000u
 
 struct driver;
 
