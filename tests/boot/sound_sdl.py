@@ -69,8 +69,7 @@ def test(ringer, accel, seconds=10):
         for at in range(begin + rate, len(samples) - half, half):
             piece = [s / 32768 for s in samples[at:at + half]]
             best = max((wav.tone(piece, hz * (1 + k / 2000), rate), k) for k in range(-20, 21, 1)) \
-                # A loudspeaker of more than 1 % beside the guest's clock, as this one is on a busy host, loses a piece now and then.
-        if pieces < 20 else (loud, 0)
+                if pieces < 20 else (loud, 0)
             rms = (sum(s * s for s in piece) / half) ** 0.5
             pieces += 1
             good += abs(best[0] - loud) < 0.05 * loud and rms > 0.2
