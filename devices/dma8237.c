@@ -34,6 +34,10 @@ struct dma8237_regs {
 struct dma8237 {
     struct dma8237_regs regs;
     struct irq ready[8];
+    struct {
+        void (*fn)(void *opaque);
+        void *opaque;
+    } sync[8];
 };
 
 /* Which page register belongs to a channel; 4 is refresh. */
@@ -132,6 +136,20 @@ void dma8237_set_hook(struct dma8237 *dma, unsigned channel, const struct irq *r
     dma->ready[channel] = *ready;
 }
 
+void dma8237_set_sync(struct dma8237 *dma, unsigned channel, void (*fn)(void *opaque), void *opaque)
+{
+    dma->sync[channel].fn = fn;
+    dma->sync[channel].opaque = opaque;
+}
+
+static void sync_all(struct dma8237 *dma)
+{
+    for (unsigned channel = 0; channel < 8; channel++) {
+        if (dma->sync[channel].fn)
+            dma->sync[channel].fn(dma->sync[channel].opaque);
+    }
+}
+
 /* --- Registers --- */
 
 static void master_clear(struct dma8237_regs *regs, unsigned chip)
@@ -214,12 +232,14 @@ static void reg_write(struct dma8237_regs *regs, unsigned chip, unsigned reg, ui
 static uint32_t dma1_read(void *opaque, uint16_t port, unsigned size)
 {
     struct dma8237 *dma = opaque;
+    sync_all(dma);
     return reg_read(&dma->regs, 0, port & 15);
 }
 
 static void dma1_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
 {
     struct dma8237 *dma = opaque;
+    sync_all(dma);
     reg_write(&dma->regs, 0, port & 15, (uint8_t)value);
     tell_ready(dma);
 }
@@ -227,12 +247,14 @@ static void dma1_write(void *opaque, uint16_t port, unsigned size, uint32_t valu
 static uint32_t dma2_read(void *opaque, uint16_t port, unsigned size)
 {
     struct dma8237 *dma = opaque;
+    sync_all(dma);
     return reg_read(&dma->regs, 1, port >> 1 & 15);
 }
 
 static void dma2_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
 {
     struct dma8237 *dma = opaque;
+    sync_all(dma);
     reg_write(&dma->regs, 1, port >> 1 & 15, (uint8_t)value);
     tell_ready(dma);
 }
@@ -246,6 +268,7 @@ static uint32_t page_read(void *opaque, uint16_t port, unsigned size)
 static void page_write(void *opaque, uint16_t port, unsigned size, uint32_t value)
 {
     struct dma8237 *dma = opaque;
+    sync_all(dma);
     dma->regs.page[port & 15] = (uint8_t)value;
 }
 

@@ -18,4 +18,8 @@ void dma8237_set_dreq(struct dma8237 *dma, unsigned channel, bool level);
 /* Pulsed when the guest has programmed something while channel's DREQ stands: moving may succeed now. */
 void dma8237_set_hook(struct dma8237 *dma, unsigned channel, const struct irq *ready);
 
+/* Called before the guest looks at the registers or changes them: a device that moves in time (sound) moves what is
+ * due, so that counts are right. Not for moves to memory. fn NULL: nobody. */
+void dma8237_set_sync(struct dma8237 *dma, unsigned channel, void (*fn)(void *opaque), void *opaque);
+
 extern const struct device_class dma8237_class;

@@ -110,6 +110,7 @@ struct board {
  *   "input"     struct input_sink *        the one plugged in last, with those before behind it (input.h)
  *   "usb"       struct usb_bus *           the first one, with those of later controllers behind it (usb.h)
  *   "rng"       const struct board_rng *   random bytes of the host's
+ *   "opl3"      struct opl_card *          the board's FM chip, by the card that came first
  *   "balloon"   const struct balloon *     memory that the guest gives back (balloon.h)
  *   "news"      const struct board_news *  who wants to know what happens */
 struct board_int_ack {

@@ -88,7 +88,10 @@ void voice_sync(struct voice *voice)
 static void voice_timer(void *opaque)
 {
     struct voice *voice = opaque;
-    voice->fired = vclock_now();
+    const struct voice_regs *regs = &voice->regs;
+    int64_t now = vclock_now();
+    if (regs->event_in && now >= time_of(regs, regs->taken + regs->event_in))
+        voice->fired = now;
     if (!voice->front->due) {
         voice_sync(voice);
         return;

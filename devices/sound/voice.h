@@ -35,7 +35,7 @@ struct voice {
     struct audio_format format; /* as the card's registers say: not saved */
     struct audio_stream *stream;
     struct vtimer *timer;
-    int64_t fired; /* when it was due last */
+    int64_t fired; /* when the timer came for an event last */
     const struct voice_front *front;
     void *opaque;
     bool in_sync;

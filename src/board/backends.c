@@ -7,6 +7,7 @@
 
 #include "files.h"
 #include "host/audio/audiodev.h"
+#include "host/display/window/window.h"
 #include "host/char/chardev.h"
 #include "host/daemon.h"
 #include "host/fence.h"
@@ -106,8 +107,33 @@ static bool folders_open(const struct options *options, GError **error)
     return true;
 }
 
+/* A card, and no word about where it is heard: where there is a window, on the loudspeaker beside it. */
+static bool default_sound_open(const struct options *options, GError **error)
+{
+    bool is_desktop = options->window || (options->display_is_open && window_has_desktop());
+    for (;;) {
+        GError *why = NULL;
+        struct keyvalues *list = keyvalues_new();
+        keyvalues_add(list, "driver", is_desktop ? "sdl" : "none");
+        keyvalues_add(list, "id", OPTIONS_DEFAULT_AUDIODEV);
+        bool ok = audiodev_new(list, &why);
+        keyvalues_free(list);
+        if (ok)
+            return true;
+        if (!is_desktop) {
+            g_propagate_error(error, why);
+            return false;
+        }
+        log_user("there is no sound: %s", why->message);
+        g_error_free(why);
+        is_desktop = false;
+    }
+}
+
 static bool sound_open(const struct options *options, GError **error)
 {
+    if (options->default_audiodev)
+        return default_sound_open(options, error);
     for (unsigned i = 0; options->audiodevs && i < options->audiodevs->len; i++) {
         struct keyvalues *list = g_ptr_array_index(options->audiodevs, i);
         if (!audiodev_new(list, error)) {
@@ -165,6 +191,7 @@ bool backends_fence(const struct machine *machine)
         .cells = options->accel == ACCEL_DIRECT,
         .window = options->window,
         .viewers = options->vnc,
+        .sound = audiodev_needs_device(),
     };
     GError *error = NULL;
     if (options->sandbox == SANDBOX_OFF || fence_enter(&needs, &error))

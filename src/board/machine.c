@@ -254,6 +254,23 @@ static bool threads_start(struct machine *machine)
     return false;
 }
 
+/* A loudspeaker that nobody has asked for is none that must be there. */
+static bool sound_start(struct machine *machine)
+{
+    GError *error = NULL;
+    if (audiodev_start_all(&error))
+        return true;
+    bool matters = !machine->options.default_audiodev;
+    if (matters)
+        daemon_report(1);
+    if (matters)
+        log_user("%s", error->message);
+    else
+        log_user("there is no sound: %s", error->message);
+    g_error_free(error);
+    return !matters;
+}
+
 int machine_run(struct machine *machine)
 {
     signal(SIGPIPE, SIG_IGN); /* a closed pipe is an error of write(), not our end */
@@ -266,7 +283,7 @@ int machine_run(struct machine *machine)
     chardev_seal();
     if (machine->options.daemonize)
         daemon_detach(machine->options.log_file);
-    if (!backends_fence(machine))
+    if (!sound_start(machine) || !backends_fence(machine))
         return 1;
     if (machine->options.stats)
         stats_set_timing(true);

@@ -64,15 +64,17 @@ struct options {
     const char *stats_file; /* and write them there at the end, or NULL */
     bool nographic, no_reboot, no_shutdown, start_stopped;
     bool rtc_base_set, rtc_localtime;
-    int64_t rtc_base;             /* seconds since 1970, where a date was given */
-    GPtrArray *devices;           /* -device: struct keyvalues as registry_add() takes them; NULL: none */
-    GPtrArray *globals;           /* -global: "driver", "property", "value" */
-    GPtrArray *chardevs;          /* -chardev: struct keyvalues as chardev_new() takes them */
-    GPtrArray *netdevs;           /* -netdev: struct keyvalues as net_new() takes them */
-    GPtrArray *nics;              /* -nic, -net nic: as registry_add() takes them; driver "default": the board's */
-    GPtrArray *objects;           /* -object: "qom-type", "id", ... */
-    GPtrArray *fsdevs;            /* -fsdev, -virtfs: struct keyvalues as fs_new() takes them */
-    GPtrArray *audiodevs;         /* -audiodev: struct keyvalues as audiodev_new() takes them */
+    int64_t rtc_base;      /* seconds since 1970, where a date was given */
+    GPtrArray *devices;    /* -device: struct keyvalues as registry_add() takes them; NULL: none */
+    GPtrArray *globals;    /* -global: "driver", "property", "value" */
+    GPtrArray *chardevs;   /* -chardev: struct keyvalues as chardev_new() takes them */
+    GPtrArray *netdevs;    /* -netdev: struct keyvalues as net_new() takes them */
+    GPtrArray *nics;       /* -nic, -net nic: as registry_add() takes them; driver "default": the board's */
+    GPtrArray *objects;    /* -object: "qom-type", "id", ... */
+    GPtrArray *fsdevs;     /* -fsdev, -virtfs: struct keyvalues as fs_new() takes them */
+    GPtrArray *audiodevs;  /* -audiodev: struct keyvalues as audiodev_new() takes them */
+    bool default_audiodev; /* there is none, and a card is heard on this one, whatever it will be: */
+#define OPTIONS_DEFAULT_AUDIODEV "#sound"
     const char *speaker_audiodev; /* of the PC speaker, NULL: nobody hears it */
     GPtrArray *add_fds;           /* -add-fd: "fd", "set", "opaque" */
     int escape;                   /* -echr: the key that starts a command; -1: as it is */

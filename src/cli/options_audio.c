@@ -23,7 +23,7 @@ static const char *class_of_card(const char *name)
 static bool is_card(const char *class)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(cards); i++) {
-        if (strcmp(class, cards[i][1]) == 0)
+        if (strcmp(class, cards[i][0]) == 0 || strcmp(class, cards[i][1]) == 0)
             return true;
     }
     return false;
@@ -110,19 +110,24 @@ bool set_soundhw(struct parse *parse, const char *arg, GError **error)
     return ok;
 }
 
-/* A card that does not say what it is heard on takes the back end that is given first, as in QEMU. */
+/* A card that does not say what it is heard on takes the back end that is given first, as in QEMU; where there is none,
+ * one that the board makes. */
 void audio_settle(struct parse *parse)
 {
     struct options *options = parse->options;
     const char *first = options->audiodevs ? keyvalues_get(g_ptr_array_index(options->audiodevs, 0), "id") : NULL;
-    if (!first)
+    if (options->audiodevs && !first) /* it will be told so */
         return;
-    if (parse->speaker_wanted && !options->speaker_audiodev)
-        options->speaker_audiodev = g_intern_string(first);
+    if (parse->speaker_wanted && !options->speaker_audiodev) {
+        options->speaker_audiodev = first ? g_intern_string(first) : OPTIONS_DEFAULT_AUDIODEV;
+        options->default_audiodev |= !first;
+    }
     for (unsigned i = 0; options->devices && i < options->devices->len; i++) {
         struct keyvalues *device = g_ptr_array_index(options->devices, i);
         const char *driver = keyvalues_get(device, "driver");
-        if (driver && is_card(driver) && !keyvalues_get(device, "audiodev"))
-            keyvalues_add(device, "audiodev", first);
+        if (driver && is_card(driver) && !keyvalues_get(device, "audiodev")) {
+            keyvalues_add(device, "audiodev", first ? first : OPTIONS_DEFAULT_AUDIODEV);
+            options->default_audiodev |= !first;
+        }
     }
 }

@@ -174,6 +174,20 @@ static void allow_window(struct fence *fence)
     ALLOW_ANY(fence, shmctl);
 }
 
+/* SDL2's sound on what is open: a server's socket (PulseAudio, PipeWire) or ALSA's device, with the ioctls of PCMs and
+ * of their controls. */
+static void allow_sound(struct fence *fence)
+{
+    ALLOW_ANY(fence, recvmsg);
+    ALLOW_ANY(fence, recvfrom);
+    ALLOW_ANY(fence, sendmsg);
+    ALLOW_ANY(fence, sendto);
+    ALLOW_ANY(fence, getsockopt);
+    ALLOW_ANY(fence, shutdown);
+    ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff00, 'A' << 8));
+    ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff00, 'U' << 8));
+}
+
 /* What is hostile elsewhere, and a cell's way to life here. */
 static bool is_for_cells(int call)
 {
@@ -203,6 +217,8 @@ static void fence_fill(struct fence *fence, const struct fence_needs *needs)
     }
     if (needs->window)
         allow_window(fence);
+    if (needs->sound)
+        allow_sound(fence);
     if (needs->cells)
         allow_cells(fence);
     for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++) {

@@ -19,6 +19,7 @@ struct fence_needs {
     bool removes; /* a file of ours, at the end */
     bool viewers; /* a process speaks with them for us */
     bool window;  /* what a desktop says, and memory shared with it */
+    bool sound;   /* a sound server's connection, or a sound card, that are open */
 };
 
 /* For the whole process, all threads, for good. False with *error where the host does not allow it. */

@@ -18,8 +18,17 @@ import wav  # noqa: E402
 from guest import main  # noqa: E402
 
 # Drivers of a card, and the rate at which it plays what /dev/dsp gets, which are 8000 bytes a second.
-CARDS = {"ES1370": (["gameport", "snd-ens1370"], 1411200 / (1411200 // 8000))}
+CARDS = {"ES1370": (["gameport", "snd-ens1370"], 1411200 / (1411200 // 8000)),
+         "sb16": (["snd-hwdep", "snd-opl3-lib", "snd-mpu401-uart", "snd-sb-common", "snd-sb16-csp", "snd-sb16-dsp",
+                   "snd-sb16 isapnp=0 port=0x220 irq=5 dma8=1 dma16=5 mpu_port=0x330 fm_port=0x388"], 8000),
+         "AC97": (["ac97_bus", "snd-ac97-codec", "snd-intel8x0"], 8000)}
 COMMON = ["soundcore", "snd", "snd-timer", "snd-pcm", "snd-seq-device", "snd-rawmidi", "snd-mixer-oss", "snd-pcm-oss"]
+# Linux begins with everything off. Volumes, by ports and bytes; base: where the card's name is in /proc/ioports.
+VOLUMES = {"ES1370": "",
+           "sb16": "".join("p 548 %d; p 549 248; " % index for index in (0x30, 0x31, 0x32, 0x33)),
+           "AC97": "base=$((0x$(grep -m1 'Intel 82801AA' /proc/ioports | sed 's/^ *//;s/-.*//'))); "
+                   "p $((base+2)) 0; p $((base+3)) 0; p $((base+24)) 8; p $((base+25)) 8; "}
+PORT = "p() { printf $(printf '\\\\%o' $2) | dd of=/dev/port bs=1 seek=$1 2>/dev/null; }; "
 SECONDS = 5
 HZ = 500
 
@@ -32,19 +41,24 @@ def test():
     with open(tone, "wb") as f:
         f.write(bytes(round(128 + 100 * math.sin(2 * math.pi * HZ * i / 8000)) for i in range(8000 * SECONDS)))
     files = {"root/tone": tone}
-    for name in os.listdir(initrd.SOUND):
-        if name.endswith(".ko"):
-            files["lib/sound/" + name.split("-", 1)[1]] = os.path.join(initrd.SOUND, name)
+    for folder in (initrd.SOUND, initrd.SOUND_MORE):
+        for name in os.listdir(folder) if os.path.exists(folder) else ():
+            if name.endswith(".ko"):
+                files["lib/sound/" + name.split("-", 1)[1]] = os.path.join(folder, name)
     initrd.write(image, (), files)
     guest = netguest.boot(ringer, image, ["-accel", accel, "-net", "none", "-audiodev", "wav,id=w,path=" + heard,
                                           "-device", card + ",audiodev=w"])
     for module in COMMON[:6] + drivers + COMMON[6:]:
-        guest.run("[ ! -e /lib/sound/%s.ko ] || insmod /lib/sound/%s.ko" % (module, module), 300)
+        name, _, options = module.partition(" ")
+        guest.run("[ ! -e /lib/sound/%s.ko ] || insmod /lib/sound/%s.ko %s" % (name, name, options), 300)
     guest.run("ls /dev/dsp || mknod /dev/dsp c 14 3")
+    guest.run("ls /dev/port || mknod /dev/port c 1 4")
+    if VOLUMES[card]:
+        guest.run(PORT + VOLUMES[card] + "true")
     before = float(guest.run("cut -d' ' -f1 /proc/uptime").split()[-1])
     guest.run("cat /root/tone > /dev/dsp && echo played", 300)
     took = float(guest.run("cut -d' ' -f1 /proc/uptime").split()[-1]) - before
-    irqs = guest.run("grep -i -e ens -e snd /proc/interrupts")
+    irqs = guest.run("grep -i -e ens -e snd -e sound -e 82801 /proc/interrupts")
     guest.process.send_signal(signal.SIGTERM)
     guest.process.wait(60)
     rate, samples = wav.read(heard)
@@ -60,7 +74,7 @@ def test():
 
 
 if __name__ == "__main__":
-    if not os.path.exists(os.path.join(initrd.SOUND, ".complete")):
+    if not all(os.path.exists(os.path.join(folder, ".complete")) for folder in (initrd.SOUND, initrd.SOUND_MORE)):
         print("SKIP: needs the guest cache (tests/tools/guests.sh fetch)")
         sys.exit(77)
     main(test)

@@ -282,6 +282,9 @@ static void board_build(void)
                                      "virtio-blk-pci,drive=virtio,num-queues=2",
                                      "virtio-net-pci",
                                      "ES1370",
+                                     "AC97",
+                                     "sb16",
+                                     "adlib",
                                      NULL};
     static const char *const isapc[] = {"isa-i8259",
                                         "isa-shadow",
@@ -302,6 +305,8 @@ static void board_build(void)
                                         "isa-serial,chardev=0",
                                         "isa-serial,chardev=1,index=2",
                                         "isa-parallel,chardev=2",
+                                        "adlib",
+                                        "sb16,dma16=6",
                                         NULL};
     const char *const *rows = is_isa ? isapc : pc;
     static struct board_exit on_exit = {guest_exit, NULL};

@@ -10,7 +10,7 @@
 # The cache is $RINGER_CACHE, default ~/.cache/ringer. It holds:
 #   vmlinuz-686  vmlinuz-686-pae  busybox  initrd.gz  modules-686/*.ko (drivers of disks, in the order of loading)
 #   virtio-686/*.ko (drivers of virtio devices, the same)  input-686/*.ko (of /dev/input/event*)  net-686/*.ko (of network cards)
-#   sound-686/*.ko (of sound cards, and OSS's devices)
+#   sound-686/*.ko, sound-more-686/*.ko (of sound cards, and OSS's devices)
 #   usb-686/*.ko (of UHCI and of keyboards, mice and tablets on USB)
 #   graphics-686/*.ko (of graphics cards)
 #   usb-disk-686/*.ko (of other USB controllers, of disks on USB, and a file system)
@@ -219,6 +219,8 @@ fetch)
     fetch_drivers input-686 evdev
     fetch_drivers sound-686 soundcore snd snd-timer snd-pcm snd-seq-device snd-rawmidi gameport snd-ens1370 snd-mixer-oss \
         snd-pcm-oss
+    fetch_drivers sound-more-686 snd-hwdep snd-opl3-lib snd-mpu401-uart snd-sb-common snd-sb16-csp snd-sb16-dsp snd-sb16 \
+        ac97_bus snd-ac97-codec snd-intel8x0
     fetch_drivers usb-686 usb-common usbcore uhci-hcd hid hid-generic usbhid
     fetch_drivers graphics-686 syscopyarea sysfillrect sysimgblt fb_sys_fops drm drm_shmem_helper drm_kms_helper cirrus \
         cirrusfb

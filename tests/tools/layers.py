@@ -33,14 +33,14 @@ LAYERS = {
     "src/engine": ENGINE,
     "src/engine/kvm": ENGINE,
     "src/firmware": ["devices"],
-    "src/host/audio": [],
+    "src/host/audio": ["src/host"],  # sdl_load.h
     "src/host/block": [],
     "src/host/char": ["src/host"],  # dialer.c: its own fence
     "src/host/fs": ["src/host"],
     "src/host/net": ["src/host"],  # processes, their fence
     "src/host/display": HOST,
     "src/host/vnc": ["src/host", "src/host/display"],  # a process, its fence
-    "src/host/display/window": HOST,
+    "src/host/display/window": HOST + ["src/host"],  # sdl_load.h
     "src/host/control": HOST,
     "src/host": ["src/native"],  # fence.c: SIGSYS
     "src/bench": ["src/bench/programs"],
@@ -83,8 +83,9 @@ OWNERS = {
     r"\bwrgsbase\b": {"src/native/world.c"},
     r"\bfxrstor\b": {"src/native/world.c", "src/cpu/fpu_thunk.c", "src/cpu/interp_fpu.c", "src/cpu/interp_x87.c"},
     r"\b(SDL|slirp)_\w+\s*\(": {"src/host/net/role_user.c", "src/host/net/guestfwd.c", *("src/host/display/window/%s.c" % name for name in
-                                   ("bar", "clipboard", "glyphs", "menu", "picture", "window"))},
-    r"\bsrc_(process|new)\s*\(": {"src/host/audio/mixer.c"},
+                                   ("bar", "clipboard", "glyphs", "menu", "picture", "window")),
+                                     "src/host/audio/sdl_audio.c", "src/host/sdl_load.c"},
+    r"\bsrc_(process|new)\s*\(": {"src/host/audio/mixer.c", "src/host/audio/playback.c"},
     r"\bguest_mem\.ram\b": {"src/base/mem.c", "include/mem.h"},
 }
 

@@ -159,9 +159,15 @@ static void test_sound(void)
     g_assert_cmpstr(options.speaker_audiodev, ==, "b");
     g_assert_null(good("-audiodev none,id=a").speaker_audiodev); /* nobody has asked for it */
     g_assert_cmpstr(good("-audio none,id=a,model=pcspk").speaker_audiodev, ==, "a");
-    options = good("-soundhw es1370"); /* heard by nobody */
-    g_assert_null(item(options.devices, 0, "audiodev"));
+    g_assert_false(options.default_audiodev);
+    options = good("-soundhw es1370,pcspk"); /* what that is the board finds out */
+    g_assert_cmpstr(item(options.devices, 0, "audiodev"), ==, OPTIONS_DEFAULT_AUDIODEV);
+    g_assert_cmpstr(options.speaker_audiodev, ==, OPTIONS_DEFAULT_AUDIODEV);
     g_assert_null(options.audiodevs);
+    g_assert_true(options.default_audiodev);
+    g_assert_true(good("-device es1370").default_audiodev);
+    g_assert_false(good("-device es1370,audiodev=x").default_audiodev);
+    g_assert_false(good("-device e1000").default_audiodev);
     g_assert_cmpint(good("-audiodev help").action, ==, OPTIONS_AUDIODEV_HELP);
     g_assert_cmpint(good("-audio help").action, ==, OPTIONS_AUDIODEV_HELP);
     g_assert_cmpint(good("-audio none,model=help").action, ==, OPTIONS_SOUND_HELP);

@@ -4,22 +4,37 @@
 #include <string.h>
 
 #include "audio_internal.h"
+#include "log.h"
 
 #define FAIL(...) (AUDIO_SAY(__VA_ARGS__), false)
 
 #define FREQUENCY_MIN     8000u
 #define FREQUENCY_MAX     192000u
 #define FREQUENCY_DEFAULT 44100u
+#define LATENCY_MIN       10000u /* microseconds of sound that wait for the loudspeaker: out.buffer-length */
+#define LATENCY_MAX       1000000u
+#define LATENCY_DEFAULT   50000u
+
+struct driver;
 
 struct backend {
     char *id;
     struct audiodev *audiodev;
-    void (*free)(struct audiodev *audiodev);
+    const struct driver *driver;
 };
 
 static GArray *backends;
 
 /* --- Drivers --- */
+
+static bool number_parse(struct keyvalues *options, const char *key, uint64_t min, uint64_t max, uint64_t *number,
+                         GError **error)
+{
+    const char *text = keyvalues_get(options, key);
+    return !text || (value_is_number(text, max, number) && *number >= min) ||
+           FAIL("%s= is a number from %llu to %llu, not '%s'", key, (unsigned long long)min, (unsigned long long)max,
+                text);
+}
 
 /* Nobody hears it: there is nothing to be done. */
 static struct audio_stream *none_open(struct audiodev *audiodev, const char *name, const struct audio_front *front,
@@ -48,6 +63,19 @@ static struct audiodev *wav_new(struct keyvalues *options, const struct audio_ou
     struct audio_sink *sink = wav_open(path ? path : "qemu.wav", output, error);
     return sink ? mixer_new(output, sink) : NULL;
 }
+
+#ifdef HAVE_SDL_AUDIO
+static struct audiodev *sdl_new(struct keyvalues *options, const struct audio_output *output, GError **error)
+{
+    uint64_t latency = LATENCY_DEFAULT;
+    struct audio_output mixed = *output;
+    mixed.sample = OUTPUT_F32;
+    if (!number_parse(options, "out.buffer-length", LATENCY_MIN, LATENCY_MAX, &latency, error))
+        return NULL;
+    struct audio_sink *sink = sdl_audio_new(output, (uint32_t)latency, error);
+    return sink ? mixer_new(&mixed, sink) : NULL;
+}
+#endif
 #else
 static struct audiodev *wav_new(struct keyvalues *options, const struct audio_output *output, GError **error)
 {
@@ -58,16 +86,49 @@ static struct audiodev *wav_new(struct keyvalues *options, const struct audio_ou
 void mixer_free(struct audiodev *audiodev)
 {
 }
+
+bool mixer_start(struct audiodev *audiodev, GError **error)
+{
+    return true;
+}
 #endif
+
+#ifndef HAVE_SDL_AUDIO
+static struct audiodev *sdl_new(struct keyvalues *options, const struct audio_output *output, GError **error)
+{
+    AUDIO_SAY("sound on the host needs SDL2 and libsamplerate, which this ringer was built without; use none or wav");
+    return NULL;
+}
+#endif
+
+/* QEMU's for one kind of host each. SDL finds out by itself what there is. */
+static struct audiodev *other_new(struct keyvalues *options, const struct audio_output *output, GError **error)
+{
+    log_user("-audiodev %s: SDL plays it, on what it finds on this host (SDL_AUDIODRIVER says otherwise)",
+             keyvalues_get(options, "driver"));
+    return sdl_new(options, output, error);
+}
 
 static const struct driver {
     const char *name;
     struct audiodev *(*open)(struct keyvalues *options, const struct audio_output *output, GError **error);
     void (*free)(struct audiodev *audiodev);
-    const char *own; /* its own option, or NULL */
+    bool (*start)(struct audiodev *audiodev, GError **error); /* NULL: nothing to do */
+    const char *own;                                          /* its own option, or NULL; "*": any, not looked at */
 } drivers[] = {
-    {"none", none_new, none_free, NULL},
-    {"wav", wav_new, mixer_free, "path"},
+    {"none", none_new, none_free, NULL, NULL},
+    {"wav", wav_new, mixer_free, mixer_start, "path"},
+    {"sdl", sdl_new, mixer_free, mixer_start, "out.buffer-count"},
+    {"alsa", other_new, mixer_free, mixer_start, "*"},
+    {"coreaudio", other_new, mixer_free, mixer_start, "*"},
+    {"dbus", other_new, mixer_free, mixer_start, "*"},
+    {"dsound", other_new, mixer_free, mixer_start, "*"},
+    {"jack", other_new, mixer_free, mixer_start, "*"},
+    {"oss", other_new, mixer_free, mixer_start, "*"},
+    {"pa", other_new, mixer_free, mixer_start, "*"},
+    {"pipewire", other_new, mixer_free, mixer_start, "*"},
+    {"sndio", other_new, mixer_free, mixer_start, "*"},
+    {"spice", other_new, mixer_free, mixer_start, "*"},
 };
 
 static const struct driver *driver_find(const char *name)
@@ -81,20 +142,13 @@ static const struct driver *driver_find(const char *name)
 
 void audiodev_drivers_each(void (*each)(void *opaque, const char *name), void *opaque)
 {
-    for (unsigned i = 0; i < G_N_ELEMENTS(drivers); i++)
-        each(opaque, drivers[i].name);
+    for (unsigned i = 0; i < G_N_ELEMENTS(drivers); i++) {
+        if (drivers[i].open != other_new)
+            each(opaque, drivers[i].name);
+    }
 }
 
 /* --- Options --- */
-
-static bool number_parse(struct keyvalues *options, const char *key, uint64_t min, uint64_t max, uint64_t *number,
-                         GError **error)
-{
-    const char *text = keyvalues_get(options, key);
-    return !text || (value_is_number(text, max, number) && *number >= min) ||
-           FAIL("%s= is a number from %llu to %llu, not '%s'", key, (unsigned long long)min, (unsigned long long)max,
-                text);
-}
 
 static bool format_parse(const char *text, struct audio_output *output, GError **error)
 {
@@ -138,10 +192,10 @@ static struct audiodev *driver_open(const struct driver *driver, struct keyvalue
     struct audio_output output;
     if (!output_parse(options, &output, error))
         return NULL;
-    if (driver->own)
+    if (driver->own && strcmp(driver->own, "*") != 0)
         (void)keyvalues_get(options, driver->own);
     const char *unused = keyvalues_unused(options);
-    if (unused) {
+    if (unused && !(driver->own && strcmp(driver->own, "*") == 0)) {
         AUDIO_SAY("Invalid parameter '%s'", unused);
         return NULL;
     }
@@ -168,7 +222,7 @@ struct audiodev *audiodev_new(struct keyvalues *options, GError **error)
     if (!backend.audiodev)
         return NULL;
     backend.id = g_strdup(id);
-    backend.free = driver->free;
+    backend.driver = driver;
     if (!backends)
         backends = g_array_new(FALSE, FALSE, sizeof(struct backend));
     g_array_append_val(backends, backend);
@@ -184,11 +238,34 @@ struct audiodev *audiodev_find(const char *id)
     return NULL;
 }
 
+bool audiodev_start_all(GError **error)
+{
+    for (unsigned i = 0; backends && i < backends->len; i++) {
+        const struct backend *backend = &g_array_index(backends, struct backend, i);
+        if (backend->driver->start && !backend->driver->start(backend->audiodev, error)) {
+            if (backend->id[0] != '#') /* one that the board has made */
+                g_prefix_error(error, "-audiodev %s: ", backend->id);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool audiodev_needs_device(void)
+{
+    for (unsigned i = 0; backends && i < backends->len; i++) {
+        if (g_array_index(backends, struct backend, i).driver->open != none_new &&
+            g_array_index(backends, struct backend, i).driver->open != wav_new)
+            return true;
+    }
+    return false;
+}
+
 void audiodev_close_all(void)
 {
     for (unsigned i = 0; backends && i < backends->len; i++) {
         struct backend *backend = &g_array_index(backends, struct backend, i);
-        backend->free(backend->audiodev);
+        backend->driver->free(backend->audiodev);
         g_free(backend->id);
     }
     g_clear_pointer(&backends, g_array_unref);

@@ -9,6 +9,9 @@
 /* From a list with "driver", "id", and what the driver takes. NULL with a sentence in *error. Before there are
  * threads. */
 struct audiodev *audiodev_new(struct keyvalues *options, GError **error);
+/* Opens what makes threads, right before the machine begins to run. */
+bool audiodev_start_all(GError **error);
+bool audiodev_needs_device(void);               /* of the host: for the fence */
 struct audiodev *audiodev_find(const char *id); /* NULL: there is none */
 void audiodev_drivers_each(void (*each)(void *opaque, const char *name), void *opaque);
 /* What has been played is written; no card has a stream any more. */

@@ -66,20 +66,6 @@ static bool plays(const struct mixer *mixer)
 
 /* --- Out --- */
 
-static void sample_put(const struct mixer *mixer, uint8_t *to, float value)
-{
-    double clipped = value < -1.0f ? -1.0 : value > 1.0f ? 1.0 : value;
-    if (mixer->output.sample == OUTPUT_U8) {
-        *to = (uint8_t)(MIN(lrint(clipped * 128), 127) + 128);
-    } else if (mixer->output.sample == OUTPUT_S16) {
-        int16_t sample = (int16_t)MIN(lrint(clipped * 32768), INT16_MAX);
-        memcpy(to, &sample, sizeof(sample));
-    } else {
-        int32_t sample = (int32_t)MIN(llrint(clipped * 2147483648.0), INT32_MAX);
-        memcpy(to, &sample, sizeof(sample));
-    }
-}
-
 /* Frames leave, up to that place. */
 static void emit(struct mixer *mixer, uint64_t until)
 {
@@ -90,7 +76,7 @@ static void emit(struct mixer *mixer, uint64_t until)
         for (unsigned i = 0; i < count; i++, mixer->left++) {
             float *frame = mixer->line[mixer->left % LINE_FRAMES];
             for (unsigned c = 0; c < channels; c++, to += size / channels)
-                sample_put(mixer, to, channels == 1 ? (frame[0] + frame[1]) / 2 : frame[c]);
+                output_put(mixer->output.sample, to, channels == 1 ? (frame[0] + frame[1]) / 2 : frame[c]);
             frame[0] = frame[1] = 0;
         }
         mixer->sink->ops->write(mixer->sink, mixer->bytes, (size_t)count * size);
@@ -111,6 +97,8 @@ static void session_end(struct mixer *mixer)
     memset(mixer->line, 0, LINE_FRAMES * sizeof(*mixer->line));
     mixer->in_session = false;
     vtimer_cancel(mixer->timer);
+    if (mixer->sink->ops->pause)
+        mixer->sink->ops->pause(mixer->sink);
 }
 
 static void tick(void *opaque)
@@ -329,6 +317,12 @@ struct audiodev *mixer_new(const struct audio_output *output, struct audio_sink 
     mixer->stop_limit = UINT64_MAX;
     mixer->timer = vtimer_new(tick, mixer, "audio");
     return &mixer->audiodev;
+}
+
+bool mixer_start(struct audiodev *audiodev, GError **error)
+{
+    struct mixer *mixer = (struct mixer *)audiodev;
+    return !mixer->sink->ops->start || mixer->sink->ops->start(mixer->sink, error);
 }
 
 void mixer_free(struct audiodev *audiodev)

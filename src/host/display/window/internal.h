@@ -1,7 +1,7 @@
 /* What the window's files share: one window a process. */
 #pragma once
 
-#include "host/display/sdl_load.h"
+#include "host/sdl_load.h"
 #include "window.h"
 
 struct window {

@@ -13,6 +13,7 @@
 
 #include "host/display/keys.h"
 #include "host/display/pointer.h"
+#include "host/sdl_load.h"
 #include "input.h"
 #include "internal.h"
 #include "log.h"
@@ -405,10 +406,10 @@ static bool desktop_open(void)
     static const char *const drivers[] = {"x11", "wayland"};
     bool ok = false;
     if (g_getenv("SDL_VIDEODRIVER"))
-        return SDL_Init(SDL_INIT_VIDEO) == 0;
+        return SDL_InitSubSystem(SDL_INIT_VIDEO) == 0;
     for (unsigned i = 0; i < G_N_ELEMENTS(drivers) && !ok; i++) {
         SDL_SetHint(SDL_HINT_VIDEODRIVER, drivers[i]);
-        ok = SDL_Init(SDL_INIT_VIDEO) == 0;
+        ok = SDL_InitSubSystem(SDL_INIT_VIDEO) == 0;
     }
     return ok;
 }
@@ -416,9 +417,8 @@ static bool desktop_open(void)
 bool window_open(const struct display *display, const struct window_options *options, const struct window_hooks *hooks,
                  GError **error)
 {
-    if (!sdl_load(error))
+    if (!sdl_load("a window", "use -display curses or none", error))
         return false;
-    SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1");
     SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
     SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
     SDL_SetHint(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0"); /* it opens drivers of graphics cards as it likes */
@@ -471,5 +471,5 @@ void window_close(void)
     if (win.sdl)
         SDL_DestroyWindow(win.sdl);
     g_clear_pointer(&win.title, g_free);
-    SDL_Quit();
+    SDL_QuitSubSystem(SDL_INIT_VIDEO); /* sound goes on */
 }

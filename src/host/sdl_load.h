@@ -1,5 +1,5 @@
-/* SDL2's functions, loaded when a window is opened: linked, it and the forty libraries that it brings along would be in
- * every ringer, and cost each start 5 ms.
+/* SDL2's functions, loaded when a window or sound is opened: linked, it and the forty libraries that it brings along
+ * would be in every ringer, and cost each start 5 ms.
  *
  * Behind this header the functions have their names, as ever.
  */
@@ -11,7 +11,8 @@
 
 #include "types.h"
 
-#define WINDOW_FUNCTIONS(X) \
+#define LOADED_FUNCTIONS(X) \
+    X(SDL_CloseAudioDevice) \
     X(SDL_CreateRGBSurfaceWithFormat) \
     X(SDL_CreateWindow) \
     X(SDL_DestroyWindow) \
@@ -26,10 +27,12 @@
     X(SDL_GetWindowSurface) \
     X(SDL_GetWindowWMInfo) \
     X(SDL_HasClipboardText) \
-    X(SDL_Init) \
+    X(SDL_InitSubSystem) \
     X(SDL_MapRGB) \
+    X(SDL_OpenAudioDevice) \
+    X(SDL_PauseAudioDevice) \
     X(SDL_PollEvent) \
-    X(SDL_Quit) \
+    X(SDL_QuitSubSystem) \
     X(SDL_SetClipboardText) \
     X(SDL_SetHint) \
     X(SDL_SetRelativeMouseMode) \
@@ -46,15 +49,17 @@
     X(SDL_UpperBlitScaled) \
     X(SDL_free)
 
-#define WINDOW_MEMBER(name) __typeof__(&(name)) name##_;
+#define LOADED_MEMBER(name) __typeof__(&(name)) name##_;
 extern struct sdl_functions {
-    WINDOW_FUNCTIONS(WINDOW_MEMBER)
+    LOADED_FUNCTIONS(LOADED_MEMBER)
 } sdl;
 
-/* False with a sentence where the library is not there, or is too old. */
-bool sdl_load(GError **error);
+/* False with a sentence where the library is not there, or is too old; what: "a window", instead: what the user may do
+ * without it. Signals stay ours. */
+bool sdl_load(const char *what, const char *instead, GError **error);
 
 #ifndef SDL_LOAD_C
+#define SDL_CloseAudioDevice           sdl.SDL_CloseAudioDevice_
 #define SDL_CreateRGBSurfaceWithFormat sdl.SDL_CreateRGBSurfaceWithFormat_
 #define SDL_CreateWindow               sdl.SDL_CreateWindow_
 #define SDL_DestroyWindow              sdl.SDL_DestroyWindow_
@@ -69,10 +74,12 @@ bool sdl_load(GError **error);
 #define SDL_GetWindowSurface           sdl.SDL_GetWindowSurface_
 #define SDL_GetWindowWMInfo            sdl.SDL_GetWindowWMInfo_
 #define SDL_HasClipboardText           sdl.SDL_HasClipboardText_
-#define SDL_Init                       sdl.SDL_Init_
+#define SDL_InitSubSystem              sdl.SDL_InitSubSystem_
 #define SDL_MapRGB                     sdl.SDL_MapRGB_
+#define SDL_OpenAudioDevice            sdl.SDL_OpenAudioDevice_
+#define SDL_PauseAudioDevice           sdl.SDL_PauseAudioDevice_
 #define SDL_PollEvent                  sdl.SDL_PollEvent_
-#define SDL_Quit                       sdl.SDL_Quit_
+#define SDL_QuitSubSystem              sdl.SDL_QuitSubSystem_
 #define SDL_SetClipboardText           sdl.SDL_SetClipboardText_
 #define SDL_SetHint                    sdl.SDL_SetHint_
 #define SDL_SetRelativeMouseMode       sdl.SDL_SetRelativeMouseMode_
