@@ -42,6 +42,9 @@ struct display {
     bool (*rows)(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels);
     /* Another number than the time before if the picture may be another one (or was in between); cheap. */
     uint64_t (*serial)(void *opaque);
+    /* What may be another picture than when serial() said `since`: rows from *first up to but without *end, which may
+     * be beyond the last; the number is of the last call of serial(). NULL: all of them. */
+    void (*changed_rows)(void *opaque, uint64_t since, unsigned *first, unsigned *end);
     void *opaque;
 };
 

@@ -203,6 +203,7 @@ void vga_sync(struct vga *vga);
 
 /* serial.c */
 uint64_t vga_serial(void *opaque);
+void vga_changed_rows(void *opaque, uint64_t since, unsigned *first, unsigned *end);
 void vga_seen_free(struct vga *vga);
 
 /* render.c */
@@ -210,6 +211,8 @@ void vga_seen_free(struct vga *vga);
 #define VGA_BLINK_TEXT_NS   (16 * NS_PER_SECOND / 60)
 bool vga_blink_is_on(int64_t half_period_ns);
 bool vga_is_blank(const struct vga *vga);
+/* Lines of a row of text; 0: it is no text screen, or one that is scrolled by lines or dots, or split. */
+unsigned vga_text_row_lines(const struct vga *vga);
 bool vga_render_text(void *opaque, struct display_text *out);
 void vga_render_size(void *opaque, unsigned *width, unsigned *height);
 bool vga_render_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels);

@@ -286,7 +286,20 @@ static unsigned pan_dots(const struct vga *vga, bool text_nine)
     return pan & 7;
 }
 
-static void vga_draw(struct vga *vga, unsigned width, unsigned height, uint32_t *pixels)
+unsigned vga_text_row_lines(const struct vga *vga)
+{
+    struct raster raster;
+    unsigned width, height;
+    raster_get(vga, &raster);
+    vga_render_size((void *)vga, &width, &height);
+    bool nine = !(vga->regs.seq[SEQ_CLOCKING] & SEQ_CLOCKING_8DOT);
+    bool is_plain =
+        !(vga->regs.crtc[CRTC_PRESET_ROW] & 0x1f) && raster.line_compare >= height && pan_dots(vga, nine) == 0;
+    return is_plain && is_text(vga) ? text_row_lines(&raster) : 0;
+}
+
+/* Rows first up to but without end. The counters run from the screen's top. */
+static void vga_draw(struct vga *vga, unsigned width, unsigned first, unsigned end, uint32_t *pixels)
 {
     const struct vga_regs *r = &vga->regs;
     struct raster raster;
@@ -313,14 +326,16 @@ static void vga_draw(struct vga *vga, unsigned width, unsigned height, uint32_t 
     unsigned counter = raster.counter_start, row_scan = r->crtc[CRTC_PRESET_ROW] & 0x1f;
     unsigned pan = pan_dots(vga, text.nine);
     bool second = false; /* of the two lines that a doubled line is */
-    for (unsigned y = 0; y < height; y++) {
-        if (is_text(vga))
-            text_line(vga, &text, counter, row_scan, columns + 1, dots);
-        else
-            graphics_line(vga, counter, row_scan, columns + 1, dots);
-        uint32_t *line = pixels + (size_t)y * width;
-        for (unsigned x = 0; x < width; x++)
-            line[x] = colour[dots[(doubled ? x / 2 : x) + pan]];
+    for (unsigned y = 0; y < end; y++) {
+        if (y >= first) {
+            if (is_text(vga))
+                text_line(vga, &text, counter, row_scan, columns + 1, dots);
+            else
+                graphics_line(vga, counter, row_scan, columns + 1, dots);
+            uint32_t *line = pixels + (size_t)(y - first) * width;
+            for (unsigned x = 0; x < width; x++)
+                line[x] = colour[dots[(doubled ? x / 2 : x) + pan]];
+        }
 
         if (y == raster.line_compare) {
             counter = row_scan = 0;
@@ -436,23 +451,6 @@ void vga_render_size(void *opaque, unsigned *width, unsigned *height)
     }
 }
 
-/* The VGA's own modes are small, and drawn whole: a row depends on those above it. */
-static void vga_draw_rows(struct vga *vga, unsigned width, unsigned height, unsigned first, unsigned count,
-                          uint32_t *pixels)
-{
-    size_t row = width * sizeof(uint32_t);
-    if (vga_is_blank(vga)) {
-        memset(pixels, 0, count * row);
-    } else if (count == height) {
-        vga_draw(vga, width, height, pixels);
-    } else {
-        uint32_t *all = g_malloc(height * row);
-        vga_draw(vga, width, height, all);
-        memcpy(pixels, all + (size_t)first * width, count * row);
-        g_free(all);
-    }
-}
-
 bool vga_render_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels)
 {
     struct vga *vga = opaque;
@@ -463,9 +461,10 @@ bool vga_render_rows(void *opaque, unsigned width, unsigned height, unsigned fir
     if (now_width != width || now_height != height || first > height || count > height - first)
         return false;
     struct vga_picture picture = {0};
-    if (!vga_picture(vga, &picture))
-        vga_draw_rows(vga, width, height, first, count, pixels);
-    else if (picture.is_blank)
+    bool has_picture = vga_picture(vga, &picture);
+    if (!has_picture && !vga_is_blank(vga))
+        vga_draw(vga, width, first, first + count, pixels);
+    else if (!has_picture || picture.is_blank)
         memset(pixels, 0, (size_t)count * width * sizeof(uint32_t));
     else
         picture_draw(vga, &picture, first, count, pixels);

@@ -336,7 +336,12 @@ bool vga_init(struct vga *vga, const struct vga_card *card, uint32_t size, GErro
     vga->size = size;
     vga->vram = vga->memory->host;
     vga->text = vga->vram + size;
-    vga->display = (struct display){vga_render_text, vga_render_size, vga_render_rows, vga_serial, vga};
+    vga->display = (struct display){.text = vga_render_text,
+                                    .size = vga_render_size,
+                                    .rows = vga_render_rows,
+                                    .serial = vga_serial,
+                                    .changed_rows = vga_changed_rows,
+                                    .opaque = vga};
     return true;
 }
 

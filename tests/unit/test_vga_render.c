@@ -651,6 +651,135 @@ static void dispi_check(unsigned bpp, uint32_t (*colour)(uint32_t value))
     }
 }
 
+/* --- Which rows have changed --- */
+
+static uint32_t *whole(unsigned *width, unsigned *height)
+{
+    const struct display *display = vga_display(vga);
+    display->size(display->opaque, width, height);
+    uint32_t *pixels = g_new(uint32_t, *width * *height);
+    g_assert_true(display->rows(display->opaque, *width, *height, 0, *height, pixels));
+    return pixels;
+}
+
+/* Something that a guest does in this mode; true: the picture is another one as a whole. */
+static bool do_something(unsigned kind, bool text, unsigned step)
+{
+    unsigned where = noise(3, step) * 97u + noise(4, step) * 13u;
+    switch (kind % 8) {
+    case 0: /* a few cells or pixels */
+    case 1:
+        for (unsigned i = 0; i <= step % 3; i++)
+            poke((text ? 0xb8000 : 0xa0000) + (where + i * 161) % (text ? 4000 : 32000), noise(5, step + i));
+        break;
+    case 2:
+        crtc(0x0e, (uint8_t)(where % 2000 >> 8));
+        crtc(0x0f, (uint8_t)(where % 2000));
+        break;
+    case 3:
+        crtc(0x0a, step & 1 ? 0x20 : 0x0d);
+        break;
+    case 4:
+        vclock_fake_advance((step % 20) * NS_PER_SECOND / 60);
+        break;
+    case 5: /* a letter's shape, or a pixel of plane 2 */
+        set(0x3c4, 2, 4);
+        set(0x3c4, 4, 6);
+        set(0x3ce, 5, 0);
+        set(0x3ce, 6, 4);
+        poke(0xa0000 + where % 8192, noise(6, step));
+        return true; /* the mode is set again behind it */
+    case 6:
+        outb(0x3c8, step & 15);
+        outb(0x3c9, noise(7, step) & 63);
+        outb(0x3c9, 1);
+        outb(0x3c9, 2);
+        break;
+    default:
+        attr(0x13, step % 5 ? (text ? 8 : 0) : 3); /* panned now and then */
+        break;
+    }
+    return false;
+}
+
+static void registers_restore(const struct mode *mode)
+{
+    for (uint8_t i = 1; i < 4; i++)
+        set(0x3c4, i + 1, mode->seq[i]);
+    for (uint8_t i = 0; i < 9; i++)
+        set(0x3ce, i, mode->gc[i]);
+}
+
+/* Rows that are not said to have changed have not; and most changes of a text screen are of some rows only. */
+static void test_changed_rows(void)
+{
+    static const struct mode *const modes[] = {&mode_03, &mode_13, &mode_12};
+    for (unsigned m = 0; m < G_N_ELEMENTS(modes); m++) {
+        const struct display *display;
+        unsigned width, height, small = 0;
+        uint64_t now = 0;
+        mode_set(modes[m]);
+        attr(0x13, m == 0 ? 8 : 0);
+        display = vga_display(vga);
+        uint32_t *before = whole(&width, &height);
+        now = display->serial(display->opaque);
+        for (unsigned step = 0; step < 600; step++) {
+            unsigned first, end, w, h, kind = noise(1, step * 3 + m);
+            if (do_something(kind, m == 0, step))
+                registers_restore(modes[m]);
+            if (step % 7 == 3)
+                do_something(kind / 8 % 5, m == 0, step + 1); /* two at once */
+            uint64_t next = display->serial(display->opaque);
+            uint32_t *after = whole(&w, &h);
+            display->changed_rows(display->opaque, now, &first, &end);
+            g_assert_true(w == width && h == height);
+            if (next == now)
+                g_assert_cmpuint(first, ==, end);
+            small += end > first && end - first <= 64;
+            for (unsigned y = 0; y < height; y++) {
+                if (y < first || y >= end)
+                    g_assert_cmpmem(before + y * width, width * 4, after + y * width, width * 4);
+            }
+            g_free(before);
+            before = after;
+            now = step % 11 == 10 ? now : next; /* who looks seldom is told of all */
+        }
+        if (m == 0)
+            g_assert_cmpuint(small, >, 50);
+        g_free(before);
+    }
+}
+
+/* Of a linear frame buffer exactly the pixel's row, wherever the picture begins. */
+static void test_changed_pixel(void)
+{
+    static const unsigned bits[] = {8, 15, 16, 24, 32};
+    for (unsigned i = 0; i < G_N_ELEMENTS(bits); i++) {
+        const struct display *display;
+        unsigned first, end, bytes = (bits[i] + 7) / 8;
+        mode_set(&mode_13);
+        display = vga_display(vga);
+        dispi(1, 320);
+        dispi(2, 100);
+        dispi(3, (uint16_t)bits[i]);
+        dispi(4, 0x41);
+        dispi(6, 400);
+        dispi(8, 24);
+        dispi(9, 10);
+        for (unsigned y = 0; y < 100; y += 33) {
+            uint64_t now = display->serial(display->opaque);
+            uint32_t at = ((y + 10) * 400 + 24 + 319) * bytes;
+            dispi(5, (uint16_t)(at >> 16));
+            poke(0xa0000 + (at & 0xffff), 0x5a + y);
+            display->serial(display->opaque);
+            display->changed_rows(display->opaque, now, &first, &end);
+            g_assert_cmpuint(first, <=, y);
+            g_assert_cmpuint(end, >, y);
+            g_assert_cmpuint(end - first, <=, 2);
+        }
+    }
+}
+
 static uint32_t five(uint32_t v)
 {
     return (v & 31) << 3 | (v & 31) >> 2;
@@ -757,6 +886,8 @@ int main(int argc, char **argv)
     g_test_add_func("/vga_render/text_cells", test_text_cells);
     g_test_add_func("/vga_render/unchanged_is_said", test_unchanged_is_said);
     g_test_add_func("/vga_render/serial", test_serial);
+    g_test_add_func("/vga_render/changed_rows", test_changed_rows);
+    g_test_add_func("/vga_render/changed_pixel", test_changed_pixel);
     g_test_add_func("/vga_render/blank", test_blank);
     g_test_add_func("/vga_render/mode_12", test_mode_12);
     g_test_add_func("/vga_render/mode_0d_doubles_dots_and_lines", test_mode_0d_doubles_dots_and_lines);

@@ -1,6 +1,7 @@
 /* Pictures of a display: see grab.h. */
 #include "grab.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "lock.h"
@@ -36,5 +37,49 @@ bool display_grab(const struct display *display, struct display_pixels *out)
                    memcmp(picture.pixels, out->pixels, (size_t)picture.width * picture.height * sizeof(uint32_t)) != 0;
     g_free(out->pixels);
     *out = picture;
+    return changed;
+}
+
+/* Some rows into a picture of that size. False: it has another one by now. */
+static bool rows_read(const struct display *display, struct display_pixels *picture, unsigned first, unsigned end)
+{
+    unsigned piece = MAX(1u, PIECE / MAX(picture->width, 1u));
+    bool ok = true;
+    for (unsigned y = first; y < end && ok; y += piece) {
+        unsigned count = MIN(piece, end - y);
+        machine_lock();
+        ok = display->rows(display->opaque, picture->width, picture->height, y, count,
+                           picture->pixels + (size_t)y * picture->width);
+        machine_unlock();
+    }
+    return ok;
+}
+
+bool display_read(const struct display *display, struct display_reader *reader, unsigned *first, unsigned *end,
+                  bool *is_other)
+{
+    unsigned width, height;
+    machine_lock();
+    uint64_t serial = display->serial(display->opaque);
+    bool is_known = serial == reader->serial && reader->picture.pixels;
+    *first = 0;
+    *end = UINT_MAX;
+    if (!is_known && reader->picture.pixels && display->changed_rows)
+        display->changed_rows(display->opaque, reader->serial, first, end);
+    display->size(display->opaque, &width, &height);
+    machine_unlock();
+    *is_other = false;
+    if (is_known)
+        return false;
+    reader->serial = serial;
+    *end = MIN(*end, height);
+    if (reader->picture.pixels && width == reader->picture.width && height == reader->picture.height &&
+        rows_read(display, &reader->picture, *first, *end))
+        return *first < *end;
+    unsigned before[2] = {reader->picture.width, reader->picture.height};
+    bool changed = display_grab(display, &reader->picture);
+    *first = 0;
+    *end = reader->picture.height;
+    *is_other = before[0] != reader->picture.width || before[1] != reader->picture.height;
     return changed;
 }

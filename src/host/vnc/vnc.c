@@ -49,9 +49,8 @@ static struct {
     pid_t pid;
     int control, listener[2];
     uint32_t *shared;
-    struct display_pixels picture;
+    struct display_reader reader;
     unsigned width, height; /* of what viewers have */
-    uint64_t serial;
     GPtrArray *viewers;
     guint timer, socket;
     unsigned interval, unchanged;
@@ -95,9 +94,9 @@ static void be_awake(void)
 
 static void take_size(void)
 {
-    vnc.width = vnc.picture.width;
-    vnc.height = vnc.picture.height;
-    memcpy(vnc.shared, vnc.picture.pixels, (size_t)vnc.width * vnc.height * sizeof(uint32_t));
+    vnc.width = vnc.reader.picture.width;
+    vnc.height = vnc.reader.picture.height;
+    memcpy(vnc.shared, vnc.reader.picture.pixels, (size_t)vnc.width * vnc.height * sizeof(uint32_t));
     vnc.missed = !say(VNC_SIZE, vnc.width, vnc.height, 0, 0, NULL);
 }
 
@@ -106,7 +105,7 @@ static void take_band(unsigned first, unsigned end)
 {
     unsigned left = vnc.width, right = 0;
     for (unsigned y = first; y < end; y++) {
-        const uint32_t *from = vnc.picture.pixels + (size_t)y * vnc.width;
+        const uint32_t *from = vnc.reader.picture.pixels + (size_t)y * vnc.width;
         uint32_t *to = vnc.shared + (size_t)y * vnc.width;
         if (memcmp(from, to, vnc.width * sizeof(uint32_t)) == 0)
             continue;
@@ -125,21 +124,18 @@ static void take_band(unsigned first, unsigned end)
 
 static bool picture_take(void)
 {
-    machine_lock();
-    uint64_t serial = vnc.display->serial(vnc.display->opaque);
-    machine_unlock();
-    bool changed = serial != vnc.serial && display_grab(vnc.display, &vnc.picture);
-    vnc.serial = serial;
+    unsigned first, end;
+    bool is_other, changed = display_read(vnc.display, &vnc.reader, &first, &end, &is_other);
     if (!changed && !vnc.missed)
         return false;
-    if ((uint64_t)vnc.picture.width * vnc.picture.height > VNC_PIXELS_MAX)
+    if ((uint64_t)vnc.reader.picture.width * vnc.reader.picture.height > VNC_PIXELS_MAX)
         return false;
-    if (vnc.missed || vnc.picture.width != vnc.width || vnc.picture.height != vnc.height) {
+    if (vnc.missed || vnc.reader.picture.width != vnc.width || vnc.reader.picture.height != vnc.height) {
         take_size();
         return true;
     }
-    for (unsigned y = 0; y < vnc.height; y += BAND)
-        take_band(y, MIN(y + BAND, vnc.height));
+    for (unsigned y = first; y < MIN(end, vnc.height); y += BAND)
+        take_band(y, MIN(MIN(y + BAND, end), vnc.height));
     return true;
 }
 
@@ -482,7 +478,7 @@ void vnc_close(void)
     if (vnc.options.address.kind == ADDRESS_UNIX && vnc.options.address.order == ADDRESS_LISTEN &&
         !vnc.options.address.abstract)
         unlink(vnc.options.address.path);
-    display_pixels_clear(&vnc.picture);
+    display_pixels_clear(&vnc.reader.picture);
     g_clear_pointer(&vnc.viewers, g_ptr_array_unref);
 }
 

@@ -3,14 +3,13 @@
 
 #include "host/display/grab.h"
 #include "internal.h"
-#include "lock.h"
 
 #define SMALL 640 /* pixels across: smaller pictures come twice as large */
 
 static struct {
-    struct display_pixels picture; /* as the guest's was when it was looked at last */
-    SDL_Surface *shown;            /* as it is in the window */
-    uint64_t serial;               /* of the picture */
+    struct display_reader reader; /* the guest's picture as it was when it was looked at last */
+    SDL_Surface *shown;           /* as it is in the window */
+    unsigned first, end;          /* rows of the picture that may not be in it yet; none: both 0 */
 } view;
 
 static SDL_Rect place_in(int across, int down)
@@ -58,6 +57,8 @@ static bool resize(const struct display_pixels *picture)
     view.shown =
         SDL_CreateRGBSurfaceWithFormat(0, (int)picture->width, (int)picture->height, 32, SDL_PIXELFORMAT_RGB888);
     win.exposed = true;
+    view.first = 0;
+    view.end = picture->height;
     if (view.shown && !(SDL_GetWindowFlags(win.sdl) & (SDL_WINDOW_FULLSCREEN_DESKTOP | SDL_WINDOW_MAXIMIZED)))
         picture_natural_size();
     return view.shown;
@@ -68,7 +69,7 @@ static void take_rows(const struct display_pixels *picture, int *first, int *end
 {
     size_t row = picture->width * sizeof(uint32_t);
     *first = *end = 0;
-    for (int y = 0; y < (int)picture->height; y++) {
+    for (int y = (int)view.first; y < (int)MIN(view.end, picture->height); y++) {
         const uint32_t *from = picture->pixels + (size_t)y * picture->width;
         uint8_t *to = (uint8_t *)view.shown->pixels + (size_t)y * (size_t)view.shown->pitch;
         if (memcmp(to, from, row) == 0)
@@ -77,6 +78,7 @@ static void take_rows(const struct display_pixels *picture, int *first, int *end
         *first = *end ? *first : y;
         *end = y + 1;
     }
+    view.first = view.end = 0;
 }
 
 /* All of it: the picture, what is around it, the bar, and the menu above them. */
@@ -98,9 +100,9 @@ static void draw_all(SDL_Surface *surface)
 }
 
 /* Whole multiples are drawn where they have changed; where each pixel has to do with its neighbours, all is. */
-static void draw(bool has_picture, bool has_bar)
+static void draw(bool has_bar)
 {
-    const struct display_pixels *picture = &view.picture;
+    const struct display_pixels *picture = &view.reader.picture;
     int first = 0, end = 0;
     if (!picture->width || !picture->height)
         return;
@@ -110,8 +112,7 @@ static void draw(bool has_picture, bool has_bar)
     SDL_Surface *surface = window_surface();
     if (!surface)
         return;
-    if (has_picture || win.exposed)
-        take_rows(picture, &first, &end);
+    take_rows(picture, &first, &end);
     SDL_Rect at = place_in(surface->w, MAX(surface->h - bar_height(), 1));
     int scale = at.w / view.shown->w;
     bool is_whole = scale > 0 && at.w == view.shown->w * scale && at.h == view.shown->h * scale;
@@ -134,23 +135,17 @@ static void draw(bool has_picture, bool has_bar)
         SDL_UpdateWindowSurfaceRects(win.sdl, changed, count);
 }
 
-/* Whether the screen may be another one than the one drawn. */
-static bool may_have_changed(void)
-{
-    machine_lock();
-    uint64_t serial = win.display->serial(win.display->opaque);
-    machine_unlock();
-    bool changed = serial != view.serial;
-    view.serial = serial;
-    return changed;
-}
-
 bool picture_draw(void)
 {
-    bool has_picture = may_have_changed() && display_grab(win.display, &view.picture);
+    unsigned first, end;
+    bool is_other, has_picture = display_read(win.display, &view.reader, &first, &end, &is_other);
     bool has_bar = bar_look();
+    if (has_picture) {
+        view.first = view.end ? MIN(view.first, first) : first;
+        view.end = MAX(view.end, end);
+    }
     if (has_picture || has_bar || win.exposed)
-        draw(has_picture, has_bar);
+        draw(has_bar);
     return has_picture;
 }
 
@@ -159,5 +154,5 @@ void picture_free(void)
     if (view.shown)
         SDL_FreeSurface(view.shown);
     view.shown = NULL;
-    display_pixels_clear(&view.picture);
+    display_pixels_clear(&view.reader.picture);
 }

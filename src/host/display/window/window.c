@@ -1,9 +1,9 @@
 /* The guest's screen in a window: see window.h.
  *
- * The main loop looks at the display 60 times a second while it changes, and 25 times while it does not; drawn is only
- * what has changed. Keys go by their place on the keyboard, so that the guest's layout is the one that counts. A guest
- * that takes positions (a tablet) has the pointer whenever it is over the window; for all others a click takes the
- * pointer, and Ctrl-Alt-G gives it back.
+ * The main loop looks at the display 60 times a second while it changes or somebody types, else 25 or 10 times; drawn
+ * is only what has changed. Keys go by their place on the keyboard, so that the guest's layout is the one that counts.
+ * A guest that takes positions (a tablet) has the pointer whenever it is over the window; for all others a click takes
+ * the pointer, and Ctrl-Alt-G gives it back.
  */
 #include "window.h"
 
@@ -19,15 +19,21 @@
 #include "log.h"
 #include "sdl_keys.h"
 
+/* A picture that changes more often than so many times a second is looked at as often as a screen shows pictures;
+ * one whose cursor blinks now and then. */
+#define BUSY_RATE 12.0
 #define BUSY_MS   16
-#define IDLE_MS   40
-#define IDLE_LATE 60 /* looks without a change, and it is idle */
-#define FINE_DPI  96 /* dots an inch that one pixel each is for */
+#define SLOW_RATE 3.0
+#define SLOW_MS   40
+#define IDLE_MS   100
+#define RATE_S    0.5 /* over which changes are counted */
+#define FINE_DPI  96  /* dots an inch that one pixel each is for */
 
 struct window win;
 
 static struct {
-    unsigned unchanged; /* looks since the picture changed */
+    double rate;    /* of changes, a second */
+    int64_t looked; /* monotonic time */
     bool held[SDL_NUM_SCANCODES];
     guint timer, socket;
     unsigned interval;
@@ -322,6 +328,10 @@ static void take_events(void)
 {
     SDL_Event event;
     while (win.is_open && SDL_PollEvent(&event)) {
+        if (event.type >= SDL_KEYDOWN && event.type <= SDL_MOUSEWHEEL) { /* the guest will answer */
+            own.rate = MAX(own.rate, 2 * BUSY_RATE);
+            set_interval(BUSY_MS);
+        }
         switch (event.type) {
         case SDL_QUIT:
             if (!win.options.no_close)
@@ -362,8 +372,13 @@ static gboolean look(gpointer opaque)
     unsigned interval = own.interval;
     take_events();
     clipboard_take();
-    own.unchanged = picture_draw() ? 0 : own.unchanged + 1;
-    set_interval(own.unchanged > IDLE_LATE ? IDLE_MS : BUSY_MS);
+    int64_t now = g_get_monotonic_time();
+    double passed = (double)(now - own.looked) / G_USEC_PER_SEC;
+    own.looked = now;
+    own.rate *= 1 - MIN(passed / RATE_S, 1);
+    if (picture_draw())
+        own.rate += 1 / RATE_S;
+    set_interval(own.rate > BUSY_RATE ? BUSY_MS : own.rate > SLOW_RATE ? SLOW_MS : IDLE_MS);
     return own.interval == interval ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
 }
 
