@@ -12,6 +12,7 @@ void commands_block_add(void);   /* drives and media */
 void commands_char_add(void);    /* character devices, file descriptors */
 void commands_net_add(void);     /* network cards and back ends, objects */
 void commands_input_add(void);   /* keys and the pointer */
+void commands_audio_add(void);   /* sound */
 void commands_screen_add(void);  /* what is on the screen */
 void commands_device_add(void);  /* the board and what is on it */
 void commands_object_add(void);  /* the same as a tree of objects (qom-*) */

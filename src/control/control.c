@@ -29,7 +29,7 @@ static void commands_open(void)
     static void (*const add[])(void) = {
         commands_about_add,  commands_run_add,     commands_cpu_add,   commands_memory_add, commands_block_add,
         commands_char_add,   commands_net_add,     commands_input_add, commands_screen_add, commands_device_add,
-        commands_object_add, commands_balloon_add, commands_vnc_add,   commands_log_add};
+        commands_object_add, commands_balloon_add, commands_vnc_add,   commands_audio_add,  commands_log_add};
     for (unsigned i = 0; i < G_N_ELEMENTS(add); i++)
         add[i]();
 }

@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "control.h"
+#include "host/audio/audiodev.h"
 #include "host/block/blockdev.h"
 #include "host/display/window/window.h"
 #include "host/net/net.h"
@@ -122,6 +123,10 @@ static void fill(void *opaque, const char *page, const char *argument, GPtrArray
             add(list, "Drives")->page = g_strdup("drives");
         g_ptr_array_unref(drives);
         add_screenshot(list);
+        if (audiodev_needs_device()) {
+            add_command(list, "Sound", audiodev_is_muted() ? "mute off" : "mute on", NULL);
+            ((struct window_item *)g_ptr_array_index(list, list->len - 1))->is_checked = !audiodev_is_muted();
+        }
         add(list, NULL);
     }
 }

@@ -112,4 +112,5 @@ def bench():
     subprocess.run(["rm", "-rf", folder])
 
 
-main(bench)
+if __name__ == "__main__":
+    main(bench)

@@ -3,7 +3,7 @@
 
     menu.py RINGER CASE...
 
-Cases: keys mouse drives screenshot clipboard lamps scaling (status 77, a skip, without Xvfb and its like, or without the
+Cases: keys mouse drives screenshot clipboard lamps sound scaling (status 77, a skip, without Xvfb and its like, or without the
 guest cache).
 """
 import os
@@ -166,6 +166,31 @@ def lamps():
     screen.command("quit")
 
 
+def sound():
+    """Mute: what SDL's driver that writes a file gets is loud, then silent, then loud."""
+    with tempfile.TemporaryDirectory() as folder:
+        raw = os.path.join(folder, "raw")
+        os.environ.update(SDL_AUDIODRIVER="disk", SDL_DISKAUDIOFILE=raw)
+        screen, window = start("-audiodev", "sdl,id=s", "-machine", "pcspk-audiodev=s")
+        screen.type("play 60 440 240\n")  # four minutes
+        seen = [0]
+
+        def is_loud():
+            """What has come since the last call."""
+            with open(raw, "rb") as f:
+                f.seek(seen[0])
+                data = f.read()
+            seen[0] += len(data)
+            return any(data[len(data) // 2:]) if len(data) > 10000 else None
+        wait_until("a tone", lambda: is_loud() is True)
+        for want in (False, True):
+            desk.tool("key", "ctrl+alt+m", "s", "s", "s", "Return")  # Send, Screenshot, Sound
+            is_loud()
+            wait_until("loud: %s" % want, lambda: is_loud() is want)
+        del os.environ["SDL_AUDIODRIVER"], os.environ["SDL_DISKAUDIOFILE"]
+        screen.command("quit")
+
+
 def scaling():
     screen, window = start(display="sdl,show-menubar=off,scaling=integer")
     screen.command("stop")
@@ -185,7 +210,7 @@ def scaling():
     screen.command("quit")
 
 
-CASES = {"keys": keys, "mouse": mouse, "drives": drives, "screenshot": screenshot, "clipboard": clipboard, "lamps": lamps,
+CASES = {"keys": keys, "mouse": mouse, "drives": drives, "screenshot": screenshot, "clipboard": clipboard, "lamps": lamps, "sound": sound,
          "scaling": scaling}
 
 

@@ -251,6 +251,18 @@ bool audiodev_start_all(GError **error)
     return true;
 }
 
+static _Atomic bool muted;
+
+void audiodev_set_muted(bool value)
+{
+    muted = value;
+}
+
+bool audiodev_is_muted(void)
+{
+    return muted;
+}
+
 bool audiodev_needs_device(void)
 {
     for (unsigned i = 0; backends && i < backends->len; i++) {

@@ -11,7 +11,10 @@
 struct audiodev *audiodev_new(struct keyvalues *options, GError **error);
 /* Opens what makes threads, right before the machine begins to run. */
 bool audiodev_start_all(GError **error);
-bool audiodev_needs_device(void);               /* of the host: for the fence */
+bool audiodev_needs_device(void); /* of the host: for the fence */
+/* The user wants quiet: loudspeakers are silent, files are written on. Any thread. */
+void audiodev_set_muted(bool muted);
+bool audiodev_is_muted(void);
 struct audiodev *audiodev_find(const char *id); /* NULL: there is none */
 void audiodev_drivers_each(void (*each)(void *opaque, const char *name), void *opaque);
 /* What has been played is written; no card has a stream any more. */

@@ -6,6 +6,9 @@
  */
 #include "audio_internal.h" /* before SDL, which has names of audio.h's for its own formats */
 
+#include <string.h>
+
+#include "audiodev.h"
 #include "host/sdl_load.h"
 #include "log.h"
 #include "playback.h"
@@ -31,6 +34,8 @@ static void sdl_audio_take(void *opaque, Uint8 *to, int len)
     for (unsigned left = (unsigned)len / size; left > 0;) {
         unsigned some = MIN(left, CHUNK);
         playback_take(audio->playback, frames, some, vclock_is_stopped());
+        if (audiodev_is_muted())
+            memset(frames, 0, some * channels * sizeof(float));
         for (unsigned i = 0; i < some * channels; i++, to += size / channels)
             output_put(audio->output.sample, to, frames[i]);
         left -= some;

@@ -1,6 +1,6 @@
 /* The guest's screen in a window: see window.h.
  *
- * The main loop looks at the display 60 times a second while it changes or somebody types, else 25 or 10 times; drawn
+ * The main loop looks at the display 60 times a second while it changes or somebody types, else 16 or 10 times; drawn
  * is only what has changed. Keys go by their place on the keyboard, so that the guest's layout is the one that counts.
  * A guest that takes positions (a tablet) has the pointer whenever it is over the window; for all others a click takes
  * the pointer, and Ctrl-Alt-G gives it back.
@@ -24,7 +24,7 @@
 #define BUSY_RATE 12.0
 #define BUSY_MS   16
 #define SLOW_RATE 3.0
-#define SLOW_MS   40
+#define SLOW_MS   60
 #define IDLE_MS   100
 #define RATE_S    0.5 /* over which changes are counted */
 #define FINE_DPI  96  /* dots an inch that one pixel each is for */
