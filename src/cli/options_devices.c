@@ -61,6 +61,33 @@ bool set_usb(struct parse *parse, const char *arg, GError **error)
     return true;
 }
 
+/* Old: -usbdevice disk:FILE, disk:format=raw:FILE. */
+static bool usb_disk(struct parse *parse, const char *file, GError **error)
+{
+    static unsigned count;
+    GString *drive = g_string_new(NULL);
+    char *format = NULL;
+    if (g_str_has_prefix(file, "format=") && strchr(file, ':')) {
+        const char *begin = file + strlen("format="), *end = strchr(begin, ':');
+        format = g_strndup(begin, (gsize)(end - begin));
+        file = end + 1;
+    }
+    g_string_append_printf(drive, "if=none,id=usbdisk%u,", count);
+    if (format)
+        g_string_append_printf(drive, "format=%s,", format);
+    g_string_append(drive, "file=");
+    for (const char *c = file; *c; c++)
+        g_string_append(drive, *c == ',' ? ",," : (char[]){*c, 0});
+    char *device = g_strdup_printf("usb-storage,drive=usbdisk%u", count++);
+    bool ok =
+        *file ? set_usb(parse, NULL, error) && set_drive(parse, drive->str, error) && set_device(parse, device, error)
+              : FAIL("-usbdevice disk: needs a file, as in -usbdevice disk:FILE");
+    g_string_free(drive, TRUE);
+    g_free(device);
+    g_free(format);
+    return ok;
+}
+
 /* Old: -usbdevice tablet is -usb -device usb-tablet. */
 bool set_usbdevice(struct parse *parse, const char *arg, GError **error)
 {
@@ -69,7 +96,9 @@ bool set_usbdevice(struct parse *parse, const char *arg, GError **error)
         if (strcmp(arg, names[i][0]) == 0)
             return set_usb(parse, NULL, error) && set_device(parse, names[i][1], error);
     }
-    return FAIL("-usbdevice: there is no '%s'; choose tablet, mouse or keyboard", arg);
+    if (g_str_has_prefix(arg, "disk:"))
+        return usb_disk(parse, arg + strlen("disk:"), error);
+    return FAIL("-usbdevice: there is no '%s'; choose tablet, mouse, keyboard or disk:FILE", arg);
 }
 
 /* A device of the user's stands in for what the board would have had by default, as in QEMU. */

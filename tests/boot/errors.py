@@ -272,7 +272,8 @@ with tempfile.TemporaryDirectory() as folder:
             ("no port left", ["-usb", "-device", "usb-kbd,port=2", "-device", "usb-kbd,port=1", "-device", "usb-tablet"],
              "all USB ports are taken"),
             ("bus that is not there", ["-usb", "-device", "usb-tablet,bus=usb-bus.1"], "'usb-bus.1' is none here"),
-            ("-usbdevice", ["-usbdevice", "disk:x"], "choose tablet, mouse or keyboard")):
+            ("-usbdevice", ["-usbdevice", "braille"], "choose tablet, mouse, keyboard or disk:FILE"),
+            ("-usbdevice disk:", ["-usbdevice", "disk:"], "needs a file")):
         check(f"USB: {name}", ["-kernel", "good", "-display", "none", "-serial", "none", *words], sentence)
     for engine in ("interp", "bt"):
         check(f"memory limit under {engine}", ["-kernel", "good", "-m", "3072", "-accel", engine], "-m",

@@ -102,7 +102,20 @@ static void test_windows(void)
 static void test_missing_devices_are_refused(void)
 {
     bad("-vga virtio", "no 'virtio' card");
-    bad("-display vnc=:1", "not known");
+    struct options vnc = good("-display vnc=127.0.0.1:3,websocket=on,share=ignore");
+    g_assert_true(vnc.vnc && !vnc.window && !vnc.display_is_open);
+    g_assert_cmpstr(vnc.vnc_options.address.port, ==, "5903");
+    g_assert_cmpstr(vnc.vnc_options.websocket.port, ==, "5703");
+    g_assert_cmpint(vnc.vnc_options.share, ==, VNC_IGNORE);
+    vnc = good("-vnc [::1]:99,websocket=6000,to=200");
+    g_assert_cmpstr(vnc.vnc_options.address.host, ==, "::1");
+    g_assert_cmpstr(vnc.vnc_options.websocket.port, ==, "6000");
+    g_assert_cmpuint(vnc.vnc_options.address.to, ==, 6100);
+    g_assert_cmpint(good("-vnc localhost:5500,reverse=on").vnc_options.address.order, ==, ADDRESS_CONNECT);
+    g_assert_false(good("-vnc :1 -vnc none").vnc);
+    struct window_options window = good("-display sdl,scaling=free,show-menubar=off").window_options;
+    g_assert_true(window.no_bar && window.scaling == WINDOW_FREE);
+    bad("-display sdl,scaling=large", "proportional, integer or free");
     bad("-display sdl,gl=on,pigeon=1", "Invalid parameter 'pigeon'");
     bad("-display sdl,full-screen=maybe", "'maybe' is not on or off");
     bad("-display sdl -daemonize", "cannot be used with -daemonize");
