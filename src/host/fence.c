@@ -296,6 +296,13 @@ static void viewers_fill(struct fence *fence, const void *opaque)
     allow_threads(fence);
     ALLOW_ANY(fence, dup);
     ALLOW_ANY(fence, pipe);
+    ALLOW_ANY(fence, socketpair);
+    /* A process for each of them, with this fence. */
+    ALLOW(fence, clone, SCMP_A0(SCMP_CMP_EQ, CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD));
+    ALLOW_ANY(fence, wait4);
+    ALLOW(fence, kill, SCMP_A1(SCMP_CMP_EQ, SIGKILL));
+    ALLOW(fence, prctl, SCMP_A0(SCMP_CMP_EQ, PR_SET_PDEATHSIG));
+    ALLOW(fence, prlimit64, SCMP_A0(SCMP_CMP_EQ, 0));
     ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, FIONREAD));
     ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, FIONBIO));
     for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++)

@@ -211,7 +211,7 @@ def share():
     expect("one looks", is_alive(first))
     try:
         alone = is_alive(Viewer(path, shared=False))
-    except RfbError:
+    except (RfbError, OSError):
         alone = False
     expect("nobody is alone", not alone and is_alive(first))
     end(screen, path)
@@ -346,6 +346,15 @@ def tigervnc():
         wait_until("the guest's picture by " + encoding, lambda: desk.picture(window)[:2] == want[:2] and desk.picture(window) == want)
         screen.command("cont")
         desk.tool("key", "Return")
+        if encoding == "ZRLE":  # another size, and back
+            screen.type("insmod all_video\ninsmod gfxterm\nset gfxmode=800x600\nterminal_output gfxterm\n")
+            wait_until("the viewer's window has the new size", lambda: desk.geometry(window)[2:] == (800, 600))
+            screen.command("stop")
+            want = dumped(screen)
+            wait_until("the new picture", lambda: desk.picture(window) == want)
+            screen.command("cont")
+            screen.type("terminal_output console\n")
+            wait_until("the viewer's window has the old size", lambda: desk.geometry(window)[2:] == (720, 400))
         viewer.kill()
         viewer.wait()
         wait_until("the window has gone", lambda: not desk.tool("search", "--name", "Ringer - TigerVNC"))

@@ -1,10 +1,25 @@
-/* What the files of the viewers' process share. */
+/* What the files of the viewers' processes share. */
 #pragma once
 
 #include <glib.h>
 
 #include "load.h"
 #include "share.h"
+
+#define VNC_PASSWORD_MAX 8 /* characters that count */
+
+/* What is so for all viewers; each has a copy, as it was when it came, and hears of changes. */
+struct vnc_house {
+    const struct vnc_start *start;
+    char *picture;
+    uint64_t memory; /* that the parent has of its own (RLIMIT_DATA counts what the monitor has reserved, too) */
+    uint32_t width, height;
+    bool takes_positions, has_password;
+    char password[VNC_PASSWORD_MAX + 1];
+    int64_t expires; /* seconds since 1970 */
+};
+/* Password, expiry, kind of pointer, size. */
+void vnc_house_obey(struct vnc_house *house, const struct vnc_message *message);
 
 struct viewer {
     uint32_t id;
@@ -19,12 +34,17 @@ static inline struct viewer *viewer_of(rfbClientPtr client)
     return client->clientData;
 }
 
-/* To the monitor; any thread. text may be NULL. */
+/* To the monitor. text may be NULL. */
 void vnc_tell(enum vnc_kind kind, uint32_t viewer, uint32_t a, uint32_t b, uint32_t c, uint32_t d, const char *text,
               size_t len);
+/* From a viewer's process to its parent. */
+void vnc_tell_parent(int orders, enum vnc_kind kind);
 bool vnc_takes_positions(void);
+
+/* viewer.c: a process's whole life. fd: its connection. orders: its end of what the parent says. */
+_Noreturn void vnc_viewer_main(const struct vnc_house *house, uint32_t id, int fd, int orders, bool is_websocket);
 
 /* qemu.c */
 extern rfbProtocolExtension vnc_qemu_extension;
-/* Tells what the guest's pointer is, if that is news. The viewer's own thread. */
+/* Tells what the guest's pointer is, if that is news. */
 void vnc_qemu_pointer(rfbClientPtr client);

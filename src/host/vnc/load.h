@@ -1,4 +1,4 @@
-/* libvncserver's functions, loaded in the process that speaks with viewers: no other ringer has use for it and what it
+/* libvncserver's functions, loaded in the processes that speak with viewers: no other ringer has use for it and what it
  * brings along. */
 #pragma once
 
@@ -7,21 +7,17 @@
 #include <stdbool.h>
 
 #define VNC_FUNCTIONS(X) \
-    X(rfbCloseClient) \
     X(rfbEncryptBytes) \
-    X(rfbGetClientIterator) \
-    X(rfbClientIteratorNext) \
     X(rfbGetScreen) \
     X(rfbInitServerWithPthreadsAndZRLE) \
     X(rfbLogEnable) \
     X(rfbMarkRectAsModified) \
     X(rfbNewClient) \
     X(rfbNewFramebuffer) \
+    X(rfbProcessEvents) \
     X(rfbReadExact) \
     X(rfbRegisterProtocolExtension) \
-    X(rfbReleaseClientIterator) \
     X(rfbSendServerCutText) \
-    X(rfbStartOnHoldClient) \
     X(rfbWriteExact)
 
 #define VNC_MEMBER(name) __typeof__(&(name)) name##_;

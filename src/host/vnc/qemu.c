@@ -26,9 +26,7 @@ static void pseudo_rectangle(rfbClientPtr client, int encoding, uint16_t x)
                                         .width = htons((uint16_t)client->screen->width),
                                         .height = htons((uint16_t)client->screen->height),
                                         .encoding = (int32_t)htonl((uint32_t)encoding)};
-    pthread_mutex_lock(&client->sendMutex);
     vnc_rfb.rfbWriteExact_(client, (const char *)&update, sizeof(update));
-    pthread_mutex_unlock(&client->sendMutex);
 }
 
 void vnc_qemu_pointer(rfbClientPtr client)

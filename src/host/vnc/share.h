@@ -21,7 +21,9 @@ enum vnc_kind {
     VNC_POINTER_IS, /* a: it takes positions */
     VNC_CUT,        /* text, UTF-8: the guest's clipboard */
     VNC_DISCONNECT, /* all */
+    VNC_ENTER,      /* who has knocked may come in: what he will see is there */
     /* from the process */
+    VNC_KNOCK,     /* somebody has come */
     VNC_STARTED,   /* a: well; else text says why not */
     VNC_CONNECTED, /* viewer; a: VNC_VIA_... ; text: host, 0, service */
     VNC_READY,     /* viewer */
@@ -29,6 +31,8 @@ enum vnc_kind {
     VNC_KEY,       /* viewer; a: down, b: the key's number (scan code set 1; bit 7: E0h), 0: none, c: its symbol */
     VNC_POINTER,   /* viewer; a: buttons, b, c: position, or (d) moves */
     VNC_PASTE,     /* viewer; text, UTF-8 */
+    /* from a viewer's process to its parent */
+    VNC_ALONE, /* it would like to be */
 };
 
 #define VNC_VIA_UNIX      1u

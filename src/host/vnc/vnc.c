@@ -199,7 +199,6 @@ static void connected(const struct vnc_message *message, size_t text_len)
     g_ptr_array_add(vnc.viewers, viewer);
     set_interval(BUSY_MS);
     be_awake();
-    look(NULL);
     if (vnc.hooks.connected)
         vnc.hooks.connected(vnc.hooks.opaque, &viewer->look);
 }
@@ -315,6 +314,11 @@ static void heard(const struct vnc_message *message, size_t text_len)
 {
     const struct vnc_head *head = &message->head;
     struct viewer *viewer = viewer_find(head->viewer);
+    if (head->kind == VNC_KNOCK) {
+        picture_take();
+        say(VNC_ENTER, 0, 0, 0, 0, NULL);
+        return;
+    }
     if (head->kind == VNC_CONNECTED && !viewer && vnc.viewers->len < VNC_VIEWERS_MAX)
         connected(message, text_len);
     if (!viewer)
