@@ -86,17 +86,17 @@ def write(found):
 
 
 def wrong_cells(grid, want):
-    return [(c, r) for r in range(ROWS) for c in range(COLUMNS)
+    return [(c, r) for r in range(len(want)) for c in range(COLUMNS)
             if max(abs(a - b) for a, b in zip(grid[r][c], want[r][c])) > NEAR]
 
 
-def looks_like(name, screen, window, timeout=60):
-    """The window shows the reference, within a minute."""
+def looks_like(name, screen, window, rows=ROWS, timeout=60):
+    """The window shows the reference, or its first rows, within a minute."""
     end = time.monotonic() + timeout
     if update:
         time.sleep(3)
         have = desk.picture(window)
-        write(dict(references(), **{name: ("%dx%d" % have[:2], cells(have))}))
+        write(dict(references(), **{name: ("%dx%d" % have[:2], cells(have)[:rows])}))
         return
     size, want = references()[name]
     while True:
@@ -111,7 +111,7 @@ def looks_like(name, screen, window, timeout=60):
                     f.write(b"P6\n%d %d\n255\n" % have[:2] + b"".join(have[2]))
             screen.fail("%s: %dx%d instead of %s, wrong cells: %s" % (name, *have[:2], size, wrong))
         time.sleep(1)
-    print("%s: %s, %d of %d cells differ" % (name, size, len(wrong), COLUMNS * ROWS), flush=True)
+    print("%s: %s, %d of %d cells differ" % (name, size, len(wrong), COLUMNS * len(want)), flush=True)
 
 
 def grub():
@@ -138,7 +138,7 @@ def tux():
         if "CONFIG_LOGO_LINUX_CLUT224=y" not in f.read():
             raise Absent("a kernel with a penguin: %s was built before it had one" % kernel)
     screen, window = start("-m", "256", "-kernel", kernel, "-initrd", image, "-append", "vga=0x317 console=tty0 loglevel=5")
-    looks_like("tux", screen, window, 300)
+    looks_like("tux", screen, window, 2)  # what stands below it is another text each time
     # Its belly, its feet, what is around it; and no second one.
     rows = desk.picture(window)[2]
     at = {(x, y): tuple(rows[y][3 * x:3 * x + 3]) for x, y in ((40, 50), (14, 66), (66, 68), (4, 6), (76, 6), (110, 50))}
