@@ -1,8 +1,10 @@
-/* Draws on a graphics card as fast as it can, for graphics.py: what the command line names, so many times. Bytes at port E9h, '<' and
+/* Draws on a graphics card as fast as it can, for graphics.py: what the command line names, so many times. Bytes at
+ * port E9h, '<' and
  * '>', stand around what is measured; between them there is no other port than the card's.
  *
- * Command line: NAME COUNT. On the "std" card: animation (640x480x32, each pixel computed), lfb-fill, lfb-copy (the same size by the
- * processor), 13h, modex, 12h-bytes, 12h-set (set/reset), 12h-masked (read, bit mask, write); on "cirrus": blt-fill, blt-copy.
+ * Command line: NAME COUNT. On the "std" card: animation (640x480x32, each pixel computed), lfb-fill, lfb-copy (the
+ * same size by the processor), 13h, modex, 12h-bytes, 12h-set (set/reset), 12h-masked (read, bit mask, write); on
+ * "cirrus": blt-fill, blt-copy.
  */
 #include "code.h"
 
@@ -55,9 +57,9 @@ static void std_mode(void)
 /* The timing of 640x480 or of 400 lines, and how the processor sees the memory. */
 static void vga_mode(uint8_t lines, uint8_t memory, uint8_t mode, uint8_t map)
 {
-    static const uint8_t crtc480[25] = {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0x0b, 0x3e, 0x00, 0x40, 0, 0, 0,
+    static const uint8_t crtc480[25] = {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0x0b, 0x3e, 0x00, 0x40, 0,    0,   0,
                                         0,    0,    0,    0xea, 0x8c, 0xdf, 0x28, 0x00, 0xe7, 0x04, 0xe3, 0xff};
-    static const uint8_t crtc400[25] = {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0x00, 0x41, 0, 0, 0,
+    static const uint8_t crtc400[25] = {0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0x00, 0x41, 0,    0,   0,
                                         0,    0,    0,    0x9c, 0x8e, 0x8f, 0x28, 0x40, 0x96, 0xb9, 0xa3, 0xff};
     card_find(0x11111234);
     dispi(4, 0);
@@ -217,15 +219,17 @@ static void unchained(void)
 static void planar(void)
 {
     vga_mode(240, 0x06, 0x00, 0x05);
+    string_fill(window, 80 * 480 / 4, 0); /* the BIOS's text was there */
 }
 
 static const struct {
     const char *name;
     void (*prepare)(void), (*draw)(uint32_t frame);
-} works[] = {{"animation", std_mode, animation},    {"lfb-fill", std_mode, lfb_fill}, {"lfb-copy", std_mode, lfb_copy},
-             {"13h", linear_13h, vga_13h},          {"modex", unchained, vga_x},      {"12h-bytes", planar, vga_12h_bytes},
-             {"12h-set", planar, vga_12h_set},      {"12h-masked", planar, vga_12h_masked},
-             {"blt-fill", cirrus_mode, blt_fill},   {"blt-copy", cirrus_mode, blt_copy}};
+} works[] = {{"animation", std_mode, animation},  {"lfb-fill", std_mode, lfb_fill},
+             {"lfb-copy", std_mode, lfb_copy},    {"13h", linear_13h, vga_13h},
+             {"modex", unchained, vga_x},         {"12h-bytes", planar, vga_12h_bytes},
+             {"12h-set", planar, vga_12h_set},    {"12h-masked", planar, vga_12h_masked},
+             {"blt-fill", cirrus_mode, blt_fill}, {"blt-copy", cirrus_mode, blt_copy}};
 
 void guest_main(void)
 {
@@ -247,7 +251,8 @@ void guest_main(void)
             works[i].draw(frame);
         outb(0xe9, '>');
         uint32_t sum = 0;
-        if (works[i].draw == animation || works[i].draw == blt_copy || works[i].draw == blt_fill || works[i].draw == lfb_copy)
+        if (works[i].draw == animation || works[i].draw == blt_copy || works[i].draw == blt_fill ||
+            works[i].draw == lfb_copy)
             for (uint32_t at = 0; at < WIDTH * HEIGHT; at++)
                 sum = (sum << 1 | sum >> 31) ^ ((volatile uint32_t *)lfb)[at];
         else
