@@ -2,16 +2,16 @@
  * port E9h, '<' and
  * '>', stand around what is measured; between them there is no other port than the card's.
  *
- * Command line: NAME COUNT. On the "std" card: animation (640x480x32, each pixel computed), lfb-fill, lfb-copy (the
- * same size by the processor), 13h, modex, 12h-bytes, 12h-set (set/reset), 12h-masked (read, bit mask, write); on
- * "cirrus": blt-fill, blt-copy.
+ * Command line: NAME COUNT. On the "std" card: animation (640x480x32, each pixel computed), rotozoom (each from a
+ * texture), lfb-fill, lfb-copy (the same size by the processor), 13h, modex, 12h-bytes, 12h-set (set/reset), 12h-masked
+ * (read, bit mask, write); on "cirrus": blt-fill, blt-copy.
  */
 #include "code.h"
 
 #define WIDTH  640u
 #define HEIGHT 480u
 
-static uint32_t lfb;
+static uint32_t lfb, texture[65536];
 static volatile uint8_t *const window = (volatile uint8_t *)0xa0000;
 
 static void set(uint16_t port, uint8_t index, uint8_t value)
@@ -110,6 +110,25 @@ static void animation(uint32_t frame)
             uint32_t a = (x + frame) ^ (y + 2 * frame), b = (x * y >> 8) + frame, c = x + y - 3 * frame;
             *at++ = (a & 0xff) << 16 | (b & 0xff) << 8 | (c & 0xff);
         }
+}
+
+static void rotozoom_mode(void)
+{
+    std_mode();
+    for (uint32_t i = 0; i < ARRAY_COUNT(texture); i++)
+        texture[i] = (i & 0xff) << 16 | (i >> 8) << 8 | ((i ^ i >> 8) & 0xff);
+}
+
+/* A texture, turned and drawn nearer. */
+static void rotozoom(uint32_t frame)
+{
+    volatile uint32_t *at = (volatile uint32_t *)lfb;
+    uint32_t du = 200 + frame % 97, dv = 30 + frame % 61, u0 = frame << 9, v0 = frame << 8;
+    for (uint32_t y = 0; y < HEIGHT; y++, u0 -= dv, v0 += du) {
+        uint32_t u = u0, v = v0;
+        for (uint32_t x = 0; x < WIDTH; x++, u += du, v += dv)
+            *at++ = texture[(v & 0xff00) | (u >> 8 & 0xff)];
+    }
 }
 
 static void lfb_fill(uint32_t frame)
@@ -225,11 +244,11 @@ static void planar(void)
 static const struct {
     const char *name;
     void (*prepare)(void), (*draw)(uint32_t frame);
-} works[] = {{"animation", std_mode, animation},  {"lfb-fill", std_mode, lfb_fill},
-             {"lfb-copy", std_mode, lfb_copy},    {"13h", linear_13h, vga_13h},
-             {"modex", unchained, vga_x},         {"12h-bytes", planar, vga_12h_bytes},
-             {"12h-set", planar, vga_12h_set},    {"12h-masked", planar, vga_12h_masked},
-             {"blt-fill", cirrus_mode, blt_fill}, {"blt-copy", cirrus_mode, blt_copy}};
+} works[] = {
+    {"animation", std_mode, animation},   {"rotozoom", rotozoom_mode, rotozoom}, {"lfb-fill", std_mode, lfb_fill},
+    {"lfb-copy", std_mode, lfb_copy},     {"13h", linear_13h, vga_13h},          {"modex", unchained, vga_x},
+    {"12h-bytes", planar, vga_12h_bytes}, {"12h-set", planar, vga_12h_set},      {"12h-masked", planar, vga_12h_masked},
+    {"blt-fill", cirrus_mode, blt_fill},  {"blt-copy", cirrus_mode, blt_copy}};
 
 void guest_main(void)
 {
@@ -251,8 +270,8 @@ void guest_main(void)
             works[i].draw(frame);
         outb(0xe9, '>');
         uint32_t sum = 0;
-        if (works[i].draw == animation || works[i].draw == blt_copy || works[i].draw == blt_fill ||
-            works[i].draw == lfb_copy)
+        if (works[i].draw == animation || works[i].draw == rotozoom || works[i].draw == blt_copy ||
+            works[i].draw == blt_fill || works[i].draw == lfb_copy)
             for (uint32_t at = 0; at < WIDTH * HEIGHT; at++)
                 sum = (sum << 1 | sum >> 31) ^ ((volatile uint32_t *)lfb)[at];
         else

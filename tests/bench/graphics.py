@@ -23,6 +23,7 @@ import rival  # noqa: E402
 # name: card, times, bytes drawn each time, target
 WORKS = {
     "animation": ("std", 400, 640 * 480 * 4, 6),
+    "rotozoom": ("std", 400, 640 * 480 * 4, 6),
     "lfb-fill": ("std", 3000, 640 * 480 * 4, None),
     "lfb-copy": ("std", 3000, 640 * 480 * 4, None),
     "13h": ("std", 3000, 64000, 3),
