@@ -29,12 +29,13 @@ FAR_ACCESS(8, "b", "q")
 FAR_ACCESS(16, "w", "r")
 FAR_ACCESS(32, "l", "r")
 
-/* Copies len bytes upwards; neither side crosses the end of its segment. */
+/* Copies len bytes upwards; neither side crosses the end of its segment. Through DS and 16-bit addresses: an X server's
+ * emulator of the video BIOS forgets an override and an address size that stand before REP. */
 static inline void far_copy(uint16_t dseg, uint16_t doff, uint16_t sseg, uint16_t soff, uint32_t len)
 {
     uint32_t di = doff, si = soff;
-    __asm__ volatile("pushw %%es\n\tmovw %w3, %%es\n\tmovw %w4, %%fs\n\t"
-                     "cld\n\trep movsb %%fs:(%%esi), %%es:(%%edi)\n\tpopw %%es"
+    __asm__ volatile("pushw %%es\n\tpushw %%ds\n\tmovw %w3, %%es\n\tmovw %w4, %%ds\n\t"
+                     "cld\n\trep movsb (%%si), %%es:(%%di)\n\tpopw %%ds\n\tpopw %%es"
                      : "+D"(di), "+S"(si), "+c"(len)
                      : "r"(dseg), "r"(sseg)
                      : "memory", "cc");

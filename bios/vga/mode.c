@@ -255,8 +255,8 @@ void far_fill16(uint16_t seg, uint16_t off, uint16_t value, uint32_t words)
 void far_copy16(uint16_t dseg, uint16_t doff, uint16_t sseg, uint16_t soff, uint32_t words)
 {
     uint32_t di = doff, si = soff;
-    __asm__ volatile("pushw %%es\n\tmovw %w3, %%es\n\tmovw %w4, %%fs\n\t"
-                     "cld\n\trep movsw %%fs:(%%esi), %%es:(%%edi)\n\tpopw %%es"
+    __asm__ volatile("pushw %%es\n\tpushw %%ds\n\tmovw %w3, %%es\n\tmovw %w4, %%ds\n\t" /* as far_copy */
+                     "cld\n\trep movsw (%%si), %%es:(%%di)\n\tpopw %%ds\n\tpopw %%es"
                      : "+D"(di), "+S"(si), "+c"(words)
                      : "r"(dseg), "r"(sseg)
                      : "memory", "cc");

@@ -10,7 +10,7 @@
 #include "vclock.h"
 #include "cirrus.h"
 
-#define SLICE_COST (512 * KiB) /* at a time: in bytes of a copy; a millisecond or two, about as fast as the chip is */
+#define SLICE_COST (4 * MiB) /* at a time, in bytes that memmove() moves: a millisecond or two */
 #define SLICE_NS   1500000ll
 
 /* --- Raster operations: what comes of a source and a destination bit --- */
@@ -67,8 +67,13 @@ static void solid_row(uint8_t *vram, const struct cirrus_blt *b)
     unsigned bytes = pixel_bytes(b);
     struct rop rop = rop_get(b->rop);
 
-    if (b->rop == ROP_SOURCE && bytes == 1 && b->dst + b->width <= CIRRUS_MEMORY) {
-        memset(&vram[b->dst], (uint8_t)b->fore, b->width);
+    uint32_t all = (b->width + bytes - 1) / bytes * bytes;
+    if (b->rop == ROP_SOURCE && b->dst + all <= CIRRUS_MEMORY) {
+        uint8_t *to = &vram[b->dst];
+        for (unsigned i = 0; i < bytes; i++)
+            to[i] = (uint8_t)(b->fore >> (8 * i));
+        for (uint32_t done = bytes; done < all; done *= 2) /* what is there, once more */
+            memcpy(&to[done], to, MIN(done, all - done));
         return;
     }
     for (uint32_t x = 0; x < b->width; x += bytes)
@@ -300,11 +305,12 @@ void cirrus_blt_arm(struct cirrus *c)
         vtimer_cancel(c->timer);
 }
 
-/* What a row takes: pixel by pixel some times as long as what goes by the byte. */
+/* What a row takes: byte by byte, and pixel by pixel, many times as long as what the host's memmove() does. */
 static uint32_t row_cost(const struct cirrus_blt *b)
 {
-    bool by_pixel = b->mode & (BLT_EXPAND | BLT_PATTERN | BLT_TRANSPARENT);
-    return (by_pixel ? b->width * 4 : b->width) + 64;
+    bool by_pixel = (b->mode & (BLT_EXPAND | BLT_PATTERN | BLT_TRANSPARENT)) && !is_solid(b);
+    unsigned factor = b->rop == ROP_SOURCE && !by_pixel ? 1 : by_pixel || is_solid(b) ? 32 : 8;
+    return b->width * factor + 64;
 }
 
 /* As much as goes at once; what is left is the timer's. */

@@ -14,6 +14,7 @@
 #   usb-686/*.ko (of UHCI and of keyboards, mice and tablets on USB)
 #   graphics-686/*.ko (of graphics cards)
 #   usb-disk-686/*.ko (of other USB controllers, of disks on USB, and a file system)
+#   x11/root (an X server with drivers, a few clients and what they link to)  x11/drivers/*.ko (of cards, pointers, the disk)
 #   net-tools/bin, net-tools/lib (dropbear, iperf3 and their libraries)
 #   grub-rescue-floppy.img  grub-rescue-cdrom.iso  memtest86+ia32.iso  ipxe.iso
 #   netboot/ (Debian's installer for network boot)  installer-linux  installer-initrd.gz (its kernel and initrd)
@@ -162,6 +163,47 @@ fetch_git() {
     fetch_tree git-686 git libpcre2-8-0 zlib1g libc6 -- git ld-linux.so.2 libpcre2-8.so.0 libz.so.1 libc.so.6
 }
 
+# An X server without OpenGL, in a folder that tests make a disk of (tests/lib/xguest.py). Its own fonts do.
+fetch_x11() {
+    fetch_drivers x11/drivers syscopyarea sysfillrect sysimgblt fb_sys_fops drm drm_shmem_helper drm_kms_helper ttm \
+        drm_ttm_helper drm_vram_helper bochs cirrus psmouse evdev uinput usb-common usbcore uhci-hcd hid hid-generic usbhid virtio \
+        virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_input crct10dif_common crc-t10dif crc64 \
+        crc64-rocksoft t10-pi scsi_common scsi_mod sd_mod libata ata_piix crc16 mbcache jbd2 crc32c_generic ext4
+    [ -s "$cache/x11/.complete" ] && return
+    need_apt_lists
+    tmp=$(mktemp -d "$cache/fetch.XXXXXX")
+    chmod 755 "$tmp"
+    say "downloading an X server"
+    packages=xkb-data
+    for package in xserver-xorg-core xserver-xorg-video-vesa xserver-xorg-video-fbdev xserver-xorg-video-cirrus \
+        xserver-xorg-input-evdev x11-xkb-utils x11-apps x11-xserver-utils xterm libaudit1 libbrotli1 libbsd0 libbz2-1.0 \
+        libc6 libcap-ng0 libcap2 libdbus-1-3 libdrm2 libevdev2 libexpat1 libfontconfig1 libfontenc1 libfreetype6 \
+        libgcrypt20 libgpg-error0 libice6 liblz4-1 liblzma5 libmd0 libmtdev1 libpciaccess0 libpcre2-8-0 libpixman-1-0 \
+        libpng16-16 libselinux1 libsm6 libsystemd0 libtinfo6 libudev1 libunwind8 libutempter0 libuuid1 libx11-6 \
+        libx11-xcb1 libxau6 libxaw7 libxcb-damage0 libxcb-present0 libxcb-xfixes0 libxcb1 libxcursor1 libxcvt0 libxdmcp6 \
+        libxext6 libxfixes3 libxfont2 libxft2 libxi6 libxinerama1 libxkbfile1 libxmu6 libxmuu1 libxpm4 libxrender1 \
+        libxshmfence1 libxt6 libzstd1 zlib1g; do
+        packages="$packages $package:i386"
+    done
+    # shellcheck disable=SC2086
+    (cd "$tmp" && apt-get download -qq $packages) || {
+        rm -rf "$tmp" "$cache/.apt-ready"
+        say "cannot download all of $packages: check the network and 'apt-get update'"
+        exit 1
+    }
+    for deb in "$tmp"/*.deb; do
+        dpkg-deb -x "$deb" "$tmp/x"
+    done
+    for folder in share/doc share/man share/lintian share/bug share/locale share/icons share/metainfo share/terminfo include \
+        lib/i386-linux-gnu/gconv lib/xorg/modules/libglamoregl.so lib/xorg/modules/extensions; do
+        rm -rf "$tmp/x/usr/$folder" "$tmp/x/lib/${folder#lib/}"
+    done
+    rm -rf "$cache/x11/root"
+    mv "$tmp/x" "$cache/x11/root"
+    echo complete >"$cache/x11/.complete"
+    rm -rf "$tmp"
+}
+
 # The tree that a TFTP server offers, and its kernel and initrd, all in a package of 100 MiB.
 fetch_installer() {
     [ -s "$cache/installer-linux" ] && [ -s "$cache/installer-initrd.gz" ] && [ -e "$cache/netboot/.complete" ] && return
@@ -227,6 +269,7 @@ fetch)
     fetch_drivers usb-disk-686 ehci-hcd ehci-pci ohci-hcd ohci-pci usb-storage crc16 mbcache jbd2 crc32c_generic ext4
     fetch_network
     fetch_git
+    fetch_x11
     fetch_file busybox-static "bin/busybox" "$cache/busybox"
     fetch_file grub-rescue-pc "usr/lib/grub-rescue/grub-rescue-floppy.img" "$cache/grub-rescue-floppy.img"
     fetch_file grub-rescue-pc "usr/lib/grub-rescue/grub-rescue-cdrom.iso" "$cache/grub-rescue-cdrom.iso"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds a small i386 Linux kernel that has virtual-8086 mode, which Debian's lack, and the kernel's own 32-bit x86
-# selftests, both out of Debian's package linux-source-6.1.
+# Builds a small i386 Linux kernel that has virtual-8086 mode and a frame buffer with Tux, which Debian's lack, and the kernel's
+# own 32-bit x86 selftests, both out of Debian's package linux-source-6.1.
 #
 #   vm86-kernel.sh FOLDER       writes FOLDER/bzImage and FOLDER/selftests/* (about 10 minutes)
 #
@@ -44,7 +44,7 @@ if [ -z "$source" ]; then
     touch "$source/Documentation/Kconfig"
 fi
 
-# On top of tinyconfig: what a shell on a serial line needs, and what the selftests ask for.
+# On top of tinyconfig: what a shell on a serial line needs, what the selftests ask for, and the penguin.
 cat >"$work/fragment" <<'CFG'
 # CONFIG_64BIT is not set
 CONFIG_M686=y
@@ -94,6 +94,11 @@ CONFIG_X86_16BIT=y
 CONFIG_X86_IOPL_IOPERM=y
 CONFIG_X86_LEGACY_VM86=y
 CONFIG_X86_UMIP=y
+CONFIG_FB=y
+CONFIG_FB_VESA=y
+CONFIG_FRAMEBUFFER_CONSOLE=y
+CONFIG_LOGO=y
+CONFIG_LOGO_LINUX_CLUT224=y
 CONFIG_KERNEL_GZIP=y
 # CONFIG_KERNEL_XZ is not set
 # CONFIG_SPECULATION_MITIGATIONS is not set

@@ -118,7 +118,16 @@ def compare(name, lines, reference, excuses):
     report(name, problems)
 
 
+def prefixes():
+    """An X server runs the video BIOS in an emulator (x86emu) that forgets a segment or size that stands before REP."""
+    with open(ROM, "rb") as f:
+        rom = f.read()
+    report("no prefix before REP", ["at %x: %s" % (m.start(), m.group().hex())
+                                    for m in re.finditer(rb"[\x26\x2e\x36\x3e\x64\x65\x67]\xf3[\xa4\xa5\xaa\xab]", rom)])
+
+
 def main():
+    prefixes()
     with tempfile.TemporaryDirectory() as directory:
         ours = {engine: run(engine, [RINGER, "-vga", CARD, "-accel", engine], directory) for engine in ENGINES}
         for engine in ENGINES[1:]:
