@@ -122,6 +122,7 @@ static uint32_t reg_read(struct svga *s)
 static void enable_write(struct svga *s, uint32_t value)
 {
     s->regs.enable = value & (SVGA_ENABLE_ENABLE | SVGA_ENABLE_HIDE);
+    vga_window_update(&s->vga);
     if (!(value & SVGA_ENABLE_ENABLE))
         svga_fifo_close(s);
     else if (!s->regs.config_done)
@@ -226,7 +227,21 @@ static void svga_io_write(void *opaque, uint16_t port, unsigned size, uint32_t v
 
 static const struct io_ops svga_io = {.widths = 4, .read = svga_io_read, .write = svga_io_write};
 
-static const struct vga_card svga_card = {.picture = svga_picture, .overlay = svga_overlay, .shown = svga_shown};
+/* While the frame buffer is the card's own, no text is kept beside it to be put there. */
+static unsigned svga_window(struct vga *vga, struct vga_piece pieces[VGA_PIECES])
+{
+    if (!(svga_of(vga)->regs.enable & SVGA_ENABLE_ENABLE))
+        return 0;
+    pieces[0] = (struct vga_piece){VGA_WINDOW_BASE, VGA_WINDOW_SIZE, &vga_window_ops, 0, "vga"};
+    return 1;
+}
+
+static const struct vga_card svga_card = {
+    .picture = svga_picture,
+    .overlay = svga_overlay,
+    .window = svga_window,
+    .shown = svga_shown,
+};
 
 /* --- What the host side looks at: with the commands so far carried out, unless the machine stands --- */
 

@@ -671,6 +671,35 @@ static void test_vga_beside_it(void)
     g_assert_cmpuint(width, ==, 320);
 }
 
+/* What was text before does not come back into the frame buffer. */
+static void test_text_stays_out(void)
+{
+    setup();
+    set(SVGA_REG_ENABLE, 0);
+    static const uint8_t seq[] = {3, 0, 3, 0, 2}, gc[] = {0, 0, 0, 0, 0, 0x10, 0x0e, 0, 0xff};
+    outb(0x3c2, 0x67);
+    for (uint8_t i = 0; i < 5; i++) {
+        outb(0x3c4, i);
+        outb(0x3c5, seq[i]);
+    }
+    for (uint8_t i = 0; i < 9; i++) {
+        outb(0x3ce, i);
+        outb(0x3cf, gc[i]);
+    }
+    g_assert_cmpint(card->vga.window, ==, VGA_WINDOW_TEXT);
+    for (uint32_t at = 0xb8000; at < 0xb9000; at += 2)
+        mem_write(at, "\x41\x07", 2);
+    set(SVGA_REG_ENABLE, 1);
+    noise(320 * 200 * 4);
+    screen->serial(screen->opaque);
+    pixel_at(0, 0);
+    GByteArray *saved = device_saved(&svga_class, card);
+    check_memory("saved", 0, 320 * 200 * 4);
+    device_load_checked(&svga_class, card, saved);
+    screen->serial(screen->opaque);
+    check_memory("loaded", 0, 320 * 200 * 4);
+}
+
 static void test_looking_runs_the_fifo(void)
 {
     setup();
@@ -870,6 +899,7 @@ int main(int argc, char **argv)
     TEST(budget);
     TEST(picture);
     TEST(vga_beside_it);
+    TEST(text_stays_out);
     TEST(looking_runs_the_fifo);
     TEST(cursor_masks);
     TEST(alpha_cursor);
