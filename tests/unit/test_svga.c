@@ -408,6 +408,8 @@ static void test_no_room_for_the_mode(void)
     model_copy(0, 1000, 5, 1020, 2560, 600, 3);
     sync_all();
     check_memory("large", 0, MEMORY);
+    for (unsigned i = 0; i < VGA_TEXT_SIZE; i++) /* what is behind it */
+        g_assert_cmphex(card->vga.text[i], ==, 0);
 }
 
 /* --- The FIFO --- */
@@ -815,6 +817,20 @@ static void test_alpha_cursor(void)
     g_assert_cmphex(pixel_at(0, 7), ==, 0x804020);
 }
 
+static void test_cursor_comes_in_pieces(void)
+{
+    setup();
+    set(SVGA_REG_CURSOR_ON, 1);
+    command(22, 0, 0, 0, 2, 2, 0xff111111, 0xff222222, 0xff333333);
+    sync_all();
+    g_assert_cmphex(fifo_get(SVGA_FIFO_STOP), ==, MIN_AT);
+    g_assert_cmphex(pixel_at(0, 0), ==, 0);
+    command(0xff444444);
+    sync_all();
+    g_assert_cmphex(fifo_get(SVGA_FIFO_STOP), ==, next);
+    g_assert_cmphex(pixel_at(1, 1), ==, 0x444444);
+}
+
 /* CURSOR_BYPASS_3: in the FIFO's registers. */
 static void test_cursor_in_the_fifo(void)
 {
@@ -903,6 +919,7 @@ int main(int argc, char **argv)
     TEST(looking_runs_the_fifo);
     TEST(cursor_masks);
     TEST(alpha_cursor);
+    TEST(cursor_comes_in_pieces);
     TEST(cursor_in_the_fifo);
     TEST(state_amid_the_fifo);
     TEST(reset);

@@ -165,6 +165,8 @@ static void test_errors(void)
     g_assert_cmphex(attach(1, PIXELS, 64 * 64 * 4), ==, GPU_ERR_UNSPEC);
     g_assert_cmphex(ask(TRANSFER, 1, 0, 64, 64, 0, 0, 1, 0), ==, GPU_ERR_INVALID_PARAMETER);
     g_assert_cmphex(ask(TRANSFER, UINT32_MAX, 0, 2, 1, 0, 0, 1, 0), ==, GPU_ERR_INVALID_PARAMETER);
+    g_assert_cmphex(ask(TRANSFER, 1, 0, UINT32_MAX, 1, 0, 0, 1, 0), ==, GPU_ERR_INVALID_PARAMETER);
+    g_assert_cmphex(ask(TRANSFER, 0, 1, 1, UINT32_MAX, 0, 0, 1, 0), ==, GPU_ERR_INVALID_PARAMETER);
     g_assert_cmphex(ask(TRANSFER, 0, 0, 64, 64, 0, 0, 5, 0), ==, GPU_ERR_INVALID_RESOURCE_ID);
     g_assert_cmphex(ask(FLUSH, 0, 0, 64, 64, 5, 0), ==, GPU_ERR_INVALID_RESOURCE_ID);
     g_assert_cmphex(ask(FLUSH, 0, 1, 64, 64, 1, 0), ==, GPU_ERR_INVALID_PARAMETER);
@@ -261,6 +263,10 @@ static void test_part_of_a_resource_is_shown(void)
     ask(UNREF, 1, 0); /* and the screen is empty */
     display()->size(display()->opaque, &width, &height);
     g_assert_cmpuint(width, ==, 640);
+    ask(CREATE, 2, 2, 32, 32); /* in its place, and nothing of it is left */
+    ask(SCANOUT, 0, 0, 32, 32, 0, 2);
+    for (unsigned i = 0; i < 32; i++)
+        g_assert_cmphex(pixel_at(i, i), ==, 0);
 }
 
 static void test_serial(void)
@@ -407,6 +413,31 @@ static void test_budget(void)
     }
 }
 
+/* A driver that makes another command of one that is half done. */
+static void test_progress_is_the_commands_own(void)
+{
+    setup(&virtio_gpu_class);
+    ask(CREATE, 1, 1, 2048, 2047);
+    attach(1, PIXELS, 4096);
+    guest_write(PIXELS, 4, 0x123456);
+    const uint32_t command[] = {TRANSFER, 0, 0, 0, 0, 0, 0, 0, 2048, 2047, 0, 0, 1, 0};
+    mem_write(COMMAND, command, sizeof(command));
+    uint16_t at = guest_put(CONTROL, COMMAND, sizeof(command), false, true);
+    guest_put(CONTROL, ANSWER, 2048, true, false);
+    guest_avail(CONTROL, at);
+    guest_notify(CONTROL);
+    g_assert_true(gpu_run(guest.dev, CONTROL));
+    guest_write(COMMAND, 4, INFO);
+    guest_settle();
+    g_assert_true(guest_take(CONTROL, NULL, NULL));
+    g_assert_cmphex(guest_read(ANSWER, 4), ==, GPU_OK_DISPLAY_INFO);
+    ask(CREATE, 3, 1, 32, 64);
+    attach(3, PIXELS, 0x2000);
+    ask(TRANSFER, 0, 0, 32, 64, 0, 0, 3, 0);
+    ask(SCANOUT, 0, 0, 32, 64, 0, 3);
+    g_assert_cmphex(pixel_at(0, 0), ==, 0x123456);
+}
+
 static void test_vga_until_a_scanout(void)
 {
     unsigned width, height;
@@ -481,6 +512,7 @@ int main(int argc, char **argv)
     TEST(pages_are_bounded);
     TEST(cursor);
     TEST(budget);
+    TEST(progress_is_the_commands_own);
     TEST(vga_until_a_scanout);
     TEST(strange_resources);
     return g_test_run();
