@@ -551,7 +551,7 @@ static void test_hostile(void)
 {
     uint32_t *pixels = g_malloc(SVGA_MAX_WIDTH * SVGA_MAX_HEIGHT * 4ul);
     setup();
-    for (unsigned n = 0; n < 20000; n++) {
+    for (unsigned n = 0; n < 5000; n++) {
         switch (number(8)) {
         case 0:
             fifo_set(number(4), number(3) ? number(SVGA_FIFO_SIZE) & ~3u : (uint32_t)g_random_int());
@@ -598,14 +598,14 @@ static void test_budget(void)
 {
     setup();
     now_set(2560, 1600, 32, 0);
-    for (unsigned i = 0; i < 100; i++)
+    for (unsigned i = 0; i < 20; i++)
         command(3, 0, 0, 1, 1, 2559, 1599);
     set(SVGA_REG_SYNC, 1);
     g_assert_cmpuint((fifo_get(SVGA_FIFO_STOP) - MIN_AT) / 28, <=, 1);
     unsigned looks = 0;
     while (get(SVGA_REG_BUSY))
         looks++;
-    g_assert_cmpuint(looks, >, 300);
+    g_assert_cmpuint(looks, >, 60);
     g_assert_cmphex(fifo_get(SVGA_FIFO_STOP), ==, next);
 }
 
@@ -848,7 +848,7 @@ static void test_cursor_in_the_fifo(void)
 
 static void test_state_amid_the_fifo(void)
 {
-    for (unsigned n = 0; n < 20; n++) {
+    for (unsigned n = 0; n < 20; n += 5) {
         setup();
         now_set(2560, 800, 32, 0);
         noise(2560 * 800 * 4);
