@@ -21,6 +21,7 @@ header:
     .word mode_params + 64 * 0x18, font_8x16
 rom_blocks = 0
     .balign 4
+    .globl pcir
 pcir:
     .ascii "PCIR"
     .word CARD_VENDOR, CARD_DEVICE

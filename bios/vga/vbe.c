@@ -40,7 +40,7 @@ ROM struct vbe_mode *vbe_mode_find(uint16_t number)
     return 0;
 }
 
-/* --- Where the frame buffer is: BAR 0 of the card --- */
+/* --- Where the frame buffer is: the card's first BAR that is memory. The PCI data structure names the card --- */
 
 static uint32_t pci_read(uint32_t devfn, uint8_t offset)
 {
@@ -53,9 +53,13 @@ static uint32_t frame_buffer(void)
     uint32_t address = inl(0xcf8), found = 0;
 
     for (uint32_t devfn = 0; devfn < 256 && !found; devfn += 8) {
-        if (pci_read(devfn, 0) == card_id)
-            found = pci_read(devfn, 0x10) & ~15u;
+        if (pci_read(devfn, 0) != pcir.id)
+            continue;
+        found = pci_read(devfn, 0x10);
+        if (found & 1)
+            found = pci_read(devfn, 0x14);
     }
+    found &= ~15u;
     outl(0xcf8, address);
     return found;
 }

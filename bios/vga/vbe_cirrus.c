@@ -22,7 +22,6 @@
 #define CR_1B_WRAP  0x02 /* addresses go round at the end of memory, not at 256 KiB */
 
 ROM char card_product[] ROM_SECTION = "Ringer CL-GD5446";
-ROM uint32_t card_id ROM_SECTION = 0x00b81013;
 ROM uint16_t card_line_most ROM_SECTION = 511 * 8;
 ROM uint8_t card_has_pm ROM_SECTION = 0;
 ROM uint8_t card_has_dac8 ROM_SECTION = 0;

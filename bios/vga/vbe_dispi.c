@@ -4,7 +4,6 @@
 #include "vga.h"
 
 ROM char card_product[] ROM_SECTION = "Ringer standard VGA";
-ROM uint32_t card_id ROM_SECTION = 0x11111234;
 ROM uint16_t card_line_most ROM_SECTION = 0xffff;
 ROM uint8_t card_has_pm ROM_SECTION = 1;
 ROM uint8_t card_has_dac8 ROM_SECTION = 1;

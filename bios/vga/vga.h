@@ -81,6 +81,13 @@ extern ROM uint8_t font_8x8[256 * 8], font_8x14[256 * 14], font_8x16[256 * 16];
 #define PARAMS_COUNT   0x1d
 extern ROM struct params mode_params[];
 
+/* The ROM's PCI data structure: whoever puts the ROM on a card writes the card's numbers into it. */
+struct pcir {
+    uint8_t signature[4];
+    uint32_t id; /* vendor and device */
+};
+extern ROM struct pcir pcir;
+
 static inline uint16_t code_seg(void)
 {
     uint16_t seg;
@@ -196,7 +203,6 @@ void vbe_4f(struct bregs *regs);
 /* The card: vbe_dispi.c or vbe_cirrus.c. What the VBE asks and changes has the names of DISPI's registers, whatever the
  * card has instead. */
 extern ROM char card_product[];
-extern ROM uint32_t card_id;        /* PCI: device and vendor */
 extern ROM uint16_t card_line_most; /* bytes */
 extern ROM uint8_t card_has_pm;     /* header.S has its code for protected mode */
 extern ROM uint8_t card_has_dac8;   /* 6 bits or 8 */

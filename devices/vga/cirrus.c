@@ -383,7 +383,7 @@ static bool regs_are_sane(const struct cirrus *c)
         if (dispi[i])
             return false;
     }
-    return vga_regs_are_sane(&c->vga.regs) && r->hidden_dac_count <= 4 && r->cursor_x < 2048 && r->cursor_y < 2048 &&
+    return vga_regs_are_sane(&c->vga) && r->hidden_dac_count <= 4 && r->cursor_x < 2048 && r->cursor_y < 2048 &&
            cirrus_blt_is_sane(r);
 }
 

@@ -1,7 +1,7 @@
 /* VGA: what its files share: registers by their names in the manual, memory layout; and what a card adds to it.
  *
- * vga.c, mem.c, render.c, serial.c and timing.c are the VGA proper. A card (std.c, cirrus.c) has a struct vga as its
- * first member and says in a struct vga_card what it does otherwise.
+ * vga.c, mem.c, render.c, serial.c and timing.c are the VGA proper, dispi.c what most cards add. A card (std.c,
+ * cirrus.c) has a struct vga as its first member and says in a struct vga_card what it does otherwise.
  *
  * Video memory is kept interleaved: byte 4 * a + p is byte a of plane p. A 256-colour program that sees
  * memory as linear (chain-4, DISPI) then finds it linear here as well, so those windows are plain memory:
@@ -102,7 +102,7 @@ struct vga_regs {
     uint8_t dac_read, dac_write, dac_phase, dac_pending[2];
     uint8_t palette[768]; /* as written: 6 bits, or 8 where DISPI says so */
     uint8_t latch[4];
-    uint16_t dispi_index, dispi[DISPI_COUNT]; /* std.c; zero on other cards */
+    uint16_t dispi_index, dispi[DISPI_COUNT]; /* dispi.c; zero on cards without */
     int64_t vsync_cleared;                    /* when the vertical interrupt was last cleared: vclock */
 };
 
@@ -113,7 +113,8 @@ struct vga_picture {
     uint32_t start, pitch; /* bytes; pixels where they have 4 bits */
     unsigned repeat;       /* each row is so many lines */
     bool is_blank;
-    uint32_t split; /* from the line behind this one on, what is shown starts over at address 0 */
+    const uint8_t *palette; /* of 8 bits: 256 times red, green, blue; NULL: the DAC's */
+    uint32_t split;         /* from the line behind this one on, what is shown starts over at address 0 */
 };
 
 /* What is at A0000h to BFFFFh for the guest: plain memory where the registers allow it. */
@@ -186,7 +187,7 @@ void vga_reset(struct vga *vga);
 uint8_t vga_port_read(struct vga *vga, uint16_t port);
 void vga_port_write(struct vga *vga, uint16_t port, uint8_t value);
 extern const struct state_layout vga_layout; /* of regs */
-bool vga_regs_are_sane(const struct vga_regs *r);
+bool vga_regs_are_sane(const struct vga *vga);
 void vga_before_load(void *vga);
 void vga_dump(const struct vga *vga, GString *out);
 void vga_dump_row(GString *out, const char *name, const uint8_t *value, unsigned count);
@@ -200,6 +201,15 @@ void vga_window_update(struct vga *vga);
 void vga_window_remove(struct vga *vga);
 /* Brings the planes up to date with what the guest wrote to the text window. */
 void vga_sync(struct vga *vga);
+
+/* dispi.c */
+bool vga_dispi_picture(const struct vga *vga, struct vga_picture *picture);
+uint16_t vga_dispi_read(struct vga *vga, unsigned index);
+void vga_dispi_write(struct vga *vga, unsigned index, uint16_t value);
+void vga_dispi_open(struct vga *vga); /* its ports */
+void vga_dispi_close(void);
+void vga_dispi_reset(struct vga *vga); /* after vga_reset() */
+void vga_dispi_after_load(struct vga *vga);
 
 /* serial.c */
 uint64_t vga_serial(void *opaque);

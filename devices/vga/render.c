@@ -418,6 +418,11 @@ static void picture_draw(const struct vga *vga, const struct vga_picture *pictur
 
     if (picture->bits == 4) {
         colours16(r, colour);
+    } else if (picture->palette) {
+        for (unsigned i = 0; i < 256; i++) {
+            const uint8_t *gun = &picture->palette[3 * i];
+            colour[i] = (uint32_t)gun[0] << 16 | (uint32_t)gun[1] << 8 | gun[2];
+        }
     } else {
         for (unsigned i = 0; i < 256; i++)
             colour[i] = dac_colour(r, (uint8_t)i);

@@ -296,10 +296,11 @@ void vga_before_load(void *opaque)
 }
 
 /* What a guest cannot have written must not come from a file either. */
-bool vga_regs_are_sane(const struct vga_regs *r)
+bool vga_regs_are_sane(const struct vga *vga)
 {
+    const struct vga_regs *r = &vga->regs;
     return r->seq_index < SEQ_COUNT && r->gc_index < 16 && r->dac_phase < 3 && r->attr_data < 2 &&
-           r->gc[GC_READ_MAP] < 4 && r->dispi[DISPI_BANK] < VGA_MEMORY / (64 * KiB);
+           r->gc[GC_READ_MAP] < 4 && r->dispi[DISPI_BANK] < vga->size / (64 * KiB);
 }
 
 void vga_dump_row(GString *out, const char *name, const uint8_t *value, unsigned count)

@@ -27,4 +27,10 @@ struct cirrus *cirrus_new(struct pci_bus *pci, uint8_t devfn, const struct board
 void cirrus_free(struct cirrus *cirrus);
 const struct display *cirrus_display(struct cirrus *cirrus);
 
-extern const struct device_class vga_class, cirrus_class;
+/* VMware SVGA II: 15AD:0405; size of its frame buffer, a power of two. rom may be NULL. */
+struct svga;
+struct svga *svga_new(struct pci_bus *pci, uint8_t devfn, uint32_t size, const struct board_rom *rom, GError **error);
+void svga_free(struct svga *svga);
+const struct display *svga_display(struct svga *svga);
+
+extern const struct device_class vga_class, cirrus_class, svga_class;

@@ -135,10 +135,13 @@ static bool piece_load(const struct state_piece *piece, const uint8_t *bytes, ui
         return state_load(piece->layout, piece->at, bytes, len);
     if (len > piece->size)
         return false;
-    if (piece->memory)
+    if (piece->memory) {
         mem_block_clear(piece->memory, piece->size);
-    else
-        memset((uint8_t *)piece->at + len, 0, piece->size - len);
+    } else { /* what is zero and has never been used takes no memory of the host's, and shall not now */
+        uint32_t used = used_bytes(piece->at, piece->size);
+        if (used > len)
+            memset((uint8_t *)piece->at + len, 0, used - len);
+    }
     memcpy(piece->at, bytes, len);
     return true;
 }

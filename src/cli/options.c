@@ -354,7 +354,8 @@ static const struct flag flags[] = {
     {"mon", "chardev=ID", set_mon, "a monitor on a -chardev; mode=readline|control (QMP), pretty=on"},
     {"gdb", "DEV", set_gdb, "wait for a debugger on DEV, as in tcp::1234"},
     {"s", NULL, set_gdb_default, "-gdb tcp::1234"},
-    {"vga", "CARD", set_vga, "std (VGA with VBE up to 16 MiB, the default), cirrus (CL-GD5446) or none"},
+    {"vga", "CARD", set_vga,
+     "std (VGA with VBE up to 16 MiB, the default), cirrus (CL-GD5446), vmware (SVGA II), virtio or none"},
     {"nic", "BACKEND,model=CARD", set_nic,
      "a network card and what it is connected to: user (hostfwd=tcp::2222-:22, ...), tap, socket, stream, dgram, or "
      "none; default: user,model=e1000"},

@@ -101,6 +101,20 @@ bool set_usbdevice(struct parse *parse, const char *arg, GError **error)
     return FAIL("-usbdevice: there is no '%s'; choose tablet, mouse, keyboard or disk:FILE", arg);
 }
 
+/* Words behind -vga, and the device that each is. */
+static const char *const vga_cards[][2] = {
+    {"std", "VGA"}, {"cirrus", "cirrus-vga"}, {"vmware", "vmware-svga"}, {"virtio", "virtio-vga"}, {"none", NULL},
+};
+
+static bool driver_is_vga(const char *driver)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(vga_cards); i++) {
+        if (vga_cards[i][1] && strcmp(driver, vga_cards[i][1]) == 0)
+            return true;
+    }
+    return strcmp(driver, "virtio-gpu-pci") == 0;
+}
+
 /* A device of the user's stands in for what the board would have had by default, as in QEMU. */
 void defaults_settle(struct parse *parse)
 {
@@ -113,20 +127,23 @@ void defaults_settle(struct parse *parse)
             options->drives.no_default_cd = true;
         if (strcmp(driver, "floppy") == 0)
             options->drives.no_default_floppy = true;
-        if ((strcmp(driver, "VGA") == 0 || strcmp(driver, "cirrus-vga") == 0) && !parse->vga_given)
+        if (driver_is_vga(driver) && !parse->vga_given)
             options->vga = NULL;
     }
 }
 
 bool set_vga(struct parse *parse, const char *arg, GError **error)
 {
-    static const char *const cards[][2] = {{"std", "VGA"}, {"cirrus", "cirrus-vga"}, {"none", NULL}};
     unsigned i = 0;
-    while (i < G_N_ELEMENTS(cards) && strcmp(arg, cards[i][0]) != 0)
+    if (strcmp(arg, "qxl") == 0) {
+        log_user("-vga qxl: there is no such card; the standard one (-vga std) takes its place");
+        arg = "std";
+    }
+    while (i < G_N_ELEMENTS(vga_cards) && strcmp(arg, vga_cards[i][0]) != 0)
         i++;
-    if (i == G_N_ELEMENTS(cards))
-        return FAIL("-vga: there is no '%s' card; choose std, cirrus or none", arg);
-    parse->options->vga = cards[i][1];
+    if (i == G_N_ELEMENTS(vga_cards))
+        return FAIL("-vga: there is no '%s' card; choose std, cirrus, vmware, virtio or none", arg);
+    parse->options->vga = vga_cards[i][1];
     parse->vga_given = true;
     return true;
 }

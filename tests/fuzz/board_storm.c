@@ -236,8 +236,8 @@ static void guest_exit(void *opaque, int status)
 {
 }
 
-static bool is_isa;    /* this round's board has no PCI */
-static bool is_cirrus; /* or another graphics card */
+static bool is_isa;             /* this round's board has no PCI */
+static bool is_cirrus, is_svga; /* or another graphics card */
 
 static void board_build(void)
 {
@@ -318,7 +318,9 @@ static void board_build(void)
     board_provide(board, "exit", &on_exit);
     for (unsigned i = 0; rows[i]; i++) {
         GError *error = NULL;
-        const char *row = is_cirrus && strcmp(rows[i], "VGA") == 0 ? "cirrus-vga" : rows[i];
+        const char *row = rows[i];
+        if (strcmp(row, "VGA") == 0)
+            row = is_cirrus ? "cirrus-vga" : is_svga ? "vmware-svga" : row;
         if (!registry_add_row(registry, row, &error))
             g_error("%s: %s", row, error->message);
     }
@@ -460,6 +462,46 @@ static void touch_cirrus(void)
         out(0x3ce, 2, below(3) ? 0x0231 : 0x0431);
 }
 
+static void write_word(gpa_t at, uint32_t word)
+{
+    machine_lock();
+    mem_write(at, &word, 4);
+    machine_unlock();
+}
+
+/* The SVGA card's FIFO and its registers. Commands of any kind, pointers mostly good. */
+static void touch_svga(void)
+{
+    uint32_t port = 0, fifo = 0;
+    for (unsigned i = 0; i < sizeof(functions) && !fifo; i++) {
+        if (config_read(functions[i], 0) != 0x040515ad)
+            continue;
+        for (unsigned bar = 0; bar < 3; bar++)
+            config_write(functions[i], 0x10 + 4 * bar, bar ? 0xe0000000u + bar * 0x4000000u : 0xc000);
+        config_write(functions[i], 0x04, 3);
+        port = 0xc000;
+        fifo = 0xe8000000u;
+    }
+    if (!port)
+        return;
+    static const uint32_t start[] = {2048, 8192, 2048, 2048};
+    for (unsigned i = 0; i < 4 && below(2); i++)
+        write_word(fifo + 4 * i, start[i]);
+    for (unsigned i = below(200), at = 2048; i--; at += 4)
+        write_word(fifo + at, below(2) ? below(40) : below(2) ? below(700) : value());
+    write_word(fifo + 8, below(20) ? 2048 + 4 * below(300) : value());
+    for (unsigned i = below(6); i--;) {
+        out((uint16_t)port, 4, below(40));
+        out((uint16_t)(port + 1), 4, below(3) ? below(1500) : value());
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        out((uint16_t)port, 4, i ? 21 : below(2) ? 20 : 1);
+        out((uint16_t)(port + 1), 4, 1);
+        out((uint16_t)port, 4, 22);
+        in((uint16_t)(port + 1), 4);
+    }
+}
+
 static void let_time_pass(void)
 {
     static const int64_t most[] = {2000, 100000, 5000000, 60000000, 3000000000};
@@ -535,6 +577,8 @@ static void step(void)
     } else if (kind < 80) {
         if (is_cirrus && below(2))
             touch_cirrus();
+        else if (is_svga && below(2))
+            touch_svga();
         else
             touch_disks();
     } else if (kind < 87) {
@@ -684,7 +728,8 @@ int main(int argc, char **argv)
         seed_state = seed;
         rnd();
         is_isa = seed % 8 >= 6;
-        is_cirrus = seed % 8 >= 2 && seed % 8 < 4; /* with damaged states and without */
+        is_cirrus = seed % 16 >= 2 && seed % 16 < 4; /* with damaged states and without */
+        is_svga = seed % 16 >= 10 && seed % 16 < 12;
         if (!mem_init(RAM, &error))
             g_error("%s", error->message);
         board_build();

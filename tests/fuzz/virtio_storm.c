@@ -13,6 +13,7 @@
 #include "backend.h"
 #include "balloon.h"
 #include "block.h"
+#include "display.h"
 #include "devices/virtio/virtio_pci.h"
 #include "fsdev.h"
 #include "input.h"
@@ -348,10 +349,23 @@ static void input_act(const struct input_sink *sink)
         sink->absolute(sink->opaque, value(), below(40000), (int)below(3) - 1, below(4));
 }
 
+/* Somebody looks. */
+static void display_act(const struct display *display)
+{
+    static uint32_t pixels[2048 * 2048];
+    unsigned width, height;
+    display->serial(display->opaque);
+    display->size(display->opaque, &width, &height);
+    if ((uint64_t)width * height <= G_N_ELEMENTS(pixels) &&
+        !display->rows(display->opaque, width, height, 0, height, pixels))
+        FAIL("there is no picture of %ux%u", width, height);
+}
+
 static void back_end_acts(void)
 {
     const struct balloon *balloon = board_service(registry_board(registry), "balloon");
     const struct input_sink *sink = board_service(registry_board(registry), "input");
+    const struct display *display = board_service(registry_board(registry), "display");
     for (unsigned i = below(4); i--;)
         request_end();
     net_act();
@@ -361,6 +375,13 @@ static void back_end_acts(void)
         balloon_act(balloon);
     if (sink)
         input_act(sink);
+    if (display && below(4) == 0)
+        display_act(display);
+}
+
+static bool is_graphics(void)
+{
+    return strstr(class_now->name, "gpu") || strstr(class_now->name, "vga");
 }
 
 /* --- The board --- */
@@ -400,6 +421,8 @@ static char *row_make(const struct device_class *class)
             g_string_append_printf(row, ",%s=%s", p->name, below(2) ? "on" : "off");
         else if (strcmp(p->name, "disable-legacy") == 0 && below(8) == 0)
             g_string_append_printf(row, ",%s=on", p->name);
+        else if (strcmp(p->name, "max_hostmem") == 0) /* 1 MiB: full soon */
+            g_string_append_printf(row, ",%s=%u", p->name, 1u << 20);
         else if (p->type == PROPERTY_NUMBER && below(6) == 0)
             g_string_append_printf(row, ",%s=%u", p->name, below(2) ? below(6) : 1u << below(11));
     }
@@ -570,6 +593,41 @@ static uint32_t buffer(void)
     return below(odds * 4) ? BUFFERS + below(BUFFERS_END - BUFFERS) : address();
 }
 
+/* A command of a graphics card: mostly one of few resources, some of which there are. */
+static void gpu_write(uint32_t words[64])
+{
+    words[0] = below(16) ? 0x100 + below(11) : below(2) ? 0x300 + below(2) : value();
+    words[1] = below(3);
+    for (unsigned i = 6; i < 64; i++)
+        words[i] = below(24) ? below(100) : value();
+    words[6] = below(4) ? below(6) : words[6];
+    switch (words[0]) {
+    case 0x101: /* create: a known format, the cursor's size now and then */
+        words[7] = below(8) ? 1 + below(4) : words[7];
+        words[8] = words[9] = below(4) ? 64 : words[8];
+        break;
+    case 0x103: /* a scanout of it */
+    case 0x104:
+    case 0x105:
+        words[6] = words[7] = below(3);
+        words[10] = words[12] = words[0] == 0x103 ? 0 : below(6);
+        words[11] = words[0] == 0x103 ? below(6) : 0;
+        break;
+    case 0x106:
+        words[7] = below(8) ? 1 + below(14) : value();
+        for (unsigned i = 8; i + 3 < 64; i += 4) {
+            words[i] = address();
+            words[i + 1] = below(8) ? 0 : value();
+            words[i + 2] = below(8) ? below(20000) : value();
+        }
+        break;
+    case 0x300:
+        words[10] = below(6);
+        words[6] = 0;
+        break;
+    }
+}
+
 /* What a device of this kind could be told. */
 static void header_write(uint32_t at)
 {
@@ -589,6 +647,8 @@ static void header_write(uint32_t at)
     } else if (strstr(class_now->name, "9p")) {
         words[0] = below(32) ? 7 + below(10) : value();
         words[1] = rnd();
+    } else if (is_graphics()) {
+        gpu_write(words);
     } else if (strstr(class_now->name, "balloon")) {
         uint32_t pfn = below(4) ? BUFFERS / PAGE_SIZE + below(256) : value();
         for (unsigned i = 0; i < G_N_ELEMENTS(words); i++)
@@ -621,6 +681,8 @@ static void chain_write(uint32_t table, unsigned first, unsigned size, unsigned 
         uint32_t len = i == 0 && below(odds * 4)    ? (outs ? 16 : 16 + piece_len() % PAGE_SIZE)
                        : is_last && ins && below(4) ? 1
                                                     : piece_len();
+        if (is_graphics() && i == 0 && below(8))
+            len = 256;
         if (strstr(class_now->name, "balloon") && below(256)) /* the host takes its time over each page */
             len = 4 * below(17);
         uint32_t flags = (i >= outs ? 2u : 0) | (is_last ? 0 : 1u);
@@ -766,6 +828,8 @@ static void storm(uint64_t ops)
 {
     size_t before = 0;
     int64_t began = g_get_monotonic_time();
+    if (strstr(class_now->name, "vga")) /* its video memory makes each saved state long */
+        ops /= 30;
     seed_state = seed;
     rnd();
     memset(&driver, 0, sizeof driver);

@@ -14,6 +14,7 @@ SOUND_MORE = os.path.join(CACHE, "sound-more-686")
 INPUT = os.path.join(CACHE, "input-686")
 USB = os.path.join(CACHE, "usb-686")
 GRAPHICS = os.path.join(CACHE, "graphics-686")
+GRAPHICS_MORE = os.path.join(CACHE, "graphics-more-686")
 USB_DISK = os.path.join(CACHE, "usb-disk-686")
 
 

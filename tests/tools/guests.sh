@@ -266,6 +266,7 @@ fetch)
     fetch_drivers usb-686 usb-common usbcore uhci-hcd hid hid-generic usbhid
     fetch_drivers graphics-686 syscopyarea sysfillrect sysimgblt fb_sys_fops drm drm_shmem_helper drm_kms_helper cirrus \
         cirrusfb
+    fetch_drivers graphics-more-686 virtio_dma_buf virtio-gpu ttm drm_ttm_helper vmwgfx
     fetch_drivers usb-disk-686 ehci-hcd ehci-pci ohci-hcd ohci-pci usb-storage crc16 mbcache jbd2 crc32c_generic ext4
     fetch_network
     fetch_git

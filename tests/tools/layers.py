@@ -27,7 +27,7 @@ LAYERS = {
     "devices": [],
     "devices/net": ["devices"],
     "devices/sound": ["devices"],
-    "devices/virtio": ["devices"],
+    "devices/virtio": ["devices", "devices/vga"],  # virtio-vga is a VGA, too
     "devices/usb": ["devices"],
     "devices/vga": ["devices"],
     "src/engine": ENGINE,

@@ -101,7 +101,7 @@ static void test_windows(void)
 
 static void test_missing_devices_are_refused(void)
 {
-    bad("-vga virtio", "no 'virtio' card");
+    bad("-vga voodoo", "no 'voodoo' card");
     struct options vnc = good("-display vnc=127.0.0.1:3,websocket=on,share=ignore");
     g_assert_true(vnc.vnc && !vnc.window && !vnc.display_is_open);
     g_assert_cmpstr(vnc.vnc_options.address.port, ==, "5903");
@@ -195,7 +195,12 @@ static void test_display_and_monitor(void)
     g_assert_null(good("-vga none").vga);
     g_assert_cmpstr(good("-vga std").vga, ==, "VGA");
     g_assert_cmpstr(good("-vga cirrus").vga, ==, "cirrus-vga");
+    g_assert_cmpstr(good("-vga vmware").vga, ==, "vmware-svga");
+    g_assert_cmpstr(good("-vga virtio").vga, ==, "virtio-vga");
+    g_assert_cmpstr(good("-vga qxl").vga, ==, "VGA");
     g_assert_null(good("-device cirrus-vga").vga);
+    g_assert_null(good("-device vmware-svga").vga);
+    g_assert_null(good("-device virtio-gpu-pci").vga);
     g_assert_null(good("-nodefaults").vga);
     g_assert_cmpstr(good("-vga std -nodefaults").vga, ==, "VGA");
     g_assert_null(good("-device VGA").vga);

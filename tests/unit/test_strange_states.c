@@ -466,6 +466,41 @@ static void test_cirrus_any_blit(void)
     }
 }
 
+/* --- The SVGA card, in the middle of a copy --- */
+
+static void test_svga_beyond_its_memory(void)
+{
+    static const struct {
+        uint8_t at; /* in struct svga_op: dst, src, step, bytes, rows, pixel and rop and is_copy */
+        uint32_t value;
+    } fields[] = {{0, 16 * MiB},   {0, 16 * MiB - 100}, {0, UINT32_MAX}, {4, 16 * MiB},    {4, 16 * MiB - 9000},
+                  {8, 0x7fffffff}, {8, 0x80000000},     {8, 0x10000},    {12, UINT32_MAX}, {12, 10244},
+                  {12, 1023},      {16, UINT32_MAX},    {16, 1601},      {24, 0x010300},   {24, 0x010305},
+                  {24, 0x011004},  {24, 0x020304}};
+    for (unsigned i = 0; i < G_N_ELEMENTS(fields) + 30; i++) {
+        GError *error = NULL;
+        bool is_any = i >= G_N_ELEMENTS(fields);
+        setup();
+        pci = pci_bus_new();
+        struct svga *svga = svga_new(pci, PCI_DEVFN(2, 0), 16 * MiB, NULL, &error);
+        g_assert_no_error(error);
+        GByteArray *saved = device_saved(&svga_class, svga);
+        uint32_t op[8] = {0x100000, 0x300000, 10240, 1024, 900, 0, 0x010304, 0};
+        if (is_any)
+            op[g_random_int_range(0, 5)] = (uint32_t)g_random_int() >> g_random_int_range(0, 24);
+        else
+            op[fields[i].at / 4] = fields[i].value;
+        set_field(saved, "op", 0, op, 28);
+        SET(saved, "config_done", 0, uint8_t, 1);
+        bool ok = load(&svga_class, svga, saved);
+        g_assert_true(is_any || !ok);
+        if (ok)
+            vclock_fake_advance(100 * MS);
+        svga_free(svga);
+        pci_bus_free(pci);
+    }
+}
+
 #define TEST(name) g_test_add_func("/strange_states/" #name, test_##name)
 
 int main(int argc, char **argv)
@@ -486,5 +521,6 @@ int main(int argc, char **argv)
     TEST(fdc_beyond_its_buffers);
     TEST(cirrus_beyond_its_row);
     TEST(cirrus_any_blit);
+    TEST(svga_beyond_its_memory);
     return g_test_run();
 }
