@@ -13,10 +13,12 @@
 #include "log.h"
 
 static fat_source_starter *starter;
+static fat_source_again *starter_again;
 
-void image_fat_set_starter(fat_source_starter *wanted)
+void image_fat_set_starter(fat_source_starter *wanted, fat_source_again *again)
 {
     starter = wanted;
+    starter_again = again;
 }
 
 /* --- Names --- */
@@ -160,6 +162,26 @@ static const struct image_ops fat_ops = {.format = "vvfat",
                                          .close = image_fat_close,
                                          .refresh = image_fat_refresh};
 
+/* The folder and what there is to it, for whoever makes a disk of it. */
+static struct fat_source *source_make(const char *name, const char *path, const struct fat_options *options,
+                                      GError **error)
+{
+    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), store = -1;
+    if (folder < 0)
+        g_set_error(error, image_error(), 0, "cannot be made: '%s' cannot be opened as a folder: %s", path,
+                    g_strerror(errno));
+    else if (options->writable && faccessat(folder, ".", W_OK | X_OK, 0) < 0)
+        g_set_error(error, image_error(), 0, "cannot be written into its folder (%s); leave rw: out",
+                    g_strerror(errno));
+    else if ((store = image_temporary_file()) < 0)
+        g_set_error(error, image_error(), 0, "cannot be used: no temporary file (%s); set TMPDIR", g_strerror(errno));
+    else
+        return (starter ? starter : local_start)(name, folder, store, options, error);
+    if (folder >= 0)
+        close(folder);
+    return NULL;
+}
+
 struct image *image_fat_open(const char *name, bool may_write, GError **error)
 {
     struct fat_options options;
@@ -168,22 +190,9 @@ struct image *image_fat_open(const char *name, bool may_write, GError **error)
     if (!path)
         return NULL;
     options.writable = options.writable && may_write;
-    int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0)
-        return image_fail(error, name, "cannot be made: '%s' cannot be opened as a folder: %s", path,
-                          g_strerror(errno));
-    if (options.writable && faccessat(folder, ".", W_OK | X_OK, 0) < 0) {
-        int code = errno;
-        close(folder);
-        return image_fail(error, name, "cannot be written into its folder (%s); leave rw: out", g_strerror(code));
-    }
-    int store = image_temporary_file();
-    if (store < 0) {
-        int code = errno;
-        close(folder);
-        return image_fail(error, name, "cannot be used: no temporary file (%s); set TMPDIR", g_strerror(code));
-    }
-    struct fat_source *source = (starter ? starter : local_start)(name, folder, store, &options, &why);
+    struct fat_source *source = starter_again ? starter_again(name, &why) : NULL;
+    if (!source && !why)
+        source = source_make(name, path, &options, &why);
     if (!source) {
         image_fail(error, name, "%s", why->message);
         g_error_free(why);

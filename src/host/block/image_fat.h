@@ -17,7 +17,9 @@ struct fat_source {
 /* Takes over folder and store, also when it fails. */
 typedef struct fat_source *fat_source_starter(const char *name, int folder, int store,
                                               const struct fat_options *options, GError **error);
-void image_fat_set_starter(fat_source_starter *starter);
+/* One that was closed before, its folder read anew: NULL without *error if there is none of that name. */
+typedef struct fat_source *fat_source_again(const char *name, GError **error);
+void image_fat_set_starter(fat_source_starter *starter, fat_source_again *again);
 
 /* Of a name that begins with "fat:" the folder, within name; NULL with *error. */
 const char *image_fat_parse(const char *name, struct fat_options *options, GError **error);
