@@ -10,7 +10,15 @@
 #include "log.h"
 #include "vclock.h"
 
-enum request_kind { REQUEST_READ, REQUEST_WRITE, REQUEST_FLUSH, REQUEST_DISCARD, REQUEST_ZERO, REQUEST_CHANGE, REQUEST_REFRESH };
+enum request_kind {
+    REQUEST_READ,
+    REQUEST_WRITE,
+    REQUEST_FLUSH,
+    REQUEST_DISCARD,
+    REQUEST_ZERO,
+    REQUEST_CHANGE,
+    REQUEST_REFRESH
+};
 
 struct request {
     enum request_kind kind;

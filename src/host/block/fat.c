@@ -10,8 +10,8 @@
 static int store_io(struct fat *fat, bool is_write, uint64_t offset, uint8_t *buffer, uint32_t len)
 {
     while (len > 0) {
-        ssize_t count = is_write ? pwrite(fat->store, buffer, len, (off_t)offset)
-                                 : pread(fat->store, buffer, len, (off_t)offset);
+        ssize_t count =
+            is_write ? pwrite(fat->store, buffer, len, (off_t)offset) : pread(fat->store, buffer, len, (off_t)offset);
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0)
@@ -229,12 +229,13 @@ static int flush(struct fat *fat, bool is_last)
         FAT_SAY(fat, "what the guest has written cannot be carried into the folder (%s), nor kept: %s", reason,
                 g_strerror(kept));
     else if (is_last)
-        FAT_SAY(fat, "what the guest has written last could not be carried into the folder (%s); the disk is kept as "
-                     "'%s' in it",
+        FAT_SAY(fat,
+                "what the guest has written last could not be carried into the folder (%s); the disk is kept as "
+                "'%s' in it",
                 reason, fat->rescue);
     else if (!fat->told_bad && code)
-        FAT_SAY(fat, "what the guest has written cannot be carried into the folder: %s; it is kept as '%s' in it", reason,
-                fat->rescue);
+        FAT_SAY(fat, "what the guest has written cannot be carried into the folder: %s; it is kept as '%s' in it",
+                reason, fat->rescue);
     fat->told_bad = true;
     g_free(reason);
     return kept;

@@ -11,11 +11,11 @@
 #include "fat.h"
 
 #define SECTOR        512u
-#define ENTRY         32u           /* of a directory */
-#define FAT_NODES_MAX 200000u       /* files and folders */
-#define FAT_DEPTH_MAX 64u           /* folders in folders */
-#define FAT_DIR_MAX   65536u        /* entries of one directory */
-#define FAT_FILE_MAX  0xffffffffull /* bytes of one file */
+#define ENTRY         32u                    /* of a directory */
+#define FAT_NODES_MAX 200000u                /* files and folders */
+#define FAT_DEPTH_MAX 64u                    /* folders in folders */
+#define FAT_DIR_MAX   65536u                 /* entries of one directory */
+#define FAT_FILE_MAX  0xffffffffull          /* bytes of one file */
 #define FAT_RESCUE    "ringer-fat-unwritten" /* files of that beginning are ours, and not shown */
 #define FAT_TEMPORARY "ringer-fat-moved"
 

@@ -173,13 +173,13 @@ static uint8_t media_of(const struct fat *fat)
 /* Prints text, and asks the BIOS for the next disk. */
 static void code_write(uint8_t *sector, unsigned at, const char *text)
 {
-    static const uint8_t code[] = {0x0e, 0x1f,             /* push cs; pop ds */
-                                   0xbe, 0x00, 0x00,       /* mov si, text */
-                                   0xac, 0x84, 0xc0,       /* 1: lodsb; test al, al */
-                                   0x74, 0x09,             /* jz 2f */
+    static const uint8_t code[] = {0x0e, 0x1f,                               /* push cs; pop ds */
+                                   0xbe, 0x00, 0x00,                         /* mov si, text */
+                                   0xac, 0x84, 0xc0,                         /* 1: lodsb; test al, al */
+                                   0x74, 0x09,                               /* jz 2f */
                                    0xb4, 0x0e, 0xbb, 0x07, 0x00, 0xcd, 0x10, /* INT 10h: teletype */
-                                   0xeb, 0xf2,             /* jmp 1b */
-                                   0xcd, 0x18, 0xf4, 0xeb, 0xfd}; /* 2: int 18h; 3: hlt; jmp 3b */
+                                   0xeb, 0xf2,                               /* jmp 1b */
+                                   0xcd, 0x18, 0xf4, 0xeb, 0xfd};            /* 2: int 18h; 3: hlt; jmp 3b */
     memcpy(sector + at, code, sizeof(code));
     put16(sector + at + 3, 0x7c00 + at + sizeof(code));
     memcpy(sector + at + sizeof(code), text, strlen(text) + 1);
@@ -349,8 +349,8 @@ bool fat_layout(struct fat *fat, const struct fat *same, GError **error)
 {
     int code = 0;
     if (!dirs_fit(fat)) {
-        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOSPC, "has more files in one folder than FAT allows (%u entries)",
-                    FAT_DIR_MAX);
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOSPC,
+                    "has more files in one folder than FAT allows (%u entries)", FAT_DIR_MAX);
         return false;
     }
     if (!choose(fat, same)) {

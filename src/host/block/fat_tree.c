@@ -124,7 +124,8 @@ static int reader(struct fat *fat, struct fat_node *node)
             fat->fds[i].used = ++fat->used;
             return fat->fds[i].fd;
         }
-        uint64_t used = fat->fds[i].node ? fat->fds[i].used : 0, best = fat->fds[oldest].node ? fat->fds[oldest].used : 0;
+        uint64_t used = fat->fds[i].node ? fat->fds[i].used : 0,
+                 best = fat->fds[oldest].node ? fat->fds[oldest].used : 0;
         if (used < best)
             oldest = i;
     }

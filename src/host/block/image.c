@@ -173,8 +173,8 @@ void image_file_unlock(const struct image_file *file)
 static bool is_protocol(const char *path)
 {
     static const char *const protocols[] = {
-        "nbd:",    "nbd+", "http:",     "https:", "ftp:",  "ftps:",     "ssh:",      "iscsi:",
-        "rbd:", "gluster", "nfs:", "sheepdog:", "json:",  "nvme:", "blkdebug:", "blkverify:"};
+        "nbd:", "nbd+",    "http:", "https:",    "ftp:",  "ftps:", "ssh:",      "iscsi:",
+        "rbd:", "gluster", "nfs:",  "sheepdog:", "json:", "nvme:", "blkdebug:", "blkverify:"};
     for (unsigned i = 0; i < G_N_ELEMENTS(protocols); i++) {
         if (g_str_has_prefix(path, protocols[i]))
             return true;

@@ -35,7 +35,8 @@ struct image_ops {
     int (*discard)(struct image *image, uint64_t offset, uint32_t len);
     /* Zeros without writing them; ENOTSUP: not possible here. NULL: it never is. */
     int (*zero)(struct image *image, uint64_t offset, uint32_t len, bool may_unmap);
-    /* What is below may have changed: it is looked at anew, and what was written over it is void. NULL: it never has. */
+    /* What is below may have changed: it is looked at anew, and what was written over it is void. NULL: it never has.
+     */
     int (*refresh)(struct image *image);
 };
 

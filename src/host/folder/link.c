@@ -134,8 +134,7 @@ static struct link *link_make(const char *name, int folder, int store, const str
         return NULL;
     }
     struct link *link = g_new0(struct link, 1);
-    link->source =
-        (struct fat_source){link_read, link_write, link_flush, link_refresh, link_close, 0, g_strdup(name)};
+    link->source = (struct fat_source){link_read, link_write, link_flush, link_refresh, link_close, 0, g_strdup(name)};
     link->socket = pair[0];
     struct answer answer;
     char text[TEXT_MAX + 1] = "its process has ended";
