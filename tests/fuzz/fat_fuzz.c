@@ -198,8 +198,9 @@ int main(int argc, char **argv)
 {
     uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 0) : 500;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1, first = argc > 3 ? strtoull(argv[3], NULL, 0) : 0;
-    char path[] = "/var/tmp/fat-fuzz-XXXXXX";
-    int top = mkdtemp(path) ? open(path, O_RDONLY | O_DIRECTORY) : -1;
+    char memory[] = "/dev/shm/fat-fuzz-XXXXXX", disk[] = "/var/tmp/fat-fuzz-XXXXXX"; /* each flush is a sync */
+    const char *path = mkdtemp(memory) ? memory : mkdtemp(disk);
+    int top = path ? open(path, O_RDONLY | O_DIRECTORY) : -1;
     if (top < 0 || mkdirat(top, "folder", 0700) < 0 || mkdirat(top, "outside", 0700) < 0)
         return 1;
     int outside = openat(top, "outside", O_RDONLY | O_DIRECTORY);
