@@ -15,6 +15,7 @@ INPUT = os.path.join(CACHE, "input-686")
 USB = os.path.join(CACHE, "usb-686")
 GRAPHICS = os.path.join(CACHE, "graphics-686")
 USB_DISK = os.path.join(CACHE, "usb-disk-686")
+XHCI = os.path.join(CACHE, "xhci-686")
 FAT = os.path.join(CACHE, "fat-686")
 
 
