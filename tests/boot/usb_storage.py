@@ -25,7 +25,7 @@ CONTROLLERS = {
     "uhci": (["-usb"], "usb-bus.0", "12"),
     "ehci": (["-device", "usb-ehci,id=ehci"], "ehci.0", "480"),
     "xhci": (["-device", "qemu-xhci,id=xhci"], "xhci.0", "480"),
-    "nec-xhci": (["-device", "nec-usb-xhci,id=xhci,p2=2,p3=0", "-device", "usb-tablet,bus=xhci.0"], "xhci.0", "480"),
+    "nec-xhci": (["-device", "nec-usb-xhci,id=xhci,p2=4,p3=0", "-device", "usb-tablet,bus=xhci.0"], "xhci.0", "480"),
     "ohci": (["-device", "pci-ohci,id=ohci"], "ohci.0", "12"),
     "ich9": (["-device", "ich9-usb-ehci1,id=ehci,addr=1d.7",
               "-device", "ich9-usb-uhci1,masterbus=ehci.0,firstport=0,addr=1d.0,multifunction=on",

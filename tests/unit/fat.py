@@ -335,6 +335,34 @@ def test_damage():
                 assert image[DISK:] == f.read(), what
 
 
+def test_in_between():
+    """An entry that is gone while its clusters are not: half of a rename, and not what a flush should make of it. Nor
+    is a disk that was formatted, in the same shape."""
+    for what in ("between", "formatted"):
+        with Case() as case:
+            case.put("moves", b"moves" * 5000)
+            case.put("stays", b"stays")
+            before = files(case.folder)
+            case.dump("fat:12:rw:")
+            with open(case.image, "r+b") as f:
+                boot = f.read(512)
+                fats = 2 * int.from_bytes(boot[22:24], "little") * 512
+                root = int.from_bytes(boot[17:19], "little") * 32
+                if what == "between":
+                    tables = f.read(fats)
+                    run("mdel", "-i", case.image, "::moves")
+                    f.seek(512)
+                    f.write(tables)
+                else:
+                    f.seek(39)
+                    f.write(b"new!")
+                    f.seek(512)
+                    f.write((boot[21:22] + b"\xff\xff" + bytes(fats // 2 - 3)) * 2 + bytes(root))
+            done = tool("apply", "fat:12:rw:" + case.folder, case.image, 1)
+            now = {name: text for name, text in files(case.folder).items() if not name.startswith("ringer-fat")}
+            assert now == before and b"could not be carried" in done.stderr, (what, now.keys(), done.stderr)
+
+
 def test_conflict():
     """What the host changes meanwhile is not written over, nor removed."""
     with Case() as case:
