@@ -98,17 +98,8 @@ static bool is_outside_same(int top)
 /* An entry such as guests make them, or would like to. */
 static void entry_make(uint8_t *at)
 {
-    static const char *const names[] = {"..         ",
-                                        ".          ",
-                                        "A/B     TXT",
-                                        "../../X    ",
-                                        "NEW     TXT",
-                                        "BELOW      ",
-                                        "RINGER~1IMG",
-                                        "\xe5"
-                                        "ONE    TXT",
-                                        "\0          ",
-                                        "WAYOUT~1   "};
+    static const char *const names[] = {"..         ", ".          ", "A/B     TXT",    "../../X    ",  "NEW     TXT",
+                                        "BELOW      ", "RINGER~1IMG", "\345ONE    TXT", "\0          ", "WAYOUT~1   "};
     memcpy(at, names[below(G_N_ELEMENTS(names))], 11);
     at[11] = (uint8_t)(below(2) ? 0x10 : below(4) ? 0x20 : below(256));
     at[26] = (uint8_t)below(80);

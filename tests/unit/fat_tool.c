@@ -70,6 +70,8 @@ static void apply(struct image *image, const char *path, uint64_t skip, unsigned
         check(image_write(image, at, want, 512), "write");
     }
     close(fd);
+    g_array_free(sectors, TRUE);
+    g_rand_free(rand);
 }
 
 int main(int argc, char **argv)
