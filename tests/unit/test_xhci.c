@@ -325,6 +325,24 @@ static void test_bulk_chain_and_short(void)
     g_assert_cmpmem(puppet.heard, puppet.heard_len, guest_mem.ram + DATA, 1000);
 }
 
+/* Behind a link that toggles the cycle what has the other cycle bit counts. */
+static void test_link(void)
+{
+    setup_device();
+    puppet.len = 100;
+    uint32_t first = queue(3, DATA, 8, TYPE(1) | IOC);
+    queue(3, RING(3), 0, TYPE(6) | 2);
+    ring_bell(3);
+    expect_event(32, 1, first);
+    put(RING(3), DATA + 8, 8, TYPE(1) | IOC);
+    ring_bell(3);
+    g_assert_null(event());
+    word(RING(3))[3] &= ~1u;
+    ring_bell(3);
+    expect_event(32, 1, first);
+    g_assert_cmpuint(guest_mem.ram[DATA + 8], ==, 9);
+}
+
 /* A device that is not ready is asked again when it says so, and not before. */
 static void test_nak_and_wakeup(void)
 {
@@ -453,6 +471,7 @@ int main(int argc, char **argv)
     g_test_add_func("/xhci/commands", test_commands);
     g_test_add_func("/xhci/control", test_control);
     g_test_add_func("/xhci/bulk_chain_and_short", test_bulk_chain_and_short);
+    g_test_add_func("/xhci/link", test_link);
     g_test_add_func("/xhci/nak_and_wakeup", test_nak_and_wakeup);
     g_test_add_func("/xhci/stall", test_stall);
     g_test_add_func("/xhci/unplugged", test_unplugged);
