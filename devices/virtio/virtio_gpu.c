@@ -5,6 +5,7 @@
  */
 #include "virtio_gpu.h"
 
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -103,12 +104,24 @@ static bool gpu_rows(void *opaque, unsigned width, unsigned height, unsigned fir
     return true;
 }
 
+#define OF_VGA (1ull << 63) /* a serial of the VGA's picture */
+
 static uint64_t gpu_serial(void *opaque)
 {
     struct gpu *gpu = opaque;
     if (shown(gpu) || !gpu->vga)
         return gpu->serial;
-    return vga_serial(gpu->vga) | 1ull << 63; /* no number of the other picture */
+    return vga_serial(gpu->vga) | OF_VGA; /* no number of the other picture */
+}
+
+/* Of a scanout all: a flush says what has changed, but not to whom it was shown before. */
+static void gpu_changed_rows(void *opaque, uint64_t since, unsigned *first, unsigned *end)
+{
+    const struct gpu *gpu = opaque;
+    *first = 0;
+    *end = UINT_MAX;
+    if (!(shown(gpu) || !gpu->vga) && (since & OF_VGA))
+        vga_changed_rows(gpu->vga, since & ~OF_VGA, first, end);
 }
 
 /* --- Configuration --- */
@@ -237,7 +250,12 @@ static void *gpu_create_card(const struct device_site *site, const struct virtio
     gpu->page = g_new0(struct gpu_page, GPU_PAGES);
     gpu->xres = config->xres;
     gpu->yres = config->yres;
-    gpu->display = (struct display){gpu_text, gpu_size, gpu_rows, gpu_serial, gpu};
+    gpu->display = (struct display){.text = gpu_text,
+                                    .size = gpu_size,
+                                    .rows = gpu_rows,
+                                    .serial = gpu_serial,
+                                    .changed_rows = gpu_changed_rows,
+                                    .opaque = gpu};
     if (config->edid)
         gpu->virtio.features |= FEATURE_EDID;
     virtio_add_queue(&gpu->virtio, QUEUE_SIZE);

@@ -11,6 +11,7 @@
 #include "host/char/chardev.h"
 #include "host/daemon.h"
 #include "host/fence.h"
+#include "host/folder/folder.h"
 #include "host/fs/fs.h"
 #include "host/net/net.h"
 #include "log.h"
@@ -152,6 +153,7 @@ bool backends_open(const struct options *options, GError **error)
         chardev_set_escape((uint8_t)options->escape);
     if (options->daemonize)
         chardev_forbid_stdio();
+    folder_processes_use();
     bool ok = ports_list(ports, options, error);
     for (unsigned i = 0; options->chardevs && i < options->chardevs->len; i++)
         g_ptr_array_add(all, g_ptr_array_index(options->chardevs, i));
@@ -194,6 +196,7 @@ bool backends_fence(const struct machine *machine)
         .sound = audiodev_needs_device(),
     };
     GError *error = NULL;
+    folder_processes_seal();
     if (options->sandbox == SANDBOX_OFF || fence_enter(&needs, &error))
         return true;
     if (options->sandbox == SANDBOX_ON)

@@ -38,8 +38,16 @@ bool drives_set_file(struct drive_options *drives, const char *flag, const char 
     return slot_take(drives->ide, (unsigned)(flag[2] - 'a'), &drive, given, "IDE", error);
 }
 
+/* What says of a folder how it is a disk: driver=vvfat, dir= and so on. */
+struct folder_keys {
+    bool is_vvfat, is_floppy, is_writable;
+    unsigned type;
+    const char *label, *dir;
+};
+
 struct drive_keys {
     struct drive_option drive;
+    struct folder_keys folder;
     bool is_floppy, is_virtio, is_other, has_media;
     int index, bus, unit;
 };
@@ -53,13 +61,65 @@ static bool place_parse(const char *value, int *place)
     return true;
 }
 
+/* False: it is none of these. */
+static bool folder_key_set(struct folder_keys *keys, const char *key, const char *value, bool *ok)
+{
+    uint64_t type;
+    if (g_str_has_prefix(key, "file.")) /* the folder is below a format that adds nothing to it */
+        key += 5;
+    *ok = true;
+    if (strcmp(key, "driver") == 0) {
+        keys->is_vvfat = keys->is_vvfat || strcmp(value, "vvfat") == 0;
+        *ok = keys->is_vvfat || strcmp(value, "raw") == 0;
+    } else if (strcmp(key, "dir") == 0) {
+        keys->dir = g_intern_string(value);
+    } else if (strcmp(key, "floppy") == 0) {
+        *ok = value_is_switch(value, &keys->is_floppy);
+    } else if (strcmp(key, "rw") == 0) {
+        *ok = value_is_switch(value, &keys->is_writable);
+    } else if (strcmp(key, "fat-type") == 0) {
+        *ok = value_is_number(value, 32, &type) && (type == 12 || type == 16 || type == 32);
+        keys->type = *ok ? (unsigned)type : 0;
+    } else if (strcmp(key, "label") == 0) {
+        keys->label = g_intern_string(value);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* The same as one name. */
+static bool folder_name(struct drive_keys *keys, GError **error)
+{
+    const struct folder_keys *folder = &keys->folder;
+    if (!folder->is_vvfat && !folder->dir)
+        return true;
+    if (!folder->is_vvfat)
+        return FAIL("-drive: dir= is for driver=vvfat");
+    if (keys->drive.image.path)
+        return FAIL("-drive: driver=vvfat has a folder, dir=, and no file=");
+    if (!folder->dir || !*folder->dir)
+        return FAIL("-drive: driver=vvfat needs dir=, the folder");
+    char *type = folder->type ? g_strdup_printf("%u:", folder->type) : g_strdup("");
+    char *label = folder->label ? g_strdup_printf("label=%s:", folder->label) : g_strdup("");
+    char *name = g_strconcat("fat:", type, folder->is_floppy ? "floppy:" : "", folder->is_writable ? "rw:" : "", label,
+                             folder->dir, NULL);
+    keys->drive.image.path = g_intern_string(name);
+    g_free(type);
+    g_free(label);
+    g_free(name);
+    return true;
+}
+
 /* False: the value is not one of the key's. */
 static bool drive_key_set(struct drive_keys *keys, const char *key, const char *value, bool *known)
 {
     struct drive_option *drive = &keys->drive;
-    bool ignored;
+    bool ignored, ok;
 
     *known = true;
+    if (folder_key_set(&keys->folder, key, value, &ok))
+        return ok;
     if (strcmp(key, "file") == 0) {
         drive->image.path = *value ? g_intern_string(value) : NULL;
         return true;
@@ -147,7 +207,7 @@ bool drives_set_drive(struct drive_options *drives, const char *arg, GError **er
                               item->key);
     }
     keyvalues_free(list);
-    if (!ok)
+    if (!ok || !folder_name(&keys, error))
         return false;
     if (keys.is_other) {
         if (!keys.drive.id)

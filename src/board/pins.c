@@ -6,6 +6,7 @@
 #include "devices/acpi_pm.h"
 #include "display.h"
 #include "flight.h"
+#include "host/block/blockdev.h"
 #include "host/control/events.h"
 #include "host/net/net.h"
 #include "log.h"
@@ -146,8 +147,10 @@ static void hook_reset(void *opaque)
 {
     struct machine *machine = opaque;
     log_processor(machine, "CPU Reset (CPU 0)", false);
-    if (machine->was_reset)
+    if (machine->was_reset) {
         storage_end_boot_once(&machine->storage);
+        blockdev_refresh_all();
+    }
     machine->was_reset = true;
     registry_reset(machine->registry);
     flight_note(FLIGHT_RESET, vcpu_cpu(machine->vcpu), 0, 0, 0);

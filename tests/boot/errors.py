@@ -153,7 +153,11 @@ with tempfile.TemporaryDirectory() as folder:
         check(f"missing image for {flag}", [flag, "nothere"], "there is no such file")
         check(f"directory as image for {flag}", [flag, "."], "is a directory")
         check(f"empty image for {flag}", [flag, "empty"], "is empty")
-    check("folder as disk", ["-hda", "fat:rw:."], "not supported; make an image file")
+    check("folder as disk", ["-hda", "fat:rw:/nowhere"], "cannot be opened as a folder")
+    check("folder too large", ["-fda", "fat:floppy:/usr/bin"], "more than fits on a floppy")
+    check("folder's label", ["-drive", "driver=vvfat,dir=/tmp,label=a/b"], "a label that FAT does not allow")
+    check("folder without dir", ["-drive", "driver=vvfat"], "needs dir=")
+    check("folder as qcow2", ["-drive", "file=fat:/tmp,format=qcow2"], "none but raw")
     check("server as disk", ["-drive", "file=nbd:localhost:1"], "not supported; make an image file")
     check("two character devices of one name", ["-chardev", "null,id=serial0", "-serial", "null"], "Duplicate ID 'serial0'")
     with open("pid", "w") as pid:

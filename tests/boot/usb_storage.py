@@ -3,7 +3,7 @@
 
     usb_storage.py RINGER ACCEL CONTROLLER [CYCLES]
 
-CONTROLLER: uhci, ehci, ohci or ich9 (EHCI with UHCI companions). With CYCLES a tablet is plugged in and out so often,
+CONTROLLER: uhci, ehci, ohci, xhci, nec-xhci (few ports) or ich9 (EHCI with UHCI companions). With CYCLES a tablet is plugged in and out so often,
 and the kernel sees each.
 """
 import hashlib
@@ -24,6 +24,8 @@ CD = os.path.join(initrd.CACHE, "ipxe.iso")
 CONTROLLERS = {
     "uhci": (["-usb"], "usb-bus.0", "12"),
     "ehci": (["-device", "usb-ehci,id=ehci"], "ehci.0", "480"),
+    "xhci": (["-device", "qemu-xhci,id=xhci"], "xhci.0", "480"),
+    "nec-xhci": (["-device", "nec-usb-xhci,id=xhci,p2=4,p3=0", "-device", "usb-tablet,bus=xhci.0"], "xhci.0", "480"),
     "ohci": (["-device", "pci-ohci,id=ohci"], "ohci.0", "12"),
     "ich9": (["-device", "ich9-usb-ehci1,id=ehci,addr=1d.7",
               "-device", "ich9-usb-uhci1,masterbus=ehci.0,firstport=0,addr=1d.0,multifunction=on",
@@ -136,7 +138,7 @@ def test():
     count = int(sys.argv[4]) if len(sys.argv) > 4 else 0
     wanted = [(initrd.INPUT, None), (initrd.USB, None), (initrd.MODULES, ("scsi_common", "scsi_mod", "sd_mod", "t10", "crc",
                                                                                     "cdrom", "sr_mod")),
-              (initrd.USB_DISK, None)]
+              (initrd.USB_DISK, None)] + ([(initrd.XHCI, None)] if "xhci" in controller else [])
     if not all(os.path.exists(os.path.join(folder, ".complete")) for folder, _ in wanted):
         print("SKIP: needs the guest cache (tests/tools/guests.sh fetch)")
         sys.exit(77)

@@ -16,6 +16,8 @@ USB = os.path.join(CACHE, "usb-686")
 GRAPHICS = os.path.join(CACHE, "graphics-686")
 GRAPHICS_MORE = os.path.join(CACHE, "graphics-more-686")
 USB_DISK = os.path.join(CACHE, "usb-disk-686")
+XHCI = os.path.join(CACHE, "xhci-686")
+FAT = os.path.join(CACHE, "fat-686")
 
 
 def cpio(files):

@@ -15,6 +15,7 @@
 #   graphics-686/*.ko (of graphics cards)
 #   usb-disk-686/*.ko (of other USB controllers, of disks on USB, and a file system)
 #   x11/root (an X server with drivers, a few clients and what they link to)  x11/drivers/*.ko (of cards, pointers, the disk)
+#   fat-686/*.ko (the FAT file system)  xhci-686/*.ko (USB 3 controllers)
 #   net-tools/bin, net-tools/lib (dropbear, iperf3 and their libraries)
 #   grub-rescue-floppy.img  grub-rescue-cdrom.iso  memtest86+ia32.iso  ipxe.iso
 #   netboot/ (Debian's installer for network boot)  installer-linux  installer-initrd.gz (its kernel and initrd)
@@ -268,6 +269,8 @@ fetch)
         cirrusfb
     fetch_drivers graphics-more-686 virtio_dma_buf virtio-gpu ttm drm_ttm_helper vmwgfx
     fetch_drivers usb-disk-686 ehci-hcd ehci-pci ohci-hcd ohci-pci usb-storage crc16 mbcache jbd2 crc32c_generic ext4
+    fetch_drivers xhci-686 xhci-hcd xhci-pci
+    fetch_drivers fat-686 nls_cp437 nls_ascii nls_iso8859-1 nls_utf8 fat vfat
     fetch_network
     fetch_git
     fetch_x11

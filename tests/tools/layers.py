@@ -14,7 +14,7 @@ TOP = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path
 SEARCH = ["include", "src", "."]
 
 # Which folders a folder may look into, besides itself and include/. Whoever is missing here may be included by nobody.
-HOST = ["src/host/audio", "src/host/block", "src/host/char", "src/host/display", "src/host/display/window", "src/host/vnc", "src/host/fs", "src/host/net"]
+HOST = ["src/host/audio", "src/host/block", "src/host/char", "src/host/display", "src/host/display/window", "src/host/vnc", "src/host/folder", "src/host/fs", "src/host/net"]
 ENGINE = ["src/engine", "src/engine/kvm", "src/native", "src/native/cell", "translator", "src/cpu"]
 LAYERS = {
     "include": ["src/cpu/decode"],
@@ -36,6 +36,7 @@ LAYERS = {
     "src/host/audio": ["src/host"],  # sdl_load.h
     "src/host/block": [],
     "src/host/char": ["src/host"],  # dialer.c: its own fence
+    "src/host/folder": ["src/host", "src/host/block"],
     "src/host/fs": ["src/host"],
     "src/host/net": ["src/host"],  # processes, their fence
     "src/host/display": HOST,

@@ -10,7 +10,15 @@
 #include "log.h"
 #include "vclock.h"
 
-enum request_kind { REQUEST_READ, REQUEST_WRITE, REQUEST_FLUSH, REQUEST_DISCARD, REQUEST_ZERO, REQUEST_CHANGE };
+enum request_kind {
+    REQUEST_READ,
+    REQUEST_WRITE,
+    REQUEST_FLUSH,
+    REQUEST_DISCARD,
+    REQUEST_ZERO,
+    REQUEST_CHANGE,
+    REQUEST_REFRESH
+};
 
 struct request {
     enum request_kind kind;
@@ -239,6 +247,14 @@ static gpointer worker(gpointer opaque)
             request_over(dev);
             continue;
         }
+        if (request->kind == REQUEST_REFRESH) {
+            int why = dev->image ? image_refresh(dev->image) : 0;
+            if (why)
+                log_user("%s: '%s' cannot be read again: %s", dev->label, dev->image->file.path, g_strerror(why));
+            g_free(request);
+            request_over(dev);
+            continue;
+        }
         int code = dev->image ? request_run(dev, request) : ENOMEDIUM;
         bool failed = code && dev->image;
         if (failed)
@@ -393,6 +409,18 @@ struct block *blockdev_open(const struct image_options *options, const char *lab
         all = g_ptr_array_new();
     g_ptr_array_add(all, dev);
     return &dev->block;
+}
+
+void blockdev_refresh_all(void)
+{
+    const struct request request = {.kind = REQUEST_REFRESH};
+    for (unsigned i = 0; all && i < all->len; i++) {
+        struct blockdev *dev = g_ptr_array_index(all, i);
+        g_mutex_lock(&dev->mutex);
+        g_queue_push_tail(&dev->queue, g_memdup2(&request, sizeof(request)));
+        g_cond_broadcast(&dev->cond);
+        g_mutex_unlock(&dev->mutex);
+    }
 }
 
 static struct blockdev *blockdev_find(const char *label)

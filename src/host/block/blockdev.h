@@ -70,6 +70,8 @@ void blockdev_set_hooks(const struct blockdev_hooks *hooks);
 
 /* Ends one that no device has, or ever had. */
 void blockdev_close(struct block *block);
+/* The machine was reset: folders as disks are shown as they are now, see image_refresh(). */
+void blockdev_refresh_all(void);
 /* Waits until no drive has anything to do, and all completions have been told. True if there was anything: a device may
  * have asked for more meanwhile. Without the machine lock. */
 bool blockdev_drain(void);

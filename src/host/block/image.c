@@ -173,8 +173,8 @@ void image_file_unlock(const struct image_file *file)
 static bool is_protocol(const char *path)
 {
     static const char *const protocols[] = {
-        "fat:", "nbd:",    "nbd+", "http:",     "https:", "ftp:",  "ftps:",     "ssh:",      "iscsi:",
-        "rbd:", "gluster", "nfs:", "sheepdog:", "json:",  "nvme:", "blkdebug:", "blkverify:"};
+        "nbd:", "nbd+",    "http:", "https:",    "ftp:",  "ftps:", "ssh:",      "iscsi:",
+        "rbd:", "gluster", "nfs:",  "sheepdog:", "json:", "nvme:", "blkdebug:", "blkverify:"};
     for (unsigned i = 0; i < G_N_ELEMENTS(protocols); i++) {
         if (g_str_has_prefix(path, protocols[i]))
             return true;
@@ -185,7 +185,7 @@ static bool is_protocol(const char *path)
 static const char *open_trouble(const char *path, int code)
 {
     if (code == ENOENT && is_protocol(path))
-        return "folders and servers as disks are not supported; make an image file of it";
+        return "servers as disks are not supported; make an image file of it";
     return code == ENOENT ? "there is no such file" : g_strerror(code);
 }
 
@@ -302,9 +302,26 @@ static bool is_known_format(const char *format)
     return !format || strcmp(format, "raw") == 0 || strcmp(format, "qcow2") == 0;
 }
 
+/* What the guest writes goes into the folder, if that was said, or to a temporary file. */
+static struct image *folder_open(const struct image_options *options, GError **error)
+{
+    if (options->format && strcmp(options->format, "raw") != 0 && strcmp(options->format, "vvfat") != 0)
+        return image_fail(error, options->path, "has format '%s', and a folder has none but raw", options->format);
+    bool may_write = !options->read_only && !options->snapshot;
+    struct image *image = image_fat_open(options->path, may_write, error);
+    if (image && !image->file.writable && !options->read_only)
+        image = image_snapshot_new(image, error);
+    if (image)
+        image->cache = options->cache;
+    return image;
+}
+
 struct image *image_open(const struct image_options *options, GError **error)
 {
     struct image_file file;
+
+    if (image_is_fat(options->path))
+        return folder_open(options, error);
 
     if (!is_known_format(options->format)) {
         if (!image_can_convert(options->format))
@@ -328,6 +345,8 @@ struct image *image_open(const struct image_options *options, GError **error)
 bool image_writes_to(const struct image *image, const char *path)
 {
     struct stat there, ours;
+    if (image_is_fat(path)) /* open only once, whether it is written or not */
+        return strcmp(image->file.path, path) == 0;
     return image->file.writable && stat(path, &there) == 0 && fstat(image->file.fd, &ours) == 0 &&
            there.st_dev == ours.st_dev && there.st_ino == ours.st_ino;
 }
@@ -436,6 +455,11 @@ int image_zero(struct image *image, uint64_t offset, uint32_t len, bool may_unma
         len -= piece;
     }
     return code == 0 && image->cache == IMAGE_WRITETHROUGH ? image->ops->flush(image) : code;
+}
+
+int image_refresh(struct image *image)
+{
+    return image->ops->refresh ? image->ops->refresh(image) : 0;
 }
 
 int image_flush(struct image *image)

@@ -35,6 +35,9 @@ struct image_ops {
     int (*discard)(struct image *image, uint64_t offset, uint32_t len);
     /* Zeros without writing them; ENOTSUP: not possible here. NULL: it never is. */
     int (*zero)(struct image *image, uint64_t offset, uint32_t len, bool may_unmap);
+    /* What is below may have changed: it is looked at anew, and what was written over it is void. NULL: it never has.
+     */
+    int (*refresh)(struct image *image);
 };
 
 /* A host file, locked against other users. */
@@ -68,6 +71,8 @@ int image_write(struct image *image, uint64_t offset, const uint8_t *buffer, uin
 int image_flush(struct image *image);
 int image_discard(struct image *image, uint64_t offset, uint32_t len);
 int image_zero(struct image *image, uint64_t offset, uint32_t len, bool may_unmap);
+/* The guest begins anew: a folder is shown as it is now. Nothing to do for others. */
+int image_refresh(struct image *image);
 
 /* --- for the formats --- */
 
@@ -103,8 +108,15 @@ struct image *image_raw_open(struct image_file *file, GError **error);
 bool image_qcow2_probe(const uint8_t *head, size_t len);
 struct image *image_qcow2_open(struct image_file *file, const struct image_file *const *chain, unsigned depth,
                                GError **error);
+/* Is it a folder's name, "fat:..."; would the guest's writes go into the folder? */
+bool image_is_fat(const char *path);
+bool image_fat_writes(const char *path);
+struct image *image_fat_open(const char *path, bool may_write, GError **error);
 /* Takes over base. */
 struct image *image_snapshot_new(struct image *base, GError **error);
+
+/* Nobody else's, gone when it is closed; -1 with errno. */
+int image_temporary_file(void);
 
 /* Writes everything that a snapshot of image_snapshot_new() holds into the image below it, which is opened for writing
  * meanwhile, and flushes that. An errno value. */

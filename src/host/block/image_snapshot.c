@@ -91,8 +91,26 @@ static void snapshot_close(struct image *image)
     g_free(snap->scratch);
 }
 
-static const struct image_ops snapshot_ops = {"snapshot", snapshot_read, snapshot_write, snapshot_flush,
-                                              snapshot_close};
+static int snapshot_refresh(struct image *image)
+{
+    struct snapshot *snap = (struct snapshot *)image;
+    if (!snap->base->ops->refresh)
+        return 0;
+    int code = image_refresh(snap->base);
+    if (code == 0) {
+        g_hash_table_remove_all(snap->slots);
+        snap->next = 0;
+        code = ftruncate(image->file.fd, 0) < 0 ? errno : 0;
+    }
+    return code;
+}
+
+static const struct image_ops snapshot_ops = {.format = "snapshot",
+                                              .read = snapshot_read,
+                                              .write = snapshot_write,
+                                              .flush = snapshot_flush,
+                                              .close = snapshot_close,
+                                              .refresh = snapshot_refresh};
 
 /* The image below once more, for writing or not. */
 static struct image *base_open(const struct snapshot *snap, bool read_only)
@@ -167,6 +185,14 @@ static int temporary_file(const char *folder)
     return fd;
 }
 
+int image_temporary_file(void)
+{
+    /* /tmp is often memory: what a guest writes in a day has its place in /var/tmp. */
+    const char *folder = g_getenv("TMPDIR");
+    int fd = temporary_file(folder ? folder : "/var/tmp");
+    return fd < 0 && !folder ? temporary_file("/tmp") : fd;
+}
+
 /* Links in it stay: "a/../b" need not be "b". */
 static char *path_from_root(const char *path)
 {
@@ -178,11 +204,8 @@ static char *path_from_root(const char *path)
 
 struct image *image_snapshot_new(struct image *base, GError **error)
 {
-    /* /tmp is often memory: what a guest writes in a day has its place in /var/tmp. */
     const char *folder = g_getenv("TMPDIR");
-    int fd = temporary_file(folder ? folder : "/var/tmp");
-    if (fd < 0 && !folder)
-        fd = temporary_file("/tmp");
+    int fd = image_temporary_file();
     if (fd < 0) {
         IMAGE_FAIL(error, &base->file, "cannot be used with -snapshot: no temporary file in '%s' (%s); set TMPDIR",
                    folder ? folder : "/var/tmp", g_strerror(errno));
