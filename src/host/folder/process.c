@@ -3,9 +3,11 @@
  * When the guest has written nothing for a while, what it has written goes into the folder without being asked for: DOS
  * never asks. When the monitor is gone, the rest does.
  */
+#include <errno.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -14,6 +16,7 @@
 #include "order.h"
 
 #define SETTLE_MS 1500
+#define LOCK_US   (10 * G_USEC_PER_SEC)
 
 static GString *texts;
 
@@ -95,6 +98,21 @@ static void loop(struct fat *fat)
     g_free(buffer);
 }
 
+/* One machine at a time writes into a folder: the process of one that has been killed may still be doing so, and is
+ * waited for. Who only looks waits for it, too, and then is in nobody's way. */
+static bool folder_lock(bool is_writable)
+{
+    int operation = is_writable ? LOCK_EX : LOCK_SH, fd = PROCESS_FD + FOLDER_ROOT;
+    int64_t end = g_get_monotonic_time() + LOCK_US;
+    int rc;
+    while ((rc = flock(fd, operation | LOCK_NB)) < 0 && errno == EWOULDBLOCK && g_get_monotonic_time() < end)
+        g_usleep(10000);
+    bool is_taken = rc < 0 && errno == EWOULDBLOCK;
+    if (!is_writable && rc == 0)
+        flock(fd, LOCK_UN);
+    return !is_taken || !is_writable;
+}
+
 _Noreturn void folder_process_main(const struct fat_options *options)
 {
     GError *error = NULL;
@@ -103,6 +121,11 @@ _Noreturn void folder_process_main(const struct fat_options *options)
     powers_drop(options->writable);
     tzset();
     fence_enter_folder(PROCESS_FD + FOLDER_ROOT, !options->writable);
+    if (!folder_lock(options->writable)) {
+        tell(NULL, "another machine writes into this folder");
+        answer(NULL, EBUSY);
+        _exit(1);
+    }
     struct fat *fat = fat_open(PROCESS_FD + FOLDER_ROOT, PROCESS_FD + FOLDER_STORE, options, tell, NULL, &error);
     if (!fat) {
         tell(NULL, error->message);
