@@ -45,7 +45,7 @@ static void frame_buffer_moved(void *opaque, uint32_t base, bool mapped)
 {
     struct vga *vga = opaque;
     if (mapped)
-        mem_map_block(base, VGA_MEMORY, vga->memory, 0, false, "vga-lfb");
+        mem_map_block(base, vga->size, vga->memory, 0, false, "vga-lfb");
     else
         mem_remove_mmio(base);
 }
@@ -83,7 +83,7 @@ static bool vga_plug(struct vga *vga, uint8_t devfn, const uint8_t *rom, uint32_
 
     pci_device_init(dev, "vga", 0x1234, 0x1111, 0x030000, 2);
     memcpy(&dev->config[PCI_SUBSYSTEM], subsystem, 4);
-    pci_add_ram_bar(dev, 0, VGA_MEMORY, frame_buffer_moved, vga);
+    pci_add_ram_bar(dev, 0, vga->size, frame_buffer_moved, vga);
     pci_add_mmio_bar(dev, 2, PAGE_SIZE, &regs_ops, vga);
     dev->config_written = vga_config_written;
     dev->opaque = vga;
@@ -128,7 +128,7 @@ static void std_before_save(void *opaque)
 static void std_pieces(void *opaque, struct state_pieces *pieces)
 {
     struct vga *vga = opaque;
-    state_add_memory(pieces, "vram", vga->memory, VGA_MEMORY);
+    state_add_memory(pieces, "vram", vga->memory, vga->size);
 }
 
 static bool std_after_load(void *opaque)
@@ -155,12 +155,13 @@ static void std_dump(void *opaque, GString *out)
                                r->dispi[DISPI_Y_OFFSET]);
 }
 
-struct vga *vga_new(struct pci_bus *pci, uint8_t devfn, const uint8_t *rom, uint32_t rom_size, GError **error)
+static struct vga *vga_new_sized(struct pci_bus *pci, uint8_t devfn, uint32_t memory, const uint8_t *rom,
+                                 uint32_t rom_size, GError **error)
 {
     struct vga *vga = g_new0(struct vga, 1);
 
     vga->pci = pci;
-    if (!vga_init(vga, &std_card, VGA_MEMORY, error) || (pci && !vga_plug(vga, devfn, rom, rom_size, error))) {
+    if (!vga_init(vga, &std_card, memory, error) || (pci && !vga_plug(vga, devfn, rom, rom_size, error))) {
         g_free(vga);
         return NULL;
     }
@@ -168,6 +169,11 @@ struct vga *vga_new(struct pci_bus *pci, uint8_t devfn, const uint8_t *rom, uint
     vga_dispi_open(vga);
     std_reset(vga);
     return vga;
+}
+
+struct vga *vga_new(struct pci_bus *pci, uint8_t devfn, const uint8_t *rom, uint32_t rom_size, GError **error)
+{
+    return vga_new_sized(pci, devfn, VGA_MEMORY, rom, rom_size, error);
 }
 
 void vga_free(struct vga *vga)
@@ -185,10 +191,12 @@ void vga_free(struct vga *vga)
 
 struct vga_config {
     const char *romfile;
+    uint32_t vgamem_mb;
 };
 
 static const struct property vga_properties[] = {
     PROPERTY(vga_config, romfile, "romfile", PROPERTY_STRING, 0, NULL, "video BIOS in a file instead of ours"),
+    PROPERTY(vga_config, vgamem_mb, "vgamem_mb", PROPERTY_NUMBER, 256, "16", "video memory in MiB: 1, 2, 4, ... 256"),
     PROPERTY_END,
 };
 
@@ -204,12 +212,17 @@ static void *vga_create(const struct device_site *site, const void *config, GErr
                     site->id);
         return NULL;
     }
+    if (wanted->vgamem_mb == 0 || wanted->vgamem_mb & (wanted->vgamem_mb - 1)) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: vgamem_mb is 1, 2, 4, 8, ... 256, not %u", site->id,
+                    wanted->vgamem_mb);
+        return NULL;
+    }
     if (wanted->romfile && !(file = vga_romfile_read(wanted->romfile, "VGA", &size, error)))
         return NULL;
-    struct vga *vga =
-        file ? vga_new(board_service(site->board, "pci"), (uint8_t)site->unit, (uint8_t *)file, (uint32_t)size, error)
-             : vga_new(board_service(site->board, "pci"), (uint8_t)site->unit, own ? own->bytes : NULL,
-                       own ? own->size : 0, error);
+    const uint8_t *rom = file ? (uint8_t *)file : own ? own->bytes : NULL;
+    uint32_t rom_size = file ? (uint32_t)size : own ? own->size : 0;
+    struct vga *vga = vga_new_sized(board_service(site->board, "pci"), (uint8_t)site->unit,
+                                    (uint32_t)(wanted->vgamem_mb * MiB), rom, rom_size, error);
     g_free(file);
     if (vga)
         board_provide(site->board, "display", (void *)vga_display(vga));

@@ -28,7 +28,7 @@ static GHashTable *named;
 /* Kinds that a device may name, and that need nothing here. */
 static bool is_only_named(const char *type)
 {
-    static const char *const types[] = {"rng-random", "rng-builtin", "iothread", "secret"};
+    static const char *const types[] = {"rng-random", "rng-builtin", "iothread", "secret", "memory-backend-ram"};
     for (unsigned i = 0; i < G_N_ELEMENTS(types); i++) {
         if (strcmp(types[i], type) == 0)
             return true;

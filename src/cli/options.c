@@ -400,6 +400,7 @@ static const struct flag flags[] = {
     {"usbdevice", "NAME", set_usbdevice, NULL},
     {"k", "LANGUAGE", set_idle, NULL},
     {"win2k-hack", NULL, set_idle, NULL},
+    {"only-migratable", NULL, set_idle, NULL},
     {"no-fd-bootchk", NULL, set_no_fd_bootchk, NULL},
     {"rtc-td-hack", NULL, set_idle, NULL},
     {"no-kvm-irqchip", NULL, set_idle, NULL},

@@ -128,6 +128,7 @@ static bool board_parse(struct parse *parse, const char *type, GError **error)
 static bool machine_key_is_idle(const char *key)
 {
     static const char *const idle[] = {"dump-guest-core",
+                                       "memory-backend", /* RAM is what -m says */
                                        "kernel-irqchip",
                                        "kernel_irqchip",
                                        "mem-merge",

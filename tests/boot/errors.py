@@ -276,6 +276,7 @@ with tempfile.TemporaryDirectory() as folder:
             ("no port left", ["-usb", "-device", "usb-kbd,port=2", "-device", "usb-kbd,port=1", "-device", "usb-tablet"],
              "all USB ports are taken"),
             ("bus that is not there", ["-usb", "-device", "usb-tablet,bus=usb-bus.1"], "'usb-bus.1' is none here"),
+            ("video memory", ["-vga", "none", "-device", "VGA,vgamem_mb=7"], "vgamem_mb is 1, 2, 4"),
             ("-usbdevice", ["-usbdevice", "braille"], "choose tablet, mouse, keyboard or disk:FILE"),
             ("-usbdevice disk:", ["-usbdevice", "disk:"], "needs a file")):
         check(f"USB: {name}", ["-kernel", "good", "-display", "none", "-serial", "none", *words], sentence)

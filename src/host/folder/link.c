@@ -140,13 +140,17 @@ static struct link *link_make(const char *name, int folder, int store, const str
     char text[TEXT_MAX + 1] = "its process has ended";
     bool ok = socket_read(link->socket, &answer, sizeof(answer)) && answer.text_len <= TEXT_MAX &&
               socket_read(link->socket, text, answer.text_len);
-    for (uint32_t at = 0; ok && !answer.code && at < answer.text_len; at += (uint32_t)strlen(text + at) + 1)
-        log_user("'%s': %s", name, text + at);
+    const char *last = text;
+    for (uint32_t at = 0; ok && at < answer.text_len; at += (uint32_t)strlen(text + at) + 1) {
+        if (!answer.code)
+            log_user("'%s': %s", name, text + at);
+        last = text + at; /* why it cannot be opened comes behind what was left out */
+    }
     if (ok && !answer.code) {
         link->source.size = answer.size;
         return link;
     }
-    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s", text);
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s", last);
     close(link->socket);
     g_free(link->source.name);
     g_free(link);
