@@ -24,7 +24,7 @@ bool machine_plug(struct machine *machine, struct keyvalues *request, GError **e
     struct sinks before;
     char *drive = g_strdup(keyvalues_get(request, "drive"));
     bool is_node = drive && !storage_find(&machine->storage, drive) && nodes_is_there(drive);
-    bool ok = !is_node || storage_add_node(&machine->storage, drive, error);
+    bool ok = !is_node || storage_add_node(&machine->storage, drive, false, error);
     if (!ok)
         keyvalues_free(request);
     if (ok) {

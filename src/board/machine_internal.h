@@ -103,6 +103,10 @@ bool backends_fence(const struct machine *machine);
 const struct board_rom *roms_open(struct machine *machine, const char *file, GError **error);
 void roms_close(struct machine *machine);
 
+/* --- nodes_open.c --- */
+/* -blockdev, and drives for devices that name such a node. */
+bool nodes_open(struct machine *machine, GError **error);
+
 /* --- network.c --- */
 /* -netdev and what makes such: before there are threads. */
 bool network_open(const struct options *options, GError **error);

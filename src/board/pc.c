@@ -231,7 +231,7 @@ bool pc_build(struct machine *machine, GError **error)
     fw_cfg_fill(machine);
     rtc = board_service(board, "rtc");
     rtc_set_cmos(rtc, CMOS_EQUIPMENT, 0x06); /* coprocessor, mouse; no drive, no display */
-    if (!storage_open(&machine->storage, &machine->options.drives, error) ||
+    if (!storage_open(&machine->storage, &machine->options.drives, error) || !nodes_open(machine, error) ||
         !storage_add_devices(&machine->storage, machine->registry, error))
         return false;
     const char *vga = machine->options.vga;

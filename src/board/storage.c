@@ -299,9 +299,9 @@ bool storage_add(struct storage *storage, const char *list, GError **error)
     return ok;
 }
 
-bool storage_add_node(struct storage *storage, const char *name, GError **error)
+bool storage_add_node(struct storage *storage, const char *name, bool is_cd, GError **error)
 {
-    struct drive_option option = {.present = true};
+    struct drive_option option = {.present = true, .is_cd = is_cd};
     if (!nodes_claim(name, name, &option.image, error))
         return false;
     if (drive_open(storage, &option, name, error))

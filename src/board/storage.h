@@ -21,7 +21,7 @@ bool storage_add_devices(struct storage *storage, struct registry *registry, GEr
 /* One more drive, of -drive's list with if=none, while the machine runs; and away with one that is in no device. */
 bool storage_add(struct storage *storage, const char *list, GError **error);
 /* One of that name whose medium is the node of that name (host/block/nodes.h). */
-bool storage_add_node(struct storage *storage, const char *name, GError **error);
+bool storage_add_node(struct storage *storage, const char *name, bool is_cd, GError **error);
 bool storage_remove(struct storage *storage, const struct registry *registry, const char *id, GError **error);
 /* For registry_backends: one without a medium. */
 const struct device_drive *storage_empty(void *storage, const char *id, bool is_cd, GError **error);

@@ -318,6 +318,8 @@ static const struct flag flags[] = {
     {"cdrom", "FILE", set_cdrom, "CD image, as the third IDE drive"},
     {"fda", "FILE", set_fda, "floppy image for drive A; -fdb for drive B"},
     {"fdb", "FILE", set_fdb, NULL},
+    {"blockdev", "DRIVER,node-name=NAME", set_blockdev,
+     "an image by a name, for a -device ...,drive=NAME: file,filename=FILE; raw or qcow2,file=NAME (or JSON)"},
     {"drive", "KEY=VALUE,...", set_drive,
      "file=, if=ide|floppy|virtio|none, index=, bus=, unit=, media=disk|cdrom, "
      "format=raw|qcow2, snapshot=, readonly=, cache=, serial="},

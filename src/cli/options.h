@@ -66,6 +66,7 @@ struct options {
     bool rtc_base_set, rtc_localtime;
     int64_t rtc_base;      /* seconds since 1970, where a date was given */
     GPtrArray *devices;    /* -device: struct keyvalues as registry_add() takes them; NULL: none */
+    GPtrArray *blockdevs;  /* -blockdev: "driver", "node-name", ... */
     GPtrArray *globals;    /* -global: "driver", "property", "value" */
     GPtrArray *chardevs;   /* -chardev: struct keyvalues as chardev_new() takes them */
     GPtrArray *netdevs;    /* -netdev: struct keyvalues as net_new() takes them */

@@ -153,6 +153,15 @@ bool set_drive(struct parse *parse, const char *arg, GError **error)
     return drives_set_drive(&parse->options->drives, arg, error);
 }
 
+bool set_blockdev(struct parse *parse, const char *arg, GError **error)
+{
+    struct keyvalues *list = keyvalues_parse(arg, "-blockdev", "driver", error);
+    if (!list)
+        return false;
+    list_append(&parse->options->blockdevs, list);
+    return true;
+}
+
 bool set_boot(struct parse *parse, const char *arg, GError **error)
 {
     return drives_set_boot(&parse->options->drives, arg, error);

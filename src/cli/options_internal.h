@@ -45,8 +45,8 @@ option_fn set_accel, set_enable_kvm, set_machine, set_memory, set_cpu, set_smp;
 void engine_settle(struct parse *parse);
 
 /* options_devices.c */
-option_fn set_device, set_global, set_vga, set_drive, set_boot, set_snapshot, set_usb, set_usbdevice, set_nodefaults,
-    set_option_rom, set_hda, set_hdb, set_hdc, set_hdd, set_cdrom, set_fda, set_fdb;
+option_fn set_device, set_global, set_vga, set_drive, set_blockdev, set_boot, set_snapshot, set_usb, set_usbdevice,
+    set_nodefaults, set_option_rom, set_hda, set_hdb, set_hdc, set_hdd, set_cdrom, set_fda, set_fdb;
 void defaults_settle(struct parse *parse);
 
 /* options_chardev.c */

@@ -276,6 +276,9 @@ with tempfile.TemporaryDirectory() as folder:
             ("no port left", ["-usb", "-device", "usb-kbd,port=2", "-device", "usb-kbd,port=1", "-device", "usb-tablet"],
              "all USB ports are taken"),
             ("bus that is not there", ["-usb", "-device", "usb-tablet,bus=usb-bus.1"], "'usb-bus.1' is none here"),
+            ("node without a name", ["-blockdev", "file,filename=/etc/passwd"], "'node-name' must be specified"),
+            ("node of no file", ["-blockdev", "raw,node-name=n,file=m"], "node-name='m'"),
+            ("node's parameter", ["-blockdev", "raw,node-name=n,file=m,colour=red"], "Invalid parameter 'colour'"),
             ("video memory", ["-vga", "none", "-device", "VGA,vgamem_mb=7"], "vgamem_mb is 1, 2, 4"),
             ("-usbdevice", ["-usbdevice", "braille"], "choose tablet, mouse, keyboard or disk:FILE"),
             ("-usbdevice disk:", ["-usbdevice", "disk:"], "needs a file")):
