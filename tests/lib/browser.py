@@ -1,10 +1,13 @@
 """A browser without a screen: Chromium through ChromeDriver's protocol (W3C WebDriver)."""
+import atexit
 import http.server
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import urllib.request
@@ -19,6 +22,8 @@ class Browser:
         self.folder = tempfile.TemporaryDirectory()
         self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                        preexec_fn=die_with_parent, text=True)
+        atexit.register(self.end)
+        signal.signal(signal.SIGTERM, lambda *unused: sys.exit(1))  # meson's patience has ended
         port = None
         while port is None:
             line = self.driver.stdout.readline()
@@ -61,9 +66,14 @@ class Browser:
             self.call("", None, "DELETE")
         except OSError:
             pass
+        self.end()
+
+    def end(self):
+        """Also where a test fails: the driver's death does not end the browser. It is found by its folder's name."""
         self.driver.kill()
         self.driver.wait()
         self.driver.stdout.close()
+        subprocess.run(["pkill", "-KILL", "-f", "user-data-dir=" + self.folder.name])
         shutil.rmtree(self.folder.name, ignore_errors=True)
 
 
