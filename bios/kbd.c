@@ -113,14 +113,29 @@ static bool keyboard_send(uint8_t byte)
     return good;
 }
 
+/* Scan codes that came while the keyboard was to acknowledge something: the user types on. */
+static uint8_t early[16], early_count;
+
+static bool led_send(uint8_t byte)
+{
+    int answer;
+    write_data(byte);
+    while ((answer = read_output(500, false)) >= 0 && answer != 0xfa && answer != 0xfe) {
+        if (early_count < sizeof(early))
+            early[early_count++] = (uint8_t)answer;
+    }
+    polled_done();
+    return answer == 0xfa;
+}
+
 static void set_leds(void)
 {
     uint8_t leds = peek8(BDA_SEG, BDA_KBD_FLAGS0) >> 4 & 7;
     if ((peek8(BDA_SEG, BDA_KBD_LEDS) & 7) == leds)
         return;
     poke8(BDA_SEG, BDA_KBD_LEDS, (uint8_t)((peek8(BDA_SEG, BDA_KBD_LEDS) & ~7) | leds));
-    if (keyboard_send(0xed))
-        keyboard_send(leds);
+    if (led_send(0xed))
+        led_send(leds);
 }
 
 /* --- Buffer --- */
@@ -339,6 +354,20 @@ static void key_event(uint8_t byte)
         put_key(key);
 }
 
+static void take_scan_code(uint8_t byte)
+{
+    struct bregs hook;
+    memset(&hook, 0, sizeof(hook));
+    hook.ah = 0x4f;
+    hook.al = byte;
+    /* Carry set means: the BIOS shall have it. It is set before, as IBM's sets it: a hook that does not care for the
+     * key leaves it so, and keyboard drivers (mKEYB) take a call without it for somebody else's. */
+    hook.flags = F_CF;
+    call_int(0x15, &hook);
+    if (hook.flags & F_CF)
+        key_event(hook.al);
+}
+
 void handle_09(struct bregs *regs)
 {
     struct bregs hook;
@@ -351,18 +380,18 @@ void handle_09(struct bregs *regs)
     }
     /* With the buffer empty, too: a hook may have read the byte before us, and it is still there. */
     stale_irq = false;
-    uint8_t byte = inb(KBD_DATA);
-    memset(&hook, 0, sizeof(hook));
-    hook.ah = 0x4f;
-    hook.al = byte;
-    /* Carry set means: the BIOS shall have it. It is set before, as IBM's sets it: a hook that does not care for the
-     * key leaves it so, and keyboard drivers (mKEYB) take a call without it for somebody else's. */
-    hook.flags = F_CF;
-    call_int(0x15, &hook);
-    if (hook.flags & F_CF)
-        key_event(hook.al);
+    take_scan_code(inb(KBD_DATA));
     set_leds();
+    while (early_count > 0) {
+        uint8_t next = early[0];
+        early_count--;
+        for (unsigned i = 0; i < early_count; i++)
+            early[i] = early[i + 1];
+        take_scan_code(next);
+        set_leds();
+    }
     outb(0x20, 0x20);
+    memset(&hook, 0, sizeof(hook));
     hook.ax = 0x9102; /* something came from the keyboard */
     call_int(0x15, &hook);
 }
