@@ -115,7 +115,7 @@ static bool default_sound_open(const struct options *options, GError **error)
     for (;;) {
         GError *why = NULL;
         struct keyvalues *list = keyvalues_new();
-        keyvalues_add(list, "driver", is_desktop ? "sdl" : "none");
+        keyvalues_add(list, "driver", is_desktop ? "sdl" : options->vnc ? AUDIODEV_HEARD : "none");
         keyvalues_add(list, "id", OPTIONS_DEFAULT_AUDIODEV);
         bool ok = audiodev_new(list, &why);
         keyvalues_free(list);
@@ -137,6 +137,10 @@ static bool sound_open(const struct options *options, GError **error)
         return default_sound_open(options, error);
     for (unsigned i = 0; options->audiodevs && i < options->audiodevs->len; i++) {
         struct keyvalues *list = g_ptr_array_index(options->audiodevs, i);
+        const char *driver = keyvalues_get(list, "driver"), *own = keyvalues_get(list, "id");
+        bool is_vncs = options->vnc && (options->vnc_audiodev ? g_strcmp0(options->vnc_audiodev, own) == 0 : i == 0);
+        if (is_vncs && g_strcmp0(driver, "none") == 0) /* VNC's viewers are to hear it */
+            keyvalues_add(list, "driver", AUDIODEV_HEARD);
         if (!audiodev_new(list, error)) {
             const char *id = keyvalues_get(list, "id");
             g_prefix_error(error, "-audiodev%s%s: ", id ? " " : "", id ? id : "");

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "host/audio/audiodev.h"
 #include "host/display/display_curses.h"
 #include "host/display/keys.h"
 #include "host/display/pointer.h"
@@ -112,6 +113,22 @@ static bool show_window(struct machine *machine, const struct display *display, 
     return ok;
 }
 
+/* The back end that -vnc names, or the first one there is. */
+static bool viewers_hear(const struct options *options, struct vnc_options *wanted, GError **error)
+{
+    const char *id = options->vnc_audiodev;
+    if (!id && options->default_audiodev)
+        id = OPTIONS_DEFAULT_AUDIODEV;
+    else if (!id && options->audiodevs)
+        id = keyvalues_get(g_ptr_array_index(options->audiodevs, 0), "id");
+    wanted->audiodev = id ? audiodev_find(id) : NULL;
+    if (options->vnc_audiodev && !wanted->audiodev) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "-vnc: there is no -audiodev with the id '%s'", id);
+        return false;
+    }
+    return true;
+}
+
 static bool viewers_let_in(struct machine *machine, const struct display *display, GError **error)
 {
     const struct options *options = &machine->options;
@@ -122,7 +139,10 @@ static bool viewers_let_in(struct machine *machine, const struct display *displa
     }
     if (options->vnc_secret && !(password = secret_read(options, options->vnc_secret, error)))
         return false;
-    bool ok = vnc_open(display, &options->vnc_options, options->name ? options->name : "Ringer", error) &&
+    struct vnc_options wanted = options->vnc_options;
+    if (!viewers_hear(options, &wanted, error))
+        return false;
+    bool ok = vnc_open(display, &wanted, options->name ? options->name : "Ringer", error) &&
               (!password || vnc_set_password(password, error));
     g_free(password);
     return ok;

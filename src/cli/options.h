@@ -53,8 +53,9 @@ struct options {
     bool display_is_open; /* nobody has said anything: a window where there is a desktop */
     bool window;          /* the screen in a window */
     struct window_options window_options;
-    bool vnc;               /* viewers far away */
-    const char *vnc_secret; /* -object secret with their password; NULL: none */
+    bool vnc;                 /* viewers far away */
+    const char *vnc_audiodev; /* what viewers hear; NULL: the first one */
+    const char *vnc_secret;   /* -object secret with their password; NULL: none */
     struct vnc_options vnc_options;
     GPtrArray *monitors; /* struct keyvalues: "chardev" (id) or "device" (short form) and "label"; "mode", "pretty" */
     const char *gdb;     /* the debugger's device, in the short form; NULL: none */

@@ -178,8 +178,7 @@ static bool vnc_share_of(const char *word, enum vnc_share *share)
 
 static bool vnc_take(struct parse *parse, struct keyvalues *list, GError **error)
 {
-    static const char *const idle[] = {"id",       "non-adaptive", "key-delay-ms", "power-control",
-                                       "audiodev", "display",      "head"};
+    static const char *const idle[] = {"id", "non-adaptive", "key-delay-ms", "power-control", "display", "head"};
     static const char *const missing[] = {"tls-creds", "tls-authz", "sasl", "sasl-authz",
                                           "acl",       "tls",       "x509", "x509verify"};
     struct options *options = parse->options;
@@ -212,6 +211,8 @@ static bool vnc_take(struct parse *parse, struct keyvalues *list, GError **error
         return false;
     if ((value = keyvalues_get(list, "share")) && !vnc_share_of(value, &vnc->share))
         return FAIL("-vnc: share is allow-exclusive, force-shared or ignore, not '%s'", value);
+    if ((value = keyvalues_get(list, "audiodev")))
+        options->vnc_audiodev = g_intern_string(value);
     if ((value = keyvalues_get(list, "password-secret"))) {
         options->vnc_secret = g_intern_string(value);
         vnc->password = true;

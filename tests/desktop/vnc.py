@@ -4,7 +4,7 @@ TigerVNC in a window, noVNC in a browser.
 
     vnc.py RINGER CASE...
 
-Cases: picture keys password share words events many tigervnc browser (status 77, a skip, without what a case needs).
+Cases: picture keys password share words events many sound tigervnc browser (status 77, a skip, without what a case needs).
 """
 import os
 import re
@@ -22,6 +22,7 @@ import browser  # noqa: E402
 import desktop  # noqa: E402
 import initrd  # noqa: E402
 import rfb  # noqa: E402
+import wav  # noqa: E402
 from desktop import dumped, wait_until  # noqa: E402
 from guest import GuestError, die_with_parent, main  # noqa: E402
 from qmp import Qmp  # noqa: E402
@@ -296,6 +297,30 @@ def events():
         screen.kill()
 
 
+def sound():
+    """GRUB's tone, in formats of the viewer's choice."""
+    screen, path = start("-audiodev", "none,id=s", "-machine", "pcspk-audiodev=s", vnc=",audiodev=s")
+    screen.type("play 60 1000 600\n")
+    for sample, channels, frequency, code, zero, full in ((3, 2, 44100, "h", 0, 32767), (0, 1, 22050, "B", 128, 127),
+                                                          (5, 2, 48000, "i", 0, (1 << 31) - 1)):
+        viewer = Viewer(path, encodings=(rfb.RAW, rfb.AUDIO))
+        viewer.listen(sample, channels, frequency)
+        width = struct.calcsize(code) * channels
+        viewer.request(False)
+        while len(viewer.sound) < frequency * width * 3 // 2:
+            viewer.update()
+        expect("it knows the message", rfb.AUDIO in [encoding for encoding, _ in viewer.told])
+        expect("it says when it begins", viewer.sound_news[:1] == ["begin"])
+        values = memoryview(bytes(viewer.sound[:len(viewer.sound) // width * width])).cast(code)[::channels]
+        samples = [(value - zero) / full for value in values[frequency // 2:frequency * 3 // 2]]
+        tone, other = wav.tone(samples, 1000, frequency), wav.tone(samples, 1100, frequency)
+        expect("1000 Hz in %d, %d, %d: %.4f, elsewhere %.4f" % (sample, channels, frequency, tone, other), tone > 0.1 and other < tone / 20)
+        viewer.close()
+    silent = Viewer(path)
+    expect("who has not asked hears nothing", is_alive(silent) and not silent.sound)
+    end(screen, path)
+
+
 def many():
     """More than may look at a time; some say nothing, some vanish in the middle of a word, some send what is no RFB."""
     screen, path = start()
@@ -398,7 +423,7 @@ def browser_sees():
     screen.command("quit")
 
 
-CASES = {"picture": picture, "keys": keys, "password": password, "share": share, "words": words, "events": events, "many": many,
+CASES = {"picture": picture, "keys": keys, "password": password, "share": share, "words": words, "events": events, "many": many, "sound": sound,
          "tigervnc": tigervnc, "browser": browser_sees}
 
 

@@ -4,7 +4,7 @@ import struct
 import subprocess
 import time
 
-RAW, NEW_SIZE, POINTER_TYPE, EXTENDED_KEY = 0, -223, -257, -258
+RAW, NEW_SIZE, POINTER_TYPE, EXTENDED_KEY, AUDIO = 0, -223, -257, -258, -259
 
 
 class RfbError(Exception):
@@ -29,6 +29,8 @@ class Viewer:
             self.socket.connect(where)
         self.told = []  # pseudo-encodings that the server has shown to know: (encoding, x)
         self.text = None  # of its clipboard
+        self.sound = bytearray()
+        self.sound_news = []  # "begin", "end"
         if self.read(12) != b"RFB 003.008\n":
             raise RfbError("no RFB 3.8")
         self.socket.sendall(b"RFB 003.008\n")
@@ -86,6 +88,14 @@ class Viewer:
             return RAW in kinds
         if kind == 3:
             self.text = self.read(struct.unpack(">3xI", self.read(7))[0]).decode("latin-1")
+        elif kind == 255:
+            kind, operation = struct.unpack(">BH", self.read(3))
+            if kind != 1 or operation > 2:
+                raise RfbError("QEMU's message %d, %d" % (kind, operation))
+            if operation == 2:
+                self.sound += self.read(struct.unpack(">I", self.read(4))[0])
+            else:
+                self.sound_news.append(("end", "begin")[operation])
         elif kind != 2:
             raise RfbError("message %d" % kind)
         return False
@@ -134,6 +144,10 @@ class Viewer:
 
     def pointer(self, x, y, buttons=0):
         self.socket.sendall(struct.pack(">BBHH", 5, buttons, x, y))
+
+    def listen(self, sample, channels, frequency):
+        """sample: 0 U8, 1 S8, 2 U16, 3 S16, 4 U32, 5 S32."""
+        self.socket.sendall(struct.pack(">BBHBBI", 255, 1, 2, sample, channels, frequency) + struct.pack(">BBH", 255, 1, 0))
 
     def close(self):
         self.socket.close()

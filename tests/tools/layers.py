@@ -40,7 +40,7 @@ LAYERS = {
     "src/host/fs": ["src/host"],
     "src/host/net": ["src/host"],  # processes, their fence
     "src/host/display": HOST,
-    "src/host/vnc": ["src/host", "src/host/display"],  # a process, its fence
+    "src/host/vnc": ["src/host", "src/host/audio", "src/host/display"],  # a process, its fence
     "src/host/display/window": HOST + ["src/host"],  # sdl_load.h
     "src/host/control": HOST,
     "src/host": ["src/native"],  # fence.c: SIGSYS
@@ -86,7 +86,7 @@ OWNERS = {
     r"\b(SDL|slirp)_\w+\s*\(": {"src/host/net/role_user.c", "src/host/net/guestfwd.c", *("src/host/display/window/%s.c" % name for name in
                                    ("bar", "clipboard", "glyphs", "menu", "picture", "window")),
                                      "src/host/audio/sdl_audio.c", "src/host/sdl_load.c"},
-    r"\bsrc_(process|new)\s*\(": {"src/host/audio/mixer.c", "src/host/audio/playback.c"},
+    r"\bsrc_(process|new)\s*\(": {"src/host/audio/mixer.c", "src/host/audio/playback.c", "src/host/vnc/sound.c"},
     r"\bguest_mem\.ram\b": {"src/base/mem.c", "include/mem.h"},
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "audio.h"
+#include "audiodev.h"
 #include "keyvalue.h"
 
 enum output_sample { OUTPUT_U8, OUTPUT_S16, OUTPUT_S32, OUTPUT_F32 /* between files here only */ };
@@ -63,6 +64,7 @@ static inline void output_put(enum output_sample sample, uint8_t *to, float valu
 /* mixer.c. The mixer owns the sink. */
 struct audiodev *mixer_new(const struct audio_output *output, struct audio_sink *sink);
 void mixer_free(struct audiodev *audiodev);
+bool mixer_listen(struct audiodev *audiodev, const struct audio_listener *listener); /* false: it is none */
 bool mixer_start(struct audiodev *audiodev, GError **error);
 
 /* wav.c. NULL with a sentence. */

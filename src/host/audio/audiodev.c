@@ -57,6 +57,24 @@ static void none_free(struct audiodev *audiodev)
 }
 
 #ifdef HAVE_SAMPLERATE
+/* What only a listener hears (audiodev_listen). */
+static void nowhere_write(struct audio_sink *sink, const void *frames, size_t bytes)
+{
+}
+
+static void nowhere_close(struct audio_sink *sink)
+{
+    g_free(sink);
+}
+
+static struct audiodev *heard_new(struct keyvalues *options, const struct audio_output *output, GError **error)
+{
+    static const struct audio_sink_ops ops = {.write = nowhere_write, .close = nowhere_close};
+    struct audio_sink *sink = g_new0(struct audio_sink, 1);
+    sink->ops = &ops;
+    return mixer_new(output, sink);
+}
+
 static struct audiodev *wav_new(struct keyvalues *options, const struct audio_output *output, GError **error)
 {
     const char *path = keyvalues_get(options, "path");
@@ -77,6 +95,16 @@ static struct audiodev *sdl_new(struct keyvalues *options, const struct audio_ou
 }
 #endif
 #else
+static struct audiodev *heard_new(struct keyvalues *options, const struct audio_output *output, GError **error)
+{
+    return none_new(options, output, error);
+}
+
+bool mixer_listen(struct audiodev *audiodev, const struct audio_listener *listener)
+{
+    return false;
+}
+
 static struct audiodev *wav_new(struct keyvalues *options, const struct audio_output *output, GError **error)
 {
     AUDIO_SAY("sound needs libsamplerate, which this ringer was built without; none is what there is");
@@ -85,6 +113,7 @@ static struct audiodev *wav_new(struct keyvalues *options, const struct audio_ou
 
 void mixer_free(struct audiodev *audiodev)
 {
+    g_free(audiodev);
 }
 
 bool mixer_start(struct audiodev *audiodev, GError **error)
@@ -116,19 +145,13 @@ static const struct driver {
     bool (*start)(struct audiodev *audiodev, GError **error); /* NULL: nothing to do */
     const char *own;                                          /* its own option, or NULL; "*": any, not looked at */
 } drivers[] = {
-    {"none", none_new, none_free, NULL, NULL},
-    {"wav", wav_new, mixer_free, mixer_start, "path"},
-    {"sdl", sdl_new, mixer_free, mixer_start, "out.buffer-count"},
-    {"alsa", other_new, mixer_free, mixer_start, "*"},
-    {"coreaudio", other_new, mixer_free, mixer_start, "*"},
-    {"dbus", other_new, mixer_free, mixer_start, "*"},
-    {"dsound", other_new, mixer_free, mixer_start, "*"},
-    {"jack", other_new, mixer_free, mixer_start, "*"},
-    {"oss", other_new, mixer_free, mixer_start, "*"},
-    {"pa", other_new, mixer_free, mixer_start, "*"},
-    {"pipewire", other_new, mixer_free, mixer_start, "*"},
-    {"sndio", other_new, mixer_free, mixer_start, "*"},
-    {"spice", other_new, mixer_free, mixer_start, "*"},
+    {"none", none_new, none_free, NULL, NULL},          {AUDIODEV_HEARD, heard_new, mixer_free, mixer_start, NULL},
+    {"wav", wav_new, mixer_free, mixer_start, "path"},  {"sdl", sdl_new, mixer_free, mixer_start, "out.buffer-count"},
+    {"alsa", other_new, mixer_free, mixer_start, "*"},  {"coreaudio", other_new, mixer_free, mixer_start, "*"},
+    {"dbus", other_new, mixer_free, mixer_start, "*"},  {"dsound", other_new, mixer_free, mixer_start, "*"},
+    {"jack", other_new, mixer_free, mixer_start, "*"},  {"oss", other_new, mixer_free, mixer_start, "*"},
+    {"pa", other_new, mixer_free, mixer_start, "*"},    {"pipewire", other_new, mixer_free, mixer_start, "*"},
+    {"sndio", other_new, mixer_free, mixer_start, "*"}, {"spice", other_new, mixer_free, mixer_start, "*"},
 };
 
 static const struct driver *driver_find(const char *name)
@@ -143,7 +166,7 @@ static const struct driver *driver_find(const char *name)
 void audiodev_drivers_each(void (*each)(void *opaque, const char *name), void *opaque)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(drivers); i++) {
-        if (drivers[i].open != other_new)
+        if (drivers[i].open != other_new && drivers[i].open != heard_new)
             each(opaque, drivers[i].name);
     }
 }
@@ -251,6 +274,11 @@ bool audiodev_start_all(GError **error)
     return true;
 }
 
+bool audiodev_listen(struct audiodev *audiodev, const struct audio_listener *listener)
+{
+    return mixer_listen(audiodev, listener);
+}
+
 static _Atomic bool muted;
 
 void audiodev_set_muted(bool value)
@@ -267,6 +295,7 @@ bool audiodev_needs_device(void)
 {
     for (unsigned i = 0; backends && i < backends->len; i++) {
         if (g_array_index(backends, struct backend, i).driver->open != none_new &&
+            g_array_index(backends, struct backend, i).driver->open != heard_new &&
             g_array_index(backends, struct backend, i).driver->open != wav_new)
             return true;
     }

@@ -27,13 +27,14 @@ struct mixer {
     struct vtimer *timer;
     GPtrArray *streams;
     bool in_session;
-    int64_t began;       /* the session */
-    int64_t stopped;     /* nothing has played since */
-    uint64_t left;       /* frames that have left */
-    uint64_t end;        /* where the last stream to stop did so */
-    float (*line)[2];    /* the time line, by place modulo LINE_FRAMES */
-    uint8_t *bytes;      /* for CHUNK frames of output */
-    uint64_t stop_limit; /* nothing is placed from there on */
+    int64_t began;                  /* the session */
+    int64_t stopped;                /* nothing has played since */
+    uint64_t left;                  /* frames that have left */
+    uint64_t end;                   /* where the last stream to stop did so */
+    float (*line)[2];               /* the time line, by place modulo LINE_FRAMES */
+    uint8_t *bytes;                 /* for CHUNK frames of output */
+    struct audio_listener listener; /* hear NULL: nobody */
+    uint64_t stop_limit;            /* nothing is placed from there on */
 };
 
 struct stream {
@@ -66,6 +67,17 @@ static bool plays(const struct mixer *mixer)
 
 /* --- Out --- */
 
+static void let_hear(struct mixer *mixer, uint64_t from, unsigned count)
+{
+    int16_t frames[CHUNK * 2];
+    for (unsigned i = 0; i < count; i++) {
+        const float *frame = mixer->line[(from + i) % LINE_FRAMES];
+        output_put(OUTPUT_S16, (uint8_t *)&frames[2 * i], frame[0]);
+        output_put(OUTPUT_S16, (uint8_t *)&frames[2 * i + 1], frame[1]);
+    }
+    mixer->listener.hear(mixer->listener.opaque, frames, count, mixer->output.frequency);
+}
+
 /* Frames leave, up to that place. */
 static void emit(struct mixer *mixer, uint64_t until)
 {
@@ -73,6 +85,8 @@ static void emit(struct mixer *mixer, uint64_t until)
     while (mixer->left < until) {
         unsigned count = (unsigned)MIN(until - mixer->left, CHUNK);
         uint8_t *to = mixer->bytes;
+        if (mixer->listener.hear)
+            let_hear(mixer, mixer->left, count);
         for (unsigned i = 0; i < count; i++, mixer->left++) {
             float *frame = mixer->line[mixer->left % LINE_FRAMES];
             for (unsigned c = 0; c < channels; c++, to += size / channels)
@@ -99,6 +113,8 @@ static void session_end(struct mixer *mixer)
     vtimer_cancel(mixer->timer);
     if (mixer->sink->ops->pause)
         mixer->sink->ops->pause(mixer->sink);
+    if (mixer->listener.hear)
+        mixer->listener.quiet(mixer->listener.opaque);
 }
 
 static void tick(void *opaque)
@@ -299,16 +315,25 @@ static void stream_close(struct audio_stream *audio)
     g_free(stream);
 }
 
+static const struct audiodev_ops mixer_ops = {.open = stream_open,
+                                              .close = stream_close,
+                                              .set_format = stream_set_format,
+                                              .set_volume = stream_set_volume,
+                                              .set_playing = stream_set_playing,
+                                              .write = stream_write};
+
+bool mixer_listen(struct audiodev *audiodev, const struct audio_listener *listener)
+{
+    if (audiodev->ops != &mixer_ops)
+        return false;
+    ((struct mixer *)audiodev)->listener = listener ? *listener : (struct audio_listener){0};
+    return true;
+}
+
 struct audiodev *mixer_new(const struct audio_output *output, struct audio_sink *sink)
 {
-    static const struct audiodev_ops ops = {.open = stream_open,
-                                            .close = stream_close,
-                                            .set_format = stream_set_format,
-                                            .set_volume = stream_set_volume,
-                                            .set_playing = stream_set_playing,
-                                            .write = stream_write};
     struct mixer *mixer = g_new0(struct mixer, 1);
-    mixer->audiodev.ops = &ops;
+    mixer->audiodev.ops = &mixer_ops;
     mixer->output = *output;
     mixer->sink = sink;
     mixer->streams = g_ptr_array_new();

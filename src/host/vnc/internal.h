@@ -27,6 +27,7 @@ struct viewer {
     bool is_ready;
     bool takes_moves; /* it understands that the guest's pointer takes moves, not positions */
     int told_positions;
+    struct vnc_sound *sound; /* sound.c; NULL: it has not asked for any */
 };
 
 static inline struct viewer *viewer_of(rfbClientPtr client)
@@ -43,6 +44,17 @@ bool vnc_takes_positions(void);
 
 /* viewer.c: a process's whole life. fd: its connection. orders: its end of what the parent says. */
 _Noreturn void vnc_viewer_main(const struct vnc_house *house, uint32_t id, int fd, int orders, bool is_websocket);
+
+/* sound.c */
+struct vnc_sound_format {
+    uint8_t sample, channels; /* QEMU's numbers: 0 U8, 1 S8, 2 U16, 3 S16, 4 U32, 5 S32 */
+    uint32_t frequency;
+};
+/* False: there is no such format. */
+bool vnc_sound_format_set(struct viewer *viewer, const struct vnc_sound_format *format);
+void vnc_sound_listen(struct viewer *viewer, bool on);
+/* Frames of the monitor's for this viewer; count 0: no more for a while. */
+void vnc_sound_play(rfbClientPtr client, const int16_t *frames, unsigned count, uint32_t frequency);
 
 /* qemu.c */
 extern rfbProtocolExtension vnc_qemu_extension;

@@ -1,5 +1,5 @@
 /* What QEMU added to RFB, and other viewers understand since: keys by their place on the keyboard, pointers that take
- * moves. "The RFB Protocol" (rfbproto.rst), 7.6.4, 7.8.14, 7.8.15.
+ * moves, sound. "The RFB Protocol" (rfbproto.rst), 7.6.4, 7.8.14, 7.8.15.
  */
 #include <arpa/inet.h>
 #include <string.h>
@@ -8,10 +8,10 @@
 
 #define POINTER_TYPE   (-257)
 #define EXTENDED_KEY   (-258)
+#define AUDIO          (-259)
 #define CLIENT_MESSAGE 255
 #define MESSAGE_KEY    0
 #define MESSAGE_AUDIO  1
-#define AUDIO_FORMAT   2
 #define MOVE_ZERO      0x7fff
 
 /* A rectangle without pixels, which says that we understand encoding; x: what it has to say. */
@@ -47,8 +47,8 @@ static rfbBool new_client(rfbClientPtr client, void **data)
 static rfbBool enable(rfbClientPtr client, void **data, int encoding)
 {
     struct viewer *viewer = viewer_of(client);
-    if (encoding == EXTENDED_KEY) {
-        pseudo_rectangle(client, EXTENDED_KEY, 0);
+    if (encoding == EXTENDED_KEY || encoding == AUDIO) {
+        pseudo_rectangle(client, encoding, 0);
         return TRUE;
     }
     if (encoding == POINTER_TYPE) {
@@ -77,13 +77,28 @@ static bool key(rfbClientPtr client)
     return true;
 }
 
-/* Nobody is told that there is sound; but what is said about it is read. */
+enum { AUDIO_ENABLE, AUDIO_DISABLE, AUDIO_FORMAT };
+
 static bool audio(rfbClientPtr client)
 {
+    struct viewer *viewer = viewer_of(client);
     uint16_t operation;
-    uint8_t format[6];
-    return read_all(client, &operation, sizeof(operation)) &&
-           (ntohs(operation) != AUDIO_FORMAT || read_all(client, format, sizeof(format)));
+    struct {
+        uint8_t sample, channels;
+        uint32_t frequency;
+    } __attribute__((packed)) wanted;
+    if (!read_all(client, &operation, sizeof(operation)))
+        return false;
+    operation = ntohs(operation);
+    if (operation == AUDIO_FORMAT) {
+        if (!read_all(client, &wanted, sizeof(wanted)))
+            return false;
+        const struct vnc_sound_format format = {wanted.sample, wanted.channels, ntohl(wanted.frequency)};
+        return vnc_sound_format_set(viewer, &format);
+    }
+    vnc_sound_listen(viewer, operation == AUDIO_ENABLE);
+    vnc_tell(VNC_LISTENS, viewer->id, operation == AUDIO_ENABLE, 0, 0, 0, NULL, 0);
+    return operation <= AUDIO_DISABLE;
 }
 
 static rfbBool handle(rfbClientPtr client, void *data, const rfbClientToServerMsg *message)
@@ -94,7 +109,7 @@ static rfbBool handle(rfbClientPtr client, void *data, const rfbClientToServerMs
     return (kind == MESSAGE_KEY && key(client)) || (kind == MESSAGE_AUDIO && audio(client));
 }
 
-static int encodings[] = {EXTENDED_KEY, POINTER_TYPE, 0};
+static int encodings[] = {EXTENDED_KEY, POINTER_TYPE, AUDIO, 0};
 
 rfbProtocolExtension vnc_qemu_extension = {
     .newClient = new_client,

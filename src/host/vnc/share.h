@@ -21,6 +21,7 @@ enum vnc_kind {
     VNC_POINTER_IS, /* a: it takes positions */
     VNC_CUT,        /* text, UTF-8: the guest's clipboard */
     VNC_DISCONNECT, /* all */
+    VNC_SOUND,      /* a: frames per second; text: frames, two samples of 16 bits each; none: no more for a while */
     VNC_ENTER,      /* who has knocked may come in: what he will see is there */
     /* from the process */
     VNC_KNOCK,     /* somebody has come */
@@ -31,6 +32,7 @@ enum vnc_kind {
     VNC_KEY,       /* viewer; a: down, b: the key's number (scan code set 1; bit 7: E0h), 0: none, c: its symbol */
     VNC_POINTER,   /* viewer; a: buttons, b, c: position, or (d) moves */
     VNC_PASTE,     /* viewer; text, UTF-8 */
+    VNC_LISTENS,   /* viewer; a: it wants to hear */
     /* from a viewer's process to its parent */
     VNC_ALONE, /* it would like to be */
 };

@@ -162,7 +162,7 @@ static void cut(char *text)
     g_free(latin1);
 }
 
-static void obey(struct vnc_message *message)
+static void obey(struct vnc_message *message, size_t text_len)
 {
     const struct vnc_head *head = &message->head;
     switch ((enum vnc_kind)head->kind) {
@@ -173,6 +173,11 @@ static void obey(struct vnc_message *message)
     case VNC_CHANGED:
         vnc_rfb.rfbMarkRectAsModified_(self.screen, (int)head->a, (int)head->b, (int)(head->a + head->c),
                                        (int)(head->b + head->d));
+        break;
+    case VNC_SOUND:
+        if (self.client)
+            vnc_sound_play(self.client, (const int16_t *)(const void *)message->text,
+                           (unsigned)(text_len / (2 * sizeof(int16_t))), head->a);
         break;
     case VNC_CUT:
         cut(message->text);
@@ -236,7 +241,7 @@ static void take_orders(void)
     while ((len = recv(self.orders, &message, sizeof(message) - 1, MSG_DONTWAIT)) > 0) {
         ((char *)&message)[len] = 0;
         if (len >= (ssize_t)sizeof(message.head))
-            obey(&message);
+            obey(&message, (size_t)len - sizeof(message.head));
     }
     if (len == 0)
         _exit(0);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "clipboard.h"
+#include "host/audio/audiodev.h"
 #include "host/display/grab.h"
 #include "host/display/keys.h"
 #include "host/display/pointer.h"
@@ -39,6 +40,7 @@ struct viewer {
     int x, y; /* of its pointer, where the guest's takes moves; -1: it has not been seen yet */
     unsigned buttons;
     uint16_t held[KEYS_HELD]; /* 0: none */
+    bool listens;
 };
 
 static struct {
@@ -54,22 +56,28 @@ static struct {
     GPtrArray *viewers;
     guint timer, socket;
     unsigned interval, unchanged;
-    bool missed; /* something could not be told: all of it again */
+    bool missed;  /* something could not be told: all of it again */
+    bool listens; /* to the mixer */
     int positions;
     uint64_t cut; /* the guest's text that viewers have: clipboard.h's serial */
 } vnc = {.control = -1, .listener = {-1, -1}};
 
 static gboolean look(gpointer opaque);
 
-static bool say(enum vnc_kind kind, uint32_t a, uint32_t b, uint32_t c, uint32_t d, const char *text)
+static bool say_bytes(enum vnc_kind kind, uint32_t a, uint32_t b, uint32_t c, uint32_t d, const void *bytes, size_t len)
 {
     struct vnc_head head = {kind, 0, a, b, c, d};
-    struct iovec parts[] = {{&head, sizeof(head)}, {(void *)text, text ? MIN(strlen(text), VNC_TEXT_MAX) : 0}};
+    struct iovec parts[] = {{&head, sizeof(head)}, {(void *)bytes, MIN(len, VNC_TEXT_MAX)}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     ssize_t sent;
     while ((sent = sendmsg(vnc.control, &message, MSG_NOSIGNAL | MSG_DONTWAIT)) < 0 && errno == EINTR)
         continue;
     return sent >= 0;
+}
+
+static bool say(enum vnc_kind kind, uint32_t a, uint32_t b, uint32_t c, uint32_t d, const char *text)
+{
+    return say_bytes(kind, a, b, c, d, text, text ? strlen(text) : 0);
 }
 
 static void set_interval(unsigned interval)
@@ -161,6 +169,33 @@ static gboolean look(gpointer opaque)
     clipboard_take();
     set_interval(vnc.unchanged > IDLE_LATE ? IDLE_MS : BUSY_MS);
     return vnc.interval == interval ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+}
+
+/* --- Sound --- */
+
+static void hear(void *opaque, const int16_t *frames, unsigned count, uint32_t frequency)
+{
+    say_bytes(VNC_SOUND, frequency, 0, 0, 0, frames, count * 2 * sizeof(*frames));
+}
+
+static void quiet(void *opaque)
+{
+    say(VNC_SOUND, 0, 0, 0, 0, NULL);
+}
+
+/* Nothing is taken from the mixer while nobody wants to hear it. */
+static void sound_update(void)
+{
+    static const struct audio_listener listener = {hear, quiet, NULL};
+    bool wanted = false;
+    for (unsigned i = 0; i < vnc.viewers->len; i++)
+        wanted |= ((struct viewer *)g_ptr_array_index(vnc.viewers, i))->listens;
+    if (!vnc.options.audiodev || wanted == vnc.listens)
+        return;
+    vnc.listens = wanted;
+    machine_lock();
+    audiodev_listen(vnc.options.audiodev, wanted ? &listener : NULL);
+    machine_unlock();
 }
 
 /* --- Viewers --- */
@@ -292,6 +327,7 @@ static void viewer_gone(struct viewer *viewer)
     if (vnc.hooks.gone)
         vnc.hooks.gone(vnc.hooks.opaque, &viewer->look);
     g_ptr_array_remove(vnc.viewers, viewer);
+    sound_update();
     if (!vnc.viewers->len)
         set_interval(0);
 }
@@ -340,6 +376,10 @@ static void heard(const struct vnc_message *message, size_t text_len)
         break;
     case VNC_PASTE:
         paste(message->text);
+        break;
+    case VNC_LISTENS:
+        viewer->listens = head->a;
+        sound_update();
         break;
     default:
         break;
@@ -466,6 +506,12 @@ void vnc_close(void)
     if (!vnc.is_open)
         return;
     vnc.is_open = false;
+    if (vnc.listens) {
+        machine_lock();
+        audiodev_listen(vnc.options.audiodev, NULL);
+        machine_unlock();
+        vnc.listens = false;
+    }
     set_interval(0);
     if (vnc.socket)
         g_source_remove(vnc.socket);

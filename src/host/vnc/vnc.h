@@ -5,6 +5,7 @@
 
 #include <glib.h>
 
+#include "audio.h"
 #include "display.h"
 #include "host/address.h"
 
@@ -21,6 +22,7 @@ struct vnc_options {
     bool password; /* nobody comes in before one is set */
     bool lossy;    /* JPEG, where the viewer wants it */
     enum vnc_share share;
+    struct audiodev *audiodev; /* what viewers hear; NULL: nothing. Closed after vnc_close(). */
 };
 
 struct vnc_viewer {
