@@ -97,7 +97,8 @@ def hot(guest, qmp, bus):
 def cd(guest, qmp, bus):
     with open(CD, "rb") as f:
         digest = hashlib.sha256(f.read()).hexdigest()
-    assert qmp.human("drive_add 0 if=none,id=cd,media=cdrom,file=" + CD) == "OK\n"
+    answer = qmp.human("drive_add 0 if=none,id=cd,media=cdrom,file=" + CD)
+    assert answer == "OK\n", answer
     assert qmp.human("device_add usb-storage,drive=cd,id=hot,bus=" + bus) == ""
     for _ in range(2):
         wait_for(guest, "sha256sum /dev/sr0 2>/dev/null | grep -q " + digest)

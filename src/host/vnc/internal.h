@@ -27,7 +27,6 @@ struct viewer {
     bool is_ready;
     bool takes_moves; /* it understands that the guest's pointer takes moves, not positions */
     int told_positions;
-    struct vnc_sound *sound; /* sound.c; NULL: it has not asked for any */
 };
 
 static inline struct viewer *viewer_of(rfbClientPtr client)
@@ -51,8 +50,8 @@ struct vnc_sound_format {
     uint32_t frequency;
 };
 /* False: there is no such format. */
-bool vnc_sound_format_set(struct viewer *viewer, const struct vnc_sound_format *format);
-void vnc_sound_listen(struct viewer *viewer, bool on);
+bool vnc_sound_format_set(const struct vnc_sound_format *format);
+void vnc_sound_listen(bool on);
 /* Frames of the monitor's for this viewer; count 0: no more for a while. */
 void vnc_sound_play(rfbClientPtr client, const int16_t *frames, unsigned count, uint32_t frequency);
 

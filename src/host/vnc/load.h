@@ -18,6 +18,7 @@
     X(rfbReadExact) \
     X(rfbRegisterProtocolExtension) \
     X(rfbSendServerCutText) \
+    X(rfbStartOnHoldClient) \
     X(rfbWriteExact)
 
 #define VNC_MEMBER(name) __typeof__(&(name)) name##_;

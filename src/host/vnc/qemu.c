@@ -26,7 +26,9 @@ static void pseudo_rectangle(rfbClientPtr client, int encoding, uint16_t x)
                                         .width = htons((uint16_t)client->screen->width),
                                         .height = htons((uint16_t)client->screen->height),
                                         .encoding = (int32_t)htonl((uint32_t)encoding)};
+    pthread_mutex_lock(&client->sendMutex);
     vnc_rfb.rfbWriteExact_(client, (const char *)&update, sizeof(update));
+    pthread_mutex_unlock(&client->sendMutex);
 }
 
 void vnc_qemu_pointer(rfbClientPtr client)
@@ -94,9 +96,9 @@ static bool audio(rfbClientPtr client)
         if (!read_all(client, &wanted, sizeof(wanted)))
             return false;
         const struct vnc_sound_format format = {wanted.sample, wanted.channels, ntohl(wanted.frequency)};
-        return vnc_sound_format_set(viewer, &format);
+        return vnc_sound_format_set(&format);
     }
-    vnc_sound_listen(viewer, operation == AUDIO_ENABLE);
+    vnc_sound_listen(operation == AUDIO_ENABLE);
     vnc_tell(VNC_LISTENS, viewer->id, operation == AUDIO_ENABLE, 0, 0, 0, NULL, 0);
     return operation <= AUDIO_DISABLE;
 }

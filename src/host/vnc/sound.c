@@ -2,6 +2,7 @@
  * (rfbproto.rst), 7.4.3 and 7.5.7 (QEMU Audio). */
 #include <arpa/inet.h>
 #include <math.h>
+#include <pthread.h>
 #include <samplerate.h>
 #include <string.h>
 
@@ -16,33 +17,34 @@
 
 enum { OPERATION_END, OPERATION_BEGIN, OPERATION_DATA };
 
-struct vnc_sound {
+/* Orders come on the viewer's thread; it is played on the main one. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct vnc_sound_format ordered = {3, 2, 44100};
+static bool listens;
+
+/* The main thread's. */
+static struct {
     struct vnc_sound_format format;
-    bool listens, plays;
+    bool plays;
     SRC_STATE *converter;
-};
+} own;
 
-static struct vnc_sound *sound_of(struct viewer *viewer)
-{
-    if (!viewer->sound) {
-        viewer->sound = g_new0(struct vnc_sound, 1);
-        viewer->sound->format = (struct vnc_sound_format){3, 2, 44100};
-    }
-    return viewer->sound;
-}
-
-bool vnc_sound_format_set(struct viewer *viewer, const struct vnc_sound_format *format)
+bool vnc_sound_format_set(const struct vnc_sound_format *format)
 {
     if (format->sample > 5 || format->channels < 1 || format->channels > 2 || format->frequency < FREQUENCY_MIN ||
         format->frequency > FREQUENCY_MAX)
         return false;
-    sound_of(viewer)->format = *format;
+    pthread_mutex_lock(&lock);
+    ordered = *format;
+    pthread_mutex_unlock(&lock);
     return true;
 }
 
-void vnc_sound_listen(struct viewer *viewer, bool on)
+void vnc_sound_listen(bool on)
 {
-    sound_of(viewer)->listens = on;
+    pthread_mutex_lock(&lock);
+    listens = on;
+    pthread_mutex_unlock(&lock);
 }
 
 static bool say(rfbClientPtr client, uint16_t operation, const uint8_t *bytes, uint32_t len)
@@ -52,8 +54,11 @@ static bool say(rfbClientPtr client, uint16_t operation, const uint8_t *bytes, u
         uint16_t operation;
         uint32_t len;
     } __attribute__((packed)) head = {SERVER_MESSAGE, MESSAGE_AUDIO, htons(operation), htonl(len)};
-    return vnc_rfb.rfbWriteExact_(client, (const char *)&head, operation == OPERATION_DATA ? 8 : 4) > 0 &&
-           (!len || vnc_rfb.rfbWriteExact_(client, (const char *)bytes, (int)len) > 0);
+    pthread_mutex_lock(&client->sendMutex);
+    bool ok = vnc_rfb.rfbWriteExact_(client, (const char *)&head, operation == OPERATION_DATA ? 8 : 4) > 0 &&
+              (!len || vnc_rfb.rfbWriteExact_(client, (const char *)bytes, (int)len) > 0);
+    pthread_mutex_unlock(&client->sendMutex);
+    return ok;
 }
 
 static unsigned sample_put(unsigned sample, uint8_t *to, float value)
@@ -68,8 +73,7 @@ static unsigned sample_put(unsigned sample, uint8_t *to, float value)
     return size;
 }
 
-static bool piece_play(rfbClientPtr client, struct vnc_sound *sound, const int16_t *frames, unsigned count,
-                       uint32_t frequency)
+static bool piece_play(rfbClientPtr client, const int16_t *frames, unsigned count, uint32_t frequency)
 {
     static float in[FRAMES_MAX * 2], out[FRAMES_MAX * FACTOR_MAX * 2];
     static uint8_t bytes[sizeof(out)];
@@ -77,38 +81,41 @@ static bool piece_play(rfbClientPtr client, struct vnc_sound *sound, const int16
                      .data_out = out,
                      .input_frames = count,
                      .output_frames = FRAMES_MAX * FACTOR_MAX,
-                     .src_ratio = (double)sound->format.frequency / frequency};
+                     .src_ratio = (double)own.format.frequency / frequency};
     src_short_to_float_array(frames, in, (int)(count * 2));
-    if (!sound->converter)
-        sound->converter = src_new(SRC_SINC_FASTEST, 2, NULL);
-    if (!sound->converter || src_process(sound->converter, &data) != 0)
+    if (!own.converter)
+        own.converter = src_new(SRC_SINC_FASTEST, 2, NULL);
+    if (!own.converter || src_process(own.converter, &data) != 0)
         return true; /* a ratio that it does not know: silence */
     uint32_t len = 0;
     for (long i = 0; i < data.output_frames_gen; i++) {
         const float *frame = &out[2 * i];
-        if (sound->format.channels == 1)
-            len += sample_put(sound->format.sample, bytes + len, (frame[0] + frame[1]) / 2);
-        for (unsigned c = 0; c < 2 && sound->format.channels == 2; c++)
-            len += sample_put(sound->format.sample, bytes + len, frame[c]);
+        if (own.format.channels == 1)
+            len += sample_put(own.format.sample, bytes + len, (frame[0] + frame[1]) / 2);
+        for (unsigned c = 0; c < 2 && own.format.channels == 2; c++)
+            len += sample_put(own.format.sample, bytes + len, frame[c]);
     }
     return !len || say(client, OPERATION_DATA, bytes, len);
 }
 
 void vnc_sound_play(rfbClientPtr client, const int16_t *frames, unsigned count, uint32_t frequency)
 {
-    struct vnc_sound *sound = viewer_of(client)->sound;
-    if (!sound || !sound->listens || frequency < FREQUENCY_MIN || frequency > FREQUENCY_MAX)
+    pthread_mutex_lock(&lock);
+    bool on = listens;
+    own.format = ordered;
+    pthread_mutex_unlock(&lock);
+    if (!on || frequency < FREQUENCY_MIN || frequency > FREQUENCY_MAX)
         return;
-    if (count && !sound->plays)
+    if (count && !own.plays)
         say(client, OPERATION_BEGIN, NULL, 0);
-    else if (!count && sound->plays)
+    else if (!count && own.plays)
         say(client, OPERATION_END, NULL, 0);
-    if (!count && sound->converter)
-        src_reset(sound->converter);
-    sound->plays = count > 0;
+    if (!count && own.converter)
+        src_reset(own.converter);
+    own.plays = count > 0;
     while (count > 0) {
         unsigned some = MIN(count, FRAMES_MAX);
-        if (!piece_play(client, sound, frames, some, frequency))
+        if (!piece_play(client, frames, some, frequency))
             return;
         frames += 2 * some;
         count -= some;

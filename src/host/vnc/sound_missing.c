@@ -1,12 +1,12 @@
 /* In place of sound.c without libsamplerate: viewers are told of no sound. */
 #include "internal.h"
 
-bool vnc_sound_format_set(struct viewer *viewer, const struct vnc_sound_format *format)
+bool vnc_sound_format_set(const struct vnc_sound_format *format)
 {
     return true;
 }
 
-void vnc_sound_listen(struct viewer *viewer, bool on)
+void vnc_sound_listen(bool on)
 {
 }
 

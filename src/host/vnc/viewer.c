@@ -1,5 +1,8 @@
-/* Inside of one viewer's process: libvncserver with one client, on one thread. What the viewer does is told to the
- * monitor. Whatever it makes of the library ends with this process, and harms nobody else.
+/* Inside of one viewer's process: libvncserver with one client. What the viewer does is told to the monitor. Whatever
+ * it makes of the library ends with this process, and harms nobody else.
+ *
+ * Until the viewer has come in there is one thread; then one reads what it does and one sends pictures, as a slow line
+ * would else keep its keys from us until a picture has gone over it.
  *
  * "The RFB Protocol" (rfbproto.rst).
  */
@@ -23,7 +26,7 @@
 static struct {
     const struct vnc_house *house;
     rfbScreenInfoPtr screen;
-    rfbClientPtr client; /* NULL: it has gone */
+    rfbClientPtr client;
     struct viewer viewer;
     int orders; /* the parent's end of this is where the monitor's messages come from */
     bool is_websocket, asked;
@@ -38,7 +41,7 @@ bool vnc_takes_positions(void)
 
 static void gone(rfbClientPtr client)
 {
-    self.client = NULL;
+    _exit(0);
 }
 
 /* The first thing that one does who has come in. */
@@ -175,7 +178,7 @@ static void obey(struct vnc_message *message, size_t text_len)
                                        (int)(head->b + head->d));
         break;
     case VNC_SOUND:
-        if (self.client)
+        if (self.client->state == RFB_NORMAL)
             vnc_sound_play(self.client, (const int16_t *)(const void *)message->text,
                            (unsigned)(text_len / (2 * sizeof(int16_t))), head->a);
         break;
@@ -184,7 +187,7 @@ static void obey(struct vnc_message *message, size_t text_len)
         break;
     default:
         vnc_house_obey((struct vnc_house *)self.house, message);
-        if (head->kind == VNC_POINTER_IS && self.client)
+        if (head->kind == VNC_POINTER_IS)
             vnc_qemu_pointer(self.client);
         break;
     }
@@ -256,17 +259,25 @@ _Noreturn void vnc_viewer_main(const struct vnc_house *house, uint32_t id, int f
     limits_set();
     if (!screen_make() || !(self.client = vnc_rfb.rfbNewClient_(self.screen, fd)))
         _exit(1);
-    while (self.client) {
+    while (self.client->state != RFB_NORMAL) {
         struct pollfd fds[] = {{orders, POLLIN, 0}, {self.client->sock, POLLIN, 0}};
-        if (poll(fds, 2, POLL_MS) < 0 && errno != EINTR)
+        if ((poll(fds, 2, POLL_MS) < 0 && errno != EINTR) || g_get_monotonic_time() - self.viewer.since > DOOR_US)
             _exit(1);
         if (fds[0].revents)
             take_orders();
         if (self.client->state == RFB_INITIALISATION && fds[1].revents)
             look_at_wish();
         vnc_rfb.rfbProcessEvents_(self.screen, 0);
-        if (self.client && !self.viewer.is_ready && g_get_monotonic_time() - self.viewer.since > DOOR_US)
+    }
+    self.screen->backgroundLoop = TRUE;
+    vnc_rfb.rfbStartOnHoldClient_(self.client);
+    for (;;) {
+        struct pollfd wait = {orders, POLLIN, 0};
+        if (poll(&wait, 1, POLL_MS) < 0 && errno != EINTR)
+            _exit(1);
+        if (wait.revents)
+            take_orders();
+        if (!self.viewer.is_ready && g_get_monotonic_time() - self.viewer.since > DOOR_US)
             _exit(0);
     }
-    _exit(0);
 }
