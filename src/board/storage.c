@@ -294,6 +294,8 @@ bool storage_add(struct storage *storage, const char *list, GError **error)
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "Can't hot-add drive to this bus; write if=none,id=...");
         ok = false;
     }
+    if (ok && one->other[0].is_cd) /* nobody writes on it: others may read it, too */
+        one->other[0].image.read_only = true;
     ok = ok && drive_open(storage, &one->other[0], one->other[0].id, error);
     g_free(one);
     return ok;
@@ -304,6 +306,7 @@ bool storage_add_node(struct storage *storage, const char *name, bool is_cd, GEr
     struct drive_option option = {.present = true, .is_cd = is_cd};
     if (!nodes_claim(name, name, &option.image, error))
         return false;
+    option.image.read_only |= is_cd;
     if (drive_open(storage, &option, name, error))
         return true;
     nodes_release(name);
