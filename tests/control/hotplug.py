@@ -78,6 +78,10 @@ def hubs(qmp):
 
 
 def drives(qmp):
+    for name in ("c1", "c2"):  # nobody writes on a CD: it may be in two drives
+        assert qmp.human("drive_add 0 if=none,id=%s,media=cdrom,file=disk.img,format=raw" % name) == "OK\n"
+    for name in ("c1", "c2"):
+        qmp.human("drive_del " + name)
     assert qmp.human("drive_add 0 if=none,id=d,file=disk.img,format=raw") == "OK\n"
     qmp.execute("device_add", driver="usb-storage", id="s", drive="d", removable=True)
     refused(qmp, "in s already", "device_add", driver="usb-storage", id="s2", drive="d")
