@@ -7,6 +7,7 @@
 
 #include "ide_drive.h"
 #include "log.h"
+#include "scsi_bytes.h"
 
 #define CD_SECTOR  2048u
 #define RAW_SECTOR 2352u
@@ -34,28 +35,6 @@
 #define EVENT_EJECT_REQUEST 1
 #define EVENT_NEW_MEDIA     2
 #define EVENT_MEDIA_REMOVAL 3
-
-static void put16(uint8_t *bytes, uint32_t value)
-{
-    bytes[0] = (uint8_t)(value >> 8);
-    bytes[1] = (uint8_t)value;
-}
-
-static void put32(uint8_t *bytes, uint32_t value)
-{
-    put16(bytes, value >> 16);
-    put16(bytes + 2, value);
-}
-
-static uint32_t get16(const uint8_t *bytes)
-{
-    return (uint32_t)bytes[0] << 8 | bytes[1];
-}
-
-static uint32_t get32(const uint8_t *bytes)
-{
-    return get16(bytes) << 16 | get16(bytes + 2);
-}
 
 static void put_msf(uint8_t *bytes, uint32_t lba)
 {

@@ -5,6 +5,7 @@
 
 #include "block.h"
 #include "log.h"
+#include "scsi_bytes.h"
 
 #define DISK_SECTOR 512u
 #define CD_SECTOR   2048u
@@ -38,28 +39,6 @@ struct scsi_io {
     bool is_stale; /* what it was for was given up */
     uint8_t buffer[SCSI_BUFFER];
 };
-
-static void put16(uint8_t *bytes, uint32_t value)
-{
-    bytes[0] = (uint8_t)(value >> 8);
-    bytes[1] = (uint8_t)value;
-}
-
-static void put32(uint8_t *bytes, uint32_t value)
-{
-    put16(bytes, value >> 16);
-    put16(bytes + 2, value);
-}
-
-static uint32_t get16(const uint8_t *bytes)
-{
-    return (uint32_t)bytes[0] << 8 | bytes[1];
-}
-
-static uint32_t get32(const uint8_t *bytes)
-{
-    return get16(bytes) << 16 | get16(bytes + 2);
-}
 
 static uint64_t get64(const uint8_t *bytes)
 {

@@ -14,3 +14,5 @@ enum clipboard_side { CLIPBOARD_HOST, CLIPBOARD_GUEST };
 void clipboard_offer(enum clipboard_side from, const char *text, size_t len);
 /* NULL: nothing yet. *serial: another number for each offer, 0 before the first. Valid until the next call. */
 const char *clipboard_text(enum clipboard_side from, uint64_t *serial);
+/* A copy (free it) if there is another text than the one of *serial, which becomes that one's; NULL: there is not. */
+char *clipboard_news(enum clipboard_side from, uint64_t *serial);

@@ -474,11 +474,8 @@ static void *cirrus_create(const struct device_site *site, const void *config, G
     char *file = NULL;
     gsize size = 0;
 
-    if (board_service(site->board, "display")) {
-        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: there is a VGA already; -vga none leaves it out",
-                    site->id);
+    if (!vga_is_first(site, error))
         return NULL;
-    }
     if (wanted->vgamem_mb != 4 && wanted->vgamem_mb != 8 && wanted->vgamem_mb != 16) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: vgamem_mb is 4, 8 or 16, not %u", site->id,
                     wanted->vgamem_mb);

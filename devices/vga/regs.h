@@ -191,6 +191,8 @@ bool vga_regs_are_sane(const struct vga *vga);
 void vga_before_load(void *vga);
 void vga_dump(const struct vga *vga, GString *out);
 void vga_dump_row(GString *out, const char *name, const uint8_t *value, unsigned count);
+/* A board has one. False with a sentence. */
+bool vga_is_first(const struct device_site *site, GError **error);
 /* NULL with a sentence if it is none. */
 char *vga_romfile_read(const char *path, const char *who, gsize *size, GError **error);
 

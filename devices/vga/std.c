@@ -207,11 +207,8 @@ static void *vga_create(const struct device_site *site, const void *config, GErr
     char *file = NULL;
     gsize size = 0;
 
-    if (board_service(site->board, "display")) {
-        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: there is a VGA already; -vga none leaves it out",
-                    site->id);
+    if (!vga_is_first(site, error))
         return NULL;
-    }
     if (wanted->vgamem_mb == 0 || wanted->vgamem_mb & (wanted->vgamem_mb - 1)) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: vgamem_mb is 1, 2, 4, 8, ... 256, not %u", site->id,
                     wanted->vgamem_mb);

@@ -366,6 +366,15 @@ const struct display *vga_display(struct vga *vga)
     return &vga->display;
 }
 
+bool vga_is_first(const struct device_site *site, GError **error)
+{
+    if (!board_service(site->board, "display"))
+        return true;
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: there is a VGA already; -vga none leaves it out",
+                site->id);
+    return false;
+}
+
 char *vga_romfile_read(const char *path, const char *who, gsize *size, GError **error)
 {
     char *file = NULL;

@@ -25,3 +25,11 @@ const char *clipboard_text(enum clipboard_side from, uint64_t *serial)
     *serial = sides[from].serial;
     return sides[from].text;
 }
+
+char *clipboard_news(enum clipboard_side from, uint64_t *serial)
+{
+    if (sides[from].serial == *serial)
+        return NULL;
+    *serial = sides[from].serial;
+    return g_strdup(sides[from].text);
+}

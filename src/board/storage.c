@@ -111,7 +111,9 @@ static const struct device_drive *drive_open(struct storage *storage, const stru
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "-drive: two drives have the id '%s'", label);
         return NULL;
     }
-    struct block *block = blockdev_open(&option->image, label, error);
+    struct image_options image = option->image;
+    image.read_only |= option->is_cd; /* nobody writes on it: others may read it, too */
+    struct block *block = blockdev_open(&image, label, error);
     if (!block)
         return NULL;
     struct storage_drive *drive = g_new0(struct storage_drive, 1);
@@ -282,7 +284,7 @@ void storage_end_boot_once(struct storage *storage)
 
 const struct device_drive *storage_empty(void *storage, const char *id, bool is_cd, GError **error)
 {
-    struct drive_option option = {.is_cd = is_cd, .image.read_only = is_cd};
+    struct drive_option option = {.is_cd = is_cd};
     return drive_open(storage, &option, id, error);
 }
 
@@ -294,8 +296,6 @@ bool storage_add(struct storage *storage, const char *list, GError **error)
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "Can't hot-add drive to this bus; write if=none,id=...");
         ok = false;
     }
-    if (ok && one->other[0].is_cd) /* nobody writes on it: others may read it, too */
-        one->other[0].image.read_only = true;
     ok = ok && drive_open(storage, &one->other[0], one->other[0].id, error);
     g_free(one);
     return ok;
@@ -306,7 +306,6 @@ bool storage_add_node(struct storage *storage, const char *name, bool is_cd, GEr
     struct drive_option option = {.present = true, .is_cd = is_cd};
     if (!nodes_claim(name, name, &option.image, error))
         return false;
-    option.image.read_only |= is_cd;
     if (drive_open(storage, &option, name, error))
         return true;
     nodes_release(name);

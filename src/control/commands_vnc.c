@@ -43,15 +43,13 @@ static json_t *server_value(bool websocket)
     GString *text = g_string_new(NULL);
     json_t *value = NULL;
     if (vnc_listens_at(websocket, text)) {
-        char *colon = is_unix ? NULL : strrchr(text->str, ':');
-        if (colon)
-            *colon = 0;
-        bool is_ipv6 = !is_unix && strchr(text->str, ':');
-        char *host =
-            is_ipv6 && text->str[0] == '[' ? g_strndup(text->str + 1, strlen(text->str) - 2) : g_strdup(text->str);
-        value = json_pack("{s:s s:s s:s s:b s:s}", "host", host, "service", colon ? colon + 1 : "", "family",
-                          family_of(is_unix, is_ipv6), "websocket", websocket, "auth", auth_now());
+        char *host = NULL, *service = NULL;
+        bool is_ipv6 = !is_unix && address_split(text->str, &host, &service);
+        value =
+            json_pack("{s:s s:s s:s s:b s:s}", "host", is_unix ? text->str : host, "service", is_unix ? "" : service,
+                      "family", family_of(is_unix, is_ipv6), "websocket", websocket, "auth", auth_now());
         g_free(host);
+        g_free(service);
     }
     g_string_free(text, TRUE);
     return value;

@@ -224,6 +224,16 @@ bool address_equal(const struct address *a, const struct address *b)
            strcmp(a->local_host, b->local_host) == 0 && strcmp(a->local_port, b->local_port) == 0;
 }
 
+bool address_split(const char *text, char **host, char **service)
+{
+    const char *colon = strrchr(text, ':');
+    bool is_ipv6 = text[0] == '[' && colon;
+    size_t len = colon ? (size_t)(colon - text) : strlen(text);
+    *host = is_ipv6 ? g_strndup(text + 1, len - 2) : g_strndup(text, len);
+    *service = g_strdup(colon ? colon + 1 : "");
+    return is_ipv6;
+}
+
 bool address_of_socket(int fd, bool peer, GString *text)
 {
     struct sockaddr_storage at;

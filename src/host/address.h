@@ -28,5 +28,7 @@ int address_open(const struct address *address, char why[ADDRESS_WHY]);
 bool address_equal(const struct address *a, const struct address *b);
 /* "host:port" of a socket's own end or of its peer; false: it has none of that kind. */
 bool address_of_socket(int fd, bool peer, GString *text);
+/* Such a text in two, without the brackets of IPv6; "" and "" for "". Free both. True: IPv6. */
+bool address_split(const char *text, char **host, char **service);
 /* Loads what looking names up needs, while files may be opened for that. */
 void address_warm_up(void);

@@ -9,6 +9,24 @@
 #define PIECE 262144u /* pixels drawn at once: about half a millisecond */
 #define TRIES 16      /* a guest that changes its mode again and again has a picture that is black where it moved on */
 
+/* Some rows into a picture of that size; few of them at once, that they fit together. False: it has another one by now.
+ */
+static bool rows_read(const struct display *display, struct display_pixels *picture, unsigned first, unsigned end)
+{
+    unsigned piece = MAX(1u, PIECE / MAX(picture->width, 1u));
+    bool ok = true;
+    if ((uint64_t)(end - first) * picture->width <= 2 * PIECE)
+        piece = end - first;
+    for (unsigned y = first; y < end && ok; y += piece) {
+        unsigned count = MIN(piece, end - y);
+        machine_lock();
+        ok = display->rows(display->opaque, picture->width, picture->height, y, count,
+                           picture->pixels + (size_t)y * picture->width);
+        machine_unlock();
+    }
+    return ok;
+}
+
 bool display_grab(const struct display *display, struct display_pixels *out)
 {
     struct display_pixels picture = {0};
@@ -21,38 +39,13 @@ bool display_grab(const struct display *display, struct display_pixels *out)
         size_t size = (size_t)picture.width * picture.height * sizeof(uint32_t);
         picture.pixels = g_realloc(picture.pixels, size);
         memset(picture.pixels, 0, size); /* the host brings its pages in now, not under the lock */
-        unsigned rows = MAX(1u, PIECE / MAX(picture.width, 1u));
-        if (size <= 2 * PIECE * sizeof(uint32_t))
-            rows = picture.height;
-        whole = true;
-        for (unsigned first = 0; first < picture.height && whole; first += rows) {
-            unsigned count = MIN(rows, picture.height - first);
-            machine_lock();
-            whole = display->rows(display->opaque, picture.width, picture.height, first, count,
-                                  picture.pixels + (size_t)first * picture.width);
-            machine_unlock();
-        }
+        whole = rows_read(display, &picture, 0, picture.height);
     }
     bool changed = !out->pixels || out->width != picture.width || out->height != picture.height ||
                    memcmp(picture.pixels, out->pixels, (size_t)picture.width * picture.height * sizeof(uint32_t)) != 0;
     g_free(out->pixels);
     *out = picture;
     return changed;
-}
-
-/* Some rows into a picture of that size. False: it has another one by now. */
-static bool rows_read(const struct display *display, struct display_pixels *picture, unsigned first, unsigned end)
-{
-    unsigned piece = MAX(1u, PIECE / MAX(picture->width, 1u));
-    bool ok = true;
-    for (unsigned y = first; y < end && ok; y += piece) {
-        unsigned count = MIN(piece, end - y);
-        machine_lock();
-        ok = display->rows(display->opaque, picture->width, picture->height, y, count,
-                           picture->pixels + (size_t)y * picture->width);
-        machine_unlock();
-    }
-    return ok;
 }
 
 bool display_read(const struct display *display, struct display_reader *reader, unsigned *first, unsigned *end,

@@ -56,6 +56,7 @@ void vnc_sound_listen(bool on);
 void vnc_sound_play(rfbClientPtr client, const int16_t *frames, unsigned count, uint32_t frequency);
 
 /* qemu.c */
+#define MOVE_ZERO 0x7fff /* no move, where a position would be */
 extern rfbProtocolExtension vnc_qemu_extension;
 /* Tells what the guest's pointer is, if that is news. */
 void vnc_qemu_pointer(rfbClientPtr client);

@@ -12,7 +12,6 @@
 #define CLIENT_MESSAGE 255
 #define MESSAGE_KEY    0
 #define MESSAGE_AUDIO  1
-#define MOVE_ZERO      0x7fff
 
 /* A rectangle without pixels, which says that we understand encoding; x: what it has to say. */
 static void pseudo_rectangle(rfbClientPtr client, int encoding, uint16_t x)

@@ -26,7 +26,7 @@ enum vnc_kind {
     /* from the process */
     VNC_KNOCK,     /* somebody has come */
     VNC_STARTED,   /* a: well; else text says why not */
-    VNC_CONNECTED, /* viewer; a: VNC_VIA_... ; text: host, 0, service */
+    VNC_CONNECTED, /* viewer; a: by a WebSocket; text: host:service, none: a Unix socket */
     VNC_READY,     /* viewer */
     VNC_GONE,      /* viewer */
     VNC_KEY,       /* viewer; a: down, b: the key's number (scan code set 1; bit 7: E0h), 0: none, c: its symbol */
@@ -36,10 +36,6 @@ enum vnc_kind {
     /* from a viewer's process to its parent */
     VNC_ALONE, /* it would like to be */
 };
-
-#define VNC_VIA_UNIX      1u
-#define VNC_VIA_IPV6      2u
-#define VNC_VIA_WEBSOCKET 4u
 
 struct vnc_head {
     uint32_t kind, viewer, a, b, c, d;

@@ -6,9 +6,7 @@
  *
  * "The RFB Protocol" (rfbproto.rst).
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -61,38 +59,15 @@ static void stay_exact(rfbClientPtr client)
     client->tightQualityLevel = client->turboQualityLevel = -1;
 }
 
-static void peer_text(int fd, char *text, size_t room, size_t *len, uint32_t *via)
-{
-    struct sockaddr_storage address = {0};
-    socklen_t size = sizeof(address);
-    char host[INET6_ADDRSTRLEN] = "", service[8] = "";
-    if (getpeername(fd, (struct sockaddr *)&address, &size) < 0 || address.ss_family == AF_UNIX) {
-        *via |= VNC_VIA_UNIX;
-    } else if (address.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
-        inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
-        g_snprintf(service, sizeof(service), "%u", ntohs(in6->sin6_port));
-        *via |= VNC_VIA_IPV6;
-    } else {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
-        inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
-        g_snprintf(service, sizeof(service), "%u", ntohs(in->sin_port));
-    }
-    g_strlcpy(text, host, room);
-    g_strlcpy(text + strlen(host) + 1, service, room - strlen(host) - 1);
-    *len = strlen(host) + 1 + strlen(service);
-}
-
 static enum rfbNewClientAction comes(rfbClientPtr client)
 {
-    char text[128];
-    size_t len;
-    uint32_t via = self.is_websocket ? VNC_VIA_WEBSOCKET : 0;
+    GString *peer = g_string_new(NULL); /* stays empty for a Unix socket */
     client->clientData = &self.viewer;
     client->clientGoneHook = gone;
     client->clientFramebufferUpdateRequestHook = wants_picture;
-    peer_text(client->sock, text, sizeof(text), &len, &via);
-    vnc_tell(VNC_CONNECTED, self.viewer.id, via, 0, 0, 0, text, len);
+    address_of_socket(client->sock, true, peer);
+    vnc_tell(VNC_CONNECTED, self.viewer.id, self.is_websocket, 0, 0, 0, peer->str, peer->len);
+    g_string_free(peer, TRUE);
     return RFB_CLIENT_ACCEPT;
 }
 
@@ -105,8 +80,8 @@ static void pointer(int buttons, int x, int y, rfbClientPtr client)
 {
     const struct viewer *viewer = viewer_of(client);
     bool moves = viewer->takes_moves && viewer->told_positions == 0;
-    vnc_tell(VNC_POINTER, viewer->id, (uint32_t)buttons, (uint32_t)(moves ? x - 0x7fff : x),
-             (uint32_t)(moves ? y - 0x7fff : y), moves, NULL, 0);
+    vnc_tell(VNC_POINTER, viewer->id, (uint32_t)buttons, (uint32_t)(moves ? x - MOVE_ZERO : x),
+             (uint32_t)(moves ? y - MOVE_ZERO : y), moves, NULL, 0);
 }
 
 static void paste_latin1(char *text, int len, rfbClientPtr client)

@@ -149,10 +149,9 @@ static bool picture_take(void)
 
 static void clipboard_take(void)
 {
-    uint64_t serial;
+    uint64_t serial = vnc.cut;
     machine_lock();
-    const char *text = clipboard_text(CLIPBOARD_GUEST, &serial);
-    char *own = serial != vnc.cut ? g_strdup(text) : NULL;
+    char *own = clipboard_news(CLIPBOARD_GUEST, &serial);
     machine_unlock();
     if (!own || say(VNC_CUT, 0, 0, 0, 0, own))
         vnc.cut = serial;
@@ -218,18 +217,16 @@ static struct viewer *viewer_find(uint32_t id)
     return NULL;
 }
 
-static void connected(const struct vnc_message *message, size_t text_len)
+static void connected(const struct vnc_message *message)
 {
     struct viewer *viewer = g_new0(struct viewer, 1);
-    size_t host = strlen(message->text);
-    viewer->host = g_strdup(message->text);
-    viewer->service = g_strdup(host < text_len ? message->text + host + 1 : "");
+    bool is_ipv6 = address_split(message->text, &viewer->host, &viewer->service);
     viewer->look = (struct vnc_viewer){.id = message->head.viewer,
                                        .host = viewer->host,
                                        .service = viewer->service,
-                                       .is_unix = message->head.a & VNC_VIA_UNIX,
-                                       .is_ipv6 = message->head.a & VNC_VIA_IPV6,
-                                       .is_websocket = message->head.a & VNC_VIA_WEBSOCKET};
+                                       .is_unix = !message->text[0],
+                                       .is_ipv6 = is_ipv6,
+                                       .is_websocket = message->head.a};
     viewer->x = viewer->y = -1;
     g_ptr_array_add(vnc.viewers, viewer);
     set_interval(BUSY_MS);
@@ -346,7 +343,7 @@ static void paste(const char *text)
     machine_unlock();
 }
 
-static void heard(const struct vnc_message *message, size_t text_len)
+static void heard(const struct vnc_message *message)
 {
     const struct vnc_head *head = &message->head;
     struct viewer *viewer = viewer_find(head->viewer);
@@ -356,7 +353,7 @@ static void heard(const struct vnc_message *message, size_t text_len)
         return;
     }
     if (head->kind == VNC_CONNECTED && !viewer && vnc.viewers->len < VNC_VIEWERS_MAX)
-        connected(message, text_len);
+        connected(message);
     if (!viewer)
         return;
     switch ((enum vnc_kind)head->kind) {
@@ -418,7 +415,7 @@ static gboolean socket_ready(gint fd, GIOCondition condition, gpointer opaque)
             process_gone();
             return G_SOURCE_REMOVE;
         }
-        heard(&message, (size_t)len - sizeof(message.head));
+        heard(&message);
     }
     return G_SOURCE_CONTINUE;
 }

@@ -59,12 +59,9 @@ void clipboard_give(void)
 void clipboard_take(void)
 {
     static uint64_t taken;
-    uint64_t serial;
     machine_lock();
-    const char *text = clipboard_text(CLIPBOARD_GUEST, &serial);
-    char *own = serial != taken ? g_strdup(text) : NULL;
+    char *own = clipboard_news(CLIPBOARD_GUEST, &taken);
     machine_unlock();
-    taken = serial;
     if (own)
         SDL_SetClipboardText(own);
     g_free(own);
