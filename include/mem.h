@@ -17,6 +17,9 @@ struct mmio_ops {
     /* size is 1, 2, 4 or 8; offset is relative to the region's start. */
     uint64_t (*read)(void *opaque, uint32_t offset, unsigned size);
     void (*write)(void *opaque, uint32_t offset, unsigned size, uint64_t value);
+    /* The processor's thread comes without the machine lock: what these change beside bytes of video memory is
+     * changed by that thread alone while the processor runs. A lock costs as much as all the rest of an access. */
+    bool unlocked;
 };
 
 #define MEM_BELOW_4G_MAX (3 * GiB) /* 0xC0000000 up is PCI, APICs, ROM */
@@ -164,5 +167,8 @@ void mem_print_roms(GString *out);
  * honours page_flags (code invalidation, ROM). For the interpreter's slow path and DMA. */
 void mem_read(gpa_t gpa, void *buffer, uint32_t len);
 void mem_write(gpa_t gpa, const void *buffer, uint32_t len);
+/* One of them for the processor, within a page for which mem_ptr is NULL: takes the machine lock where the device asks
+ * for it, and tells whether it did. */
+bool mem_touch_device(gpa_t gpa, void *buffer, uint32_t len, bool write);
 /* True when any byte of the page of gpa is neither RAM nor ROM. */
 bool mem_is_mmio(gpa_t gpa);

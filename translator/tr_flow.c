@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "hostcpu.h"
 #include "log.h"
 #include "tr.h"
 
@@ -25,14 +26,15 @@ static void set_sp(struct tr *t)
         emit_hop(&t->e, &(struct hop){.p66 = 1, .opcode = 0x89, .modrm = true, .reg = R8, .rm = R13});
 }
 
-bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm)
+/* An element of step bytes, of which the lower `size` are stored. */
+static bool push_part(struct tr *t, unsigned step, unsigned size, uint8_t src, uint32_t imm)
 {
     struct emit *e = &t->e;
     struct hmem m;
     if (t->fast_stack) {
-        m = (struct hmem){.gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta - (int)size};
+        m = (struct hmem){.gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta - (int)step};
     } else {
-        struct hmem next = {.base = R13, .index = HREG_NONE, .disp = -(int)size};
+        struct hmem next = {.base = R13, .index = HREG_NONE, .disp = -(int)step};
         assert_always(!t->delta);
         emit_lea32(e, R8, &next);
         if (!t->stack32)
@@ -49,10 +51,15 @@ bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm)
     else
         emit_store16(e, &m, src);
     if (t->fast_stack)
-        t->delta -= (int)size;
+        t->delta -= (int)step;
     else
         set_sp(t);
     return true;
+}
+
+bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm)
+{
+    return push_part(t, size, size, src, imm);
 }
 
 /* Loads what is on top of a stack that is not flat into dst, zero-extended; R8 is then its offset. */
@@ -164,7 +171,7 @@ bool tr_stack(struct tr *t, const struct ginsn *g)
             if (forms[i].map == g->map && forms[i].opcode == g->opcode) {
                 struct hmem sel = TR_SEG_FIELD(forms[i].seg, sel);
                 emit_load16z(e, R10, &sel);
-                return tr_push(t, size, R10, 0);
+                return push_part(t, size, hostcpu()->push_seg_16 ? 2 : size, R10, 0);
             }
         return false;
     }

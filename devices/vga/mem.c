@@ -45,23 +45,30 @@ static inline uint32_t quad_of(const struct vga *vga, uint32_t a)
     return a * 4 & (vga->size - 1);
 }
 
-static uint8_t byte_read(struct vga *vga, uint32_t offset)
+/* The four planes of an address are the four bytes of a word, and all that the data path does to one plane it does to
+ * each: what chooses planes becomes a mask of bytes, what is the same for all is repeated four times. */
+static const uint32_t bytes_of[16] = {
+    0x00000000, 0x000000ff, 0x0000ff00, 0x0000ffff, 0x00ff0000, 0x00ff00ff, 0x00ffff00, 0x00ffffff,
+    0xff000000, 0xff0000ff, 0xff00ff00, 0xff00ffff, 0xffff0000, 0xffff00ff, 0xffffff00, 0xffffffff,
+};
+static inline uint32_t four(uint8_t byte)
+{
+    return byte * 0x01010101u;
+}
+
+static inline uint8_t byte_read(struct vga *vga, uint32_t a)
 {
     struct vga_regs *r = &vga->regs;
-    uint32_t a;
 
-    if (!window_address(vga, offset, &a))
-        return 0xff;
     memcpy(r->latch, &vga->vram[quad_of(vga, a)], 4);
     if (r->gc[GC_MODE] & GC_MODE_READ1) {
-        uint8_t equal = 0xff;
-        for (unsigned p = 0; p < 4; p++) {
-            if (r->gc[GC_DONT_CARE] >> p & 1)
-                equal &= (uint8_t) ~(r->latch[p] ^ (r->gc[GC_COMPARE] >> p & 1 ? 0xff : 0));
-        }
-        return equal;
+        uint32_t latch;
+        memcpy(&latch, r->latch, 4);
+        uint32_t differ = (latch ^ bytes_of[r->gc[GC_COMPARE] & 15]) & bytes_of[r->gc[GC_DONT_CARE] & 15];
+        differ |= differ >> 16;
+        return (uint8_t) ~(differ | differ >> 8);
     }
-    unsigned plane = r->gc[GC_READ_MAP];
+    unsigned plane = r->gc[GC_READ_MAP] & 3;
     if (r->seq[SEQ_MEMORY] & SEQ_MEMORY_CHAIN4)
         plane = a & 3;
     else if (r->gc[GC_MODE] & GC_MODE_ODD_EVEN)
@@ -69,9 +76,9 @@ static uint8_t byte_read(struct vga *vga, uint32_t offset)
     return r->latch[plane];
 }
 
-static inline uint8_t alu(unsigned function, uint8_t value, uint8_t latch)
+static inline uint32_t alu(unsigned function, uint32_t value, uint32_t latch)
 {
-    switch (function) {
+    switch (function & 3) {
     case 1:
         return value & latch;
     case 2:
@@ -82,62 +89,69 @@ static inline uint8_t alu(unsigned function, uint8_t value, uint8_t latch)
     return value;
 }
 
-static void byte_write(struct vga *vga, uint32_t offset, uint8_t value)
+/* What the data path makes of a byte: the planes that write modes 0 to 3 would leave in an address. */
+static inline uint32_t path(const struct vga_regs *r, uint8_t value)
+{
+    unsigned mode = r->gc[GC_MODE] & GC_MODE_WRITE, rotate = r->gc[GC_ROTATE] & 7;
+    uint8_t rotated = (uint8_t)(value >> rotate | value << (8 - rotate)), mask = r->gc[GC_BIT_MASK];
+    uint32_t set_reset = bytes_of[r->gc[GC_SET_RESET] & 15], enabled = bytes_of[r->gc[GC_ENABLE_SR] & 15];
+    uint32_t latch, source = set_reset;
+
+    memcpy(&latch, r->latch, 4);
+    if (mode == 1)
+        return latch;
+    if (mode == 0)
+        source = (four(rotated) & ~enabled) | (set_reset & enabled);
+    else if (mode == 2)
+        source = bytes_of[value & 15];
+    else
+        mask &= rotated;
+    source = alu(r->gc[GC_ROTATE] >> 3, source, latch);
+    return (source & four(mask)) | (latch & ~four(mask));
+}
+
+static inline void byte_write(struct vga *vga, uint32_t a, uint8_t value)
 {
     const struct vga_regs *r = &vga->regs;
-    uint32_t a;
+    unsigned planes = r->seq[SEQ_MAP_MASK] & 15;
 
-    if (!window_address(vga, offset, &a))
-        return;
-    unsigned planes = r->seq[SEQ_MAP_MASK];
     if (r->seq[SEQ_MEMORY] & SEQ_MEMORY_CHAIN4)
         planes &= 1u << (a & 3);
     else if (!(r->seq[SEQ_MEMORY] & SEQ_MEMORY_SEQ))
         planes &= a & 1 ? 0x0a : 0x05;
 
-    uint8_t *quad = &vga->vram[quad_of(vga, a)];
-    unsigned mode = r->gc[GC_MODE] & GC_MODE_WRITE;
-    if (mode == 1) {
-        for (unsigned p = 0; p < 4; p++) {
-            if (planes >> p & 1)
-                quad[p] = r->latch[p];
-        }
-        return;
-    }
-    unsigned rotate = r->gc[GC_ROTATE] & 7, function = r->gc[GC_ROTATE] >> 3;
-    uint8_t rotated = (uint8_t)(value >> rotate | value << (8 - rotate));
-    uint8_t mask = r->gc[GC_BIT_MASK];
-    if (mode == 3)
-        mask &= rotated;
-    for (unsigned p = 0; p < 4; p++) {
-        if (!(planes >> p & 1))
-            continue;
-        bool set_reset = mode == 3 || (mode == 0 && (r->gc[GC_ENABLE_SR] >> p & 1));
-        uint8_t source = rotated;
-        if (set_reset)
-            source = r->gc[GC_SET_RESET] >> p & 1 ? 0xff : 0;
-        else if (mode == 2)
-            source = value >> p & 1 ? 0xff : 0;
-        source = alu(function, source, r->latch[p]);
-        quad[p] = (source & mask) | (r->latch[p] & ~mask);
-    }
+    uint8_t *at = &vga->vram[quad_of(vga, a)];
+    uint32_t quad, chosen = bytes_of[planes];
+    memcpy(&quad, at, 4);
+    quad = (quad & ~chosen) | (path(r, value) & chosen);
+    memcpy(at, &quad, 4);
 }
 
+/* An access is naturally aligned: all of it is in the window, or nothing. */
 static uint64_t window_read(void *opaque, uint32_t offset, unsigned size)
 {
     uint64_t value = 0;
+    uint32_t a;
+
+    if (!window_address(opaque, offset, &a))
+        return UINT64_MAX;
     for (unsigned i = 0; i < size; i++)
-        value |= (uint64_t)byte_read(opaque, offset + i) << (8 * i);
+        value |= (uint64_t)byte_read(opaque, a + i) << (8 * i);
     return value;
 }
 
 static void window_write(void *opaque, uint32_t offset, unsigned size, uint64_t value)
 {
+    uint32_t a;
+
+    if (!window_address(opaque, offset, &a))
+        return;
     for (unsigned i = 0; i < size; i++)
-        byte_write(opaque, offset + i, (uint8_t)(value >> (8 * i)));
+        byte_write(opaque, a + i, (uint8_t)(value >> (8 * i)));
 }
 
-const struct mmio_ops vga_window_ops = {window_read, window_write};
+/* What else may look at the planes is the display, which finds bytes of before or after, as in a frame buffer. */
+const struct mmio_ops vga_window_ops = {.read = window_read, .write = window_write, .unlocked = true};
 
 /* --- The window as plain memory --- */
 

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lock.h"
 #include "log.h"
 
 struct mem guest_mem = {.fd = -1};
@@ -94,7 +95,12 @@ void mem_destroy(void)
 static struct mem_region *mem_find(gpa_t gpa)
 {
     unsigned low = 0, high = guest_mem.region_count;
+    /* Most often it is the one of the last time. Any thread may come here: it is a number, not an address. */
+    static unsigned last;
+    unsigned guess = __atomic_load_n(&last, __ATOMIC_RELAXED);
 
+    if (guess < high && gpa - guest_mem.regions[guess].base < guest_mem.regions[guess].size)
+        return &guest_mem.regions[guess];
     while (low < high) {
         unsigned middle = (low + high) / 2;
         struct mem_region *region = &guest_mem.regions[middle];
@@ -102,8 +108,10 @@ static struct mem_region *mem_find(gpa_t gpa)
             high = middle;
         else if (gpa - region->base >= region->size)
             low = middle + 1;
-        else
+        else {
+            __atomic_store_n(&last, middle, __ATOMIC_RELAXED);
             return region;
+        }
     }
     return NULL;
 }
@@ -393,22 +401,18 @@ bool mem_is_mmio(gpa_t gpa)
     return mem_ptr(gpa) == NULL;
 }
 
-/* The widest naturally aligned access that fits. */
-static unsigned mmio_width(uint32_t offset, uint32_t len)
-{
-    for (unsigned size = 8; size > 1; size /= 2) {
-        if (len >= size && offset % size == 0)
-            return size;
-    }
-    return 1;
-}
-
 /* Devices see at most the widths a guest's instruction would use on the bus: len as it came if it
  * is 1, 2, 4 or 8 and aligned, else natural pieces. */
-static void mmio_read(gpa_t gpa, uint8_t *buffer, uint32_t len)
+static unsigned mmio_width(uint32_t offset, uint32_t len)
 {
-    struct mem_region *region = mem_find(gpa);
+    unsigned size = 8;
+    while (len < size || (offset & (size - 1)))
+        size /= 2;
+    return size;
+}
 
+static void mmio_read(const struct mem_region *region, gpa_t gpa, uint8_t *buffer, uint32_t len)
+{
     if (!region || !region->ops || !region->ops->read) {
         log_at(LOG_IO, "io: read of %u bytes at %llx: nobody\n", len, (unsigned long long)gpa);
         memset(buffer, 0xff, len);
@@ -428,10 +432,29 @@ static void mmio_read(gpa_t gpa, uint8_t *buffer, uint32_t len)
     }
 }
 
-static void mmio_write(gpa_t gpa, const uint8_t *buffer, uint32_t len)
+/* Not a copy to a wider variable: a load that takes in more than the last store waits for the cache. */
+static uint64_t value_of(const uint8_t *buffer, unsigned size)
 {
-    struct mem_region *region = mem_find(gpa);
+    uint16_t two;
+    uint32_t four;
+    uint64_t eight;
 
+    switch (size) {
+    case 1:
+        return *buffer;
+    case 2:
+        memcpy(&two, buffer, 2);
+        return two;
+    case 4:
+        memcpy(&four, buffer, 4);
+        return four;
+    }
+    memcpy(&eight, buffer, 8);
+    return eight;
+}
+
+static void mmio_write(const struct mem_region *region, gpa_t gpa, const uint8_t *buffer, uint32_t len)
+{
     if (!region || !region->ops || !region->ops->write) {
         log_at(LOG_IO, "io: write of %u bytes at %llx: nobody\n", len, (unsigned long long)gpa);
         return;
@@ -442,13 +465,27 @@ static void mmio_write(gpa_t gpa, const uint8_t *buffer, uint32_t len)
     guest_mem.device_accesses++;
     while (len > 0) {
         unsigned size = mmio_width(offset, len);
-        uint64_t value = 0;
-        memcpy(&value, buffer, size);
-        ops->write(opaque, offset, size, value);
+        ops->write(opaque, offset, size, value_of(buffer, size));
         offset += size;
         buffer += size;
         len -= size;
     }
+}
+
+bool mem_touch_device(gpa_t gpa, void *buffer, uint32_t len, bool write)
+{
+    const struct mem_region *region = mem_find(gpa);
+    bool lock = !region || !region->ops || !region->ops->unlocked;
+
+    if (lock)
+        machine_lock();
+    if (write)
+        mmio_write(region, gpa, buffer, len);
+    else
+        mmio_read(region, gpa, buffer, len);
+    if (lock)
+        machine_unlock();
+    return lock;
 }
 
 static uint32_t bytes_in_page(gpa_t gpa, uint32_t len)
@@ -468,7 +505,7 @@ void mem_read(gpa_t gpa, void *buffer, uint32_t len)
         if (from)
             memcpy(to, from, piece);
         else
-            mmio_read(gpa, to, piece);
+            mmio_read(mem_find(gpa), gpa, to, piece);
         gpa += piece;
         to += piece;
         len -= piece;
@@ -518,7 +555,7 @@ void mem_write(gpa_t gpa, const void *buffer, uint32_t len)
                 rom_write(gpa, from, piece);
             }
         } else {
-            mmio_write(gpa, from, piece);
+            mmio_write(mem_find(gpa), gpa, from, piece);
         }
         gpa += piece;
         from += piece;

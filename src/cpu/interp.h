@@ -87,6 +87,13 @@ struct tlb_entry {
     uint8_t *flags;
 };
 
+/* Where a page of a device is, so that a program that draws on one need not have its tables walked each time. */
+#define DEVICE_PAGES 16u /* per kind and privilege; direct mapped */
+struct device_page {
+    gla_t tag;
+    gpa_t page;
+};
+
 #define DCACHE_SIZE  32768u /* decoded instructions; direct mapped by physical address */
 #define DKEY_INVALID UINT64_MAX
 
@@ -149,10 +156,15 @@ struct interp {
     bool stepping;          /* see interp_step_one */
     uint64_t standing_tsc;  /* its argument */
     uint64_t msr_warned[4]; /* hashed set of MSRs already complained about */
+    /* A repeated CMPS or SCAS that is to go on: where it stands, and the flags before it began (hostcpu.h). */
+    struct comparing {
+        uint32_t eip, ecx, esi, edi, left, before;
+    } comparing;
 
     struct tlb_entry tlb[2][TLB_KINDS][TLB_SIZE]; /* [user] */
     uint16_t filled[TLB_FILLED_MAX];              /* entries filled since the last flush */
     unsigned filled_count;                        /* TLB_FILLED_MAX: more than were noted */
+    struct device_page device[2][TLB_KINDS][DEVICE_PAGES];
     struct dinsn dcache[DCACHE_SIZE];
     uint16_t *decoded_count; /* per RAM page: entries in dcache */
     struct dinsn uncached;   /* for an instruction that crosses a page or is not in RAM */

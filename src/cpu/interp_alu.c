@@ -2,6 +2,7 @@
  *
  * Computing is done by the host's own instruction, with the guest's flags loaded before it and read after
  * it, so that undefined flags come out as this processor makes them. */
+#include "hostcpu.h"
 #include "interp.h"
 
 /* LAHF and SETO leave AH = SF ZF 0 AF 0 PF 1 CF and AL = OF. */
@@ -223,12 +224,13 @@ DEFINE_Z1(DEC, 32)
 
 /* --- shifts: a masked count of 0 changes nothing, but memory is still accessed for writing --- */
 
-#define BODY_SHIFT(op, bits, count_expr) \
+/* reg_op: for an operand in a register */
+#define BODY_SHIFT(reg_op, op, bits, count_expr) \
     { \
         uint8_t count = (count_expr)&31; \
         if (insn->mod == 3) { \
             if (count) \
-                REG##bits(cpu, insn->rm) = op##bits(cpu, REG##bits(cpu, insn->rm), count); \
+                REG##bits(cpu, insn->rm) = reg_op##bits(cpu, REG##bits(cpu, insn->rm), count); \
             return CPU_OK; \
         } \
         uint32_t value; \
@@ -238,24 +240,42 @@ DEFINE_Z1(DEC, 32)
             return rc; \
         return interp_rmw_end(cpu, &rmw, bits / 8, op##bits(cpu, (uint##bits##_t)value, count)); \
     }
-#define DEFINE_SHIFT_BITS(NAME, bits) \
+/* Of a register by an immediate, as the host has it: see hostcpu.h. */
+#define ROTATE_IMM(NAME, bits) \
+    static inline uint##bits##_t alu_##NAME##_IMM##bits(struct cpu *cpu, uint##bits##_t a, uint8_t count) \
+    { \
+        uint32_t before = cpu->eflags; \
+        a = alu_##NAME##bits(cpu, a, count); \
+        if (count != 1 && hostcpu()->rotate_keeps_of) \
+            cpu->eflags = (cpu->eflags & ~FL_OF) | (before & FL_OF); \
+        return a; \
+    }
+ROTATE_IMM(ROL, 8)
+ROTATE_IMM(ROL, 16)
+ROTATE_IMM(ROL, 32)
+ROTATE_IMM(ROR, 8)
+ROTATE_IMM(ROR, 16)
+ROTATE_IMM(ROR, 32)
+
+/* IMM: what does it by an immediate. */
+#define DEFINE_SHIFT_BITS(NAME, IMM, bits) \
     OP(NAME##_i##bits) \
-    BODY_SHIFT(alu_##NAME, bits, insn->imm) \
+    BODY_SHIFT(alu_##IMM, alu_##NAME, bits, insn->imm) \
     OP(NAME##_1##bits) \
-    BODY_SHIFT(alu_##NAME, bits, 1) \
+    BODY_SHIFT(alu_##NAME, alu_##NAME, bits, 1) \
     OP(NAME##_c##bits) \
-    BODY_SHIFT(alu_##NAME, bits, cpu->gpr[ECX])
-#define DEFINE_SHIFT(NAME) \
-    DEFINE_SHIFT_BITS(NAME, 8) \
-    DEFINE_SHIFT_BITS(NAME, 16) \
-    DEFINE_SHIFT_BITS(NAME, 32)
-DEFINE_SHIFT(ROL)
-DEFINE_SHIFT(ROR)
-DEFINE_SHIFT(RCL)
-DEFINE_SHIFT(RCR)
-DEFINE_SHIFT(SHL)
-DEFINE_SHIFT(SHR)
-DEFINE_SHIFT(SAR)
+    BODY_SHIFT(alu_##NAME, alu_##NAME, bits, cpu->gpr[ECX])
+#define DEFINE_SHIFT(NAME, IMM) \
+    DEFINE_SHIFT_BITS(NAME, IMM, 8) \
+    DEFINE_SHIFT_BITS(NAME, IMM, 16) \
+    DEFINE_SHIFT_BITS(NAME, IMM, 32)
+DEFINE_SHIFT(ROL, ROL_IMM)
+DEFINE_SHIFT(ROR, ROR_IMM)
+DEFINE_SHIFT(RCL, RCL)
+DEFINE_SHIFT(RCR, RCR)
+DEFINE_SHIFT(SHL, SHL)
+DEFINE_SHIFT(SHR, SHR)
+DEFINE_SHIFT(SAR, SAR)
 
 #define HOST_DOUBLE(name, insn, bits) \
     static inline uint##bits##_t name##bits(struct cpu *cpu, uint##bits##_t a, uint##bits##_t b, uint8_t count) \

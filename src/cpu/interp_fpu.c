@@ -9,6 +9,7 @@
  */
 #include "interp_fpu.h"
 
+#include "hostcpu.h"
 #include "log.h"
 
 #define MXCSR_FTZ        0x8000u
@@ -267,6 +268,10 @@ static enum cpu_rc maskmov(struct cpu *cpu, const struct insn *insn, bool mmx)
     from = mmx ? work.fx.st[insn->reg] : work.fx.xmm[insn->reg];
     mask = mmx ? work.fx.st[insn->rm] : work.fx.xmm[insn->rm];
     rc = seg_to_linear(cpu, seg, offset, n, true, &gla);
+    if (rc == CPU_OK && !mmx && hostcpu()->maskmov_high_first) { /* where the low half is within the address size */
+        goff_t high = insn->adsize == 2 ? (uint16_t)(offset + 8) : offset + 8;
+        rc = interp_linear_probe(cpu, gla - offset + high, 8, cpu_is_user(cpu));
+    }
     if (rc == CPU_OK)
         rc = interp_linear_probe(cpu, gla, n, cpu_is_user(cpu));
     for (unsigned i = 0; i < n && rc == CPU_OK; i++)
@@ -338,6 +343,10 @@ static enum cpu_rc compute(struct cpu *cpu, const struct insn *insn, bool mmx)
     run(&code, &work);
     if (store) {
         rc = store_operand(cpu, insn, work.memory, size);
+        if (rc == CPU_FAULT && mmx && hostcpu()->mmx_store_clears_top) {
+            work.fx.ftw = cpu->fpu.ftw;
+            fpu_work_commit_x87(cpu, &work);
+        }
         if (rc != CPU_OK)
             return rc;
     }

@@ -2,6 +2,7 @@
  * log, and forgetting decoded instructions when their bytes are written. */
 #include "interp.h"
 
+#include "hostcpu.h"
 #include "paging.h"
 #include "stats.h"
 #include "vclock.h"
@@ -11,6 +12,12 @@
 static void interp_drop_fetch(struct interp *ip)
 {
     ip->fetch_tag = TLB_INVALID;
+}
+
+static void drop_device_pages(struct interp *ip)
+{
+    for (unsigned i = 0; i < sizeof ip->device / sizeof(struct device_page); i++)
+        (&ip->device[0][0][0])[i].tag = TLB_INVALID;
 }
 
 void interp_flush_tlb(struct cpu *cpu)
@@ -27,6 +34,7 @@ void interp_flush_tlb(struct cpu *cpu)
             e[i].tag = TLB_INVALID;
     }
     ip->filled_count = 0;
+    drop_device_pages(ip);
     ip->large_mask = 0;
     interp_drop_fetch(ip);
 }
@@ -46,6 +54,7 @@ void interp_flush_page(struct cpu *cpu, gla_t gla)
                 ip->tlb[user][kind][slot].tag = TLB_INVALID;
         }
     }
+    drop_device_pages(ip);
     interp_drop_fetch(ip);
 }
 
@@ -172,12 +181,21 @@ static enum cpu_rc raise_page_fault(struct cpu *cpu, gla_t gla, uint32_t error)
     return cpu_raise(cpu, EXC_PF, error);
 }
 
+static inline struct device_page *device_page(struct interp *ip, gla_t gla, enum tlb_kind kind, bool user)
+{
+    return &ip->device[user][kind][(gla >> PAGE_SHIFT) & (DEVICE_PAGES - 1)];
+}
+
 static void tlb_fill(struct cpu *cpu, gla_t gla, enum tlb_kind kind, bool user, const struct paging_result *r)
 {
     struct interp *ip = cpu->interp;
     uint8_t *host = mem_ptr(r->gpa);
 
-    if (!host || (ip->no_fill && kind != TLB_EXEC))
+    if (!host) {
+        *device_page(ip, gla, kind, user) = (struct device_page){gla & PAGE_MASK, r->gpa};
+        return;
+    }
+    if (ip->no_fill && kind != TLB_EXEC)
         return;
     if (kind == TLB_WRITE && (ip->log || (mem_page_flags(r->gpa) & MEM_PAGE_ROM)))
         return;
@@ -213,6 +231,11 @@ static enum cpu_rc translate(struct cpu *cpu, gla_t gla, enum tlb_kind kind, boo
 
     if (e->tag == (gla & PAGE_MASK)) {
         *page = (gpa_t)e->page << PAGE_SHIFT;
+        return CPU_OK;
+    }
+    const struct device_page *device = device_page(cpu->interp, gla, kind, user);
+    if (device->tag == (gla & PAGE_MASK)) {
+        *page = device->page;
         return CPU_OK;
     }
     if (!paging_walk(cpu, gla, access_of[kind] | (user ? PAGING_USER : 0), &r))
@@ -268,6 +291,7 @@ static __attribute__((noinline, cold)) void check_points(struct cpu *cpu, gla_t 
 
 struct access {
     gpa_t gpa[2];
+    uint8_t *host[2]; /* NULL: a device, or nobody */
     unsigned n[2];
     bool is_device;
 };
@@ -279,8 +303,9 @@ static unsigned ac_mask(unsigned n)
     case 2:
     case 4:
     case 8:
-    case 16:
         return n - 1;
+    case 16:
+        return hostcpu()->unaligned16_ac ? 15 : 0;
     case 10: /* x87 extended, BCD */
         return 7;
     case 14: /* x87 environment and state, by operand size */
@@ -311,8 +336,9 @@ static enum cpu_rc access_begin(struct cpu *cpu, gla_t gla, unsigned n, bool wri
     if (rc != CPU_OK)
         return rc;
     a->gpa[0] += gla & ~PAGE_MASK;
-    a->is_device = !mem_ptr(a->gpa[0]) || (a->n[1] && !mem_ptr(a->gpa[1]));
-    cpu->interp->recheck |= a->is_device;
+    a->host[0] = mem_ptr(a->gpa[0]);
+    a->host[1] = a->n[1] ? mem_ptr(a->gpa[1]) : a->host[0];
+    a->is_device = !a->host[0] || !a->host[1];
     if (unlikely(a->is_device && cpu->interp->log)) {
         cpu->interp->log->device = true;
         return CPU_EXIT;
@@ -324,16 +350,11 @@ static enum cpu_rc access_begin(struct cpu *cpu, gla_t gla, unsigned n, bool wri
     return CPU_OK;
 }
 
-static enum stat_id device_begin(void)
+/* The world may be another one behind it, unless the device promises that it is not. */
+static void touch_device(struct interp *ip, const struct access *a, unsigned i, void *buffer, bool write)
 {
     enum stat_id before = stats_enter(STAT_device_memory);
-    machine_lock();
-    return before;
-}
-
-static void device_end(enum stat_id before)
-{
-    machine_unlock();
+    ip->recheck |= mem_touch_device(a->gpa[i], buffer, a->n[i], write);
     stats_leave(before);
 }
 
@@ -341,23 +362,17 @@ enum cpu_rc interp_linear_load(struct cpu *cpu, gla_t gla, void *buffer, unsigne
 {
     struct access a;
     uint8_t *to = buffer;
-    enum stat_id before = STAT_dispatch;
     enum cpu_rc rc = access_begin(cpu, gla, n, false, user, &a);
 
     if (rc != CPU_OK)
         return rc;
-    if (unlikely(a.is_device))
-        before = device_begin();
     for (unsigned i = 0; i < 2 && a.n[i]; i++) {
-        const uint8_t *from = mem_ptr(a.gpa[i]);
-        if (from)
-            memcpy(to, from, a.n[i]);
+        if (likely(a.host[i]))
+            memcpy(to, a.host[i], a.n[i]);
         else
-            mem_read(a.gpa[i], to, a.n[i]);
+            touch_device(cpu->interp, &a, i, to, false);
         to += a.n[i];
     }
-    if (unlikely(a.is_device))
-        device_end(before);
     return CPU_OK;
 }
 
@@ -365,25 +380,21 @@ enum cpu_rc interp_linear_store(struct cpu *cpu, gla_t gla, const void *buffer, 
 {
     struct access a;
     const uint8_t *from = buffer;
-    enum stat_id before = STAT_dispatch;
     enum cpu_rc rc = access_begin(cpu, gla, n, true, user, &a);
 
     if (rc != CPU_OK)
         return rc;
-    if (unlikely(a.is_device))
-        before = device_begin();
     for (unsigned i = 0; i < 2 && a.n[i]; i++) {
-        uint8_t *to = mem_ptr(a.gpa[i]);
-        if (!to || (mem_page_flags(a.gpa[i]) & MEM_PAGE_ROM)) {
+        if (!a.host[i]) {
+            touch_device(cpu->interp, &a, i, (void *)from, true);
+        } else if (unlikely(mem_page_flags(a.gpa[i]) & MEM_PAGE_ROM)) {
             mem_write(a.gpa[i], from, a.n[i]); /* below a ROM there may be DRAM that takes it */
         } else {
             interp_before_store(cpu, a.gpa[i], a.n[i]);
-            memcpy(to, from, a.n[i]);
+            memcpy(a.host[i], from, a.n[i]);
         }
         from += a.n[i];
     }
-    if (unlikely(a.is_device))
-        device_end(before);
     return CPU_OK;
 }
 

@@ -1,6 +1,7 @@
 /* Data movement, stack, flag instructions, segment register moves. Intel SDM vol. 2. */
 #include "cond.h"
 #include "cpuid.h"
+#include "hostcpu.h"
 #include "interp.h"
 #include "stack.h"
 
@@ -352,7 +353,13 @@ DEFINE_STACK(32)
 
 static enum cpu_rc push_seg(struct cpu *cpu, const struct insn *insn, enum segreg reg)
 {
-    return push(cpu, insn->opsize, cpu->seg[reg].sel);
+    struct stack st;
+
+    stack_begin(&st, cpu);
+    stack_push_part(&st, insn->opsize, hostcpu()->push_seg_16 ? 2 : insn->opsize, cpu->seg[reg].sel);
+    if (likely(st.rc == CPU_OK))
+        stack_commit(&st);
+    return st.rc;
 }
 OP(PUSH_ES)
 {

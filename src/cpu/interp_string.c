@@ -5,6 +5,7 @@
  * memory go page piece by page piece. */
 #include "interp.h"
 
+#include "hostcpu.h"
 #include "io.h"
 
 #define OP(name) static enum cpu_rc name(struct cpu *cpu, const struct insn *insn)
@@ -203,6 +204,26 @@ static void again(struct cpu *cpu)
     cpu->interp->next_eip = cpu->eip;
 }
 
+/* Flags before the first iteration, if this goes on with a comparison that has been left with again(). */
+static bool is_continued(const struct cpu *cpu)
+{
+    const struct comparing *c = &cpu->interp->comparing;
+    return c->eip == cpu->eip && c->ecx == cpu->gpr[ECX] && c->esi == cpu->gpr[ESI] && c->edi == cpu->gpr[EDI] &&
+           c->left == cpu->eflags;
+}
+
+static uint32_t flags_before(const struct cpu *cpu)
+{
+    return is_continued(cpu) ? cpu->interp->comparing.before : cpu->eflags;
+}
+
+static void note_flags(struct cpu *cpu, uint32_t before)
+{
+    cpu->interp->comparing = (struct comparing){
+        cpu->eip, cpu->gpr[ECX], cpu->gpr[ESI], cpu->gpr[EDI], cpu->eflags, before,
+    };
+}
+
 static enum cpu_rc repeat(struct cpu *cpu, const struct insn *insn, iteration_fn *one)
 {
     unsigned size = element_size(insn);
@@ -212,13 +233,17 @@ static enum cpu_rc repeat(struct cpu *cpu, const struct insn *insn, iteration_fn
 
     bool compares = insn->row->attr & IA_REPCC;
     unsigned batch = step_by_step(cpu) ? 1 : REP_BATCH;
-    uint32_t count = index_get(cpu, insn, ECX);
+    uint32_t count = index_get(cpu, insn, ECX), before = compares ? flags_before(cpu) : 0;
     while (count > 0) {
         if (batch-- == 0) {
             again(cpu);
+            if (compares)
+                note_flags(cpu, before);
             return CPU_OK;
         }
         enum cpu_rc rc = one(cpu, insn, size);
+        if (rc == CPU_FAULT && compares && hostcpu()->strings_keep_flags)
+            cpu->eflags = (cpu->eflags & ~FL_ARITH) | (before & FL_ARITH);
         if (rc != CPU_OK)
             return rc;
         index_set(cpu, insn, ECX, --count);
@@ -226,6 +251,8 @@ static enum cpu_rc repeat(struct cpu *cpu, const struct insn *insn, iteration_fn
             return CPU_OK;
         if (unlikely(cpu->interp->point_hit) && count > 0) {
             again(cpu);
+            if (compares)
+                note_flags(cpu, before);
             return CPU_OK;
         }
         /* The iteration may have overwritten this very instruction. */

@@ -14,6 +14,7 @@
  */
 #include "interp_fpu.h"
 
+#include "hostcpu.h"
 #include "log.h"
 
 /* Environment in memory, 32-bit protected-mode form: seven dwords, FCW to FDS. */
@@ -134,12 +135,13 @@ static bool is_store(const struct insn *insn)
     }
 }
 
-static void note_pointers(struct cpu *cpu, const struct insn *insn)
+/* fsw: as the instruction leaves it. */
+static void note_pointers(struct cpu *cpu, const struct insn *insn, uint16_t fsw)
 {
     cpu->fpu.fop = (uint16_t)((insn->opcode & 7) << 8 | insn->modrm);
     cpu->fpu.fip = cpu->eip;
     cpu->fpu.fcs = cpu->seg[SEG_CS].sel;
-    if (insn->mod != 3) {
+    if (insn->mod != 3 && ((fsw & FSW_ES) || !hostcpu()->fdp_on_exception)) {
         cpu->fpu.fdp = interp_ea(cpu, insn);
         cpu->fpu.fds = cpu->seg[insn->seg].sel;
     }
@@ -367,7 +369,7 @@ static enum cpu_rc compute(struct cpu *cpu, const struct insn *insn)
     bool memory = insn->mod != 3, store = memory && is_store(insn);
     bool flags = insn->row->flags_read || insn->row->flags_written;
     unsigned size = memory ? operand_size(insn) : 0;
-    enum cpu_rc rc;
+    enum cpu_rc rc = CPU_OK;
 
     fpu_work_begin(cpu, &work);
     if (store) {
@@ -384,11 +386,14 @@ static enum cpu_rc compute(struct cpu *cpu, const struct insn *insn)
         unsigned raised = work.fx.fsw & ~work.fx.fcw & (FSW_IE | FSW_OE | FSW_UE);
         bool stored = !raised || memcmp(work.memory, untouched, size) != 0;
 
-        rc = stored ? interp_store(cpu, insn, work.memory, size) : interp_probe_store(cpu, insn, size);
+        if (stored)
+            rc = interp_store(cpu, insn, work.memory, size);
+        else if (hostcpu()->x87_store_probes)
+            rc = interp_probe_store(cpu, insn, size);
         if (rc != CPU_OK)
             return rc;
     }
-    note_pointers(cpu, insn);
+    note_pointers(cpu, insn, work.fx.fsw);
     fpu_work_commit_x87(cpu, &work);
     if (insn->row->flags_written)
         cpu->eflags = (cpu->eflags & ~FL_ARITH) | ((uint32_t)work.regs.eflags & FL_ARITH);

@@ -50,15 +50,21 @@ static inline bool stack_check(struct stack *st, goff_t offset, unsigned size, b
 }
 
 /* size is 2 or 4. */
-static inline void stack_push(struct stack *st, unsigned size, uint32_t value)
+/* An element of step bytes, of which the lower `size` are stored. */
+static inline void stack_push_part(struct stack *st, unsigned step, unsigned size, uint32_t value)
 {
-    goff_t offset = (st->esp - size) & st->mask;
+    goff_t offset = (st->esp - step) & st->mask;
 
     if (!stack_check(st, offset, size, true))
         return;
     st->rc = size == 4 ? interp_write_linear(st->cpu, st->ss.base + offset, 4, st->user, value)
                        : interp_write_linear(st->cpu, st->ss.base + offset, 2, st->user, value);
     st->esp = (st->esp & ~st->mask) | offset;
+}
+
+static inline void stack_push(struct stack *st, unsigned size, uint32_t value)
+{
+    stack_push_part(st, size, size, value);
 }
 
 static inline uint32_t stack_pop(struct stack *st, unsigned size)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "hostcpu.h"
 #include "native/world.h"
 #include "translator/block.h"
 
@@ -54,8 +55,10 @@ static void note(struct bt *bt)
     cpu->fpu.fip = p.eip;
     cpu->fpu.fcs = fcs;
     cpu->fpu.fop = p.fop;
-    /* Without FDP there was no operand since translated code was entered, or it is lost. */
-    if (lost || bt->x87_operand == NO_OPERAND || (!p.has_operand && !env[ENV_FDP]))
+    /* Without FDP there was no operand since translated code was entered, or it is lost, or the host has it with an
+     * exception only. */
+    bool noted = p.has_operand && !hostcpu()->fdp_on_exception;
+    if (lost || bt->x87_operand == NO_OPERAND || !(noted || env[ENV_FDP]))
         return;
     cpu->fpu.fdp = env[ENV_FDP] - (uint32_t)(bt->x87_operand >> 32);
     cpu->fpu.fds = (uint16_t)bt->x87_operand;

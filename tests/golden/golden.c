@@ -13,6 +13,7 @@
 #include <capstone/capstone.h>
 
 #include "translator/ginsn.h"
+#include "hostcpu.h"
 #include "mem.h"
 #include "translator/tcache.h"
 #include "bt.h"
@@ -126,6 +127,7 @@ int main(int argc, char **argv)
         return 2;
     }
     GError *error = NULL;
+    hostcpu_assume(&(struct hostcpu){0});
     if (!mem_init(1 * MiB, &error) || !tcache_init(TCACHE_DEFAULT, &error)) {
         fprintf(stderr, "%s\n", error->message);
         return 2;

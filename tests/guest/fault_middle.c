@@ -17,6 +17,8 @@ enum {
     OTHER = 0xd000, /* the destination of strings */
     SEL = GDT_FREE,
 };
+/* PUSH of a segment register stores two bytes, whatever the operand size (Intel's processors), or zeros behind them. */
+static bool selector_is_16;
 static const uint32_t borders[BORDERS] = {DATA, STACK, OTHER};
 
 static uint32_t directory[1024] __attribute__((aligned(4096))), table[1024] __attribute__((aligned(4096)));
@@ -28,10 +30,11 @@ struct access {
     char base;
     int8_t units; /* offset in operand sizes, and in bytes */
     int8_t off;
-    uint8_t size; /* V: the operand's, VP: a far pointer */
+    uint8_t size; /* V: the operand's, VP: a far pointer, VS: what PUSH stores of a selector */
     bool write;
 };
 #define VP 101
+#define VS 102
 
 enum {
     ONLY32 = 1, /* has no form with 16-bit addresses */
@@ -60,7 +63,7 @@ static const struct insn insns[] = {
     {"push 5", {0x6a, 5}, {0x6a, 5}, 2, 0, {{S, -1, 0, V, W}}},
     {"push esp", {0x54}, {0x54}, 1, 0, {{S, -1, 0, V, W}}},
     {"push [bx]", {0xff, 0x33}, {0xff, 0x37}, 2, 0, {{D, 0, 0, V, R}, {S, -1, 0, V, W}}},
-    {"push fs", {0x0f, 0xa0}, {0x0f, 0xa0}, 2, 0, {{S, -1, 0, V, W}}},
+    {"push fs", {0x0f, 0xa0}, {0x0f, 0xa0}, 2, 0, {{S, -1, 0, VS, W}}},
     {"pop eax", {0x58}, {0x58}, 1, 0, {{S, 0, 0, V, R}}},
     {"pop [bx]", {0x8f, 0x03}, {0x8f, 0x07}, 2, 0, {{S, 0, 0, V, R}, {D, 0, 0, V, W}}},
     {"pop [esp+8]", {0x8f, 0x44, 0x24, 8}, {0}, 4, ONLY32, {{S, 0, 0, V, R}, {S, 1, 8, V, W}}},
@@ -218,6 +221,8 @@ static void fill(const struct insn *insn, uint32_t next, unsigned size, uint32_t
 
 static unsigned size_of(const struct access *a, unsigned opsize)
 {
+    if (a->size == VS)
+        return selector_is_16 ? 2 : opsize;
     return a->size == V ? opsize : a->size == VP ? opsize + 2 : a->size;
 }
 
@@ -489,6 +494,9 @@ void guest_main(void)
     write_cr0(read_cr0() & ~(CR0_EM | CR0_TS));
     write_cr4(read_cr4() | CR4_OSFXSR);
     make_descriptors();
+    uint32_t pushed;
+    __asm__ volatile("pushl $-1\n popl %0\n pushl %%fs\n popl %0" : "=r"(pushed));
+    selector_is_16 = pushed >> 16;
     for (unsigned i = 0; i < 1024; i++)
         table[i] = i << 12 | 7;
     directory[0] = (uint32_t)table | 7;
