@@ -71,7 +71,7 @@ CONTRACTS = [
     ["mem.h", "ioport.h", "irq.h", "lock.h", "vclock.h", "devthread.h", "busypoll.h", "clipboard.h"],
     ["files.h", "keyvalue.h", "state.h"],
     ["device.h"],
-    ["audio.h", "backend.h", "balloon.h", "block.h", "debug.h", "display.h", "flight.h", "fsdev.h", "input.h", "netdev.h", "points.h", "usb.h"],
+    ["audio.h", "backend.h", "balloon.h", "block.h", "debug.h", "display.h", "flight.h", "fsdev.h", "hostcpu.h", "input.h", "netdev.h", "points.h", "usb.h"],
 ]
 RANK = {name: rank for rank, row in enumerate(CONTRACTS) for name in row}
 
