@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """X in a guest, seen through the window: its pictures, its pointer, its keys.
 
-    x11.py RINGER XPROBE VMMOUSED CASE...
+    x11.py RINGER XPROBE VMMOUSED XATRACKER CASE...
 
-Cases: vesa modesetting cirrus (Debian's X server with that driver: the picture in the window is the one that a client drew, a key
+Cases: vesa modesetting cirrus vmware (Debian's X server with that driver: the picture in the window is the one that a client drew, a key
 arrives); vmmouse usb-tablet virtio-tablet (the pointer in the guest is where it is in the window). Status 77, a skip, without
 Xvfb, xdotool and ImageMagick, or without the guest cache.
 """
@@ -19,7 +19,7 @@ import xguest  # noqa: E402
 from guest import main  # noqa: E402
 from desktop import wait_until  # noqa: E402
 
-RINGER, XPROBE, VMMOUSED = (os.path.abspath(argument) for argument in sys.argv[1:4])
+RINGER, XPROBE, VMMOUSED, XATRACKER = (os.path.abspath(argument) for argument in sys.argv[1:5])
 COLUMNS, ROWS = 16, 12
 # What five or six bits of a colour become.
 NEAR = 8
@@ -59,7 +59,7 @@ def differing(picture, want):
 
 def boot(directory, *options, **how):
     guest = xguest.XGuest([RINGER, "-display", "sdl,show-menubar=off", "-name", "xguest"] + list(options), directory,
-                          programs=[XPROBE, VMMOUSED], **how)
+                          programs=[XPROBE, VMMOUSED], libraries=[XATRACKER], **how)
     return guest
 
 
@@ -130,6 +130,10 @@ def cirrus():
     picture("-vga", "cirrus", driver="cirrus", depth=16, accel="EXA")
 
 
+def vmware():
+    picture("-vga", "vmware", driver="vmware")
+
+
 def pointer(*options, before=None, **how):
     with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
         guest = boot(directory, "-vga", "std", *options, driver="vesa", **how)
@@ -166,7 +170,7 @@ def virtio_tablet():
     pointer("-device", "virtio-tablet-pci", pointer="Virtio Tablet")
 
 
-CASES = {"vesa": vesa, "modesetting": modesetting, "cirrus": cirrus, "vmmouse": vmmouse, "usb-tablet": usb_tablet,
+CASES = {"vesa": vesa, "modesetting": modesetting, "cirrus": cirrus, "vmware": vmware, "vmmouse": vmmouse, "usb-tablet": usb_tablet,
          "virtio-tablet": virtio_tablet}
 
 
@@ -176,7 +180,7 @@ def test():
         print("skipped: needs %s, mke2fs, and the guest cache (tests/tools/guests.sh fetch)" % ", ".join(desktop.TOOLS))
         sys.exit(77)
     desk = desktop.Desktop()
-    for name in sys.argv[4:] or CASES:
+    for name in sys.argv[5:] or CASES:
         CASES[name]()
         print("OK: %s" % name, flush=True)
     desk.close()

@@ -63,12 +63,13 @@ def is_there():
 
 
 class XGuest(Guest):
-    def __init__(self, command, directory, driver="vesa", mode="1024x768", depth=24, pointer="AT|PS/2|Mouse", kernel=(), programs=(),
+    def __init__(self, command, directory, driver="vesa", mode="1024x768", depth=24, pointer="AT|PS/2|Mouse", kernel=(), programs=(), libraries=(),
                  accel="none", append=""):
         """Boots and starts the X server. command: the machine's; driver: the X server's, the kernel's are those in kernel;
         accel: its AccelMethod; pointer: words
-        that the name of the pointer to use may have; programs: files for /usr/bin."""
-        command = command + self.files(directory, kernel, programs) + ["-append", "console=ttyS0 " + append]
+        that the name of the pointer to use may have; programs: files for /usr/bin; libraries: for where the
+        loader finds them."""
+        command = command + self.files(directory, kernel, programs, libraries) + ["-append", "console=ttyS0 " + append]
         super().__init__(command + ["-serial", "stdio", "-monitor", "none", "-nic", "none"])
         self.expect("guest# ", 300)
         self.run("for m in /lib/drivers/*; do insmod $m; done; i=0; while [ ! -e /dev/sda ] && [ $i -lt 100 ]; do sleep 0.1; "
@@ -93,7 +94,7 @@ class XGuest(Guest):
             time.sleep(0.5)
 
     @staticmethod
-    def files(directory, kernel, programs):
+    def files(directory, kernel, programs, libraries):
         """Makes disk and initrd; options for them."""
         image, disk = os.path.join(directory, "initrd"), os.path.join(directory, "x.img")
         initrd.write(image, (), {"lib/drivers/" + name: os.path.join(DRIVERS, name) for name in sorted(os.listdir(DRIVERS))
@@ -103,6 +104,8 @@ class XGuest(Guest):
             shutil.copytree(ROOT, tree, symlinks=True)
             for program in programs:
                 shutil.copy(program, os.path.join(tree, "usr/bin"))
+            for library in libraries:
+                shutil.copy(library, os.path.join(tree, "usr/lib/i386-linux-gnu"))
             subprocess.run(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", tree, disk, "64M"], check=True,
                            stdout=subprocess.DEVNULL)
         return ["-m", "256", "-kernel", os.path.join(initrd.CACHE, "vmlinuz-686"), "-initrd", image, "-drive",
