@@ -1,0 +1,849 @@
+/* Graphics cards, sound cards and USB controllers with what is plugged into them, without a processor, under random
+ * operations: registers of all widths, what a driver of each would write and then something else, descriptors that
+ * point at one another, blits, FIFO commands, DMA, screens that are looked at, streams that are played, media that
+ * fail, devices that are plugged and pulled, resets, and states saved, damaged and loaded at any moment, also into a
+ * board made afresh. Nothing may end the process, hang it, leak, or grow; what a device saves it takes back, and saves
+ * the same again.
+ *
+ * usage: device_storm [--ops N] [--seed S] [--class NAME]
+ *
+ * N operations for each class, 200,000 if not said. The seed is printed; the same one does the same again. By hand, for
+ * whoever has changed one, in a build with -Db_sanitize=address,undefined: device_storm --ops 10000000 --class sb16
+ */
+#define STORM "device_storm"
+#include "audio.h"
+#include "block.h"
+#include "display.h"
+#include "input.h"
+#include "storm.h"
+
+#include <errno.h>
+
+/* --- What is at the other ends --- */
+
+struct stream {
+    struct audio_stream stream; /* first */
+    const struct audio_front *front;
+    void *opaque;
+    struct audio_format format;
+    bool plays;
+};
+
+static GPtrArray *streams; /* of struct stream */
+static uint64_t frames_heard;
+static uint8_t sum; /* of what came: so that it is looked at */
+
+static struct audio_stream *stream_open(struct audiodev *audiodev, const char *name, const struct audio_front *front,
+                                        void *opaque)
+{
+    struct stream *s = g_new0(struct stream, 1);
+    *s = (struct stream){{audiodev}, front, opaque, {AUDIO_U8, 1, 8000, 1}, false};
+    g_ptr_array_add(streams, s);
+    return &s->stream;
+}
+
+static void stream_close(struct audio_stream *stream)
+{
+    struct stream *s = (struct stream *)stream;
+    if (s->plays)
+        s->front->sync(s->opaque);
+    g_ptr_array_remove(streams, s);
+    g_free(s);
+}
+
+static void stream_set_format(struct audio_stream *stream, const struct audio_format *format)
+{
+    struct stream *s = (struct stream *)stream;
+    if (!format->rate_num || !format->rate_den || format->channels < 1 || format->channels > 2)
+        FAIL("a stream of %u / %u frames, %u channels", format->rate_num, format->rate_den, format->channels);
+    s->format = *format;
+}
+
+static void stream_set_volume(struct audio_stream *stream, uint32_t left, uint32_t right)
+{
+    if (left > AUDIO_VOLUME_MAX || right > AUDIO_VOLUME_MAX)
+        FAIL("volumes %u, %u", left, right);
+}
+
+static void stream_set_playing(struct audio_stream *stream, bool playing)
+{
+    ((struct stream *)stream)->plays = playing;
+}
+
+static void stream_write(struct audio_stream *stream, const void *frames, unsigned count)
+{
+    struct stream *s = (struct stream *)stream;
+    unsigned size = audio_frame_size(&s->format) * count;
+    for (unsigned i = 0; i < size; i++)
+        sum ^= ((const uint8_t *)frames)[i];
+    frames_heard += count;
+}
+
+static const struct audiodev_ops audio_ops = {stream_open,       stream_close,       stream_set_format,
+                                              stream_set_volume, stream_set_playing, stream_write};
+static struct audiodev loudspeaker = {&audio_ops};
+
+static void listen(void)
+{
+    for (unsigned i = 0; i < streams->len; i++) {
+        struct stream *s = g_ptr_array_index(streams, i);
+        if (s->plays)
+            s->front->sync(s->opaque);
+    }
+}
+
+struct request {
+    uint64_t offset;
+    uint8_t *to;
+    const uint8_t *from;
+    uint32_t len;
+    block_done_fn *done;
+    void *opaque;
+};
+
+#define MEDIUM_SIZE (512 * 1024u)
+static uint8_t medium_bytes[MEDIUM_SIZE];
+static GArray *requests;
+static uint64_t requests_done;
+
+static void request_push(struct request request)
+{
+    if (request.offset + request.len > MEDIUM_SIZE)
+        FAIL("a request beyond the medium");
+    if (requests->len > 4096)
+        FAIL("%u requests are under way", requests->len);
+    g_array_append_val(requests, request);
+}
+
+static void medium_read(struct block *block, uint64_t offset, void *to, uint32_t len, block_done_fn *done, void *opaque)
+{
+    request_push((struct request){offset, to, NULL, len, done, opaque});
+}
+
+static void medium_write(struct block *block, uint64_t offset, const void *from, uint32_t len, block_done_fn *done,
+                         void *opaque)
+{
+    request_push((struct request){offset, NULL, from, len, done, opaque});
+}
+
+static void medium_flush(struct block *block, block_done_fn *done, void *opaque)
+{
+    request_push((struct request){0, NULL, NULL, 0, done, opaque});
+}
+
+static void medium_removable(struct block *block, void (*changed)(void *opaque), void *opaque, uint64_t max_size)
+{
+}
+
+static const struct block_ops medium_ops = {medium_read, medium_write, medium_flush, medium_removable};
+static struct block medium = {.ops = &medium_ops, .size = MEDIUM_SIZE, .has_medium = true};
+static const struct device_drive stick = {.id = "stick", .block = &medium};
+
+static void request_end(void)
+{
+    if (!requests->len)
+        return;
+    unsigned n = below(requests->len);
+    struct request request = g_array_index(requests, struct request, n);
+    int error = below(8) ? 0 : EIO;
+    g_array_remove_index(requests, n);
+    if (!error && request.to)
+        memcpy(request.to, medium_bytes + request.offset, request.len);
+    if (!error && request.from)
+        memcpy(medium_bytes + request.offset, request.from, request.len);
+    requests_done++;
+    request.done(request.opaque, error);
+}
+
+/* --- The board --- */
+
+enum kind { GRAPHICS, SOUND, USB };
+static enum kind kind_now;
+
+static const struct {
+    const char *class;
+    enum kind kind;
+} classes[] = {
+    {"VGA", GRAPHICS},       {"isa-vga", GRAPHICS},   {"cirrus-vga", GRAPHICS}, {"vmware-svga", GRAPHICS},
+    {"sb16", SOUND},         {"adlib", SOUND},        {"ES1370", SOUND},        {"AC97", SOUND},
+    {"piix3-usb-uhci", USB}, {"piix4-usb-uhci", USB}, {"ich9-usb-uhci1", USB},  {"pci-ohci", USB},
+    {"usb-ehci", USB},       {"ich9-usb-ehci1", USB}, {"qemu-xhci", USB},       {"nec-usb-xhci", USB},
+};
+
+static bool is_card(const struct device_class *class)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(classes); i++) {
+        if (strcmp(class->name, classes[i].class) == 0) {
+            kind_now = classes[i].kind;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool begins(const char *prefix)
+{
+    return g_str_has_prefix(class_now->name, prefix);
+}
+
+static const struct device_drive *find_drive(void *opaque, const char *id)
+{
+    return &stick;
+}
+
+static struct audiodev *find_audiodev(void *opaque, const char *id)
+{
+    return &loudspeaker;
+}
+
+static void add(const char *row)
+{
+    GError *error = NULL;
+    if (!registry_add_row(registry, row, &error))
+        FAIL("%s: %s", row, error->message);
+}
+
+static void board_build(void)
+{
+    static const char *const rows[] = {"apic", "ioapic", "isa-i8259", "i440FX-pcihost", "PIIX3", "i8257", "isa-pit"};
+    static const char *const plugged[] = {"usb-tablet,id=t", "usb-kbd", "usb-storage,drive=stick", "usb-hub",
+                                          "usb-mouse"};
+    const struct registry_backends backends = {.drive = find_drive, .audiodev = find_audiodev};
+    registry = registry_new(&backends);
+    board_provide_wire(registry_board(registry), "bus-request", (struct irq){ask_bus, NULL, 0});
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++)
+        add(rows[i]);
+    char *row = g_strdup_printf("%s%s", class_now->name, kind_now == SOUND ? ",audiodev=a" : "");
+    add(row);
+    g_free(row);
+    for (unsigned i = 0; registry_instance(registry, i); i++)
+        card = registry_instance(registry, i);
+    if (kind_now == USB) {
+        bool is_two = begins("piix") || begins("ich9-usb-uhci"); /* ports: the rest is behind a hub */
+        for (unsigned i = 0; i < G_N_ELEMENTS(plugged); i++) {
+            GError *error = NULL;
+            if (is_two && i == 1)
+                add("usb-hub,port=2");
+            if (!registry_add_row(registry, plugged[i], &error)) /* there may be no room */
+                g_error_free(error);
+        }
+    }
+    registry_reset(registry);
+    bars_find();
+}
+
+static void board_free(void)
+{
+    registry_free(registry);
+    registry = NULL;
+    while (requests->len)
+        request_end();
+    if (streams->len)
+        FAIL("the card is gone, and %u streams are open", streams->len);
+}
+
+/* --- Memory that says something --- */
+
+/* A word that a descriptor could have: an address with low bits, a small number, flags, anything. */
+static uint32_t word(void)
+{
+    switch (below(8)) {
+    case 0:
+    case 1:
+    case 2:
+        return (address() & ~31u) | below(8);
+    case 3:
+        return (address() & ~15u) | below(16);
+    case 4:
+        return below(0x800) << 16 | below(0x800);
+    case 5:
+        return 0;
+    default:
+        return value();
+    }
+}
+
+/* Requests that devices know (USB 2.0, table 9-3; HID 1.11, 7.2; mass storage). */
+static void setup_write(uint32_t at)
+{
+    static const uint8_t requests_known[][4] = {
+        {0x80, 6, 0, 1}, {0x80, 6, 0, 2}, {0x80, 6, 0, 3},   {0x81, 6, 0, 0x22}, {0, 5, 1, 0},
+        {0, 9, 1, 0},    {0x80, 0, 0, 0}, {2, 1, 0, 0},      {1, 11, 0, 0},      {0x21, 10, 0, 0},
+        {0x21, 9, 0, 2}, {0xa1, 1, 0, 1}, {0x21, 11, 0, 0},  {0xa1, 0xfe, 0, 0}, {0x21, 0xff, 0, 0},
+        {0x23, 3, 8, 0}, {0x23, 3, 4, 0}, {0xa3, 0, 0, 0},   {0x23, 1, 16, 0},   {0xa0, 6, 0, 0x29},
+        {0x80, 8, 0, 0}, {0x80, 6, 0, 6}, {0x80, 6, 0, 0xf},
+    };
+    const uint8_t *known = requests_known[below(G_N_ELEMENTS(requests_known))];
+    uint8_t setup[8];
+    memcpy(setup, known, 4);
+    setup[4] = (uint8_t)below(4);
+    setup[5] = 0;
+    if (setup[1] == 5) /* SET_ADDRESS */
+        setup[2] = (uint8_t)(1 + below(3));
+    setup[6] = (uint8_t)(below(4) ? 8u << below(4) : rnd());
+    setup[7] = (uint8_t)(below(8) ? 0 : rnd());
+    if (below(8) == 0)
+        setup[below(8)] = (uint8_t)rnd();
+    mem_write(at, setup, sizeof setup);
+}
+
+/* A command of mass storage (bulk only, 5.1). */
+static void command_write(uint32_t at)
+{
+    static const uint8_t known[] = {0x00, 0x03, 0x12, 0x1a, 0x1b, 0x1e, 0x23, 0x25,
+                                    0x28, 0x2a, 0x2f, 0x35, 0x5a, 0xa8, 0xaa};
+    uint8_t cbw[31] = {'U', 'S', 'B', 'C', 1, 2, 3, 4};
+    uint32_t len = below(4) ? 512 * below(8) : value();
+    memcpy(cbw + 8, &len, 4);
+    cbw[12] = below(2) ? 0x80 : 0;
+    cbw[14] = (uint8_t)(below(8) ? 10 : below(20));
+    cbw[15] = (uint8_t)(below(8) ? known[below(sizeof known)] : rnd());
+    cbw[19] = (uint8_t)below(4);
+    cbw[20] = (uint8_t)rnd();
+    cbw[23] = (uint8_t)below(9);
+    if (below(8) == 0)
+        cbw[below(31)] = (uint8_t)rnd();
+    mem_write(at, cbw, sizeof cbw);
+}
+
+static void prepare_memory(void)
+{
+    uint32_t words[64], at = address() & ~15u;
+    unsigned count = 1 + below(G_N_ELEMENTS(words));
+    if (kind_now == USB && below(4) == 0) {
+        (below(2) ? setup_write : command_write)(page() + below(16) * 16);
+        return;
+    }
+    for (unsigned i = 0; i < count; i++)
+        words[i] = word();
+    if (below(8) == 0) /* one for many: a list of frames */
+        for (unsigned i = 0; i < 16; i++)
+            mem_write(at + i * sizeof words, words, sizeof words);
+    else
+        mem_write(at, words, count * 4);
+}
+
+/* --- Drivers --- */
+
+static void chain(uint32_t at, unsigned count, uint32_t words[][4])
+{
+    for (unsigned i = 0; i < count; i++)
+        mem_write(at + 32 * i, words[i], sizeof words[i]);
+}
+
+/* A control transfer or one of another kind, as UHCI's queue of transfer descriptors (UHCI 1.1, 3.2, 3.3). */
+static void drive_uhci(void)
+{
+    uint32_t list = page(), queue = page(), data = page(), td = queue + 64, ep = below(4), dev = below(4);
+    uint32_t words[4][4], count = 1 + below(4);
+    setup_write(data);
+    if (below(2))
+        command_write(data + 16);
+    for (unsigned i = 0; i < count; i++) {
+        static const uint8_t pids[] = {0x2d, 0x69, 0xe1};
+        uint32_t pid = pids[i ? 1 + below(2) : below(3)], len = i == 0 && pid == 0x2d ? 7
+                                                                : below(8)            ? below(64)
+                                                                                      : rnd() & 0x7ff;
+        words[i][0] = i + 1 < count ? (td + 32 * (i + 1)) | below(2) << 2 : 1;
+        words[i][1] = 1u << 23 | below(4) << 27 | (below(4) == 0) << 24 | (below(8) == 0) << 25 |
+                      (below(8) == 0) << 26 | (below(4) == 0) << 29;
+        words[i][2] = len << 21 | (below(2) << 19) | ep << 15 | dev << 8 | pid;
+        words[i][3] = below(odds) ? data + (i == 0 ? below(2) * 16 : 64) : address();
+    }
+    chain(td, count, words);
+    uint32_t head[2] = {below(8) ? 1 : word(), below(16) ? td : word()}, frame = queue | 2;
+    mem_write(queue, head, sizeof head);
+    for (unsigned i = 0; i < 1024; i++)
+        mem_write(list + 4 * i, &frame, 4);
+    unsigned bar = bar_count ? bar_list[bar_count - 1] : 0;
+    reg_write(bar, 8, 4, below(16) ? list : address());
+    reg_write(bar, 4, 2, 15);
+    uint32_t port = 16 + 2 * below(2);
+    if (below(100) == 0) {
+        reg_write(bar, port, 2, 0x200);
+        reg_write(bar, port, 2, 0);
+    }
+    reg_write(bar, port, 2, below(100) ? 4 : value());
+    reg_write(bar, 0, 2, below(8) ? 0xc1 : value());
+}
+
+/* OHCI 1.0a, 4.2, 4.3. */
+static void drive_ohci(void)
+{
+    uint32_t hcca = page() & ~0xffu, ed = page(), data = page(), td = ed + 64, words[4][4];
+    unsigned count = 1 + below(3);
+    setup_write(data);
+    command_write(data + 16);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t buffer = below(odds) ? data + (i == 0 ? below(2) * 16 : 64) : address();
+        words[i][0] =
+            (below(4) << 18) | (i ? below(4) : below(3)) << 19 | below(8) << 21 | below(4) << 24 | 0xf0000000u;
+        words[i][1] = buffer;
+        words[i][2] = td + 32 * (i + 1);
+        words[i][3] = buffer + (below(8) ? below(64) : rnd() & 0xfff) - (below(8) == 0);
+    }
+    chain(td, count, words);
+    uint32_t edw[4] = {below(4) | below(4) << 7 | below(4) << 11 | below(2) << 13 | (below(8) == 0) << 14 |
+                           (below(16) == 0) << 15 | 64u << 16,
+                       td + 32 * count, td,
+                       below(4)   ? 0
+                       : below(2) ? ed
+                                  : word()};
+    mem_write(ed, edw, sizeof edw);
+    for (unsigned i = 0; i < 32; i++)
+        mem_write(hcca + 4 * i, &ed, 4);
+    static const uint8_t lists[] = {0x20, 0x28, 0x1c};
+    reg_write(bar_list[0], 0x18, 4, below(16) ? hcca : address());
+    reg_write(bar_list[0], lists[below(3)], 4, below(16) ? ed : address());
+    reg_write(bar_list[0], 0x10, 4, 0x8000007f);
+    reg_write(bar_list[0], 0x50, 4, 1u << 16);
+    uint32_t port = 0x54 + 4 * below(4);
+    if (!(reg_read(bar_list[0], port, 4) & 2) || below(200) == 0)
+        reg_write(bar_list[0], port, 4, below(8) ? 0x10 : 1u << below(32));
+    reg_write(bar_list[0], 4, 4, below(16) ? 0xbc : value());
+    reg_write(bar_list[0], 8, 4, below(4) ? 6 : value());
+}
+
+/* EHCI 1.0, 3.5, 3.6. */
+static void drive_ehci(void)
+{
+    uint32_t qh = page(), data = page(), td = qh + 0x80, list = page();
+    unsigned count = 1 + below(3);
+    setup_write(data);
+    command_write(data + 16);
+    for (unsigned i = 0; i < count; i++) {
+        uint32_t len = below(8) ? below(64) : rnd() & 0x7fff;
+        uint32_t qtd[8] = {i + 1 < count ? td + 64 * (i + 1) : 1, below(8) ? 1 : word(),
+                           len << 16 | below(2) << 15 | below(4) << 10 | (i ? below(4) : 2 * below(2)) << 8 | 0x80 |
+                               (below(4) == 0) << 31,
+                           below(odds) ? data + (i == 0 ? below(2) * 16 : 64) : address()};
+        for (unsigned k = 4; k < 8; k++)
+            qtd[k] = address() & ~0xfffu;
+        mem_write(td + 64 * i, qtd, sizeof qtd);
+    }
+    uint32_t head[12] = {(below(4) ? qh : word() & ~31u) | 2,
+                         1u << 15 | 64u << 16 | below(4) | below(4) << 8 | below(3) << 12 | below(2) << 14,
+                         0x40000000u | below(256),
+                         0,
+                         td,
+                         1,
+                         below(8) ? 0 : word()};
+    mem_write(qh, head, sizeof head);
+    uint32_t frame = below(8) ? qh | 2 : word();
+    for (unsigned i = 0; i < 1024; i++)
+        mem_write(list + 4 * i, &frame, 4);
+    unsigned bar = bar_list[0];
+    uint32_t op = reg_read(bar, 0, 1);
+    reg_write(bar, op + 0x14, 4, list);
+    reg_write(bar, op + 0x18, 4, below(16) ? qh : address());
+    reg_write(bar, op + 0x40, 4, 1);
+    reg_write(bar, op + 8, 4, 0x3f);
+    uint32_t port = op + 0x44 + 4 * below(6);
+    if (!(reg_read(bar, port, 4) & 4) || below(200) == 0) {
+        reg_write(bar, port, 4, below(8) ? 0x1100 : value());
+        reg_write(bar, port, 4, 0x1000);
+    }
+    reg_write(bar, op, 4, below(8) ? 0x80031 | below(2) << 6 : value());
+}
+
+/* xHCI 1.1, 4.2, 4.6, 6.4. */
+static void drive_xhci(void)
+{
+    unsigned bar = bar_list[0];
+    uint32_t op = reg_read(bar, 0, 1) & 0xff, doorbells = reg_read(bar, 0x14, 4), run = reg_read(bar, 0x18, 4);
+    if (below(8) == 0 || !(reg_read(bar, op + 4, 4) == 0 && (reg_read(bar, op, 4) & 1))) {
+        uint32_t contexts = page(), commands = page(), events = page(), table = page();
+        uint32_t segment[4] = {events, 0, below(8) ? 256 : value(), 0};
+        mem_write(table, segment, sizeof segment);
+        reg_write(bar, op, 4, below(4) ? 0 : 2);
+        reg_write(bar, op + 0x38, 4, 8);
+        reg_write(bar, op + 0x30, 4, contexts);
+        reg_write(bar, op + 0x34, 4, 0);
+        reg_write(bar, op + 0x18, 4, commands | 1);
+        reg_write(bar, op + 0x1c, 4, 0);
+        reg_write(bar, run + 0x28, 4, below(8) ? 1 : value());
+        reg_write(bar, run + 0x30, 4, table);
+        reg_write(bar, run + 0x34, 4, 0);
+        reg_write(bar, run + 0x38, 4, events);
+        reg_write(bar, run + 0x3c, 4, 0);
+        reg_write(bar, run + 0x20, 4, 2);
+        for (unsigned i = 1; i < 9; i++) {
+            uint32_t context = page();
+            uint32_t entry[2] = {context, 0};
+            mem_write(contexts + 8 * i, entry, sizeof entry);
+        }
+        /* Commands: slots, contexts with rings in other pages. */
+        for (unsigned i = 0; i < 32; i++) {
+            static const uint8_t kinds[] = {9, 9, 11, 11, 12, 13, 14, 15, 16, 17, 10, 23, 24, 6};
+            uint32_t input = page(), slot = 1 + below(3);
+            uint32_t trb[4] = {input, 0, 0,
+                               (uint32_t)kinds[below(sizeof kinds)] << 10 | slot << 24 | (1 + below(4)) << 16 | 1};
+            uint32_t in[8 * 8] = {below(4) ? 0 : below(8), below(8) ? 3 | below(32) << 1 : value()};
+            in[8] = (1 + below(5)) << 27 | below(5) << 20;
+            in[9] = (1 + below(8)) << 16;
+            for (unsigned e = 2; e < 8; e++) {
+                in[8 * e] = below(8) << 16;
+                in[8 * e + 1] = (below(8) ? 64 : value()) << 16 | below(8) << 3 | 6;
+                in[8 * e + 2] = page() | 1;
+            }
+            mem_write(input, in, sizeof in);
+            mem_write(commands + 16 * i, trb, sizeof trb);
+        }
+        reg_write(bar, op + 0x400 + 16 * below(8), 4, below(2) ? 0x210 : value());
+        reg_write(bar, op, 4, 5);
+    }
+    /* A transfer ring somewhere: setup, data, status, normal. */
+    uint32_t ring = page(), data = page();
+    setup_write(data);
+    for (unsigned i = 0; i < 16; i++) {
+        static const uint8_t kinds[] = {2, 3, 4, 1, 1, 7, 6, 8, 5};
+        uint32_t kind = i < 3 ? 2 + i : kinds[below(sizeof kinds)];
+        uint32_t trb[4] = {below(odds) ? data : address(), 0, below(8) ? below(512) : value(),
+                           kind << 10 | below(64) | 1 | below(2) << 16 | (kind == 2) << 6};
+        if (kind == 2)
+            mem_read(data, trb, 8), trb[2] = 8;
+        mem_write(ring + 16 * i, trb, sizeof trb);
+    }
+    reg_write(bar, doorbells + (below(2) ? 0 : 4 * below(5)), 4, below(4) ? below(6) : value());
+    reg_write(bar, run + 0x38, 4, address() | 8);
+}
+
+/* DSP commands with as many bytes behind them as they may want; the mixer; the DMA controller. */
+static void drive_sb16(void)
+{
+    static const uint8_t commands[] = {0x10, 0x14, 0x16, 0x17, 0x1c, 0x1f, 0x20, 0x24, 0x40, 0x41, 0x42, 0x45, 0x47,
+                                       0x48, 0x74, 0x75, 0x76, 0x77, 0x7d, 0x80, 0x90, 0x91, 0xb0, 0xb6, 0xbe, 0xc0,
+                                       0xc6, 0xce, 0xd0, 0xd1, 0xd3, 0xd4, 0xd5, 0xd6, 0xd8, 0xd9, 0xda, 0xe0, 0xe1,
+                                       0xe2, 0xe3, 0xe4, 0xe8, 0xf2, 0xf3, 0xf8, 0x30, 0x31, 0x34, 0x35, 0x38};
+    uint32_t at = page();
+    switch (below(5)) {
+    case 0: /* a channel of the 8237: 1, or 5 */
+        ioport_write(0x0a, 1, 5);
+        ioport_write(0x0b, 1, 0x49 | below(2) << 4 | below(4) << 2);
+        ioport_write(0x0c, 1, 0);
+        ioport_write(0x02, 1, at & 0xff);
+        ioport_write(0x02, 1, at >> 8 & 0xff);
+        ioport_write(0x83, 1, at >> 16);
+        ioport_write(0x03, 1, rnd() & 0xff);
+        ioport_write(0x03, 1, below(4));
+        ioport_write(0x0a, 1, 1);
+        ioport_write(0xd4, 1, 5);
+        ioport_write(0xd6, 1, 0x49 | below(2) << 4);
+        ioport_write(0xd8, 1, 0);
+        ioport_write(0xc4, 1, at >> 1 & 0xff);
+        ioport_write(0xc4, 1, at >> 9 & 0xff);
+        ioport_write(0x8b, 1, at >> 16 & 0xfe);
+        ioport_write(0xc6, 1, rnd() & 0xff);
+        ioport_write(0xc6, 1, below(4));
+        ioport_write(0xd4, 1, 1);
+        break;
+    case 1:
+        ioport_write(0x224, 1, below(0x90));
+        ioport_write(0x225, 1, value());
+        ioport_read(0x225, 1);
+        break;
+    case 2:
+        ioport_write(0x226, 1, below(2));
+        ioport_read(0x22a, 1);
+        break;
+    default:
+        ioport_write(0x22c, 1, below(8) ? commands[below(sizeof commands)] : rnd());
+        for (unsigned i = below(4); i--;)
+            ioport_write(0x22c, 1, below(2) ? value() : below(64));
+        ioport_read(0x22e + below(2), 1);
+        break;
+    }
+}
+
+static void drive_opl(void)
+{
+    static const uint16_t ports[] = {0x388, 0x388, 0x38a, 0x220, 0x222, 0x228};
+    for (unsigned i = below(8); i--;) {
+        uint16_t port = ports[begins("adlib") ? below(2) : below(G_N_ELEMENTS(ports))];
+        ioport_write(port, 1, below(4) ? 0xa0 + below(0x60) : below(256));
+        ioport_write((uint16_t)(port + 1), 1, rnd());
+    }
+}
+
+static void drive_es1370(void)
+{
+    uint32_t buffer = address();
+    reg_write(0, 0x0c, 4, 0xc);
+    reg_write(0, 0x30 + 8 * below(2), 4, buffer);
+    reg_write(0, 0x34 + 8 * below(2), 4, below(4) ? below(1024) : value());
+    reg_write(0, 0x24 + 4 * below(3), 4, below(4) ? below(512) : value());
+    reg_write(0, 0x10, 2, below(0x1a) << 8 | below(256));
+    reg_write(0, 0x20, 4, below(4) ? below(64) | below(8) << 10 : value());
+    reg_write(0, 0x00, 4, below(4) ? (below(2) ? 0x60 : 0x20) | below(0x2000) << 16 | below(4) << 12 : value());
+}
+
+static void drive_ac97(void)
+{
+    uint32_t list = page(), words[2], at = 0x10 * below(3);
+    for (unsigned i = 0; i < 32; i++) {
+        words[0] = address();
+        words[1] = (below(8) ? below(4096) : value() & 0xffff) | below(4) << 30;
+        mem_write(list + 8 * i, words, sizeof words);
+    }
+    reg_write(0, below(0x40) * 2, 2, value());
+    reg_write(1, 0x2c, 4, below(4) ? 2 : value());
+    reg_write(1, at, 4, list);
+    reg_write(1, at + 5, 1, below(4) ? below(32) : value());
+    reg_write(1, at + 11, 1, below(8) ? 0x1d : value());
+}
+
+/* Extensions behind their key, then blits (CL-GD5446 Technical Reference Manual, chapters 8 and 9). */
+static void drive_cirrus(void)
+{
+    static const uint8_t rops[] = {0x00, 0x05, 0x06, 0x09, 0x0b, 0x0d, 0x0e, 0x50,
+                                   0x59, 0x6d, 0x90, 0x95, 0xad, 0xd0, 0xd6, 0xda};
+    ioport_write(0x3c4, 2, 0x1206);
+    ioport_write(0x3c4, 2, below(2) ? 0x0107 : value() << 8 | 7);
+    for (unsigned i = below(8); i--;) {
+        if (below(3))
+            ioport_write(0x3ce, 2, below(0x40) | value() << 8);
+        else
+            ioport_write(below(2) ? 0x3c4 : 0x3d4, 2, below(0x28) | value() << 8);
+    }
+    for (unsigned i = 0x20; i < 0x30; i++) {
+        if (below(4))
+            ioport_write(0x3ce, 2, i | (below(2) ? below(16) : value()) << 8);
+    }
+    ioport_write(0x3ce, 2, 0x30 | (below(4) ? below(256) : 0) << 8);
+    ioport_write(0x3ce, 2, 0x33 | (below(2) ? below(32) : 0) << 8);
+    ioport_write(0x3ce, 2, 0x32 | (uint32_t)(below(8) ? rops[below(sizeof rops)] : rnd() & 0xff) << 8);
+    ioport_write(0x3ce, 2, below(3) ? 0x0231 : 0x0431);
+    uint32_t words[16];
+    for (unsigned i = 0; i < 16; i++)
+        words[i] = rnd();
+    for (unsigned i = below(16); i--;) /* what the processor has to bring */
+        mem_write(below(2) ? 0xa0000 + below(0x10000) : bars[0].base + below(0x400000), words, 4u << below(5));
+}
+
+/* Commands of any kind, pointers mostly good. */
+static void drive_svga(void)
+{
+    static const uint32_t start[] = {2048, 8192, 2048, 2048};
+    uint32_t fifo = bars[2].base;
+    for (unsigned i = 0; i < 4 && below(2); i++)
+        mem_write(fifo + 4 * i, &start[i], 4);
+    for (unsigned i = below(200), at = 2048; i--; at += 4) {
+        uint32_t w = below(2) ? below(40) : below(2) ? below(700) : value();
+        mem_write(fifo + at, &w, 4);
+    }
+    uint32_t next = below(20) ? 2048 + 4 * below(300) : value();
+    mem_write(fifo + 8, &next, 4);
+    for (unsigned i = below(6); i--;) {
+        reg_write(0, 0, 4, below(40));
+        reg_write(0, 1, 4, below(3) ? below(1500) : value());
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        reg_write(0, 0, 4, i ? 21 : below(2) ? 20 : 1);
+        reg_write(0, 1, 4, 1);
+        reg_write(0, 0, 4, 22);
+        reg_read(0, 1, 4);
+    }
+}
+
+/* Modes of the Bochs interface, banks, and planes. */
+static void drive_vga(void)
+{
+    for (unsigned i = below(12); i--;) {
+        static const uint16_t ports[] = {0x3c4, 0x3ce, 0x3d4};
+        ioport_write(ports[below(3)], 2, below(0x19) | value() << 8);
+    }
+    for (unsigned i = below(8); i--;) {
+        static const uint16_t most[] = {0, 2600, 1700, 40, 0x100, 300, 2600, 3000, 300, 2000};
+        unsigned index = below(10);
+        ioport_write(0x1ce, 2, index);
+        ioport_write(0x1cf, 2,
+                     index == 3 && below(2) ? 8u * (1 + below(4))
+                     : index == 4           ? 0x41
+                                            : below(most[index] + 1u));
+    }
+    uint32_t w = rnd();
+    for (unsigned i = below(16); i--;)
+        mem_write(0xa0000 + below(0x20000), &w, 1u << below(3));
+    mem_read(0xa0000 + below(0x20000), &w, 1u << below(3));
+}
+
+static void drive(void)
+{
+    static const struct {
+        const char *begins;
+        void (*drive)(void);
+    } drivers[] = {{"piix", drive_uhci},
+                   {"ich9-usb-uhci", drive_uhci},
+                   {"pci-ohci", drive_ohci},
+                   {"usb-ehci", drive_ehci},
+                   {"ich9-usb-ehci", drive_ehci},
+                   {"qemu-xhci", drive_xhci},
+                   {"nec-usb", drive_xhci},
+                   {"sb16", drive_sb16},
+                   {"sb16", drive_opl},
+                   {"adlib", drive_opl},
+                   {"ES1370", drive_es1370},
+                   {"AC97", drive_ac97},
+                   {"cirrus", drive_cirrus},
+                   {"cirrus", drive_vga},
+                   {"vmware", drive_svga},
+                   {"vmware", drive_vga},
+                   {"VGA", drive_vga},
+                   {"isa-vga", drive_vga}};
+    unsigned found[4], count = 0;
+    for (unsigned i = 0; i < G_N_ELEMENTS(drivers); i++) {
+        if (begins(drivers[i].begins))
+            found[count++] = i;
+    }
+    if (count && bar_count)
+        drivers[found[below(count)]].drive();
+}
+
+/* --- People --- */
+
+static void look(void)
+{
+    static uint32_t pixels[2048 * 2048];
+    static struct display_text text;
+    const struct display *display = board_service(registry_board(registry), "display");
+    unsigned width, height;
+    if (!display)
+        return;
+    display->text(display->opaque, &text);
+    display->serial(display->opaque);
+    display->size(display->opaque, &width, &height);
+    if (width && height && width <= G_N_ELEMENTS(pixels)) {
+        unsigned first = below(height), some = 1 + below(64), most = (unsigned)G_N_ELEMENTS(pixels) / width;
+        unsigned count = MIN(MIN(some, most), height - first);
+        if (!display->rows(display->opaque, width, height, first, count, pixels))
+            FAIL("there is no picture of %ux%u", width, height);
+    }
+}
+
+static void input(void)
+{
+    const struct input_sink *sink = board_service(registry_board(registry), "input");
+    for (unsigned i = below(4); sink && sink->next && i--;)
+        sink = sink->next;
+    if (!sink)
+        return;
+    input_sink_is_on(sink);
+    if (sink->key)
+        sink->key(sink->opaque, (uint16_t)(below(2) ? below(0x80) : value()), below(2));
+    if (sink->mouse)
+        sink->mouse(sink->opaque, (int)below(20) - 10, (int)value(), (int)below(3) - 1, below(8) ? below(4) : value());
+    if (sink->absolute)
+        sink->absolute(sink->opaque, value(), below(40000), (int)below(3) - 1, below(4));
+}
+
+/* --- Operations --- */
+
+/* The card itself, or what is plugged into it. */
+static void with_state(void (*act)(void))
+{
+    const struct instance *device = card, *instance;
+    unsigned count = 0;
+    for (unsigned i = 0; (instance = registry_instance(registry, i)); i++) {
+        if ((instance == device || instance->class->bus == BUS_USB) && has_state(instance) && below(++count) == 0)
+            card = instance;
+    }
+    if (has_state(card))
+        act();
+    card = device;
+}
+
+static void reset(void)
+{
+    registry_reset(registry);
+    bars_place();
+}
+
+static void step(void)
+{
+    static const uint32_t moods[] = {2, 64, 4096, 100000};
+    unsigned what = below(1000);
+    bool is_pci = card->class->bus == BUS_PCI;
+    if (op_now % 128 == 0)
+        odds = moods[below(G_N_ELEMENTS(moods))];
+    if (what < 250) {
+        touch_register(true);
+    } else if (what < 340) {
+        touch_register(false);
+    } else if (what < 560) {
+        drive();
+    } else if (what < 680) {
+        prepare_memory();
+    } else if (what < 800) {
+        let_time_pass();
+    } else if (what < 860) {
+        for (unsigned i = below(4); i--;)
+            request_end();
+        listen();
+        input();
+    } else if (what < 880) {
+        if (kind_now == GRAPHICS)
+            look();
+        else
+            input();
+    } else if (what < 940) {
+        grant_bus();
+    } else if (what < 955 && is_pci) {
+        if (below(2))
+            config_write(4, 2, value());
+        else
+            config_write(below(256), 1u << below(3), value());
+        if (below(4))
+            bars_place();
+    } else if (what < 970) {
+        if (below(8) == 0)
+            with_state(save_and_load);
+    } else if (what < 973) {
+        if (below(4) == 0)
+            with_state(load_damaged);
+    } else if (what < 975) {
+        dump_card();
+    } else if (below(16) == 0) {
+        reset();
+    }
+    if (is_pci && below(64) == 0)
+        bars_place();
+    renew(board_build);
+}
+
+static void storm(uint64_t ops)
+{
+    size_t before = 0;
+    uint64_t began = (uint64_t)g_get_monotonic_time();
+    seed_state = seed;
+    rnd();
+    frames_heard = requests_done = 0;
+    machine_lock();
+    board_build();
+    for (op_now = 0; op_now < ops; op_now++) {
+        if (op_now == ops / 4) { /* by now, what is allocated once is */
+            board_free();
+            before = allocated();
+            board_build();
+        }
+        watch();
+        step();
+    }
+    board_free();
+    machine_unlock();
+    if (allocated() > before + GROWTH)
+        FAIL("%zu bytes more than after a quarter of the time", allocated() - before);
+    printf(STORM ": %s: %llu operations in %.1f s; %llu frames heard, %llu requests to the medium\n", class_now->name,
+           (unsigned long long)ops, (double)((uint64_t)g_get_monotonic_time() - began) / 1e6,
+           (unsigned long long)frames_heard, (unsigned long long)requests_done);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    streams = g_ptr_array_new();
+    requests = g_array_new(FALSE, FALSE, sizeof(struct request));
+    int status = storm_main(argc, argv, is_card, storm);
+    g_ptr_array_unref(streams);
+    g_array_unref(requests);
+    return status;
+}
