@@ -325,9 +325,7 @@ static bool svga_after_load(void *opaque)
     vga_dispi_after_load(&s->vga);
     vga_window_update(&s->vga);
     s->cursor_serial++;
-    vtimer_cancel(s->timer);
-    if (s->regs.config_done)
-        vtimer_arm(s->timer, vclock_now());
+    svga_fifo_resume(s);
     return true;
 }
 

@@ -151,6 +151,8 @@ uint32_t svga_pitch(const struct svga *s);
 void svga_fifo_offer(struct svga *s); /* says what it can, where the guest has not begun to use it */
 void svga_fifo_open(struct svga *s);  /* the guest says CONFIG_DONE */
 void svga_fifo_close(struct svga *s);
+/* After a state was loaded. */
+void svga_fifo_resume(struct svga *s);
 void svga_fifo_run(void *s); /* a run with its budget; the timer's function */
 
 /* svga_draw.c */

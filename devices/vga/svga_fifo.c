@@ -391,6 +391,14 @@ void svga_fifo_open(struct svga *s)
     vtimer_arm(s->timer, vclock_now() + s->period);
 }
 
+void svga_fifo_resume(struct svga *s)
+{
+    vtimer_cancel(s->timer);
+    s->period = PERIOD_MIN;
+    if (s->regs.config_done)
+        vtimer_arm(s->timer, vclock_now());
+}
+
 void svga_fifo_close(struct svga *s)
 {
     s->regs.config_done = s->regs.is_syncing = false;
