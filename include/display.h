@@ -32,6 +32,17 @@ struct display_pixels {
     uint32_t *pixels; /* 0x00RRGGBB, width * height, no padding; display_pixels_clear frees it */
 };
 
+#define DISPLAY_CURSOR_MAX 64u
+
+/* A pointer that a card shows over its picture. */
+struct display_cursor {
+    int x, y;               /* of its left upper corner */
+    unsigned width, height; /* at most DISPLAY_CURSOR_MAX; 0: none is shown */
+    unsigned hot_x, hot_y;  /* its pixel that points */
+    uint32_t
+        pixels[DISPLAY_CURSOR_MAX * DISPLAY_CURSOR_MAX]; /* 0xAARRGGBB, multiplied by alpha; rows of width pixels */
+};
+
 struct display {
     /* False when the screen is not a text screen (out is then untouched). Reuses out->cells. */
     bool (*text)(void *opaque, struct display_text *out);
@@ -45,6 +56,13 @@ struct display {
     /* What may be another picture than when serial() said `since`: rows from *first up to but without *end, which may
      * be beyond the last; the number is of the last call of serial(). NULL: all of them. */
     void (*changed_rows)(void *opaque, uint64_t since, unsigned *first, unsigned *end);
+    /* Of a card whose pointer somebody else may show, at a place that the user points at; else all three are NULL.
+     * rows() without its pointer, which is in them else. */
+    bool (*bare_rows)(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels);
+    /* The pointer over such rows, of a picture of any size. */
+    void (*overlay)(void *opaque, unsigned width, unsigned first, unsigned count, uint32_t *pixels);
+    /* False: it has pixels that are no colours (they invert what is below): it has to be drawn. */
+    bool (*cursor)(void *opaque, struct display_cursor *out);
     void *opaque;
 };
 

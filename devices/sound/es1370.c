@@ -1,8 +1,8 @@
 /* ENSONIQ AudioPCI ES1370: the card and its registers (AudioPCI ES1370 data sheet, "Register descriptions").
  *
- * Two DACs and an ADC (es1370_dma.c), of which the ADC hears nothing. The AK4531 codec takes what is written to it and
- * says nothing, as on the card; its mixer does nothing here. The UART has nobody at its other end, and there is no
- * joystick.
+ * Two DACs and an ADC (es1370_dma.c), of which the ADC hears nothing. The AK4531 codec has their volumes
+ * (es1370_codec.c); it takes what is written to it and says nothing. The UART has nobody at its other end, and there is
+ * no joystick.
  */
 #include "es1370.h"
 
@@ -75,8 +75,8 @@ static void register_write(struct es1370 *es, unsigned reg, uint32_t value)
     case MEM_PAGE:
         regs->page = value & (ES_PAGES - 1);
         break;
-    case CODEC: /* AK4531: address, data */
-        regs->codec[value >> 8 & (ES_CODEC_REGS - 1)] = (uint8_t)value;
+    case CODEC: /* address, data */
+        es1370_codec_write(es, value >> 8, (uint8_t)value);
         break;
     case SERIAL:
         if (value & ~regs->serial & SERIAL_P1_SCT_RLD)
@@ -113,7 +113,7 @@ static void es1370_write(void *opaque, uint16_t port, unsigned size, uint32_t va
     struct es1370 *es = opaque;
     unsigned offset = port - es->pci.bar[0].base, shift = 8 * (offset & 3), reg = offset & ~3u;
     uint32_t mask = size == 4 ? ~0u : ((1u << 8 * size) - 1) << shift;
-    if (offset % size)
+    if (offset % size || (reg == CODEC && (mask & 0xffff) != 0xffff)) /* a word goes to the codec, or nothing */
         return;
     es1370_channels_sync(es);
     register_write(es, reg, (register_read(es, reg) & ~mask) | (value << shift & mask));
@@ -131,6 +131,7 @@ static void es1370_reset(void *dev)
     es1370_channels_reset(es);
     memset(&es->regs, 0, sizeof(es->regs));
     es->regs.control = CONTROL_RESET;
+    es1370_codec_reset(es);
     es1370_channels_update(es);
 }
 
@@ -161,6 +162,7 @@ static bool es1370_after_load(void *dev)
         !es1370_channels_are_sane(es))
         return false;
     es1370_channels_after_load(es);
+    es1370_codec_apply(es);
     es1370_update_irq(es);
     return true;
 }
@@ -172,6 +174,7 @@ static void es1370_dump(void *dev, GString *out)
     es1370_channels_sync(es);
     g_string_append_printf(out, "es1370: control %08x serial %06x interrupts %x\n", es->regs.control, es->regs.serial,
                            es->regs.interrupt);
+    es1370_codec_dump(es, out);
     for (unsigned n = 0; n < ES_CHANNELS; n++) {
         const uint32_t *frame = es1370_frame(es, n);
         const struct voice *voice = &es->voice[n];

@@ -1,4 +1,5 @@
-/* ENSONIQ AudioPCI ES1370: between es1370.c (registers, the card) and es1370_dma.c (its three channels). */
+/* ENSONIQ AudioPCI ES1370: between es1370.c (registers, the card), es1370_dma.c (its three channels) and es1370_codec.c
+ * (volumes). */
 #pragma once
 
 #include "devices/pci.h"
@@ -47,7 +48,7 @@ struct es1370_regs {
     uint8_t stopped;              /* bits: a channel that plays its sample count once has done so */
     uint8_t interrupt;            /* STATUS_DAC1, STATUS_DAC2, STATUS_ADC */
     uint8_t page;                 /* MEM_PAGE */
-    uint8_t codec[ES_CODEC_REGS];
+    uint8_t codec[ES_CODEC_REGS]; /* es1370_codec.c */
 };
 
 struct es1370 {
@@ -71,3 +72,10 @@ bool es1370_channels_are_sane(struct es1370 *es);
 void es1370_channels_after_load(struct es1370 *es);
 /* Where a channel's FRAME is in memory[][]; SIZE is behind it. */
 uint32_t *es1370_frame(struct es1370 *es, unsigned channel);
+
+/* After es1370_channels_sync(): what is heard from now on. */
+void es1370_codec_write(struct es1370 *es, unsigned reg, uint8_t value);
+void es1370_codec_reset(struct es1370 *es);
+/* The registers are new. */
+void es1370_codec_apply(struct es1370 *es);
+void es1370_codec_dump(const struct es1370 *es, GString *out);

@@ -141,6 +141,8 @@ struct vga_card {
     bool (*picture)(const struct vga *vga, struct vga_picture *picture);
     /* Over rows first to first + count. */
     void (*overlay)(const struct vga *vga, unsigned width, unsigned first, unsigned count, uint32_t *pixels);
+    /* What overlay draws, as display.h's cursor; NULL: the card does not know which of its pixels points. */
+    bool (*cursor)(const struct vga *vga, struct display_cursor *out);
     /* Fills pieces, which cover the window from its start to its end without gaps; their number, 0: as the VGA. */
     unsigned (*window)(struct vga *vga, struct vga_piece pieces[VGA_PIECES]);
     /* What decides the picture besides the VGA's registers and the memory that is shown. Returns how many bytes. */
@@ -227,6 +229,10 @@ bool vga_is_blank(const struct vga *vga);
 unsigned vga_text_row_lines(const struct vga *vga);
 bool vga_render_text(void *opaque, struct display_text *out);
 void vga_render_size(void *opaque, unsigned *width, unsigned *height);
+bool vga_render_bare_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count,
+                          uint32_t *pixels);
+void vga_render_overlay(void *opaque, unsigned width, unsigned first, unsigned count, uint32_t *pixels);
+bool vga_render_cursor(void *opaque, struct display_cursor *out);
 bool vga_render_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels);
 
 /* timing.c */

@@ -456,7 +456,8 @@ void vga_render_size(void *opaque, unsigned *width, unsigned *height)
     }
 }
 
-bool vga_render_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels)
+bool vga_render_bare_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count,
+                          uint32_t *pixels)
 {
     struct vga *vga = opaque;
     unsigned now_width, now_height;
@@ -473,7 +474,34 @@ bool vga_render_rows(void *opaque, unsigned width, unsigned height, unsigned fir
         memset(pixels, 0, (size_t)count * width * sizeof(uint32_t));
     else
         picture_draw(vga, &picture, first, count, pixels);
-    if (vga->card->overlay && !picture.is_blank)
+    return true;
+}
+
+static bool shows_cursor(const struct vga *vga)
+{
+    struct vga_picture picture = {0};
+    vga_picture(vga, &picture);
+    return vga->card->overlay && !picture.is_blank;
+}
+
+void vga_render_overlay(void *opaque, unsigned width, unsigned first, unsigned count, uint32_t *pixels)
+{
+    const struct vga *vga = opaque;
+    if (shows_cursor(vga))
         vga->card->overlay(vga, width, first, count, pixels);
+}
+
+bool vga_render_cursor(void *opaque, struct display_cursor *out)
+{
+    const struct vga *vga = opaque;
+    out->width = out->height = 0;
+    return !shows_cursor(vga) || vga->card->cursor(vga, out);
+}
+
+bool vga_render_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels)
+{
+    if (!vga_render_bare_rows(opaque, width, height, first, count, pixels))
+        return false;
+    vga_render_overlay(opaque, width, first, count, pixels);
     return true;
 }

@@ -239,6 +239,7 @@ static unsigned svga_window(struct vga *vga, struct vga_piece pieces[VGA_PIECES]
 static const struct vga_card svga_card = {
     .picture = svga_picture,
     .overlay = svga_overlay,
+    .cursor = svga_cursor,
     .window = svga_window,
     .shown = svga_shown,
 };

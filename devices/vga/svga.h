@@ -164,5 +164,6 @@ void svga_copy(struct svga *s, uint32_t sx, uint32_t sy, uint32_t dx, uint32_t d
 uint32_t svga_op_run(struct svga *s, uint32_t budget);
 bool svga_op_is_sane(const struct svga *s);
 bool svga_picture(const struct vga *vga, struct vga_picture *picture);
+bool svga_cursor(const struct vga *vga, struct display_cursor *out);
 void svga_overlay(const struct vga *vga, unsigned width, unsigned first, unsigned count, uint32_t *pixels);
 unsigned svga_shown(const struct vga *vga, uint8_t bytes[VGA_SHOWN_MAX]);

@@ -193,6 +193,35 @@ void svga_overlay(const struct vga *vga, unsigned width, unsigned first, unsigne
     }
 }
 
+bool svga_cursor(const struct vga *vga, struct display_cursor *out)
+{
+    const struct svga *s = svga_of(vga);
+    const struct svga_cursor *cursor = &s->regs.cursor;
+
+    if (!cursor_is_on(s))
+        return true;
+    if (cursor->hot_x >= cursor->width || cursor->hot_y >= cursor->height)
+        return false;
+    out->x = (int)((int64_t)(int32_t)s->regs.cursor_x - cursor->hot_x);
+    out->y = (int)((int64_t)(int32_t)s->regs.cursor_y - cursor->hot_y);
+    out->width = cursor->width;
+    out->height = cursor->height;
+    out->hot_x = cursor->hot_x;
+    out->hot_y = cursor->hot_y;
+    for (unsigned i = 0; i < cursor->width * cursor->height; i++) {
+        uint32_t and_mask = cursor->and_mask[i] & 0xffffff, xor_mask = cursor->xor_mask[i] & 0xffffff;
+        if (cursor->kind == SVGA_CURSOR_ALPHA)
+            out->pixels[i] = cursor->xor_mask[i];
+        else if (and_mask == 0)
+            out->pixels[i] = 0xff000000 | xor_mask;
+        else if (and_mask == 0xffffff && xor_mask == 0)
+            out->pixels[i] = 0;
+        else
+            return false;
+    }
+    return true;
+}
+
 unsigned svga_shown(const struct vga *vga, uint8_t bytes[VGA_SHOWN_MAX])
 {
     const struct svga *s = svga_of(vga);

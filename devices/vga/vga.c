@@ -343,6 +343,11 @@ bool vga_init(struct vga *vga, const struct vga_card *card, uint32_t size, GErro
                                     .serial = vga_serial,
                                     .changed_rows = vga_changed_rows,
                                     .opaque = vga};
+    if (card->cursor) {
+        vga->display.bare_rows = vga_render_bare_rows;
+        vga->display.overlay = vga_render_overlay;
+        vga->display.cursor = vga_render_cursor;
+    }
     return true;
 }
 

@@ -63,13 +63,15 @@ static uint32_t blend(uint32_t over, uint32_t below)
     return colour;
 }
 
-static void cursor_draw(const struct gpu *gpu, unsigned width, unsigned first, unsigned count, uint32_t *pixels)
+/* Of a VGA's picture there is none. */
+static void gpu_overlay(void *opaque, unsigned width, unsigned first, unsigned count, uint32_t *pixels)
 {
+    const struct gpu *gpu = opaque;
     const struct gpu_regs *regs = &gpu->regs;
     /* The place is that of the picture's corner: the hot spot is for whoever has a pointer of his own. */
     int64_t left = (int32_t)regs->cursor_x, top = (int32_t)regs->cursor_y;
 
-    for (unsigned y = 0; regs->cursor_on && y < GPU_CURSOR; y++) {
+    for (unsigned y = 0; shown(gpu) && regs->cursor_on && y < GPU_CURSOR; y++) {
         int64_t line = top + y - first;
         if (line < 0 || line >= count)
             continue;
@@ -82,7 +84,27 @@ static void cursor_draw(const struct gpu *gpu, unsigned width, unsigned first, u
     }
 }
 
-static bool gpu_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels)
+static bool gpu_cursor(void *opaque, struct display_cursor *out)
+{
+    const struct gpu *gpu = opaque;
+    const struct gpu_regs *regs = &gpu->regs;
+
+    out->width = out->height = 0;
+    if (!shown(gpu) || !regs->cursor_on)
+        return true;
+    if (regs->hot_x >= GPU_CURSOR || regs->hot_y >= GPU_CURSOR)
+        return false;
+    out->x = (int32_t)regs->cursor_x;
+    out->y = (int32_t)regs->cursor_y;
+    out->width = out->height = GPU_CURSOR;
+    out->hot_x = regs->hot_x;
+    out->hot_y = regs->hot_y;
+    memcpy(out->pixels, regs->cursor, sizeof(regs->cursor));
+    return true;
+}
+
+static bool gpu_bare_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count,
+                          uint32_t *pixels)
 {
     struct gpu *gpu = opaque;
     const struct gpu_resource *resource = shown(gpu);
@@ -100,7 +122,14 @@ static bool gpu_rows(void *opaque, unsigned width, unsigned height, unsigned fir
     }
     for (unsigned y = 0; y < count; y++)
         gpu_pixels(gpu, resource, rect->x, rect->y + first + y, width, false, pixels + (size_t)y * width);
-    cursor_draw(gpu, width, first, count, pixels);
+    return true;
+}
+
+static bool gpu_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels)
+{
+    if (!gpu_bare_rows(opaque, width, height, first, count, pixels))
+        return false;
+    gpu_overlay(opaque, width, first, count, pixels);
     return true;
 }
 
@@ -255,6 +284,9 @@ static void *gpu_create_card(const struct device_site *site, const struct virtio
                                     .rows = gpu_rows,
                                     .serial = gpu_serial,
                                     .changed_rows = gpu_changed_rows,
+                                    .bare_rows = gpu_bare_rows,
+                                    .overlay = gpu_overlay,
+                                    .cursor = gpu_cursor,
                                     .opaque = gpu};
     if (config->edid)
         gpu->virtio.features |= FEATURE_EDID;

@@ -21,6 +21,7 @@
     X(SDL_GetClipboardText) \
     X(SDL_GetDisplayDPI) \
     X(SDL_GetError) \
+    X(SDL_GetModState) \
     X(SDL_GetWindowDisplayIndex) \
     X(SDL_GetWindowFlags) \
     X(SDL_GetWindowSize) \
@@ -68,6 +69,7 @@ bool sdl_load(const char *what, const char *instead, GError **error);
 #define SDL_GetClipboardText           sdl.SDL_GetClipboardText_
 #define SDL_GetDisplayDPI              sdl.SDL_GetDisplayDPI_
 #define SDL_GetError                   sdl.SDL_GetError_
+#define SDL_GetModState                sdl.SDL_GetModState_
 #define SDL_GetWindowDisplayIndex      sdl.SDL_GetWindowDisplayIndex_
 #define SDL_GetWindowFlags             sdl.SDL_GetWindowFlags_
 #define SDL_GetWindowSize              sdl.SDL_GetWindowSize_

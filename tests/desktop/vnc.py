@@ -2,9 +2,9 @@
 """The screen for viewers far away: pictures pixel by pixel, keys, passwords, who may look at the same time; real viewers:
 TigerVNC in a window, noVNC in a browser.
 
-    vnc.py RINGER CASE...
+    vnc.py RINGER [XPROBE] CASE...
 
-Cases: picture keys password share words events many sound tigervnc browser (status 77, a skip, without what a case needs).
+Cases: picture keys password share words events many sound pointer (needs x11.py's xprobe) tigervnc browser (status 77, a skip, without what a case needs).
 """
 import os
 import re
@@ -23,6 +23,7 @@ import desktop  # noqa: E402
 import initrd  # noqa: E402
 import rfb  # noqa: E402
 import wav  # noqa: E402
+import xguest  # noqa: E402
 from desktop import dumped, wait_until  # noqa: E402
 from guest import GuestError, die_with_parent, main  # noqa: E402
 from qmp import Qmp  # noqa: E402
@@ -30,6 +31,8 @@ from rfb import RfbError, Viewer  # noqa: E402
 from screen import Screen  # noqa: E402
 
 RINGER = os.path.abspath(sys.argv[1])
+XPROBE = os.path.abspath(sys.argv[2]) if sys.argv[2:] and os.path.exists(sys.argv[2]) else None
+CASES_WANTED = sys.argv[3:] if XPROBE else sys.argv[2:]
 FLOPPY = os.path.join(initrd.CACHE, "grub-rescue-floppy.img")
 NOVNC = "/usr/share/novnc"
 
@@ -345,6 +348,75 @@ def many():
     end(screen, path)
 
 
+def pointer():
+    """The guest's pointer, which virtio-gpu shows: by viewers that can (in three ways), at its place; else in the picture. X
+    in the guest with a tablet: the pointer is where a viewer points."""
+    if not XPROBE or not xguest.is_there():
+        print("skipped: needs xprobe, a C library for -m32, and the guest cache's X (tests/tools/guests.sh fetch)")
+        sys.exit(77)
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        path = os.path.join(folder, "vnc")
+        guest = xguest.XGuest([RINGER, "-vnc", "unix:" + path, "-vga", "virtio", "-device", "virtio-tablet-pci", "-qmp",
+                               "unix:%s/qmp,server=on,wait=off" % folder], folder, driver="modesetting", pointer="Virtio Tablet",
+                              programs=[XPROBE], modules=[os.path.join(initrd.GRAPHICS_MORE, name) for name in
+                                                          ("10-virtio_dma_buf.ko", "11-virtio-gpu.ko")])
+        guest.start("-retro")
+        program = Qmp(os.path.join(folder, "qmp"))
+
+        def painted():
+            program.execute("screendump", filename=folder + "/dump")
+            with open(folder + "/dump", "rb") as f:
+                return desktop.ppm(f.read())
+
+        def monitor(line):
+            return program.execute("human-monitor-command", **{"command-line": line})
+
+        def moved(viewer, x, y):
+            viewer.pointer(x, y)
+            wait_until("the guest's pointer is there", lambda: guest.x("/usr/bin/xprobe pointer").split() == [str(x), str(y)])
+        plain = Viewer(path)
+        moved(plain, 300, 200)
+        want = painted()
+        expect("in the picture", plain.see(lambda got: got == want))
+        others = {kind: Viewer(path, encodings=(rfb.RAW, rfb.NEW_SIZE, kind, rfb.PLACE)) for kind in (rfb.SHAPE, rfb.X_SHAPE)}
+        others[rfb.ALPHA_SHAPE] = Viewer(path, encodings=(rfb.RAW, rfb.NEW_SIZE, rfb.SHAPE, rfb.ALPHA_SHAPE, rfb.PLACE))
+        for kind, viewer in others.items():
+            expect("a shape (%d)" % kind, viewer.see(lambda got: viewer.shape and viewer.shape[2]))
+            expect("a shape (%d)" % kind, viewer.see(lambda got: viewer.shape and viewer.shape[2]))
+            expect("and the rest without it (%d)" % kind, viewer.see(
+                lambda got: got != want and viewer.with_shape((300, 200)) == want))
+            expect("its place (%d)" % kind, viewer.see(lambda got: viewer.place == (300, 200)))
+        # Another one moves it: seen, and told to those who can be told, once the guest has it there.
+        moved(plain, 640, 420)
+        want = painted()
+        expect("moved in the picture", plain.see(lambda got: got == want))
+        for kind, viewer in others.items():
+            expect("its new place (%d)" % kind, viewer.see(lambda got: viewer.place == (640, 420)))
+            expect("with it (%d)" % kind, viewer.see(lambda got: viewer.with_shape((640, 420)) == want))
+        # Its own moves are not told to it.
+        shape = others[rfb.SHAPE]
+        moved(shape, 100, 90)
+        want = painted()
+        expect("moved by the other", plain.see(lambda got: got == want))
+        expect("still without it", shape.see(lambda got: shape.with_shape((100, 90)) == want))
+        alpha = others[rfb.ALPHA_SHAPE]
+        expect("told to others", alpha.see(lambda got: alpha.place == (100, 90)))
+        expect("not to itself", shape.place == (640, 420))
+        # A guest that takes moves has its pointer anywhere: all see it in the picture, and no shape.
+        mouse = [line for line in monitor("info mice").split("\n") if "PS/2" in line][0].split("#")[1].split(":")[0]
+        monitor("mouse_set " + mouse)
+        for kind, viewer in others.items():
+            expect("no shape (%d)" % kind, viewer.see(lambda got: viewer.shape[2] == 0 and got == want))
+        tablet = [line for line in monitor("info mice").split("\n") if "ablet" in line][0].split("#")[1].split(":")[0]
+        monitor("mouse_set " + tablet)
+        for kind, viewer in others.items():
+            expect("a shape again (%d)" % kind, viewer.see(lambda got: viewer.shape[2] and viewer.with_shape((100, 90)) == want))
+        # One that says that it no longer can.
+        shape.socket.sendall(struct.pack(">BxHi", 2, 1, rfb.RAW))
+        expect("in its picture", shape.see(lambda got: got == want))
+        guest.kill()
+
+
 def tigervnc():
     """In a window: Tight and ZRLE, exact to the pixel; keys."""
     desk = desktop.Desktop()
@@ -424,11 +496,11 @@ def browser_sees():
 
 
 CASES = {"picture": picture, "keys": keys, "password": password, "share": share, "words": words, "events": events, "many": many, "sound": sound,
-         "tigervnc": tigervnc, "browser": browser_sees}
+         "pointer": pointer, "tigervnc": tigervnc, "browser": browser_sees}
 
 
 def test():
-    for name in sys.argv[2:] or CASES:
+    for name in CASES_WANTED or CASES:
         needs = {"tigervnc": ["xtigervncviewer"] + list(desktop.TOOLS), "password": ["openssl"]}.get(name, [])
         if name == "browser" and not browser.is_there():
             print("skipped: %s needs chromium, chromedriver and novnc" % name)

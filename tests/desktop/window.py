@@ -3,7 +3,7 @@
 
     window.py RINGER CASE...
 
-Cases: picture keys size close tablet default (status 77, a skip, without Xvfb, xdotool and ImageMagick, or without the guest
+Cases: picture keys size close select tablet default (status 77, a skip, without Xvfb, xdotool and ImageMagick, or without the guest
 cache).
 """
 import os
@@ -108,6 +108,85 @@ def close():
     screen.kill()
 
 
+def drag(window, cells):
+    """The button down in one cell of 9x16 and on to another; it stays down."""
+    (column, row), (to_column, to_row) = cells
+    desk.tool("mousemove", "--window", window, 9 * column + 4, 16 * row + 8, "mousedown", 1)
+    desk.tool("mousemove", "--window", window, 9 * to_column + 4, 16 * to_row + 8)
+
+
+def inverted(picture_, first, last):
+    """With the cells from one to another, in reading order, inverted."""
+    width, height, rows = picture_
+    rows = [bytearray(row) for row in rows]
+    for cell in range(first[1] * 80 + first[0], last[1] * 80 + last[0] + 1):
+        x = 27 * (cell % 80)
+        for row in rows[16 * (cell // 80):16 * (cell // 80 + 1)]:
+            row[x:x + 27] = bytes(255 - c for c in row[x:x + 27])
+    return width, height, [bytes(row) for row in rows]
+
+
+def select():
+    """Text is marked by dragging the pointer: shown so, and in the clipboard; a click unmarks, another one takes the pointer."""
+    screen, window = start()
+    screen.type("echo one two\n")
+    screen.expect("one two\ngrub>")
+    desk.tool("key", "ctrl+alt+c")
+    wait_until("the screen's text", lambda: "echo one two" in desk.clipboard())
+    rows = desk.clipboard().split("\n")
+    row = [n for n, text in enumerate(rows) if text.startswith("grub> echo one two")][0]
+    screen.command("stop")
+    want = desktop.dumped(screen)
+
+    def takes(cells, text):
+        first, last = sorted(cells, key=lambda cell: (cell[1], cell[0]))
+        desk.clipboard("something else")
+        drag(window, cells)
+        wait_until("shown as marked", lambda: desk.picture(window) == inverted(want, first, last))
+        if desk.clipboard() != "something else":
+            screen.fail("the clipboard has it before the button comes up")
+        desk.tool("mouseup", 1)
+        wait_until("%r in the clipboard" % text, lambda: desk.clipboard() == text)
+        if desk.picture(window) != inverted(want, first, last):
+            screen.fail("it is not marked any longer")
+    takes(((6, row), (9, row)), "echo")
+    takes(((13, row + 1), (2, row)), "ub> echo one two\none two")  # backwards, with blanks at the ends
+    takes(((70, row - 2), (5, row + 2)), "\n".join([rows[row - 2][70:], rows[row - 1], "grub> echo one two", "one two", "grub>"]))
+    desk.clipboard("stays")
+    desk.tool("mousemove", "--window", window, 300, 300, "click", 1)
+    wait_until("a click unmarks", lambda: desk.picture(window) == want)
+    if "Ctrl-Alt-G" in desk.title(window) or desk.clipboard() != "stays":
+        screen.fail("a click that unmarks has done more")
+    drag(window, ((70, row), (75, row)))
+    desk.tool("mouseup", 1)
+    wait_until("blanks are marked", lambda: desk.picture(window) == inverted(want, (70, row), (75, row)))
+    if desk.clipboard() != "stays":
+        screen.fail("blanks are in the clipboard")
+    desk.tool("click", 1)
+    wait_until("unmarked again", lambda: desk.picture(window) == want)
+    desk.tool("click", 1)
+    wait_until("the next one takes the pointer", lambda: "Ctrl-Alt-G" in desk.title(window))
+    desk.tool("key", "ctrl+alt+g")
+    wait_until("given back", lambda: "Ctrl-Alt-G" not in desk.title(window))
+    # Twice as large, and another screen: graphics, which have nothing to mark.
+    desk.tool("windowsize", "--sync", window, 1440, 800)
+    wait_until("twice as large", lambda: desk.picture(window) == scaled(want, 2))
+    desk.tool("mousemove", "--window", window, 2 * 9 * 6 + 8, 32 * row + 16, "mousedown", 1, "mousemove", "--window", window,
+              2 * 9 * 10 - 2, 32 * row + 31, "mouseup", 1)
+    wait_until("marked in the large one", lambda: desk.clipboard() == "echo")
+    if desk.picture(window) != scaled(inverted(want, (6, row), (9, row)), 2):
+        screen.fail("the marks are elsewhere in the large one")
+    screen.command("cont")
+    screen.type("insmod all_video\ninsmod gfxterm\nset gfxmode=800x600\nterminal_output gfxterm\n")
+    wait_until("as large as its new mode", lambda: desk.geometry(window)[2:] == (800, 600))
+    screen.command("stop")
+    wait_until("without marks", lambda: desk.picture(window) == desktop.dumped(screen))
+    desk.tool("mousemove", "--window", window, 100, 100, "mousedown", 1)
+    wait_until("the button takes the pointer", lambda: "Ctrl-Alt-G" in desk.title(window))
+    desk.tool("mouseup", 1)
+    screen.command("quit")
+
+
 def tablet():
     """Debian's driver of a tablet: the pointer is where it was put, without a grab; a click; the wheel. And a mouse that
     moves only while it is grabbed."""
@@ -148,6 +227,18 @@ def tablet():
         wait_until("its end", lambda: last(1, 0x110) == 0)
         desk.tool("click", 4)
         wait_until("the wheel", lambda: last(2, 8) == 1)
+        # With Shift the pointer marks text, and the guest hears no button.
+        guest.run("printf '\\033[H\\033[2J  text to mark' >/dev/tty1; : >/tmp/events")
+        wait_until("the guest's size", lambda: desk.geometry(window)[2:] == (720, 400))
+        desk.tool("keydown", "shift")
+        drag(window, ((2, 0), (13, 0)))
+        desk.tool("mouseup", 1)
+        desk.tool("keyup", "shift")
+        wait_until("the marked text", lambda: desk.clipboard() == "text to mark")
+        desk.tool("mousemove", "--window", window, 40, 40)
+        wait_until("moves are the guest's", lambda: last(3, 0) is not None and round(last(3, 0) * (wide - 1) / 32767) == 40)
+        if last(1, 0x110) is not None:
+            guest.fail("the guest has heard the button")
         guest.kill()
 
 
@@ -175,7 +266,7 @@ def default():
         raise GuestError("a desktop that is not there: %s" % text)
 
 
-CASES = {"picture": picture, "keys": keys, "size": size, "close": close, "tablet": tablet, "default": default}
+CASES = {"picture": picture, "keys": keys, "size": size, "close": close, "select": select, "tablet": tablet, "default": default}
 
 
 def test():

@@ -5,6 +5,7 @@ import subprocess
 import time
 
 RAW, NEW_SIZE, POINTER_TYPE, EXTENDED_KEY, AUDIO = 0, -223, -257, -258, -259
+PLACE, SHAPE, X_SHAPE, ALPHA_SHAPE = -232, -239, -240, -314
 
 
 class RfbError(Exception):
@@ -29,6 +30,9 @@ class Viewer:
             self.socket.connect(where)
         self.told = []  # pseudo-encodings that the server has shown to know: (encoding, x)
         self.text = None  # of its clipboard
+        self.shape = None  # of the guest's pointer: (hot x, hot y, width, height, rows of (red, green, blue, alpha), multiplied by it)
+        self.shapes = 0
+        self.place = None
         self.sound = bytearray()
         self.sound_news = []  # "begin", "end"
         if self.read(12) != b"RFB 003.008\n":
@@ -69,6 +73,11 @@ class Viewer:
         if encoding == NEW_SIZE:
             self.width, self.height = width, height
             self.pixels = bytearray(width * height * 4)
+        elif encoding in (SHAPE, X_SHAPE, ALPHA_SHAPE):
+            self.shape = x, y, width, height, self.shape_rows(encoding, width, height)
+            self.shapes += 1
+        elif encoding == PLACE:
+            self.place = x, y
         elif encoding != RAW:
             self.told.append((encoding, x))
         else:
@@ -76,6 +85,43 @@ class Viewer:
                 at = (row * self.width + x) * 4
                 self.pixels[at:at + width * 4] = self.read(width * 4)
         return encoding
+
+    def shape_rows(self, encoding, width, height):
+        across = (width + 7) // 8
+
+        def bits():
+            rows = self.read(across * height)
+            return [[rows[y * across + x // 8] >> 7 - x % 8 & 1 for x in range(width)] for y in range(height)]
+        if encoding == ALPHA_SHAPE:
+            if struct.unpack(">i", self.read(4))[0] != RAW:
+                raise RfbError("a shape that is not raw")
+            pixels = self.read(4 * width * height)
+            return [[tuple(pixels[4 * (y * width + x):][:4]) for x in range(width)] for y in range(height)]
+        if not width or not height:
+            return []
+        if encoding == X_SHAPE:
+            colours = [self.read(3), self.read(3)]
+            which = bits()
+            colour = [[tuple(colours[1 - bit]) for bit in row] for row in which]
+        else:
+            pixels = self.read(4 * width * height)
+            colour = [[tuple(pixels[4 * (y * width + x):][2::-1]) for x in range(width)] for y in range(height)]
+        return [[c + (255,) if bit else (0, 0, 0, 0) for c, bit in zip(*rows)] for rows in zip(colour, bits())]
+
+    def with_shape(self, place):
+        """The picture with the shape at a place, as a viewer shows it."""
+        width, height, rows = self.picture()
+        rows = [bytearray(row) for row in rows]
+        hot_x, hot_y, across, down, shape = self.shape
+        for y in range(down):
+            for x in range(across):
+                at_x, at_y = place[0] - hot_x + x, place[1] - hot_y + y
+                if 0 <= at_x < width and 0 <= at_y < height:
+                    *colour, alpha = shape[y][x]
+                    below = rows[at_y][3 * at_x:3 * at_x + 3]
+                    rows[at_y][3 * at_x:3 * at_x + 3] = bytes(
+                        min(255, c + (b * (255 - alpha) + 127) // 255) for c, b in zip(colour, below))
+        return width, height, [bytes(row) for row in rows]
 
     def update(self):
         """Reads one message; true: it was a picture's."""
@@ -111,7 +157,7 @@ class Viewer:
         return self.width, self.height, rows
 
     def see(self, holds, timeout=60):
-        """Looks until holds(picture)."""
+        """Looks until holds(picture); also when something else has come."""
         end = time.monotonic() + timeout
         self.request(False)
         self.socket.settimeout(0.3)
@@ -128,6 +174,8 @@ class Viewer:
                 if holds(self.picture()):
                     return True
                 self.request()
+            elif holds(self.picture()):
+                return True
             self.socket.settimeout(0.3)
         return False
 

@@ -4,8 +4,8 @@ import math
 import struct
 
 
-def read(path, ended=True):
-    """(rate, left samples as -1 to 1); 16 bits, stereo. The head says how long the file is; its writer was killed
+def read_sides(path, ended=True):
+    """(rate, left samples as -1 to 1, right ones); 16 bits, stereo. The head says how long the file is; its writer was killed
     (not ended): it may be behind by a piece."""
     with open(path, "rb") as f:
         data = f.read()
@@ -14,7 +14,13 @@ def read(path, ended=True):
     if data[:4] != b"RIFF" or struct.unpack_from("<II", data, 4)[0] != len(data) - 8 or \
             struct.unpack_from("<I", data, 40)[0] != len(data) - 44:
         raise ValueError("%s: sizes in the head are wrong: %s, %d bytes" % (path, data[:44].hex(), len(data)))
-    return struct.unpack_from("<I", data, 24)[0], [s[0] / 32768 for s in struct.iter_unpack("<hh", data[44:])]
+    pairs = list(struct.iter_unpack("<hh", data[44:]))
+    return struct.unpack_from("<I", data, 24)[0], [s[0] / 32768 for s in pairs], [s[1] / 32768 for s in pairs]
+
+
+def read(path, ended=True):
+    """As read_sides, but for the right ones."""
+    return read_sides(path, ended)[:2]
 
 
 def tone(samples, hz, rate):

@@ -63,13 +63,13 @@ def is_there():
 
 
 class XGuest(Guest):
-    def __init__(self, command, directory, driver="vesa", mode="1024x768", depth=24, pointer="AT|PS/2|Mouse", kernel=(), programs=(), libraries=(),
-                 accel="none", append=""):
+    def __init__(self, command, directory, driver="vesa", mode="1024x768", depth=24, pointer="AT|PS/2|Mouse", kernel=(), programs=(),
+                 accel="none", append="", modules=(), libraries=()):
         """Boots and starts the X server. command: the machine's; driver: the X server's, the kernel's are those in kernel;
         accel: its AccelMethod; pointer: words
-        that the name of the pointer to use may have; programs: files for /usr/bin; libraries: for where the
-        loader finds them."""
-        command = command + self.files(directory, kernel, programs, libraries) + ["-append", "console=ttyS0 " + append]
+        that the name of the pointer to use may have; programs: files for /usr/bin; modules: files of more drivers of the kernel;
+        libraries: for where the loader finds them."""
+        command = command + self.files(directory, kernel, programs, modules, libraries) + ["-append", "console=ttyS0 " + append]
         super().__init__(command + ["-serial", "stdio", "-monitor", "none", "-nic", "none"])
         self.expect("guest# ", 300)
         self.run("for m in /lib/drivers/*; do insmod $m; done; i=0; while [ ! -e /dev/sda ] && [ $i -lt 100 ]; do sleep 0.1; "
@@ -79,14 +79,15 @@ class XGuest(Guest):
         self.options = dict(driver=driver, mode=mode, depth=depth, accel=accel)
         self.words = pointer
 
-    def start(self):
+    def start(self, options=""):
+        """options: of the X server; "-retro": a pointer is shown at once, not only when a client says which."""
         keyboard, pointer = self.event("AT Translated"), self.event(self.words)
         if not keyboard or not pointer:
             self.fail("no keyboard or pointer: %s" % self.run("cat /sys/class/input/event*/device/name"))
         text = CONFIG % dict(self.options, keyboard=keyboard, pointer=pointer)
         self.run("cat >/x/etc/x.conf <<'EOT'\n%s\nEOT\ntrue" % text.strip())
         self.run("(chroot /x /usr/lib/xorg/Xorg :0 vt7 -config /etc/x.conf -ac -noreset -nolisten tcp -logfile /tmp/x.log "
-                 "-extension GLX -s 0 >/tmp/x.out 2>&1 </dev/null &)")
+                 "-extension GLX -s 0 %s >/tmp/x.out 2>&1 </dev/null &)" % options)
         end = time.monotonic() + 300
         while not self.run("chroot /x /usr/bin/xprobe size 2>/dev/null; true").strip():
             if time.monotonic() > end or not self.run("pidof Xorg; true").strip():
@@ -94,11 +95,13 @@ class XGuest(Guest):
             time.sleep(0.5)
 
     @staticmethod
-    def files(directory, kernel, programs, libraries):
+    def files(directory, kernel, programs, modules, libraries):
         """Makes disk and initrd; options for them."""
         image, disk = os.path.join(directory, "initrd"), os.path.join(directory, "x.img")
-        initrd.write(image, (), {"lib/drivers/" + name: os.path.join(DRIVERS, name) for name in sorted(os.listdir(DRIVERS))
-                                 if name.endswith(".ko") and (name[3:-3] not in CARDS or name[3:-3] in kernel)})
+        drivers = {"lib/drivers/" + name: os.path.join(DRIVERS, name) for name in sorted(os.listdir(DRIVERS))
+                   if name.endswith(".ko") and (name[3:-3] not in CARDS or name[3:-3] in kernel)}
+        drivers.update({"lib/drivers/%d-%s" % (90 + n, os.path.basename(path)[3:]): path for n, path in enumerate(modules)})
+        initrd.write(image, (), drivers)
         with tempfile.TemporaryDirectory(dir=directory) as top:
             tree = os.path.join(top, "root")
             shutil.copytree(ROOT, tree, symlinks=True)

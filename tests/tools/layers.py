@@ -84,7 +84,7 @@ OWNERS = {
     r"\bwrgsbase\b": {"src/native/world.c"},
     r"\bfxrstor\b": {"src/native/world.c", "src/cpu/fpu_thunk.c", "src/cpu/interp_fpu.c", "src/cpu/interp_x87.c"},
     r"\b(SDL|slirp)_\w+\s*\(": {"src/host/net/role_user.c", "src/host/net/guestfwd.c", *("src/host/display/window/%s.c" % name for name in
-                                   ("bar", "clipboard", "glyphs", "menu", "picture", "window")),
+                                   ("bar", "clipboard", "glyphs", "menu", "picture", "selection", "window")),
                                      "src/host/audio/sdl_audio.c", "src/host/sdl_load.c"},
     r"\bsrc_(process|new)\s*\(": {"src/host/audio/mixer.c", "src/host/audio/playback.c", "src/host/vnc/sound.c"},
     r"\bguest_mem\.ram\b": {"src/base/mem.c", "include/mem.h"},

@@ -51,10 +51,31 @@ static void plug(const char *options)
     pci_put(PCI_COMMAND, 2, 5);
 }
 
-static void setup(const char *options)
+static void codec_put(unsigned reg, unsigned value)
+{
+    ioport_write(PORT + CODEC, 2, reg << 8 | value);
+}
+
+/* As it is when power comes: nothing is heard. */
+static void setup_muted(const char *options)
 {
     nic_board_begin();
     plug(options);
+}
+
+/* Both DACs as they are. */
+static void unmute(void)
+{
+    codec_put(0x10, 0x60);
+    codec_put(0x11, 0x0c);
+    for (unsigned reg = 2; reg < 6; reg++)
+        codec_put(reg, 6);
+}
+
+static void setup(const char *options)
+{
+    setup_muted(options);
+    unmute();
 }
 
 static struct wav_file done(void)
@@ -300,6 +321,140 @@ static void test_both_dacs(void)
     wav_forget(&wav);
 }
 
+/* A second of a tone for each DAC: DAC1 900 Hz, DAC2 1500 Hz. */
+static void tones_write(void)
+{
+    for (unsigned i = 0; i < 22050; i++) {
+        int16_t one = (int16_t)lrint(12000 * sin(2 * G_PI * 900 * i / 22050)),
+                two = (int16_t)lrint(12000 * sin(2 * G_PI * 1500 * i / 22050));
+        const int16_t frames[2][2] = {{one, one}, {two, two}};
+        mem_write(BUF1 + 4 * i, frames[0], 4);
+        mem_write(BUF1 + 0x20000 + 4 * i, frames[1], 4);
+    }
+}
+
+static void tones_begin(void)
+{
+    tones_write();
+    buffer(0, BUF1, 4 * 22050);
+    buffer(1, BUF1 + 0x20000, 4 * 22050);
+    put(SERIAL, P1_S16 | P2_S16);
+    put(CONTROL, PCLKDIV(22050) | WTSRSEL(2) | DAC1_EN | DAC2_EN);
+}
+
+/* dB of DAC1's left and right, of DAC2's; OFF: nothing. */
+#define OFF (-1000)
+static void heard(const int db[4])
+{
+    struct wav_file wav = done();
+    for (unsigned i = 0; i < 4; i++) {
+        double tone = wav_tone(&wav, i % 2, i / 2 ? 1500 : 900, 441, 441 + 36750) * 32768 / 12000;
+        g_assert_cmpfloat(fabs(tone - (db[i] == OFF ? 0 : pow(10, db[i] / 20.0))), <, 0.002);
+    }
+    wav_forget(&wav);
+}
+
+/* The AK4531's data sheet: the master 2 dB a step from 0 down, inputs from +12 dB; switches, mutes, reset, power. */
+static void test_volumes(void)
+{
+    static const struct {
+        struct {
+            uint8_t reg, value;
+        } writes[3];
+        int db[4];
+    } rows[] = {
+        {{{0x00, 0x00}}, {0, 0, 0, 0}},
+        {{{0x00, 3}, {0x01, 10}}, {-6, -20, -6, -20}},
+        {{{0x02, 6 + 4}, {0x03, 6 + 15}}, {0, 0, -8, -30}},            /* voice: DAC2 */
+        {{{0x04, 6 + 1}, {0x05, 6 + 7}}, {-2, -14, 0, 0}},             /* FM: DAC1 */
+        {{{0x00, 0x1f}, {0x04, 0}}, {-50, 0, -62, 0}},                 /* +12 dB before -62 */
+        {{{0x03, 0}}, {0, 0, 0, 0}},                                   /* not louder than full scale */
+        {{{0x01, 4}, {0x03, 2}}, {0, -8, 0, 0}},                       /* both together: -8 and +8 */
+        {{{0x00, 0x80}}, {OFF, 0, OFF, 0}},                            /* mutes */
+        {{{0x03, 0x86}, {0x04, 0x86}}, {OFF, 0, 0, OFF}},              /* */
+        {{{0x10, 0x40}, {0x11, 0x04}}, {0, OFF, OFF, 0}},              /* switches */
+        {{{0x10, 0x9f}, {0x11, 0xf3}}, {OFF, OFF, OFF, OFF}},          /* those of others */
+        {{{0x06, 0x1f}, {0x0f, 0x80}, {0x14, 0xff}}, {0, 0, 0, 0}},    /* CD, mono output, what is recorded */
+        {{{0x20, 5}}, {-10, 0, -10, 0}},                               /* five bits are the address */
+        {{{0x00, 0x60}}, {0, 0, 0, 0}},                                /* bits that are not there */
+        {{{0x16, 0x01}}, {OFF, OFF, OFF, OFF}},                        /* no power */
+        {{{0x04, 6 + 5}, {0x16, 0x01}, {0x16, 0x03}}, {-10, 0, 0, 0}}, /* and again */
+        {{{0x16, 0x02}}, {OFF, OFF, OFF, OFF}},                        /* in reset */
+        {{{0x16, 0x02}, {0x16, 0x03}}, {OFF, OFF, OFF, OFF}},          /* after it */
+    };
+    for (unsigned n = 0; n < G_N_ELEMENTS(rows); n++) {
+        setup("");
+        for (unsigned i = 0; i < 3; i++) {
+            if (rows[n].writes[i].reg || rows[n].writes[i].value)
+                codec_put(rows[n].writes[i].reg, rows[n].writes[i].value);
+        }
+        tones_begin();
+        vclock_fake_advance(NS_PER_SECOND);
+        heard(rows[n].db);
+    }
+}
+
+/* Power on, and the card's reset: muted, and the master is at 0 dB. A reset that is over lets all be set again. */
+static void test_volumes_at_first(void)
+{
+    for (unsigned n = 0; n < 4; n++) {
+        setup_muted("");
+        if (n == 1) {
+            unmute();
+            es1370_class.reset(nic_board.dev);
+            pci_put(PCI_BAR0, 4, PORT);
+            pci_put(PCI_COMMAND, 2, 5);
+        }
+        if (n == 2) {
+            codec_put(0x16, 0x02);
+            unmute(); /* in vain */
+            codec_put(0x16, 0x03);
+        }
+        if (n == 3) {
+            codec_put(0x00, 0x9f);
+            codec_put(0x16, 0x02);
+            codec_put(0x16, 0x03);
+            unmute();
+        }
+        tones_begin();
+        vclock_fake_advance(NS_PER_SECOND);
+        heard(n == 3 ? (const int[4]){0, 0, 0, 0} : (const int[4]){OFF, OFF, OFF, OFF});
+    }
+}
+
+/* The codec is told by words: a byte, or the upper half, changes nothing. */
+static void test_codec_takes_words(void)
+{
+    setup("");
+    put(CODEC, 0x0005);
+    ioport_write(PORT + CODEC, 1, 0x1f);
+    ioport_write(PORT + CODEC + 1, 1, 0x02);
+    ioport_write(PORT + CODEC + 2, 2, 0x0186);
+    tones_begin();
+    vclock_fake_advance(NS_PER_SECOND);
+    heard((const int[4]){-10, 0, -10, 0});
+}
+
+/* A card that is loaded is as loud as it was saved, and not as it was before. */
+static void test_volumes_are_saved(void)
+{
+    setup(NULL);
+    codec_put(0x01, 5);
+    codec_put(0x04, 0x86);
+    codec_put(0x02, 6 + 3);
+    tones_begin();
+    vclock_fake_advance(NS_PER_SECOND);
+    GByteArray *saved = device_saved(&es1370_class, nic_board.dev);
+    int64_t then = vclock_now();
+    setup_muted("");
+    tones_write();
+    vclock_fake_advance(then);
+    device_load_checked(&es1370_class, nic_board.dev, saved);
+    vclock_fake_advance(NS_PER_SECOND);
+    put(CONTROL, 0);
+    heard((const int[4]){OFF, -10, -6, -10});
+}
+
 /* The ADC hears nothing, at its rate; memory changes where bus masters may write, and nowhere else. */
 static void test_adc_hears_silence(void)
 {
@@ -500,6 +655,10 @@ int main(int argc, char **argv)
     TEST(size_is_written);
     TEST(pause_and_stop);
     TEST(both_dacs);
+    TEST(volumes);
+    TEST(volumes_at_first);
+    TEST(codec_takes_words);
+    TEST(volumes_are_saved);
     TEST(adc_hears_silence);
     TEST(senseless_settings);
     TEST(saved_in_the_middle);

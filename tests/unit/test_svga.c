@@ -796,6 +796,74 @@ static void test_cursor_masks(void)
     g_assert_cmphex(pixel_at(0, 0), ==, want & 0xffffff);
 }
 
+/* Whoever has the picture without the cursor, and its shape, can put together what the card shows. */
+static void shape_is_right(bool is_colours)
+{
+    static struct display_cursor cursor;
+    unsigned width, height;
+    screen->size(screen->opaque, &width, &height);
+    uint32_t *all = g_new(uint32_t, width * height), *bare = g_new(uint32_t, width * height);
+    g_assert_true(screen->rows(screen->opaque, width, height, 0, height, all));
+    g_assert_true(screen->bare_rows(screen->opaque, width, height, 0, height, bare));
+    g_assert_true(screen->cursor(screen->opaque, &cursor) == is_colours);
+    for (unsigned i = 0; is_colours && i < cursor.width * cursor.height; i++) {
+        int64_t x = (int64_t)cursor.x + i % cursor.width, y = (int64_t)cursor.y + i / cursor.width;
+        uint32_t pixel = cursor.pixels[i], rest = 255 - (pixel >> 24);
+        if (x < 0 || x >= width || y < 0 || y >= height)
+            continue;
+        uint32_t *at = &bare[y * width + x], below = *at;
+        *at = 0;
+        for (unsigned shift = 0; shift < 24; shift += 8)
+            *at |= MIN((pixel >> shift & 255) + ((below >> shift & 255) * rest + 127) / 255, 255u) << shift;
+    }
+    if (!is_colours)
+        screen->overlay(screen->opaque, width, 0, height, bare);
+    g_assert_cmpmem(bare, width * height * 4, all, width * height * 4);
+    g_free(all);
+    g_free(bare);
+}
+
+static void test_cursor_shapes(void)
+{
+    setup();
+    noise(320 * 200 * 4);
+    /* A black, a white, a clear and a last pixel: red; or one that inverts. */
+    for (unsigned inverts = 0; inverts < 2; inverts++) {
+        command(19, 0, 1, 1, 2, 2, 1, 32);
+        put(0x00000000);
+        put(inverts ? 0x000000c0 : 0x00000080);
+        put(0x000000);
+        put(0xffffff);
+        put(0);
+        put(0xff0000);
+        go();
+        command(21, 100, 50);
+        command(20, 0, 1);
+        sync_all();
+        shape_is_right(!inverts);
+    }
+    set(SVGA_REG_CURSOR_ON, 0);
+    static struct display_cursor cursor;
+    cursor.width = 5;
+    g_assert_true(screen->cursor(screen->opaque, &cursor));
+    g_assert_cmpuint(cursor.width, ==, 0);
+    /* Alpha, partly outside, in each corner; and a pixel that points beside it. */
+    for (unsigned n = 0; n < 40; n++) {
+        command(22, 0, 2, n == 39 ? 3 : 1, 5, 3);
+        for (unsigned i = 0; i < 15; i++) {
+            uint32_t alpha = number(256);
+            put(alpha << 24 | number(alpha + 1) << 16 | number(alpha + 1) << 8 | number(alpha + 1));
+        }
+        go();
+        set(SVGA_REG_CURSOR_X, n & 1 ? 320 - number(4) : number(4));
+        set(SVGA_REG_CURSOR_Y, n & 2 ? 200 - number(4) : number(4));
+        set(SVGA_REG_CURSOR_ON, 1);
+        sync_all();
+        shape_is_right(n != 39);
+        g_assert_true(n == 39 || (screen->cursor(screen->opaque, &cursor) && cursor.hot_x == 2 && cursor.hot_y == 1));
+    }
+}
+
 static void test_alpha_cursor(void)
 {
     setup();
@@ -918,6 +986,7 @@ int main(int argc, char **argv)
     TEST(text_stays_out);
     TEST(looking_runs_the_fifo);
     TEST(cursor_masks);
+    TEST(cursor_shapes);
     TEST(alpha_cursor);
     TEST(cursor_comes_in_pieces);
     TEST(cursor_in_the_fifo);

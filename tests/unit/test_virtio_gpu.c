@@ -372,6 +372,16 @@ static void test_cursor(void)
     g_assert_cmphex(pixel_at(10, 20), ==, 0x806050);
     g_assert_cmphex(pixel_at(11, 20), ==, 0xabcdef);
     g_assert_cmphex(pixel_at(12, 20), ==, 0x808080);
+    static struct display_cursor shape;
+    static uint32_t bare[64 * 64];
+    const struct display *d = display();
+    g_assert_true(d->cursor(d->opaque, &shape));
+    g_assert_cmpmem(shape.pixels, sizeof(shape.pixels), words, sizeof(words));
+    g_assert_true(shape.x == 10 && shape.y == 20 && shape.width == 64 && shape.hot_x == 3 && shape.hot_y == 4);
+    g_assert_true(d->bare_rows(d->opaque, 64, 64, 0, 64, bare));
+    g_assert_cmphex(bare[20 * 64 + 11], ==, 0x808080);
+    d->overlay(d->opaque, 64, 0, 64, bare);
+    g_assert_cmphex(bare[20 * 64 + 11], ==, 0xabcdef);
     guest_reload(&config);
     g_assert_cmphex(pixel_at(11, 20), ==, 0xabcdef);
     cursor(0x301, 0, 0u - 1, 5, 0);
@@ -381,6 +391,9 @@ static void test_cursor(void)
     g_assert_cmphex(pixel_at(0, 5), ==, 0xabcdef);
     cursor(0x300, 0, 0, 5, 0);
     g_assert_cmphex(pixel_at(1, 5), ==, 0x808080);
+    d = display();
+    g_assert_true(d->cursor(d->opaque, &shape));
+    g_assert_cmpuint(shape.width, ==, 0);
 }
 
 /* A long transfer takes several runs, and a machine that is moved between two of them goes on. */

@@ -7,8 +7,9 @@
  * machine lock. */
 bool display_grab(const struct display *display, struct display_pixels *out);
 
-/* What a reader of a display has seen of it; zero at first. */
+/* What a reader of a display has seen of it; zero at first, but for is_bare. */
 struct display_reader {
+    bool is_bare; /* without the card's pointer: display->bare_rows */
     struct display_pixels picture;
     uint64_t serial;
 };

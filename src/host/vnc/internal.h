@@ -15,10 +15,13 @@ struct vnc_house {
     uint64_t memory; /* that the parent has of its own (RLIMIT_DATA counts what the monitor has reserved, too) */
     uint32_t width, height;
     bool takes_positions, has_password;
+    bool is_apart; /* the picture without the guest's pointer is kept, too */
+    struct vnc_shape shape;
+    uint32_t place[2]; /* of the pointer */
     char password[VNC_PASSWORD_MAX + 1];
     int64_t expires; /* seconds since 1970 */
 };
-/* Password, expiry, kind of pointer, size. */
+/* Password, expiry, kind of pointer and its shape and place, size. */
 void vnc_house_obey(struct vnc_house *house, const struct vnc_message *message);
 
 struct viewer {
@@ -40,9 +43,20 @@ void vnc_tell(enum vnc_kind kind, uint32_t viewer, uint32_t a, uint32_t b, uint3
 /* From a viewer's process to its parent. */
 void vnc_tell_parent(int orders, enum vnc_kind kind);
 bool vnc_takes_positions(void);
+struct vnc_house *vnc_house(void);
+
+/* shape.c */
+void vnc_shape_begin(rfbScreenInfoPtr screen);
+/* The picture that the viewer sees now; and whether that is one of these. */
+char *vnc_shape_picture(void);
+bool vnc_shape_sees(enum vnc_picture which);
+/* VNC_SHAPE; VNC_PLACE; the viewer asks for a picture. */
+void vnc_shape_obey(rfbClientPtr client, const struct vnc_message *message);
+void vnc_shape_place(rfbClientPtr client, const struct vnc_message *message);
+void vnc_shape_look(rfbClientPtr client);
 
 /* viewer.c: a process's whole life. fd: its connection. orders: its end of what the parent says. */
-_Noreturn void vnc_viewer_main(const struct vnc_house *house, uint32_t id, int fd, int orders, bool is_websocket);
+_Noreturn void vnc_viewer_main(struct vnc_house *house, uint32_t id, int fd, int orders, bool is_websocket);
 
 /* sound.c */
 struct vnc_sound_format {

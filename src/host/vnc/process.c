@@ -72,6 +72,16 @@ void vnc_house_obey(struct vnc_house *house, const struct vnc_message *message)
     case VNC_POINTER_IS:
         house->takes_positions = head->a;
         break;
+    case VNC_SHAPE:
+        house->is_apart = head->a;
+        memcpy(&house->shape, message->text, sizeof(house->shape));
+        house->shape.width = MIN(house->shape.width, DISPLAY_CURSOR_MAX);
+        house->shape.height = MIN(house->shape.height, DISPLAY_CURSOR_MAX);
+        break;
+    case VNC_PLACE:
+        house->place[0] = head->a;
+        house->place[1] = head->b;
+        break;
     default:
         break;
     }
@@ -181,14 +191,23 @@ static bool pass_to(struct guest *guest, const void *message, size_t len)
     return send(guest->orders, message, len, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)len;
 }
 
+/* One that did not take something: the picture, and the pointer's shape. */
+static bool tell_all(struct guest *guest)
+{
+    const struct vnc_head size = {VNC_SIZE, 0, self.house.width, self.house.height, 0, 0};
+    struct vnc_head head = {VNC_SHAPE, 0, self.house.is_apart, 0, 0, 0};
+    struct iovec parts[] = {{&head, sizeof(head)}, {&self.house.shape, VNC_SHAPE_BYTES(&self.house.shape)}};
+    struct msghdr shape = {.msg_iov = parts, .msg_iovlen = 2};
+    return pass_to(guest, &size, sizeof(size)) && sendmsg(guest->orders, &shape, MSG_NOSIGNAL | MSG_DONTWAIT) > 0;
+}
+
 /* One that did not take something is told of all as soon as it takes anything. */
 static void pass_on(const struct vnc_message *message, size_t len)
 {
-    const struct vnc_head all = {VNC_SIZE, 0, self.house.width, self.house.height, 0, 0};
     for (unsigned i = 0; i < self.count; i++) {
         struct guest *guest = &self.guests[i];
         if (guest->missed)
-            guest->missed = !pass_to(guest, &all, sizeof(all));
+            guest->missed = !tell_all(guest);
         if (guest->missed || !pass_to(guest, message, len))
             guest->missed = true;
     }
@@ -275,8 +294,7 @@ _Noreturn void vnc_process_main(const struct vnc_start *start)
         fail(why);
     self.house.start = start;
     self.house.memory = memory_now();
-    self.house.picture =
-        mmap(NULL, VNC_PIXELS_MAX * sizeof(uint32_t), PROT_READ, MAP_SHARED, PROCESS_FD + VNC_PICTURE, 0);
+    self.house.picture = mmap(NULL, VNC_MEMORY, PROT_READ, MAP_SHARED, PROCESS_FD + VNC_PICTURE, 0);
     if (self.house.picture == MAP_FAILED)
         fail(g_strerror(errno));
     vnc_rfb.rfbLogEnable_(0);

@@ -22,7 +22,7 @@
 #define MEMORY_MAX (512ull * 1024 * 1024) /* what it may have more than its parent */
 
 static struct {
-    const struct vnc_house *house;
+    struct vnc_house *house;
     rfbScreenInfoPtr screen;
     rfbClientPtr client;
     struct viewer viewer;
@@ -33,6 +33,11 @@ static struct {
 bool vnc_takes_positions(void)
 {
     return self.house->takes_positions;
+}
+
+struct vnc_house *vnc_house(void)
+{
+    return self.house;
 }
 
 /* --- What the viewer does --- */
@@ -51,6 +56,7 @@ static void wants_picture(rfbClientPtr client, rfbFramebufferUpdateRequestMsg *r
         vnc_tell(VNC_READY, viewer->id, 0, 0, 0, 0, NULL, 0);
     }
     vnc_qemu_pointer(client);
+    vnc_shape_look(client);
 }
 
 /* Before a picture is sent: the library would take the viewer's wish for JPEG as leave to use it. */
@@ -145,12 +151,21 @@ static void obey(struct vnc_message *message, size_t text_len)
     const struct vnc_head *head = &message->head;
     switch ((enum vnc_kind)head->kind) {
     case VNC_SIZE:
-        vnc_rfb.rfbNewFramebuffer_(self.screen, self.house->picture, (int)head->a, (int)head->b, 8, 3, 4);
+        vnc_house_obey(self.house, message);
+        vnc_rfb.rfbNewFramebuffer_(self.screen, vnc_shape_picture(), (int)head->a, (int)head->b, 8, 3, 4);
         vnc_rfb.rfbMarkRectAsModified_(self.screen, 0, 0, (int)head->a, (int)head->b);
         break;
     case VNC_CHANGED:
+        if (!vnc_shape_sees(head->viewer))
+            break;
         vnc_rfb.rfbMarkRectAsModified_(self.screen, (int)head->a, (int)head->b, (int)(head->a + head->c),
                                        (int)(head->b + head->d));
+        break;
+    case VNC_SHAPE:
+        vnc_shape_obey(self.client, message);
+        break;
+    case VNC_PLACE:
+        vnc_shape_place(self.client, message);
         break;
     case VNC_SOUND:
         if (self.client->state == RFB_NORMAL)
@@ -161,7 +176,7 @@ static void obey(struct vnc_message *message, size_t text_len)
         cut(message->text);
         break;
     default:
-        vnc_house_obey((struct vnc_house *)self.house, message);
+        vnc_house_obey(self.house, message);
         if (head->kind == VNC_POINTER_IS)
             vnc_qemu_pointer(self.client);
         break;
@@ -185,7 +200,7 @@ static bool screen_make(void)
     screen->desktopName = start->title;
     screen->autoPort = FALSE;
     screen->port = screen->ipv6port = screen->udpPort = screen->httpPort = 0; /* the sockets are there already */
-    screen->cursor = NULL;                                                    /* it is in the picture */
+    vnc_shape_begin(screen);
     screen->newClientHook = comes;
     screen->kbdAddEvent = key;
     screen->ptrAddEvent = pointer;
@@ -225,7 +240,7 @@ static void take_orders(void)
         _exit(0);
 }
 
-_Noreturn void vnc_viewer_main(const struct vnc_house *house, uint32_t id, int fd, int orders, bool is_websocket)
+_Noreturn void vnc_viewer_main(struct vnc_house *house, uint32_t id, int fd, int orders, bool is_websocket)
 {
     self.house = house;
     self.orders = orders;

@@ -52,7 +52,14 @@ static struct {
     int control, listener[2];
     uint32_t *shared;
     struct display_reader reader;
-    unsigned width, height; /* of what viewers have */
+    unsigned width, height;     /* of what viewers have */
+    struct display_pixels band; /* rows with the card's pointer in them */
+    bool apart;                 /* viewers that can show the pointer themselves: the bare picture is kept */
+    int told_apart;             /* what they have been told of it; -1: nothing */
+    struct vnc_shape shape;     /* and of its shape */
+    uint32_t place[2];          /* and of its place; who moved it last, and when (monotonic time) */
+    uint32_t mover;
+    int64_t moved;
     GPtrArray *viewers;
     guint timer, socket;
     unsigned interval, unchanged;
@@ -64,15 +71,19 @@ static struct {
 
 static gboolean look(gpointer opaque);
 
-static bool say_bytes(enum vnc_kind kind, uint32_t a, uint32_t b, uint32_t c, uint32_t d, const void *bytes, size_t len)
+static bool send_head(struct vnc_head head, const void *bytes, size_t len)
 {
-    struct vnc_head head = {kind, 0, a, b, c, d};
     struct iovec parts[] = {{&head, sizeof(head)}, {(void *)bytes, MIN(len, VNC_TEXT_MAX)}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
     ssize_t sent;
     while ((sent = sendmsg(vnc.control, &message, MSG_NOSIGNAL | MSG_DONTWAIT)) < 0 && errno == EINTR)
         continue;
     return sent >= 0;
+}
+
+static bool say_bytes(enum vnc_kind kind, uint32_t a, uint32_t b, uint32_t c, uint32_t d, const void *bytes, size_t len)
+{
+    return send_head((struct vnc_head){kind, 0, a, b, c, d}, bytes, len);
 }
 
 static bool say(enum vnc_kind kind, uint32_t a, uint32_t b, uint32_t c, uint32_t d, const char *text)
@@ -100,21 +111,36 @@ static void be_awake(void)
 
 /* --- The picture --- */
 
-static void take_size(void)
+static uint32_t *shared_rows(enum vnc_picture which, unsigned y)
 {
-    vnc.width = vnc.reader.picture.width;
-    vnc.height = vnc.reader.picture.height;
-    memcpy(vnc.shared, vnc.reader.picture.pixels, (size_t)vnc.width * vnc.height * sizeof(uint32_t));
-    vnc.missed = !say(VNC_SIZE, vnc.width, vnc.height, 0, 0, NULL);
+    return vnc.shared + (which == VNC_BARE ? VNC_PIXELS_MAX : 0) + (size_t)y * vnc.width;
 }
 
-/* Of rows first to end: what is between the first and the last column that has changed. */
-static void take_band(unsigned first, unsigned end)
+/* Rows of the picture as it was read, with the card's pointer over them; valid until the next call. */
+static const uint32_t *painted_rows(unsigned first, unsigned end)
+{
+    const uint32_t *rows = vnc.reader.picture.pixels + (size_t)first * vnc.width;
+    if (!vnc.reader.is_bare)
+        return rows;
+    if (vnc.band.width != vnc.width) {
+        display_pixels_clear(&vnc.band);
+        vnc.band = (struct display_pixels){vnc.width, BAND, g_new(uint32_t, (size_t)vnc.width * BAND)};
+    }
+    memcpy(vnc.band.pixels, rows, (size_t)vnc.width * (end - first) * sizeof(uint32_t));
+    machine_lock();
+    vnc.display->overlay(vnc.display->opaque, vnc.width, first, end - first, vnc.band.pixels);
+    machine_unlock();
+    return vnc.band.pixels;
+}
+
+/* Rows first to end into one of the pictures: what is between the first and the last column that has changed is told.
+ */
+static void put_band(enum vnc_picture which, const uint32_t *rows, unsigned first, unsigned end)
 {
     unsigned left = vnc.width, right = 0;
     for (unsigned y = first; y < end; y++) {
-        const uint32_t *from = vnc.reader.picture.pixels + (size_t)y * vnc.width;
-        uint32_t *to = vnc.shared + (size_t)y * vnc.width;
+        const uint32_t *from = rows + (size_t)(y - first) * vnc.width;
+        uint32_t *to = shared_rows(which, y);
         if (memcmp(from, to, vnc.width * sizeof(uint32_t)) == 0)
             continue;
         unsigned a = 0, b = vnc.width;
@@ -126,8 +152,38 @@ static void take_band(unsigned first, unsigned end)
         left = MIN(left, a);
         right = MAX(right, b);
     }
-    if (left < right && !say(VNC_CHANGED, left, first, right - left, end - first, NULL))
+    const struct vnc_head head = {VNC_CHANGED, vnc.apart ? which : VNC_ALL_PICTURES, left, first, right - left,
+                                  end - first};
+    if (left < right && !send_head(head, NULL, 0))
         vnc.missed = true;
+}
+
+static void bare_fill(void)
+{
+    memcpy(shared_rows(VNC_BARE, 0), vnc.reader.picture.pixels, (size_t)vnc.width * vnc.height * sizeof(uint32_t));
+}
+
+static void take_rows(unsigned first, unsigned end)
+{
+    for (unsigned y = first; y < end; y += BAND) {
+        unsigned stop = MIN(y + BAND, end);
+        put_band(VNC_PAINTED, painted_rows(y, stop), y, stop);
+        if (vnc.apart)
+            put_band(VNC_BARE, vnc.reader.picture.pixels + (size_t)y * vnc.width, y, stop);
+    }
+}
+
+static void take_size(void)
+{
+    vnc.width = vnc.reader.picture.width;
+    vnc.height = vnc.reader.picture.height;
+    for (unsigned y = 0; y < vnc.height; y += BAND) {
+        unsigned end = MIN(y + BAND, vnc.height);
+        memcpy(shared_rows(VNC_PAINTED, y), painted_rows(y, end), (size_t)vnc.width * (end - y) * sizeof(uint32_t));
+    }
+    if (vnc.apart)
+        bare_fill();
+    vnc.missed = !say(VNC_SIZE, vnc.width, vnc.height, 0, 0, NULL);
 }
 
 static bool picture_take(void)
@@ -138,13 +194,72 @@ static bool picture_take(void)
         return false;
     if ((uint64_t)vnc.reader.picture.width * vnc.reader.picture.height > VNC_PIXELS_MAX)
         return false;
-    if (vnc.missed || vnc.reader.picture.width != vnc.width || vnc.reader.picture.height != vnc.height) {
+    if (vnc.missed || vnc.reader.picture.width != vnc.width || vnc.reader.picture.height != vnc.height)
         take_size();
-        return true;
-    }
-    for (unsigned y = first; y < MIN(end, vnc.height); y += BAND)
-        take_band(y, MIN(MIN(y + BAND, end), vnc.height));
+    else
+        take_rows(first, MIN(end, vnc.height));
     return true;
+}
+
+/* --- The guest's pointer --- */
+
+/* The guest takes positions, so that its pointer is where a viewer's is: then a viewer may show it, if it can. What it
+ * is now; false: it is to be in the picture. */
+static bool cursor_read(struct display_cursor *cursor)
+{
+    if (vnc.positions != 1 || !vnc.width || !vnc.height)
+        return false;
+    machine_lock();
+    bool ok = vnc.display->cursor(vnc.display->opaque, cursor);
+    machine_unlock();
+    return ok;
+}
+
+/* From now on both pictures are kept, or only the painted one. */
+static void set_apart(bool apart)
+{
+    if (apart == vnc.apart)
+        return;
+    vnc.apart = apart;
+    if (apart)
+        bare_fill();
+}
+
+static void shape_tell(const struct display_cursor *cursor)
+{
+    struct vnc_shape shape = {0};
+    shape.width = vnc.apart ? cursor->width : 0;
+    shape.height = vnc.apart ? cursor->height : 0;
+    shape.hot_x = shape.width ? cursor->hot_x : 0;
+    shape.hot_y = shape.height ? cursor->hot_y : 0;
+    memcpy(shape.pixels, cursor->pixels, VNC_SHAPE_BYTES(&shape) - offsetof(struct vnc_shape, pixels));
+    if (vnc.told_apart == vnc.apart && memcmp(&shape, &vnc.shape, VNC_SHAPE_BYTES(&shape)) == 0)
+        return;
+    if (say_bytes(VNC_SHAPE, vnc.apart, 0, 0, 0, &shape, VNC_SHAPE_BYTES(&shape))) {
+        vnc.told_apart = vnc.apart;
+        vnc.shape = shape;
+    }
+}
+
+/* Whoever has moved it in the last second knows better than the guest, which comes behind. */
+static void place_tell(const struct display_cursor *cursor)
+{
+    if (!vnc.apart || !cursor->width)
+        return;
+    const uint32_t place[2] = {(uint32_t)CLAMP((int64_t)cursor->x + cursor->hot_x, 0, vnc.width - 1),
+                               (uint32_t)CLAMP((int64_t)cursor->y + cursor->hot_y, 0, vnc.height - 1)};
+    bool is_his = vnc.moved && g_get_monotonic_time() - vnc.moved < G_USEC_PER_SEC;
+    const struct vnc_head head = {VNC_PLACE, is_his ? vnc.mover : 0, place[0], place[1], 0, 0};
+    if (memcmp(place, vnc.place, sizeof(place)) != 0 && send_head(head, NULL, 0))
+        memcpy(vnc.place, place, sizeof(place));
+}
+
+static void cursor_take(void)
+{
+    struct display_cursor cursor = {0};
+    set_apart(cursor_read(&cursor));
+    shape_tell(&cursor);
+    place_tell(&cursor);
 }
 
 static void clipboard_take(void)
@@ -165,6 +280,8 @@ static gboolean look(gpointer opaque)
     vnc.unchanged = picture_take() ? 0 : vnc.unchanged + 1;
     if (positions != vnc.positions && say(VNC_POINTER_IS, (uint32_t)positions, 0, 0, 0, NULL))
         vnc.positions = positions;
+    if (vnc.reader.is_bare)
+        cursor_take();
     clipboard_take();
     set_interval(vnc.unchanged > IDLE_LATE ? IDLE_MS : BUSY_MS);
     return vnc.interval == interval ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
@@ -298,6 +415,8 @@ static unsigned buttons_of(unsigned buttons)
 static void pointer(struct viewer *viewer, const struct vnc_head *head)
 {
     unsigned pressed = head->a & ~viewer->buttons;
+    vnc.mover = viewer->look.id;
+    vnc.moved = g_get_monotonic_time();
     int dz = (pressed & 16 ? 1 : 0) - (pressed & 8 ? 1 : 0), x = (int)head->b, y = (int)head->c;
     if (pointer_is_absolute() && !head->d) {
         pointer_place(scaled(head->b, vnc.width), scaled(head->c, vnc.height), dz);
@@ -349,6 +468,8 @@ static void heard(const struct vnc_message *message)
     struct viewer *viewer = viewer_find(head->viewer);
     if (head->kind == VNC_KNOCK) {
         picture_take();
+        if (vnc.reader.is_bare)
+            cursor_take();
         say(VNC_ENTER, 0, 0, 0, 0, NULL);
         return;
     }
@@ -462,7 +583,9 @@ bool vnc_open(const struct display *display, const struct vnc_options *options, 
     int ends[2];
     vnc.options = *options;
     vnc.display = display;
-    vnc.positions = -1;
+    vnc.positions = vnc.told_apart = -1;
+    vnc.apart = false;
+    vnc.reader.is_bare = display->bare_rows != NULL;
     vnc.viewers = g_ptr_array_new_with_free_func(viewer_free);
     vnc.is_open = true;
     if (!sockets_open(error)) {
@@ -470,9 +593,8 @@ bool vnc_open(const struct display *display, const struct vnc_options *options, 
         return false;
     }
     int memory = memfd_create("ringer-vnc", MFD_CLOEXEC);
-    bool ok = memory >= 0 && ftruncate(memory, VNC_PIXELS_MAX * sizeof(uint32_t)) == 0;
-    void *shared =
-        ok ? mmap(NULL, VNC_PIXELS_MAX * sizeof(uint32_t), PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0) : MAP_FAILED;
+    bool ok = memory >= 0 && ftruncate(memory, VNC_MEMORY) == 0;
+    void *shared = ok ? mmap(NULL, VNC_MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0) : MAP_FAILED;
     ok = shared != MAP_FAILED && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0;
     if (!ok) {
         g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno), "-vnc: %s", g_strerror(errno));
@@ -520,12 +642,13 @@ void vnc_close(void)
         *fds[i] = -1;
     }
     if (vnc.shared)
-        munmap(vnc.shared, VNC_PIXELS_MAX * sizeof(uint32_t));
+        munmap(vnc.shared, VNC_MEMORY);
     vnc.shared = NULL;
     if (vnc.options.address.kind == ADDRESS_UNIX && vnc.options.address.order == ADDRESS_LISTEN &&
         !vnc.options.address.abstract)
         unlink(vnc.options.address.path);
     display_pixels_clear(&vnc.reader.picture);
+    display_pixels_clear(&vnc.band);
     g_clear_pointer(&vnc.viewers, g_ptr_array_unref);
 }
 

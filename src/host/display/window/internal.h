@@ -30,9 +30,30 @@ void window_let_go(void);
 /* Where it is, in pixels of the window. */
 SDL_Rect picture_place(void);
 void picture_natural_size(void);
+/* The guest's picture as it was looked at last: its size, 0 at first; the pixel of it that is nearest to one of the
+ * window. */
+unsigned picture_width(void);
+unsigned picture_height(void);
+void picture_point(int *x, int *y);
+/* Rows of it are to be drawn otherwise: up to but without end. */
+void picture_touch(unsigned first, unsigned end);
 /* Draws what has changed, or (win.exposed) all. True: something has changed. */
 bool picture_draw(void);
 void picture_free(void);
+
+/* selection.c: marked text. Places are pixels of the window. */
+/* The button goes down. False: there is no text. */
+bool selection_begin(int x, int y);
+bool selection_is_dragging(void);
+void selection_move(int x, int y);
+/* It comes up. False: it was a click, and nothing was marked before. */
+bool selection_end(int x, int y);
+void selection_clear(void);
+/* The guest's picture has changed: marks go with the text screen they were on. False: they have gone. */
+bool selection_look(void);
+/* A row of the picture with the marks in it; false: it has none, and `to` is untouched. */
+bool selection_invert(unsigned y, const uint32_t *from, uint32_t *to);
+void selection_free(void);
 
 /* bar.c: the line at the bottom. */
 int bar_height(void); /* pixels; 0: there is none */

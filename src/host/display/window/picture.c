@@ -10,6 +10,7 @@ static struct {
     struct display_reader reader; /* the guest's picture as it was when it was looked at last */
     SDL_Surface *shown;           /* as it is in the window */
     unsigned first, end;          /* rows of the picture that may not be in it yet; none: both 0 */
+    uint32_t *marked;             /* a row with marks in it */
 } view;
 
 static SDL_Rect place_in(int across, int down)
@@ -38,6 +39,29 @@ SDL_Rect picture_place(void)
     return surface ? place_in(surface->w, MAX(surface->h - bar_height(), 1)) : (SDL_Rect){0, 0, 1, 1};
 }
 
+unsigned picture_width(void)
+{
+    return view.shown ? (unsigned)view.shown->w : 0;
+}
+
+unsigned picture_height(void)
+{
+    return view.shown ? (unsigned)view.shown->h : 0;
+}
+
+void picture_point(int *x, int *y)
+{
+    SDL_Rect at = picture_place();
+    *x = CLAMP((*x - at.x) * (int)picture_width() / MAX(at.w, 1), 0, MAX((int)picture_width() - 1, 0));
+    *y = CLAMP((*y - at.y) * (int)picture_height() / MAX(at.h, 1), 0, MAX((int)picture_height() - 1, 0));
+}
+
+void picture_touch(unsigned first, unsigned end)
+{
+    view.first = view.end ? MIN(view.first, first) : first;
+    view.end = MAX(view.end, end);
+}
+
 void picture_natural_size(void)
 {
     int across = 1, down = 1;
@@ -56,6 +80,7 @@ static bool resize(const struct display_pixels *picture)
         SDL_FreeSurface(view.shown);
     view.shown =
         SDL_CreateRGBSurfaceWithFormat(0, (int)picture->width, (int)picture->height, 32, SDL_PIXELFORMAT_RGB888);
+    view.marked = g_renew(uint32_t, view.marked, picture->width);
     win.exposed = true;
     view.first = 0;
     view.end = picture->height;
@@ -71,6 +96,8 @@ static void take_rows(const struct display_pixels *picture, int *first, int *end
     *first = *end = 0;
     for (int y = (int)view.first; y < (int)MIN(view.end, picture->height); y++) {
         const uint32_t *from = picture->pixels + (size_t)y * picture->width;
+        if (selection_invert((unsigned)y, from, view.marked))
+            from = view.marked;
         uint8_t *to = (uint8_t *)view.shown->pixels + (size_t)y * (size_t)view.shown->pitch;
         if (memcmp(to, from, row) == 0)
             continue;
@@ -141,10 +168,10 @@ bool picture_draw(void)
     bool is_other, has_picture = display_read(win.display, &view.reader, &first, &end, &is_other);
     bool has_bar = bar_look();
     if (has_picture) {
-        view.first = view.end ? MIN(view.first, first) : first;
-        view.end = MAX(view.end, end);
+        selection_look();
+        picture_touch(first, end);
     }
-    if (has_picture || has_bar || win.exposed)
+    if (has_picture || has_bar || win.exposed || view.end)
         draw(has_bar);
     return has_picture;
 }
@@ -154,5 +181,6 @@ void picture_free(void)
     if (view.shown)
         SDL_FreeSurface(view.shown);
     view.shown = NULL;
+    g_clear_pointer(&view.marked, g_free);
     display_pixels_clear(&view.reader.picture);
 }

@@ -3,7 +3,8 @@
  * The main loop looks at the display 60 times a second while it changes or somebody types, else 16 or 10 times; drawn
  * is only what has changed. Keys go by their place on the keyboard, so that the guest's layout is the one that counts.
  * A guest that takes positions (a tablet) has the pointer whenever it is over the window; for all others a click takes
- * the pointer, and Ctrl-Alt-G gives it back.
+ * the pointer, and Ctrl-Alt-G gives it back. While the pointer is not the guest's, or with Shift where it is over the
+ * window only, dragging it marks text (selection.c).
  */
 #include "window.h"
 
@@ -101,6 +102,7 @@ static void grab(bool on)
     if (win.grabbed == on)
         return;
     win.grabbed = on;
+    selection_clear();
     SDL_SetRelativeMouseMode(on);
     SDL_SetWindowKeyboardGrab(win.sdl, on);
     set_title();
@@ -144,6 +146,12 @@ static void move_to(int x, int y)
     pointer_place(scaled(x, at.x, at.w), scaled(y, at.y, at.h), 0);
 }
 
+/* Over the window it is ours to mark text with. */
+static bool marks_text(bool positioned)
+{
+    return !win.grabbed && (!positioned || SDL_GetModState() & KMOD_SHIFT);
+}
+
 static bool is_on_bar(int y)
 {
     SDL_Surface *surface = window_surface();
@@ -155,9 +163,14 @@ static void motion(const SDL_MouseMotionEvent *event)
     int x = event->x, y = event->y;
     bool positioned = is_positioned();
     to_pixels(&x, &y);
-    SDL_ShowCursor(positioned && !menu_is_open() && !is_on_bar(y) ? SDL_DISABLE : SDL_ENABLE);
+    if (selection_is_dragging() && !(event->state & SDL_BUTTON_LMASK)) /* it came up where we were not told */
+        selection_end(x, y);
+    bool is_ours = menu_is_open() || is_on_bar(y) || marks_text(positioned) || selection_is_dragging();
+    SDL_ShowCursor(positioned && !is_ours ? SDL_DISABLE : SDL_ENABLE);
     if (menu_is_open())
         menu_point(x, y);
+    else if (selection_is_dragging())
+        selection_move(x, y);
     else if (win.grabbed)
         pointer_move(event->xrel, event->yrel, 0);
     else if (positioned)
@@ -176,6 +189,13 @@ static void button(const SDL_MouseButtonEvent *event)
             menu_click(x, y);
         return;
     }
+    if (event->button == SDL_BUTTON_LEFT && selection_is_dragging() && !down) {
+        if (!selection_end(x, y) && !positioned)
+            grab(true);
+        return;
+    }
+    if (event->button == SDL_BUTTON_LEFT && down && marks_text(positioned) && selection_begin(x, y))
+        return;
     if (!positioned && !win.grabbed) {
         if (down && event->button == SDL_BUTTON_LEFT)
             grab(true);
@@ -482,6 +502,7 @@ void window_close(void)
     if (own.socket)
         g_source_remove(own.socket);
     menu_close();
+    selection_free();
     picture_free();
     if (win.sdl)
         SDL_DestroyWindow(win.sdl);
