@@ -30,6 +30,8 @@ LIMIT = 240
 # QEMU's Cirrus takes these two for each other: NOR and NAND. The manual's table has each code's halves the other way round
 # where the source is inverted (05 and 50, 0D and D0), so 90 is to 09 (S and not D) what 50 is to 05.
 EXCUSED = {"cirrus": r"rop=(90|da) "}
+# Lines that only our card has.
+MORE = {"virtio": r"(vbe |screen vbe)189\b"}  # 1920x1200 of 32 bits: QEMU's has 8 MiB for the VGA
 failures = 0
 
 
@@ -120,14 +122,27 @@ SIX = bytes(v >> 2 << 2 | v >> 6 for v in range(256))
 FIVE = bytes(v >> 3 << 3 | v >> 5 for v in range(256))
 
 
-def whole(screen, picture):
-    if re.search(r"x(24|32)\b|dac8", screen) or CARD == "vmware" and not IS_FLOPPY:
+# cirrus.c's: six bits in a picture of any depth.
+CURSORS = [bytes((0x3d, 0x13, 0x05)), bytes((0x02, 0x3e, 0x2b))]
+
+
+def whole(screen, picture, screens):
+    if CARD == "vmware" and not IS_FLOPPY or "dac8" in screen:
         return picture
     data = bytearray(picture.data)
-    tables = (FIVE, FIVE, FIVE) if re.search(r"x15\b", screen) else (FIVE, SIX, FIVE) if re.search(r"x16\b", screen) \
-        else (SIX, SIX, SIX)
-    for gun, table in enumerate(tables):
-        data[gun::3] = data[gun::3].translate(table)
+    if not re.search(r"x(24|32)\b", screen):
+        tables = (FIVE, FIVE, FIVE) if re.search(r"x15\b", screen) else (FIVE, SIX, FIVE) if re.search(r"x16\b", screen) \
+            else (SIX, SIX, SIX)
+        for gun, table in enumerate(tables):
+            data[gun::3] = data[gun::3].translate(table)
+    for colour in CURSORS if "cursor" in screen and CARD == "cirrus" else []:
+        theirs, full = (bytes(f(v) for v in colour) for f in (lambda v: v << 2 | (v & 1) * 3, lambda v: v << 2 | v >> 4))
+        without = screens[screen.replace("-cursor", "")][0].data
+        at = picture.data.find(theirs)
+        while at >= 0:
+            if at % 3 == 0 and without[at:at + 3] != theirs:
+                data[at:at + 3] = full
+            at = picture.data.find(theirs, at + 1)
     return Picture(picture.width, picture.height, bytes(data))
 
 
@@ -193,6 +208,10 @@ DIFFERENT = [
      "VBE 3.0, 4.2: memory model 3, planes. QEMU's card in DISPI modes has another sequencer, which the guest's map mask and "
      "memory mode do not reach, so planes are not to be had"),
 ]
+if CARD == "vmware" and not IS_FLOPPY:
+    DIFFERENT = [(r"(.*-cursor)", lambda theirs, m: theirs[m[1] + "-drawn"],
+                  "VMware SVGA Device Developer Kit, svga_reg.h: SVGA_CAP_CURSOR, SVGA_CAP_ALPHA_CURSOR. QEMU leaves its cursor to "
+                  "the host's pointer, so the guest draws it, too")]
 # The same of lines: the beginning, and how the reference's begins.
 LINES = [(r"(odd-even|chained) (.*):", r"\1-apart \2:"),
          (r"vbe (102|104|106):", lambda m: f"vbe-as-planes {int(m[1], 16) + 1:x}:")]
@@ -226,10 +245,12 @@ def compare_pictures(ours, theirs):
 
 
 def compare(name, have, want, excused=r"^$", is_qemu=False):
-    problems = []
-    if len(have[0]) != len(want[0]):
-        problems.append(f"{len(have[0])} lines, {len(want[0])} expected")
-    for a, b in zip(have[0], want[0]):
+    problems, lines = [], have[0]
+    if is_qemu and CARD in MORE:
+        lines = [line for line in lines if not re.match(MORE[CARD], line)]
+    if len(lines) != len(want[0]):
+        problems.append(f"{len(lines)} lines, {len(want[0])} expected")
+    for a, b in zip(lines, want[0]):
         start = a.split(":")[0] + ":"
         if is_qemu and a != b and any(re.fullmatch(pattern, start) for pattern, _ in LINES):
             b = start + str(reference(start, want[0]))
@@ -237,7 +258,7 @@ def compare(name, have, want, excused=r"^$", is_qemu=False):
             problems += ["have " + a, "want " + b]
     theirs = want[1]
     if is_qemu:
-        theirs = {screen: sorted((whole(screen, picture) for picture in pictures), key=lambda p: p.data)
+        theirs = {screen: sorted((whole(screen, picture, want[1]) for picture in pictures), key=lambda p: p.data)
                   for screen, pictures in theirs.items()}
         report(name + ": pictures", compare_pictures(have[1], theirs))
     else:
