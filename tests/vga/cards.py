@@ -209,7 +209,7 @@ DIFFERENT = [
      "memory mode do not reach, so planes are not to be had"),
 ]
 if CARD == "vmware" and not IS_FLOPPY:
-    DIFFERENT = [(r"(.*-cursor)", lambda theirs, m: theirs[m[1] + "-drawn"],
+    DIFFERENT = [(r".*-cursor", lambda theirs, m: theirs[m[0] + "-drawn"],
                   "VMware SVGA Device Developer Kit, svga_reg.h: SVGA_CAP_CURSOR, SVGA_CAP_ALPHA_CURSOR. QEMU leaves its cursor to "
                   "the host's pointer, so the guest draws it, too")]
 # The same of lines: the beginning, and how the reference's begins.

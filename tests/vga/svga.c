@@ -99,7 +99,7 @@ static void update(void)
     sync();
 }
 
-static void mode_set(uint32_t w, uint32_t h)
+static void mode_set(uint32_t w, uint32_t h, const char *name)
 {
     width = w;
     height = h;
@@ -118,6 +118,7 @@ static void mode_set(uint32_t w, uint32_t h)
     print("mode %u %u line=%u depth=%u bits=%u masks=%x %x %x\n", get(WIDTH), get(HEIGHT), get(LINE), get(DEPTH),
           get(BITS), get(RED), get(GREEN), get(BLUE));
     update();
+    screen_show(name);
 }
 
 static uint32_t sum(void)
@@ -238,10 +239,11 @@ void guest_main(void)
 {
     static const struct {
         uint16_t width, height;
-        const char *name;
-    } modes[] = {{320, 200, "320x200"},     {640, 480, "640x480"},    {800, 600, "800x600"},
-                 {1024, 768, "1024x768"},   {1152, 864, "1152x864"},  {1280, 1024, "1280x1024"},
-                 {1600, 1200, "1600x1200"}, {1920, 1080, "1920x1080"}};
+        const char *name, *drawn;
+    } modes[] = {{320, 200, "320x200", "320x200-drawn"},       {640, 480, "640x480", "640x480-drawn"},
+                 {800, 600, "800x600", "800x600-drawn"},       {1024, 768, "1024x768", "1024x768-drawn"},
+                 {1152, 864, "1152x864", "1152x864-drawn"},    {1280, 1024, "1280x1024", "1280x1024-drawn"},
+                 {1600, 1200, "1600x1200", "1600x1200-drawn"}, {1920, 1080, "1920x1080", "1920x1080-drawn"}};
 
     if (!card_find()) {
         print("no card\n");
@@ -256,15 +258,15 @@ void guest_main(void)
           get(MEM_START) == fifo_at, get(VRAM_SIZE));
     for (unsigned i = 0; i < ARRAY_COUNT(modes); i++) {
         rnd_state = 17 + i;
-        mode_set(modes[i].width, modes[i].height);
+        mode_set(modes[i].width, modes[i].height, modes[i].name);
         for (unsigned n = 0; n < 10; n++) {
             draw_some(40);
             print("drawn %s %u sum=%x\n", modes[i].name, n, sum());
         }
         update();
-        screen_show(modes[i].name);
+        screen_show(modes[i].drawn);
     }
-    mode_set(800, 600);
+    mode_set(800, 600, "cursors");
     cursor_show(ONE_BIT, 77, 55);
     cursor_show(MASKS, 790, 580); /* cut off */
     cursor_show(ALPHA, 301, 202);
