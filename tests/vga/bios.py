@@ -9,10 +9,12 @@ CARD is std, cirrus or vmware.
 import os
 import re
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import vgarom  # noqa: E402
 
 RINGER, IMAGE, ROM = (os.path.abspath(sys.argv[n]) for n in (1, 2, 4))
 CARD = sys.argv[3]
@@ -22,9 +24,6 @@ SEABIOS = "/usr/share/seabios/bios-256k.bin"
 # What QEMU's card has.
 SEAVGABIOS = "/usr/share/seabios/" + {"std": "vgabios-stdvga.bin", "cirrus": "vgabios-cirrus.bin", "vmware": "vgabios-vmware.bin",
                                     "virtio": "vgabios-virtio.bin"}[CARD]
-DRIVER = {"std": "VGA", "cirrus": "cirrus-vga", "vmware": "vmware-svga", "virtio": "virtio-vga"}[CARD]
-# Our ROM for std serves the others, too: our cards put their numbers into it, QEMU's do not.
-NUMBERS = {"vmware": (0x15ad, 0x0405), "virtio": (0x1af4, 0x1050)}
 LIMIT = 120
 failures = 0
 
@@ -130,19 +129,6 @@ def prefixes():
                                     for m in re.finditer(rb"[\x26\x2e\x36\x3e\x64\x65\x67]\xf3[\xa4\xa5\xaa\xab]", rom)])
 
 
-def own_rom(directory):
-    with open(ROM, "rb") as file:
-        rom = bytearray(file.read())
-    if CARD in NUMBERS:
-        at = rom.index(b"PCIR") + 4
-        rom[at:at + 4] = struct.pack("<HH", *NUMBERS[CARD])
-        rom[6] = (rom[6] - sum(rom)) & 0xff
-    path = os.path.join(directory, "rom")
-    with open(path, "wb") as file:
-        file.write(rom)
-    return path
-
-
 def main():
     prefixes()
     with tempfile.TemporaryDirectory() as directory:
@@ -155,14 +141,14 @@ def main():
         if not QEMU:
             print("ok - # SKIP no qemu-system-i386")
             return
-        with_rom = run("qemu", [QEMU, "-vga", "none", "-device", DRIVER + ",romfile=" + own_rom(directory)], directory)
+        with_rom = run("qemu", [QEMU] + vgarom.options(CARD, ROM, directory), directory)
         compare("as in QEMU with the same ROM", ours[ENGINES[0]], with_rom, MACHINE)
         theirs = run("qemu-own", [QEMU, "-vga", CARD], directory)
         compare("as QEMU's video BIOS", ours[ENGINES[0]], theirs, REFERENCE)
         if os.path.exists(SEABIOS) and os.path.exists(SEAVGABIOS):
             engine = ENGINES[-1]
             guests = run("seabios", [RINGER, "-vga", CARD, "-accel", engine, "-bios", SEABIOS, "-global",
-                                     DRIVER + ".romfile=" + SEAVGABIOS], directory)
+                                     vgarom.DRIVER[CARD] + ".romfile=" + SEAVGABIOS], directory)
             compare("QEMU's video BIOS sees the same card here", guests, theirs, GARBAGE)
 
 

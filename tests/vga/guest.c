@@ -1,55 +1,11 @@
 /* Calls every function of INT 10h and prints what can be seen of it: registers, BIOS data, memory. One line each, for
  * bios.py to compare between video BIOSes.
  */
-#include <stdbool.h>
-#include <stdint.h>
+#include "print.h"
 
-#include "../../bios/lib/far.h"
-#include "../../bios/lib/io.h"
-
-struct regs {
-    uint32_t eax, ebx, ecx, edx, esi, edi, ebp;
-    uint16_t es;
-};
-
-void int10(struct regs *regs);
-void pm_call(struct regs *regs, uint32_t linear);
 int main(void);
 
-/* --- Output --- */
-
-static void put(char c)
-{
-    outb(0xe9, c);
-}
-
-static void text(const char *string)
-{
-    while (*string)
-        put(*string++);
-}
-
-static void hex(uint32_t value, unsigned digits)
-{
-    while (digits--)
-        put("0123456789abcdef"[value >> (4 * digits) & 15]);
-}
-
-static void field(const char *name, uint32_t value, unsigned digits)
-{
-    put(' ');
-    text(name);
-    put('=');
-    hex(value, digits);
-}
-
 /* --- What can be seen --- */
-
-static uint8_t indexed(uint16_t port, uint8_t index)
-{
-    outb(port, index);
-    return inb(port + 1);
-}
 
 static uint32_t sum_add(uint32_t sum, uint8_t byte)
 {
@@ -107,13 +63,6 @@ static void show_bda(void)
     field("equipment", peek16(0x40, 0x10) & 0x30, 2);
 }
 
-static struct regs call(uint16_t ax, uint16_t bx, uint16_t cx, uint16_t dx)
-{
-    struct regs regs = {.eax = ax | 0xabcd0000u, .ebx = bx, .ecx = cx, .edx = dx};
-    int10(&regs);
-    return regs;
-}
-
 static void show_call(const char *name, const struct regs *regs)
 {
     text(name);
@@ -122,11 +71,6 @@ static void show_call(const char *name, const struct regs *regs)
     field("bx", regs->ebx & 0xffff, 4);
     field("cx", regs->ecx & 0xffff, 4);
     field("dx", regs->edx & 0xffff, 4);
-}
-
-static void end(void)
-{
-    put('\n');
 }
 
 /* --- Modes --- */
@@ -513,11 +457,6 @@ static void test_fonts(void)
 }
 
 /* --- VBE --- */
-
-static uint16_t get16(const uint8_t *at)
-{
-    return (uint16_t)(at[0] | at[1] << 8);
-}
 
 static void test_vbe(void)
 {

@@ -2,7 +2,7 @@
  * is in the frame buffer then, and shows pictures, each until a key is pressed: for cards.py to compare between
  * machines. QEMU's card knows a mode's size when somebody has looked at it.
  */
-#include "code.h"
+#include "screen.h"
 
 enum {
     ID = 0,
@@ -99,22 +99,6 @@ static void update(void)
     sync();
 }
 
-static void screen_show(const char *name)
-{
-    if (string_has(guest_cmdline, "unseen"))
-        return;
-    while (inb(0x64) & 1)
-        inb(0x60);
-    print("screen %s\n", name);
-    while (!(inb(0x64) & 1))
-        continue;
-    inb(0x60);
-    for (unsigned i = 0; i < 100000; i++) /* the key's other code */
-        inb(0x80);
-    while (inb(0x64) & 1)
-        inb(0x60);
-}
-
 static void mode_set(uint32_t w, uint32_t h, const char *name)
 {
     width = w;
@@ -183,12 +167,83 @@ static void draw_some(unsigned count)
     sync();
 }
 
+/* --- Cursors: on the card, and as a reference by us in the frame buffer --- */
+
+#define CURSOR 48u
+
+enum { ONE_BIT, MASKS, ALPHA, CURSORS };
+static const char *const cursor_names[CURSORS][2] = {{"one-bit-cursor", "one-bit-cursor-drawn"},
+                                                     {"masks-cursor", "masks-cursor-drawn"},
+                                                     {"alpha-cursor", "alpha-cursor-drawn"}};
+
+/* Colours come multiplied by alpha. */
+static uint32_t blended(uint32_t over, uint32_t under)
+{
+    uint32_t rest = 255 - (over >> 24), colour = 0;
+    for (unsigned shift = 0; shift < 24; shift += 8)
+        colour |= ((over >> shift & 255) + ((under >> shift & 255) * rest + 127) / 255) << shift;
+    return colour;
+}
+
+static void cursor_show(unsigned kind, uint32_t left, uint32_t top)
+{
+    static uint32_t and_mask[CURSOR * CURSOR], xor_mask[CURSOR * CURSOR];
+    volatile uint32_t *screen = (volatile uint32_t *)fb;
+
+    for (unsigned i = 0; i < CURSOR * CURSOR; i++) {
+        uint32_t alpha = below(256);
+        and_mask[i] = kind == ONE_BIT ? (below(2) ? 0xffffff : 0) : rnd() & 0xffffff;
+        xor_mask[i] = kind == ONE_BIT ? (below(2) ? 0xffffff : 0) : rnd() & 0xffffff;
+        if (kind == ALPHA)
+            xor_mask[i] = alpha << 24 | below(alpha + 1) << 16 | below(alpha + 1) << 8 | below(alpha + 1);
+    }
+    put(kind == ALPHA ? 22 : 19), put(0), put(3), put(5), put(CURSOR), put(CURSOR);
+    if (kind != ALPHA)
+        put(kind == ONE_BIT ? 1 : 32), put(kind == ONE_BIT ? 1 : 32);
+    for (unsigned mask = kind == ALPHA ? 1 : 0; mask < 2; mask++) {
+        const uint32_t *from = mask ? xor_mask : and_mask;
+        if (kind != ONE_BIT) {
+            for (unsigned i = 0; i < CURSOR * CURSOR; i++)
+                put(from[i]);
+            continue;
+        }
+        for (unsigned y = 0; y < CURSOR; y++) { /* the highest bit of a byte is the first; lines of doublewords */
+            uint32_t words[2] = {0, 0};
+            for (unsigned x = 0; x < CURSOR; x++)
+                words[x / 32] |= (uint32_t) !!from[y * CURSOR + x] << (x % 32 / 8 * 8 + 7 - x % 8);
+            put(words[0]), put(words[1]);
+        }
+    }
+    sync();
+    set(CURSOR_ID, 0);
+    set(CURSOR_X, left + 3);
+    set(CURSOR_Y, top + 5);
+    set(CURSOR_ON, 1);
+    update();
+    screen_show(cursor_names[kind][0]);
+    set(CURSOR_ON, 0);
+    for (unsigned y = 0; y < CURSOR && top + y < height; y++) {
+        for (unsigned x = 0; x < CURSOR && left + x < width; x++) {
+            unsigned i = y * CURSOR + x;
+            volatile uint32_t *at = &screen[(top + y) * width + left + x];
+            uint32_t under = *at & 0xffffff;
+            *at = kind == ALPHA ? blended(xor_mask[i], under) : (under & and_mask[i]) ^ xor_mask[i];
+        }
+    }
+    update();
+    screen_show(cursor_names[kind][1]);
+    print("cursor %s sum=%x\n", cursor_names[kind][0], sum());
+}
+
 void guest_main(void)
 {
     static const struct {
         uint16_t width, height;
-        const char *name;
-    } modes[] = {{640, 480, "640x480"}, {800, 600, "800x600"}, {1024, 768, "1024x768"}, {1280, 1024, "1280x1024"}};
+        const char *name, *drawn;
+    } modes[] = {{320, 200, "320x200", "320x200-drawn"},       {640, 480, "640x480", "640x480-drawn"},
+                 {800, 600, "800x600", "800x600-drawn"},       {1024, 768, "1024x768", "1024x768-drawn"},
+                 {1152, 864, "1152x864", "1152x864-drawn"},    {1280, 1024, "1280x1024", "1280x1024-drawn"},
+                 {1600, 1200, "1600x1200", "1600x1200-drawn"}, {1920, 1080, "1920x1080", "1920x1080-drawn"}};
 
     if (!card_find()) {
         print("no card\n");
@@ -209,8 +264,12 @@ void guest_main(void)
             print("drawn %s %u sum=%x\n", modes[i].name, n, sum());
         }
         update();
-        screen_show(modes[i].name);
+        screen_show(modes[i].drawn);
     }
+    mode_set(800, 600, "cursors");
+    cursor_show(ONE_BIT, 77, 55);
+    cursor_show(MASKS, 790, 580); /* cut off */
+    cursor_show(ALPHA, 301, 202);
     set(ENABLE, 0);
     print("done\n");
     guest_exit(0);
