@@ -471,6 +471,7 @@ static void went(void *opaque)
     host->has_request = host->wants_reset = false;
     host->stage = STAGE_IDLE;
     usb_vanish(&host->usb);
+    host->usb.address = 0;
     host->usb.product = "USB Host Device";
 }
 

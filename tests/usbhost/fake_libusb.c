@@ -48,7 +48,7 @@ static uint64_t chance_state;
 /* The Bulk-Only Transport's way. */
 static struct {
     enum { STICK_COMMAND, STICK_DATA_IN, STICK_DATA_OUT, STICK_STATUS } stage;
-    uint8_t tag[4], status;
+    uint8_t tag[4], status, sense;
     uint32_t wanted, len, at; /* wanted: by the host; len: by the device */
     uint32_t sector, count;
     uint8_t answer[64];
@@ -187,9 +187,11 @@ static uint32_t get32(const uint8_t *bytes)
 
 static void scsi_start(const uint8_t *cdb)
 {
-    static const uint8_t inquiry[36] = "\0\x80\2\2\x1f\0\0\0Ringer  Stand-in Stick  1.0 ";
+    static const uint8_t inquiry[36] = "\0\0\2\2\x1f\0\0\0Ringer  Stand-in Stick  1.0 ";
     stick.from = stick.answer;
     stick.len = stick.status = 0;
+    if (cdb[0] != 0x03)
+        stick.sense = 5;
     memset(stick.answer, 0, sizeof(stick.answer));
     switch (cdb[0]) {
     case 0x12:
@@ -205,9 +207,9 @@ static void scsi_start(const uint8_t *cdb)
         break;
     case 0x03:
         stick.answer[0] = 0x70;
-        stick.answer[2] = 5;
+        stick.answer[2] = stick.sense;
         stick.answer[7] = 10;
-        stick.answer[12] = 0x20;
+        stick.answer[12] = stick.sense == 5 ? 0x20 : 0;
         stick.len = 18;
         break;
     case 0x1a:
@@ -363,13 +365,16 @@ static bool transfer_run(struct libusb_transfer *transfer, enum libusb_transfer_
         return true;
     }
     if (is_in && is_wrong(FAKE_SHORT) && stick.stage == STICK_DATA_IN) {
-        stick.len = stick.len / 3 / STICK_SIZE * STICK_SIZE;
-        stick.wanted = stick.len;
+        uint32_t len = MIN(stick.len, (uint32_t)transfer->length) / 3 / STICK_SIZE * STICK_SIZE;
+        memcpy(transfer->buffer, stick.from + stick.at, len);
+        transfer->actual_length = (int)len;
+        stick.at += len;
         stick.status = 1;
-        bus->wrong &= ~(uint32_t)FAKE_SHORT;
-        if (stick_in(transfer, status) && (uint32_t)transfer->actual_length == stick.len)
-            *status = LIBUSB_TRANSFER_STALL;
+        stick.sense = 0xb; /* aborted: may be tried again */
+        stick.stage = STICK_STATUS;
         stick.halted_in = true;
+        bus->wrong &= ~(uint32_t)FAKE_SHORT;
+        *status = LIBUSB_TRANSFER_STALL;
         return true;
     }
     if (is_in)
