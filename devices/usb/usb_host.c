@@ -408,6 +408,8 @@ static void about_take(struct usb_host *host, const struct usbhost_about *about)
 {
     host->about = *about;
     host->about.name[sizeof(about->name) - 1] = 0;
+    for (char *c = host->about.name; *c; c++)
+        *c = g_ascii_isprint(*c) ? *c : '?';
     for (unsigned slot = 0; slot < USBHOST_SLOTS; slot++) {
         struct usbhost_endpoint *endpoint = &host->about.endpoint[slot];
         endpoint->type &= 3;

@@ -1,5 +1,5 @@
-/* USB devices of the host's for tests of usb_host.c: orders are kept, and answered when the test says so; and a bus with
- * two ports for what asks for one. */
+/* USB devices of the host's for tests of usb_host.c: orders are kept, and answered when the test says so; and a bus
+ * with two ports for what asks for one. */
 #pragma once
 
 #include <string.h>
@@ -79,7 +79,9 @@ static inline void real_answer(unsigned slot, enum usbhost_status status, uint32
 
 static inline void *host_board_service(struct board *board, const char *name)
 {
-    return strcmp(name, "usb-host") == 0 ? (void *)host_board.service : strcmp(name, "usb") == 0 ? &host_board.bus : NULL;
+    return strcmp(name, "usb-host") == 0 ? (void *)host_board.service
+           : strcmp(name, "usb") == 0    ? &host_board.bus
+                                         : NULL;
 }
 
 static inline void host_board_changed(struct usb_port *port)

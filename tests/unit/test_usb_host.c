@@ -1,4 +1,5 @@
-/* A USB device of the host's: what becomes an order, and what the guest sees of its answer. USB 2.0, 5.8, 8.5.3, 9.4. */
+/* A USB device of the host's: what becomes an order, and what the guest sees of its answer. USB 2.0, 5.8, 8.5.3, 9.4.
+ */
 #include <glib.h>
 
 #include "fake_usbhost.h"
@@ -16,12 +17,8 @@ static const struct host_config any = {.vendor = 0x1209, .guest_reset = true};
 
 static enum usb_result packet(uint8_t pid, unsigned endpoint, uint32_t len, uint32_t more)
 {
-    struct usb_packet one = {.pid = pid,
-                             .address = dev->address,
-                             .endpoint = (uint8_t)endpoint,
-                             .buffer = bytes,
-                             .len = len,
-                             .more = more};
+    struct usb_packet one = {
+        .pid = pid, .address = dev->address, .endpoint = (uint8_t)endpoint, .buffer = bytes, .len = len, .more = more};
     enum usb_result result = dev->ops->packet(dev, &one);
     actual = one.actual;
     return result;

@@ -27,7 +27,7 @@ enum {
 };
 
 struct fake_bus {
-    _Atomic uint32_t present; /* 1 << FAKE_* */
+    _Atomic uint32_t present;               /* 1 << FAKE_* */
     _Atomic uint32_t plugged[FAKE_DEVICES]; /* how often: another address each time */
     _Atomic uint32_t wrong;
     _Atomic uint32_t seed;

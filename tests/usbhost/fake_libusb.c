@@ -96,15 +96,16 @@ static bool is_there(const struct libusb_device *device)
 /* --- Descriptors --- */
 
 static const uint8_t stick_device[] = {18, 1, 0x00, 2, 0, 0, 0, 64, 0x09, 0x12, 0x5c, 0xd1, 0, 1, 1, 2, 3, 1};
-static const uint8_t stick_config[] = {9, 2, 32, 0, 1, 1, 0, 0xc0, 0,   9, 4, 0, 0, 2, 8, 6, 0x50, 0,
-                                       7, 5, STICK_IN, 2, 0, 2, 0, 7, 5, STICK_OUT, 2, 0, 2, 0};
+static const uint8_t stick_config[] = {9,    2, 32, 0, 1,        1, 0, 0xc0, 0, 9, 4, 0,         0, 2, 8, 6,
+                                       0x50, 0, 7,  5, STICK_IN, 2, 0, 2,    0, 7, 5, STICK_OUT, 2, 0, 2, 0};
 static const uint8_t mouse_device[] = {18, 1, 0x10, 1, 0, 0, 0, 8, 0x09, 0x12, 0xce, 0x30, 0, 1, 1, 4, 0, 1};
 static const uint8_t mouse_report[] = {0x05, 1,    0x09, 2,    0xa1, 1,    0x09, 1,    0xa1, 0,    0x05, 9,    0x19,
                                        1,    0x29, 3,    0x15, 0,    0x25, 1,    0x95, 3,    0x75, 1,    0x81, 2,
                                        0x95, 1,    0x75, 5,    0x81, 3,    0x05, 1,    0x09, 0x30, 0x09, 0x31, 0x15,
                                        0x81, 0x25, 0x7f, 0x75, 8,    0x95, 2,    0x81, 6,    0xc0, 0xc0};
-static const uint8_t mouse_config[] = {9, 2, 34, 0, 1, 1, 0, 0xa0, 50, 9, 4, 0, 0, 1, 3, 0, 0, 0, 9, 0x21, 0x11, 1, 0,
-                                       1, 0x22, sizeof(mouse_report), 0, 7, 5, MOUSE_IN, 3, 4, 0, 10};
+static const uint8_t mouse_config[] = {9, 2, 34, 0,        1, 1, 0,    0xa0, 50, 9, 4, 0,    0,
+                                       1, 3, 0,  0,        0, 9, 0x21, 0x11, 1,  0, 1, 0x22, sizeof(mouse_report),
+                                       0, 7, 5,  MOUSE_IN, 3, 4, 0,    10};
 static const char *const strings[] = {NULL, "Ringer", "Stand-in Stick", "000000000001", "Stand-in Mouse"};
 
 static const uint8_t *device_bytes(const struct libusb_device *device)
@@ -140,7 +141,8 @@ static int control_answer(const struct libusb_device *device, const uint8_t *set
             return 18;
         }
         if (setup[3] == 2) {
-            memcpy(bytes, is_stick ? stick_config : mouse_config, is_stick ? sizeof(stick_config) : sizeof(mouse_config));
+            memcpy(bytes, is_stick ? stick_config : mouse_config,
+                   is_stick ? sizeof(stick_config) : sizeof(mouse_config));
             return is_stick ? sizeof(stick_config) : sizeof(mouse_config);
         }
         return setup[3] == 3 ? string_get(setup[2], bytes) : -1;
@@ -317,7 +319,8 @@ static bool chaos_run(struct libusb_transfer *transfer, enum libusb_transfer_sta
         *status = LIBUSB_TRANSFER_COMPLETED;
     int room = transfer->length - (transfer->type == LIBUSB_TRANSFER_TYPE_CONTROL ? LIBUSB_CONTROL_SETUP_SIZE : 0);
     uint8_t *bytes = transfer->buffer + (transfer->length - room);
-    bool is_in = transfer->type == LIBUSB_TRANSFER_TYPE_CONTROL ? transfer->buffer[0] & 0x80 : transfer->endpoint & 0x80;
+    bool is_in =
+        transfer->type == LIBUSB_TRANSFER_TYPE_CONTROL ? transfer->buffer[0] & 0x80 : transfer->endpoint & 0x80;
     for (int i = 0; is_in && i < room; i += 1 + (int)chance(7))
         bytes[i] = (uint8_t)chance(256);
     transfer->actual_length = chance(4) == 0 ? room : room > 0 ? (int)chance((uint32_t)room) : 0;

@@ -196,6 +196,14 @@ static void usbhost_free(struct usbhost *usbhost)
     g_free(usbhost);
 }
 
+/* For a terminal. */
+static void text_settle(struct usb_news *news)
+{
+    news->text[sizeof(news->text) - 1] = 0;
+    for (char *c = news->text; *c; c++)
+        *c = g_ascii_isprint(*c) ? *c : '?';
+}
+
 /* Its process runs, and looks for a device. */
 static bool process_make(struct usbhost *usbhost, const struct usb_wanted *wanted, GError **error)
 {
@@ -213,7 +221,7 @@ static bool process_make(struct usbhost *usbhost, const struct usb_wanted *wante
     int fd = usbhost->fds[USB_SOCKET];
     if (!is_readable(fd, READY_MS) || read(fd, &news, sizeof(news)) != sizeof(news) || news.kind != NEWS_READY)
         return FAIL("its process has ended or does not answer");
-    news.text[sizeof(news.text) - 1] = 0;
+    text_settle(&news);
     return news.answer.status == 0 || FAIL("%s", news.text);
 }
 
@@ -300,7 +308,7 @@ static bool answer_is_sound(const struct usbhost *usbhost, const struct usbhost_
 /* False: it makes no sense. */
 static bool news_take(struct usbhost *usbhost, struct usb_news *news)
 {
-    news->text[sizeof(news->text) - 1] = 0;
+    text_settle(news);
     switch (news->kind) {
     case NEWS_CAME:
         if (usbhost->is_present)
@@ -431,9 +439,12 @@ void usb_host_list(GString *out)
     const struct usb_wanted wanted = {.is_list = true};
     struct usbhost *usbhost = usbhost_new("list");
     GError *error = NULL;
-    if (process_make(usbhost, &wanted, &error))
-        g_string_append_len(out, usbhost->share->list, (gssize)strnlen(usbhost->share->list, LIST_MAX));
-    else
+    bool ok = process_make(usbhost, &wanted, &error);
+    for (unsigned i = 0; ok && i < LIST_MAX && usbhost->share->list[i]; i++) {
+        char c = usbhost->share->list[i];
+        g_string_append_c(out, g_ascii_isprint(c) || c == '\n' ? c : '?');
+    }
+    if (!ok)
         g_string_append_printf(out, "info usbhost: %s\n", error->message);
     g_clear_error(&error);
     usbhost_free(usbhost);
