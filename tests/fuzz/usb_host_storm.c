@@ -2,10 +2,11 @@
  * of any status and length, endpoints of any kind, devices that come and go at any moment. Nothing may end the process,
  * and no slot may have two orders.
  *
- * usage: usb_host_storm [--ops N] [--seed S] [--process]
+ * usage: usb_host_storm [--ops N] [--seed S] [--process [--lives]]
  *
  * --process: the other side is real: src/host/usb/ with its processes, and the stand-in for libusb (LD_LIBRARY_PATH)
- * that does everything at random, and dies now and then. Once in a build with -Db_sanitize=address,undefined.
+ * that does everything at random, and dies now and then; --lives: it does not, so no process may end, and each device
+ * that was opened is closed. Once in a build with -Db_sanitize=address,undefined.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@
 
 static const struct host_config config = {.vendor = 0x1209, .guest_reset = true, .guest_resets_all = true};
 static struct usb_device *dev;
-static bool is_process;
+static bool is_process, lives;
 static struct fake_bus *bus;
 static uint64_t results[USB_ASYNC + 1];
 
@@ -97,7 +98,7 @@ static void process_does(void)
         bus->present |= 1;
         break;
     case 3:
-        bus->wrong = below(10) == 0 ? FAKE_DIES : below(3) ? FAKE_CHAOS : 0;
+        bus->wrong = below(10) == 0 && !lives ? FAKE_DIES : below(3) ? FAKE_CHAOS : 0;
         break;
     default:
         if (below(16) == 0)
@@ -213,6 +214,8 @@ int main(int argc, char **argv)
             seed = g_ascii_strtoull(argv[++i], NULL, 0);
         else if (strcmp(argv[i], "--process") == 0)
             is_process = true;
+        else if (strcmp(argv[i], "--lives") == 0)
+            lives = true;
     }
     printf("usb_host_storm: %s%s --ops %" G_GUINT64_FORMAT " --seed %" G_GUINT64_FORMAT "\n", argv[0],
            is_process ? " --process" : "", ops, seed);
@@ -234,6 +237,8 @@ int main(int argc, char **argv)
         unlink(getenv(FAKE_ENV));
         printf("%u transfers, %u opened, %u closed\n", bus->transfers, bus->opened, bus->closed);
     }
+    if (lives && bus->opened != bus->closed)
+        return 1;
     printf("ack %" G_GUINT64_FORMAT ", nak %" G_GUINT64_FORMAT ", stall %" G_GUINT64_FORMAT
            ", babble %" G_GUINT64_FORMAT ", none %" G_GUINT64_FORMAT "\n",
            results[USB_ACK], results[USB_NAK], results[USB_STALL], results[USB_BABBLE], results[USB_NONE]);

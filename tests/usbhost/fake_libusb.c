@@ -402,7 +402,7 @@ int LIBUSB_CALL libusb_submit_transfer(struct libusb_transfer *transfer)
     if (!is_there(transfer->dev_handle->device))
         return LIBUSB_ERROR_NO_DEVICE;
     if (is_wrong(FAKE_CHAOS) && chance(10) == 0)
-        return -(int)chance(13);
+        return -1 - (int)chance(12);
     bus->transfers++;
     if (transfer->type != LIBUSB_TRANSFER_TYPE_CONTROL && (uint32_t)transfer->length > bus->longest)
         bus->longest = (uint32_t)transfer->length;
