@@ -109,6 +109,7 @@ struct board {
  *   "cirrus-rom" const struct board_rom *  the one for that card
  *   "input"     struct input_sink *        the one plugged in last, with those before behind it (input.h)
  *   "usb"       struct usb_bus *           the first one, with those of later controllers behind it (usb.h)
+ *   "usb-host"  const struct usbhost_service *  USB devices of the host's (usbhost.h); NULL: none can be had
  *   "rng"       const struct board_rng *   random bytes of the host's
  *   "opl3"      struct opl_card *          the board's FM chip, by the card that came first
  *   "balloon"   const struct balloon *     memory that the guest gives back (balloon.h)

@@ -36,6 +36,7 @@ struct usb_packet {
     uint8_t *buffer; /* of USB_ASYNC: valid until done() or cancel() */
     uint32_t len;
     uint32_t actual; /* bytes moved, when it is done */
+    uint32_t more;   /* bytes that the same transfer moves behind this packet; 0: none, or nobody knows */
     /* What USB_ASYNC ends with; NULL: the controller does not wait. Not called within packet(). */
     void (*done)(struct usb_packet *packet, enum usb_result result);
     void *owner; /* the controller's */
@@ -60,7 +61,7 @@ struct usb_device {
     uint8_t speeds;           /* 1 << enum usb_speed: what it can do */
     enum usb_speed speed;     /* as it is plugged in */
     uint8_t address;          /* what it answers to: changes by SET_ADDRESS and reset */
-    struct usb_port *port;    /* NULL: it is nowhere */
+    struct usb_port *port;    /* NULL: it is nowhere; who has claimed a port may be absent from it */
 };
 
 struct usb_port_ops {
@@ -77,11 +78,12 @@ struct usb_port_ops {
 struct usb_port {
     const struct usb_port_ops *ops;
     void *opaque;
-    char path[USB_PATH_MAX]; /* "2", behind hubs "2.1" */
-    uint8_t depth;           /* hubs above it */
-    uint8_t speeds;          /* 1 << enum usb_speed */
-    struct usb_device *device;
-    struct usb_port *next; /* of the bus */
+    char path[USB_PATH_MAX];    /* "2", behind hubs "2.1" */
+    uint8_t depth;              /* hubs above it */
+    uint8_t speeds;             /* 1 << enum usb_speed */
+    struct usb_device *device;  /* that is there */
+    struct usb_device *claimer; /* whose the port is, though it may be absent; NULL: it is free */
+    struct usb_port *next;      /* of the bus */
 };
 
 /* One of a board: its controllers are a list, the service "usb". */
@@ -109,6 +111,14 @@ void usb_port_remove(struct usb_bus *bus, struct usb_port *port);
 /* Into the port of that name, or the first free one. False with a sentence. */
 bool usb_attach(struct usb_bus *bus, struct usb_device *dev, const char *path, GError **error);
 void usb_detach(struct usb_device *dev);
+/* The same in two steps, for one that comes and goes while it has its port, whatever speed it will have. */
+bool usb_claim(struct usb_bus *bus, struct usb_device *dev, const char *path, GError **error);
+bool usb_appear(struct usb_device *dev, GError **error);
+void usb_vanish(struct usb_device *dev);
+static inline bool usb_is_present(const struct usb_device *dev)
+{
+    return dev->port && dev->port->device == dev;
+}
 /* When the board goes: nobody hears of it, as there may be no processor left that would grant a bus. */
 void usb_forget(struct usb_device *dev);
 

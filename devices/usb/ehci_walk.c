@@ -130,8 +130,12 @@ static enum outcome transact(struct walk *walk, const struct qh *qh, struct qtd 
     uint32_t left = TOKEN_BYTES(qtd->token), max = qh->endpoint >> 16 & 0x7ff;
     uint32_t len = MIN(left, MIN(max, sizeof(buffer)));
     struct usb_device *dev = addressed(ehci, qh->endpoint & 0x7f);
-    struct usb_packet packet = {
-        .pid = pid, .address = qh->endpoint & 0x7f, .endpoint = qh->endpoint >> 8 & 0xf, .buffer = buffer, .len = len};
+    struct usb_packet packet = {.pid = pid,
+                                .address = qh->endpoint & 0x7f,
+                                .endpoint = qh->endpoint >> 8 & 0xf,
+                                .buffer = buffer,
+                                .len = len,
+                                .more = left - len};
     if (!pid || (left && !len)) {
         log_guest("ehci: a queue with PID code 3 or packets of 0 bytes");
         return halt(walk, qtd, TOKEN_XACT);

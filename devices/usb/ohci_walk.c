@@ -133,8 +133,12 @@ static bool transact(struct walk *walk, struct ed *ed)
         return false;
     }
     struct usb_device *dev = addressed(ohci, ed->flags & 0x7f);
-    struct usb_packet packet = {
-        .pid = pid, .address = ed->flags & 0x7f, .endpoint = ed->flags >> 7 & 0xf, .buffer = buffer, .len = len};
+    struct usb_packet packet = {.pid = pid,
+                                .address = ed->flags & 0x7f,
+                                .endpoint = ed->flags >> 7 & 0xf,
+                                .buffer = buffer,
+                                .len = len,
+                                .more = left - len};
     if (pid != USB_IN)
         td_move(ohci, &td, buffer, len, false);
     enum usb_result result = dev ? dev->ops->packet(dev, &packet) : USB_NONE;

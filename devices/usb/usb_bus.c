@@ -44,7 +44,7 @@ unsigned usb_bus_free_ports(const struct usb_bus *bus)
 {
     unsigned count = 0;
     for (const struct usb_port *port = bus->ports; port; port = port->next)
-        count += !port->device;
+        count += !port->claimer;
     return count;
 }
 
@@ -65,7 +65,7 @@ void usb_port_add(struct usb_bus *bus, struct usb_port *port, const struct usb_p
 void usb_forget(struct usb_device *dev)
 {
     if (dev->port)
-        dev->port->device = NULL;
+        dev->port->device = dev->port->claimer = NULL;
     dev->port = NULL;
 }
 
@@ -77,35 +77,63 @@ void usb_port_remove(struct usb_bus *bus, struct usb_port *port)
             break;
         }
     }
-    if (port->device)
-        usb_forget(port->device);
+    if (port->claimer)
+        usb_forget(port->claimer);
 }
 
-bool usb_attach(struct usb_bus *bus, struct usb_device *dev, const char *path, GError **error)
+/* speeds: that are of use. */
+static bool claim(struct usb_bus *bus, struct usb_device *dev, const char *path, uint8_t speeds, GError **error)
 {
     struct usb_port *port = bus->ports;
-    while (port && (path ? strcmp(port->path, path) != 0 : port->device || !(port->speeds & dev->speeds)))
+    while (port && (path ? strcmp(port->path, path) != 0 : port->claimer || !(port->speeds & speeds)))
         port = port->next;
     if (!port)
         return path ? FAIL("%s: there is no USB port '%s'; see 'info usb'", dev->product, path)
                : usb_bus_free_ports(bus)
                    ? FAIL("%s: USB bus '%s' has no free port of its speed", dev->product, bus->name)
                    : FAIL("%s: all USB ports are taken", dev->product);
-    if (port->device)
-        return FAIL("%s: USB port '%s' is taken by %s", dev->product, path, port->device->product);
-    if (!(port->speeds & dev->speeds))
+    if (port->claimer)
+        return FAIL("%s: USB port '%s' is taken by %s", dev->product, path, port->claimer->product);
+    if (!(port->speeds & speeds))
         return FAIL("%s: USB port '%s' has not its speed", dev->product, path);
+    port->claimer = dev;
+    dev->port = port;
+    return true;
+}
+
+bool usb_claim(struct usb_bus *bus, struct usb_device *dev, const char *path, GError **error)
+{
+    return claim(bus, dev, path, UINT8_MAX, error);
+}
+
+bool usb_appear(struct usb_device *dev, GError **error)
+{
+    struct usb_port *port = dev->port;
+    if (!(port->speeds & dev->speeds))
+        return FAIL("%s: USB port '%s' has not its speed", dev->product, port->path);
     for (int speed = USB_SUPER; speed >= USB_LOW; speed--) {
         if (port->speeds & dev->speeds & 1u << speed) {
             dev->speed = (enum usb_speed)speed;
             break;
         }
     }
-    dev->port = port;
     dev->address = 0;
     port->device = dev;
     port->ops->changed(port);
     return true;
+}
+
+void usb_vanish(struct usb_device *dev)
+{
+    if (!usb_is_present(dev))
+        return;
+    dev->port->device = NULL;
+    dev->port->ops->changed(dev->port);
+}
+
+bool usb_attach(struct usb_bus *bus, struct usb_device *dev, const char *path, GError **error)
+{
+    return claim(bus, dev, path, dev->speeds, error) && usb_appear(dev, error);
 }
 
 void usb_detach(struct usb_device *dev)
@@ -113,9 +141,10 @@ void usb_detach(struct usb_device *dev)
     struct usb_port *port = dev->port;
     if (!port)
         return;
-    dev->port = NULL;
-    port->device = NULL;
-    port->ops->changed(port);
+    bool was_present = usb_is_present(dev);
+    usb_forget(dev);
+    if (was_present)
+        port->ops->changed(port);
 }
 
 struct usb_device *usb_find(const struct usb_port *port, uint8_t address)
@@ -128,7 +157,7 @@ struct usb_device *usb_find(const struct usb_port *port, uint8_t address)
 
 void usb_wakeup(struct usb_device *dev, unsigned endpoint, bool can_resume)
 {
-    if (dev->port)
+    if (usb_is_present(dev))
         dev->port->ops->wakeup(dev->port, dev, endpoint, can_resume);
 }
 
@@ -140,7 +169,7 @@ void usb_dump(struct board *board, GString *out)
         g_string_append(out, "USB support not enabled\n");
     for (; bus; bus = bus->next) {
         for (const struct usb_port *port = bus->ports; port; port = port->next) {
-            const struct usb_device *dev = port->device;
+            const struct usb_device *dev = port->claimer;
             if (!dev)
                 continue;
             g_string_append_printf(out, "  Device %u.%u, Port %s, Speed %s Mb/s, Product %s%s%s\n", bus->number,

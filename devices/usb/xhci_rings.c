@@ -207,10 +207,10 @@ static struct usb_device *slot_device(struct xhci *xhci, unsigned slot, uint8_t 
 }
 
 static enum usb_result packet_send(struct usb_device *dev, uint8_t address, uint8_t pid, unsigned endpoint,
-                                   uint8_t *buffer, uint32_t len, uint32_t *actual)
+                                   uint8_t *buffer, uint32_t len, uint32_t more, uint32_t *actual)
 {
     struct usb_packet packet = {
-        .pid = pid, .address = address, .endpoint = (uint8_t)endpoint, .buffer = buffer, .len = len};
+        .pid = pid, .address = address, .endpoint = (uint8_t)endpoint, .buffer = buffer, .len = len, .more = more};
     enum usb_result result = dev ? dev->ops->packet(dev, &packet) : USB_NONE;
     *actual = pid == USB_IN ? packet.actual : len;
     return result;
@@ -255,8 +255,8 @@ static enum completion address_device(struct xhci *xhci, unsigned slot, const st
     bool is_set = !(trb->control & TRB_BSR);
     if (is_set) {
         struct usb_device *dev = slot_device(xhci, slot, 0);
-        if (packet_send(dev, 0, USB_SETUP, 0, setup, 8, &actual) != USB_ACK ||
-            packet_send(dev, 0, USB_IN, 0, none, 0, &actual) != USB_ACK)
+        if (packet_send(dev, 0, USB_SETUP, 0, setup, 8, 0, &actual) != USB_ACK ||
+            packet_send(dev, 0, USB_IN, 0, none, 0, 0, &actual) != USB_ACK)
             return CC_TRANSACTION;
     }
     slot_context.dword[3] = is_set ? (uint32_t)SLOT_ADDRESSED << 27 | slot : (uint32_t)SLOT_DEFAULT << 27;
@@ -563,7 +563,8 @@ static enum completion td_move(struct xhci *xhci, const struct td *td, unsigned 
         }
         if (pid != USB_IN)
             td_copy(xhci, td, *moved, bytes, piece, false);
-        enum usb_result result = packet_send(dev, address, pid, dci / 2, bytes, piece, &actual);
+        enum usb_result result =
+            packet_send(dev, address, pid, dci / 2, bytes, piece, td->len - *moved - piece, &actual);
         if (result == USB_NAK)
             return CC_NONE;
         if (result != USB_ACK)

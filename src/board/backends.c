@@ -14,6 +14,7 @@
 #include "host/folder/folder.h"
 #include "host/fs/fs.h"
 #include "host/net/net.h"
+#include "host/usb/usb.h"
 #include "log.h"
 
 /* The list for a port's back end: of its own, unless it names a -chardev. */
@@ -150,6 +151,19 @@ static bool sound_open(const struct options *options, GError **error)
     return true;
 }
 
+/* Devices of the host's are on the command line, or may come by order. */
+static bool usb_open(const struct options *options, GError **error)
+{
+    bool has_bus = options->usb, has_device = false;
+    for (unsigned i = 0; options->devices && i < options->devices->len; i++) {
+        const char *driver = keyvalues_get(g_ptr_array_index(options->devices, i), "driver");
+        const struct device_class *class = driver ? device_class_find(driver) : NULL;
+        has_bus = has_bus || (class && class->provides_bus == BUS_USB);
+        has_device = has_device || g_strcmp0(driver, "usb-host") == 0;
+    }
+    return !(has_device || (has_bus && has_control(options))) || usb_host_start(error);
+}
+
 bool backends_open(const struct options *options, GError **error)
 {
     GPtrArray *ports = g_ptr_array_new_with_free_func((GDestroyNotify)keyvalues_free), *all = g_ptr_array_new();
@@ -164,8 +178,9 @@ bool backends_open(const struct options *options, GError **error)
     for (unsigned i = 0; i < ports->len; i++)
         g_ptr_array_add(all, g_ptr_array_index(ports, i));
     ok = ok && sound_open(options, error) && folders_open(options, error) && network_open(options, error) &&
-         (!has_control(options) || net_broker_start(error)) && chardev_dialer_start(all, has_control(options), error) &&
-         lists_open(options->chardevs, "-chardev", error) && lists_open(ports, "back end", error);
+         usb_open(options, error) && (!has_control(options) || net_broker_start(error)) &&
+         chardev_dialer_start(all, has_control(options), error) && lists_open(options->chardevs, "-chardev", error) &&
+         lists_open(ports, "back end", error);
     g_ptr_array_unref(all);
     g_ptr_array_unref(ports);
     return ok;

@@ -18,6 +18,7 @@
 #include "host/daemon.h"
 #include "host/fs/fs.h"
 #include "host/net/net.h"
+#include "host/usb/usb.h"
 #include "log.h"
 #include "mem.h"
 #include "stats.h"
@@ -222,6 +223,7 @@ void machine_free(struct machine *machine)
     chardev_close_all();
     net_close_all();
     fs_close_all();
+    usb_host_stop();
     audiodev_close_all();
     roms_close(machine);
     kernel_close(machine);

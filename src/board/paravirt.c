@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "host/control/events.h"
+#include "host/usb/usb.h"
 
 /* getrandom(2): what /dev/urandom gives, without a file. */
 static bool rng_get(void *opaque, uint8_t *bytes, size_t len)
@@ -61,4 +62,5 @@ void paravirt_provide(struct machine *machine)
     machine->news = (struct board_news){port_changed, balloon_changed, machine};
     board_provide(board, "rng", &machine->rng);
     board_provide(board, "news", &machine->news);
+    board_provide(board, "usb-host", (void *)usb_host_service());
 }

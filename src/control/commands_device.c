@@ -4,6 +4,7 @@
 
 #include "commands.h"
 #include "devices/pci.h"
+#include "host/usb/usb.h"
 #include "lock.h"
 #include "mem.h"
 #include "object.h"
@@ -71,6 +72,14 @@ static void print_usb(struct command_context *context, json_t *args, json_t *val
     machine_lock();
     usb_dump(registry_board(machine->registry), out);
     machine_unlock();
+}
+
+static void print_usbhost(struct command_context *context, json_t *args, json_t *value, GString *out)
+{
+    if (usb_host_service())
+        usb_host_list(out);
+    else
+        g_string_append(out, "USB support not enabled\n");
 }
 
 static void print_roms(struct command_context *context, json_t *args, json_t *value, GString *out)
@@ -317,6 +326,7 @@ static const struct command rows[] = {
     {NULL, "info qtree", NULL, NULL, "all devices on their buses", NULL, print_qtree},
     {NULL, "info mtree [-f:flat]", "flat:bool?", NULL, "memory and I/O ports", NULL, print_mtree},
     {NULL, "info usb", NULL, NULL, "USB devices", NULL, print_usb},
+    {NULL, "info usbhost", NULL, NULL, "USB devices of the host", NULL, print_usbhost},
     {NULL, "info roms", NULL, NULL, "ROMs", NULL, print_roms},
     {"query-pci", "info pci", NULL, "[PciInfo]", "devices on the PCI bus", query_pci, print_pci},
     {"device_add", NULL, "driver:str bus:str? id:str? *", NULL, "one more device", run_device_add, NULL},

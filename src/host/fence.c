@@ -336,6 +336,26 @@ static void folder_fill(struct fence *fence, const void *opaque)
         add(fence, SCMP_ACT_TRAP, hostile[i], 0, NULL);
 }
 
+/* libusb on Linux: files below /sys that say what there is, usbfs with its ioctls, udev's news on a netlink socket that
+ * is open. */
+static const int usb_allowed[] = {CALL(openat),    CALL(open),     CALL(stat),       CALL(lstat),      CALL(access),
+                                  CALL(faccessat), CALL(readlink), CALL(readlinkat), CALL(getdents64), CALL(statfs),
+                                  CALL(fstatfs),   CALL(recvmsg),  CALL(recvfrom),   CALL(getsockopt)};
+
+static void usb_fill(struct fence *fence, const void *opaque)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(allowed); i++)
+        add(fence, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(usb_allowed); i++)
+        add(fence, SCMP_ACT_ALLOW, usb_allowed[i], 0, NULL);
+    allow_memory(fence, false);
+    allow_threads(fence);
+    allow_files(fence, false);
+    ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff00, 'U' << 8)); /* USBDEVFS_* */
+    for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++)
+        add(fence, SCMP_ACT_TRAP, hostile[i], 0, NULL);
+}
+
 /* resolv.conf is often a link into a folder in which it is replaced; in /etc itself it is replaced, too, but there is
  * more there than that: root's process stays with the file that it finds. */
 static unsigned name_server_files(const char **paths, char *real)
@@ -433,4 +453,15 @@ bool fence_enter_folder(int folder, bool read_only)
 {
     fence_files_below(folder, read_only);
     return enter(folder_fill, &read_only, NULL);
+}
+
+void fence_usb_files(void)
+{
+    static const char *const paths[] = {"/sys", "/run/udev", "/etc/udev"};
+    fence_files_devices(paths, G_N_ELEMENTS(paths), "/dev/bus/usb");
+}
+
+bool fence_enter_usb(void)
+{
+    return enter(usb_fill, NULL, NULL);
 }

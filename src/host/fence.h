@@ -45,6 +45,12 @@ bool fence_enter_folder(int folder, bool read_only);
  * them. */
 bool fence_enter_viewers(void);
 
-/* For the process that makes such processes by order (host/net/broker.c), and all it makes: nothing that is hostile,
- * above all no program. */
+/* The same for the process that has a USB device of the host's (host/usb/process.c), in two steps: of files the devices
+ * and what is said about them, for threads to come, as far as the kernel can tell (Landlock); then system calls, for
+ * all threads. */
+void fence_usb_files(void);
+bool fence_enter_usb(void);
+
+/* For the processes that make such processes by order (host/net/broker.c, host/usb/link.c), and all they make: nothing
+ * that is hostile, above all no program. */
 bool fence_enter_broker(void);

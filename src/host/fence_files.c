@@ -17,14 +17,14 @@
 #define READ    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
 #define HANDLED /* all that its first version knows */ ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
 
-static void allow_below(int rules, const char *path)
+static void allow_below(int rules, const char *path, uint64_t more)
 {
     struct stat about;
     struct landlock_path_beneath_attr beneath = {.parent_fd = open(path, O_PATH | O_CLOEXEC)};
     if (beneath.parent_fd < 0)
         return;
     bool is_dir = fstat(beneath.parent_fd, &about) == 0 && S_ISDIR(about.st_mode);
-    beneath.allowed_access = is_dir ? READ : LANDLOCK_ACCESS_FS_READ_FILE;
+    beneath.allowed_access = (is_dir ? READ : LANDLOCK_ACCESS_FS_READ_FILE) | more;
     syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0);
     close(beneath.parent_fd);
 }
@@ -34,17 +34,24 @@ static bool enter(int rules)
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
 }
 
-bool fence_files_only(const char *const *paths, unsigned count)
+bool fence_files_devices(const char *const *paths, unsigned count, const char *devices)
 {
     const struct landlock_ruleset_attr attr = {.handled_access_fs = HANDLED};
     int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
     if (rules < 0)
         return false;
     for (unsigned i = 0; i < count; i++)
-        allow_below(rules, paths[i]);
+        allow_below(rules, paths[i], 0);
+    if (devices)
+        allow_below(rules, devices, LANDLOCK_ACCESS_FS_WRITE_FILE);
     bool ok = enter(rules);
     close(rules);
     return ok;
+}
+
+bool fence_files_only(const char *const *paths, unsigned count)
+{
+    return fence_files_devices(paths, count, NULL);
 }
 
 /* Of later versions of the kernel's (2, 3 and 5), which the host's headers may not know. */

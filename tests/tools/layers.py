@@ -14,7 +14,7 @@ TOP = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path
 SEARCH = ["include", "src", "."]
 
 # Which folders a folder may look into, besides itself and include/. Whoever is missing here may be included by nobody.
-HOST = ["src/host/audio", "src/host/block", "src/host/char", "src/host/display", "src/host/display/window", "src/host/vnc", "src/host/folder", "src/host/fs", "src/host/net"]
+HOST = ["src/host/audio", "src/host/block", "src/host/char", "src/host/display", "src/host/display/window", "src/host/vnc", "src/host/folder", "src/host/fs", "src/host/net", "src/host/usb"]
 ENGINE = ["src/engine", "src/engine/kvm", "src/native", "src/native/cell", "translator", "src/cpu"]
 LAYERS = {
     "include": ["src/cpu/decode"],
@@ -39,6 +39,7 @@ LAYERS = {
     "src/host/folder": ["src/host", "src/host/block"],
     "src/host/fs": ["src/host"],
     "src/host/net": ["src/host"],  # processes, their fence
+    "src/host/usb": ["src/host"],
     "src/host/display": HOST,
     "src/host/vnc": ["src/host", "src/host/audio", "src/host/display"],  # a process, its fence
     "src/host/display/window": HOST + ["src/host"],  # sdl_load.h
@@ -71,7 +72,7 @@ CONTRACTS = [
     ["mem.h", "ioport.h", "irq.h", "lock.h", "vclock.h", "devthread.h", "busypoll.h", "clipboard.h"],
     ["files.h", "keyvalue.h", "state.h"],
     ["device.h"],
-    ["audio.h", "backend.h", "balloon.h", "block.h", "debug.h", "display.h", "flight.h", "fsdev.h", "hostcpu.h", "input.h", "netdev.h", "points.h", "usb.h"],
+    ["audio.h", "backend.h", "balloon.h", "block.h", "debug.h", "display.h", "flight.h", "fsdev.h", "hostcpu.h", "input.h", "netdev.h", "points.h", "usb.h", "usbhost.h"],
 ]
 RANK = {name: rank for rank, row in enumerate(CONTRACTS) for name in row}
 

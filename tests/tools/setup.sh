@@ -6,7 +6,7 @@ set -eu
 
 build="gcc pkg-config meson ninja-build python3 acpica-tools libc6-dev libglib2.0-dev libzydis-dev
        libcapstone-dev zlib1g-dev libzstd-dev libpng-dev libncurses-dev libseccomp-dev libjansson-dev libslirp-dev libsdl2-dev
-       libsamplerate0-dev libvncserver-dev cpio"
+       libsamplerate0-dev libvncserver-dev libusb-1.0-0-dev cpio"
 test="clang clang-format gcc-multilib libclang-rt-14-dev qemu-system-x86 qemu-utils gdb seabios
       linux-libc-dev procps e2fsprogs fdisk debootstrap grub-common grub-pc-bin mtools dosfstools make flex bison bc xz-utils bochs bochs-sdl
       ipxe-qemu iproute2 openssh-client tcpdump xvfb openbox xdotool wmctrl imagemagick xclip
