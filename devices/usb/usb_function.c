@@ -244,8 +244,8 @@ static enum usb_result setup_packet(struct usb_function *function, struct usb_pa
         ok = carry_out(function);
         regs->stage = USB_STAGE_IN;
     } else if (regs->setup.length) {
-        regs->len = regs->setup.length;
-        ok = regs->len <= USB_CONTROL_MAX;
+        ok = regs->setup.length <= USB_CONTROL_MAX;
+        regs->len = ok ? regs->setup.length : 0;
         regs->stage = USB_STAGE_OUT;
     } else {
         ok = carry_out(function);

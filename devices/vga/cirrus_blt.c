@@ -429,6 +429,7 @@ bool cirrus_blt_is_sane(const struct cirrus_regs *r)
         return false;
     if (r->blt_state == BLT_RUNS)
         return true;
-    unsigned most = r->blt.mode & BLT_PATTERN ? sizeof(r->blt.pattern) : BLT_ROW_MAX;
+    bool is_pattern = r->blt_state == BLT_FROM_CPU && (r->blt.mode & BLT_PATTERN);
+    unsigned most = is_pattern ? sizeof(r->blt.pattern) : BLT_ROW_MAX;
     return r->blt.rows && r->cpu_size >= 1 && r->cpu_size <= most && r->cpu_filled < r->cpu_size;
 }
