@@ -206,7 +206,7 @@ static void add(const char *row)
 static void board_build(void)
 {
     static const char *const rows[] = {"apic", "ioapic", "isa-i8259", "i440FX-pcihost", "PIIX3", "i8257", "isa-pit"};
-    static const char *const plugged[] = {"usb-tablet,id=t", "usb-kbd", "usb-storage,drive=stick", "usb-hub",
+    static const char *const plugged[] = {"usb-storage,drive=stick", "usb-tablet,id=t", "usb-kbd", "usb-hub",
                                           "usb-mouse"};
     const struct registry_backends backends = {.drive = find_drive, .audiodev = find_audiodev};
     registry = registry_new(&backends);
@@ -301,6 +301,13 @@ static void command_write(uint32_t at)
     cbw[19] = (uint8_t)below(4);
     cbw[20] = (uint8_t)rnd();
     cbw[23] = (uint8_t)below(9);
+    if (below(2)) { /* READ(10), WRITE(10), all of it right */
+        len = 512u * cbw[23];
+        memcpy(cbw + 8, &len, 4);
+        cbw[14] = 10;
+        cbw[12] = below(2) ? 0x80 : 0;
+        cbw[15] = cbw[12] ? 0x28 : 0x2a;
+    }
     if (below(8) == 0)
         cbw[below(31)] = (uint8_t)rnd();
     mem_write(at, cbw, sizeof cbw);
@@ -331,64 +338,132 @@ static void chain(uint32_t at, unsigned count, uint32_t words[][4])
         mem_write(at + 32 * i, words[i], sizeof words[i]);
 }
 
+/* What a driver would have a controller move: mostly something that a device answers. */
+struct transfer {
+    uint32_t device, endpoint, count;
+    struct part {
+        uint8_t pid; /* 0 SETUP, 1 OUT, 2 IN */
+        uint32_t at, len;
+    } part[3];
+};
+
+static struct transfer transfer_make(uint32_t data)
+{
+    struct transfer t = {.device = 1 + below(3), .count = 2};
+    uint8_t setup[8] = {0, 9, 1};
+    uint16_t len;
+    t.part[0] = (struct part){0, data, 8};
+    t.part[1] = (struct part){2, data + 64, 0};
+    switch (below(8)) {
+    case 0: /* SET_ADDRESS */
+        setup[1] = 5;
+        setup[2] = (uint8_t)t.device;
+        t.device = 0;
+        mem_write(data, setup, sizeof setup);
+        break;
+    case 1: /* SET_CONFIGURATION */
+        mem_write(data, setup, sizeof setup);
+        break;
+    case 2:
+    case 3: /* any request, with its data */
+        setup_write(data);
+        mem_read(data, setup, sizeof setup);
+        memcpy(&len, setup + 6, 2);
+        if (len) {
+            t.count = 3;
+            t.part[1] = (struct part){setup[0] & 0x80 ? 2 : 1, data + 64, MIN(len, 512)};
+            t.part[2] = (struct part){setup[0] & 0x80 ? 1 : 2, data, 0};
+        }
+        break;
+    case 4: /* a command of the storage device */
+    case 5:
+        command_write(data);
+        t.endpoint = 2;
+        t.count = 1;
+        t.part[0] = (struct part){1, data, 31};
+        break;
+    case 6: /* its data and status, or what a mouse has to say */
+        t.endpoint = 1;
+        t.part[0] = (struct part){2, data + 64, below(2) ? 13 : 64 * below(9)};
+        t.part[1] = (struct part){2, data, 13};
+        break;
+    default:
+        setup_write(data);
+        t.device = below(4);
+        t.endpoint = below(4);
+        t.count = 1 + below(3);
+        for (unsigned i = 0; i < t.count; i++)
+            t.part[i] = (struct part){(uint8_t)(i ? 1 + below(2) : below(3)), data + 64 * below(2),
+                                      below(8) ? below(64) : rnd() & 0x7ff};
+        break;
+    }
+    for (unsigned i = 0; i < t.count; i++) {
+        if (below(odds * 4) == 0)
+            t.part[i].at = address();
+        if (below(odds * 4) == 0)
+            t.part[i].len = rnd() & 0x7ff;
+    }
+    if (below(odds * 4) == 0)
+        t.device = rnd() & 127;
+    return t;
+}
+
+/* One bit in so many, by chance. */
+static uint32_t rarely(uint32_t bits)
+{
+    return below(odds * 4) ? 0 : bits;
+}
+
 /* A control transfer or one of another kind, as UHCI's queue of transfer descriptors (UHCI 1.1, 3.2, 3.3). */
 static void drive_uhci(void)
 {
-    uint32_t list = page(), queue = page(), data = page(), td = queue + 64, ep = below(4), dev = below(4);
-    uint32_t words[4][4], count = 1 + below(4);
-    setup_write(data);
-    if (below(2))
-        command_write(data + 16);
+    uint32_t list = page(), queue = page(), data = page(), td = queue + 64, words[4][4];
+    struct transfer t = transfer_make(data);
+    unsigned count = t.count;
     for (unsigned i = 0; i < count; i++) {
-        static const uint8_t pids[] = {0x2d, 0x69, 0xe1};
-        uint32_t pid = pids[i ? 1 + below(2) : below(3)], len = i == 0 && pid == 0x2d ? 7
-                                                                : below(8)            ? below(64)
-                                                                                      : rnd() & 0x7ff;
+        static const uint8_t pids[] = {0x2d, 0xe1, 0x69};
+        const struct part *part = &t.part[i];
         words[i][0] = i + 1 < count ? (td + 32 * (i + 1)) | below(2) << 2 : 1;
-        words[i][1] = 1u << 23 | below(4) << 27 | (below(4) == 0) << 24 | (below(8) == 0) << 25 |
-                      (below(8) == 0) << 26 | (below(4) == 0) << 29;
-        words[i][2] = len << 21 | (below(2) << 19) | ep << 15 | dev << 8 | pid;
-        words[i][3] = below(odds) ? data + (i == 0 ? below(2) * 16 : 64) : address();
+        words[i][1] = 1u << 23 | below(4) << 27 | (below(4) == 0) << 24 | rarely(1u << 25) | rarely(1u << 26) |
+                      (below(4) == 0) << 29;
+        words[i][2] =
+            ((part->len - 1) & 0x7ff) << 21 | below(2) << 19 | t.endpoint << 15 | t.device << 8 | pids[part->pid];
+        words[i][3] = part->at;
     }
     chain(td, count, words);
-    uint32_t head[2] = {below(8) ? 1 : word(), below(16) ? td : word()}, frame = queue | 2;
+    uint32_t head[2] = {1 | rarely(word()), td | rarely(word())}, frame = queue | 2;
     mem_write(queue, head, sizeof head);
     for (unsigned i = 0; i < 1024; i++)
         mem_write(list + 4 * i, &frame, 4);
     unsigned bar = bar_count ? bar_list[bar_count - 1] : 0;
-    reg_write(bar, 8, 4, below(16) ? list : address());
+    reg_write(bar, 8, 4, list | rarely(value()));
     reg_write(bar, 4, 2, 15);
     uint32_t port = 16 + 2 * below(2);
-    if (below(100) == 0) {
+    if (below(1000) == 0) {
         reg_write(bar, port, 2, 0x200);
         reg_write(bar, port, 2, 0);
     }
     reg_write(bar, port, 2, below(100) ? 4 : value());
-    reg_write(bar, 0, 2, below(8) ? 0xc1 : value());
+    reg_write(bar, 0, 2, below(odds * 2) ? 0xc1 : value());
 }
 
 /* OHCI 1.0a, 4.2, 4.3. */
 static void drive_ohci(void)
 {
-    uint32_t hcca = page() & ~0xffu, ed = page(), data = page(), td = ed + 64, words[4][4];
-    unsigned count = 1 + below(3);
-    setup_write(data);
-    command_write(data + 16);
+    uint32_t hcca = page(), ed = page(), data = page(), td = ed + 64, words[4][4];
+    struct transfer t = transfer_make(data);
+    unsigned count = t.count;
     for (unsigned i = 0; i < count; i++) {
-        uint32_t buffer = below(odds) ? data + (i == 0 ? below(2) * 16 : 64) : address();
-        words[i][0] =
-            (below(4) << 18) | (i ? below(4) : below(3)) << 19 | below(8) << 21 | below(4) << 24 | 0xf0000000u;
-        words[i][1] = buffer;
+        const struct part *part = &t.part[i];
+        words[i][0] = below(4) << 18 | (uint32_t)part->pid << 19 | below(8) << 21 | below(4) << 24 | 0xf0000000u;
+        words[i][1] = part->len ? part->at : 0;
         words[i][2] = td + 32 * (i + 1);
-        words[i][3] = buffer + (below(8) ? below(64) : rnd() & 0xfff) - (below(8) == 0);
+        words[i][3] = part->at + part->len - 1;
     }
     chain(td, count, words);
-    uint32_t edw[4] = {below(4) | below(4) << 7 | below(4) << 11 | below(2) << 13 | (below(8) == 0) << 14 |
-                           (below(16) == 0) << 15 | 64u << 16,
-                       td + 32 * count, td,
-                       below(4)   ? 0
-                       : below(2) ? ed
-                                  : word()};
+    uint32_t edw[4] = {t.device | t.endpoint << 7 | rarely(below(4) << 11) | below(2) << 13 | rarely(1u << 14) |
+                           rarely(1u << 15) | 64u << 16,
+                       td + 32 * count, td | rarely(below(4)), rarely(below(2) ? ed : word())};
     mem_write(ed, edw, sizeof edw);
     for (unsigned i = 0; i < 32; i++)
         mem_write(hcca + 4 * i, &ed, 4);
@@ -398,38 +473,39 @@ static void drive_ohci(void)
     reg_write(bar_list[0], 0x10, 4, 0x8000007f);
     reg_write(bar_list[0], 0x50, 4, 1u << 16);
     uint32_t port = 0x54 + 4 * below(4);
-    if (!(reg_read(bar_list[0], port, 4) & 2) || below(200) == 0)
+    if ((!(reg_read(bar_list[0], port, 4) & 2) && below(16) == 0) || below(1000) == 0)
         reg_write(bar_list[0], port, 4, below(8) ? 0x10 : 1u << below(32));
-    reg_write(bar_list[0], 4, 4, below(16) ? 0xbc : value());
-    reg_write(bar_list[0], 8, 4, below(4) ? 6 : value());
+    reg_write(bar_list[0], 4, 4, below(odds * 2) ? 0xbc : value());
+    reg_write(bar_list[0], 8, 4, below(odds) ? 6 : value());
 }
 
 /* EHCI 1.0, 3.5, 3.6. */
 static void drive_ehci(void)
 {
     uint32_t qh = page(), data = page(), td = qh + 0x80, list = page();
-    unsigned count = 1 + below(3);
-    setup_write(data);
-    command_write(data + 16);
+    struct transfer t = transfer_make(data);
+    unsigned count = t.count;
     for (unsigned i = 0; i < count; i++) {
-        uint32_t len = below(8) ? below(64) : rnd() & 0x7fff;
-        uint32_t qtd[8] = {i + 1 < count ? td + 64 * (i + 1) : 1, below(8) ? 1 : word(),
-                           len << 16 | below(2) << 15 | below(4) << 10 | (i ? below(4) : 2 * below(2)) << 8 | 0x80 |
-                               (below(4) == 0) << 31,
-                           below(odds) ? data + (i == 0 ? below(2) * 16 : 64) : address()};
+        static const uint8_t pids[] = {2, 0, 1};
+        const struct part *part = &t.part[i];
+        uint32_t qtd[8] = {i + 1 < count ? td + 64 * (i + 1) : 1, 1 | rarely(word()),
+                           (part->len & 0x7fff) << 16 | below(2) << 15 | below(4) << 10 |
+                               (uint32_t)pids[part->pid] << 8 | 0x80 | rarely(1u << 31),
+                           part->at};
         for (unsigned k = 4; k < 8; k++)
             qtd[k] = address() & ~0xfffu;
         mem_write(td + 64 * i, qtd, sizeof qtd);
     }
-    uint32_t head[12] = {(below(4) ? qh : word() & ~31u) | 2,
-                         1u << 15 | 64u << 16 | below(4) | below(4) << 8 | below(3) << 12 | below(2) << 14,
+    uint32_t head[12] = {(rarely(word() & ~31u) ^ qh) | 2,
+                         1u << 15 | 64u << 16 | t.device | t.endpoint << 8 | (below(4) ? 2 : below(3)) << 12 |
+                             below(2) << 14,
                          0x40000000u | below(256),
                          0,
                          td,
                          1,
-                         below(8) ? 0 : word()};
+                         rarely(word())};
     mem_write(qh, head, sizeof head);
-    uint32_t frame = below(8) ? qh | 2 : word();
+    uint32_t frame = below(odds) ? qh | 2 : word();
     for (unsigned i = 0; i < 1024; i++)
         mem_write(list + 4 * i, &frame, 4);
     unsigned bar = bar_list[0];
@@ -439,11 +515,11 @@ static void drive_ehci(void)
     reg_write(bar, op + 0x40, 4, 1);
     reg_write(bar, op + 8, 4, 0x3f);
     uint32_t port = op + 0x44 + 4 * below(6);
-    if (!(reg_read(bar, port, 4) & 4) || below(200) == 0) {
+    if ((!(reg_read(bar, port, 4) & 4) && below(16) == 0) || below(1000) == 0) {
         reg_write(bar, port, 4, below(8) ? 0x1100 : value());
         reg_write(bar, port, 4, 0x1000);
     }
-    reg_write(bar, op, 4, below(8) ? 0x80031 | below(2) << 6 : value());
+    reg_write(bar, op, 4, below(odds * 2) ? 0x80031 | below(2) << 6 : value());
 }
 
 /* xHCI 1.1, 4.2, 4.6, 6.4. */
@@ -761,10 +837,16 @@ static void reset(void)
 static void step(void)
 {
     static const uint32_t moods[] = {2, 64, 4096, 100000};
+    static bool is_quiet; /* for long enough to get a device from its reset to its data, drivers are left alone */
     unsigned what = below(1000);
     bool is_pci = card->class->bus == BUS_PCI;
+    unsigned state_odds = kind_now == GRAPHICS ? 128 : 8; /* a state with video memory takes its time */
     if (op_now % 128 == 0)
         odds = moods[below(G_N_ELEMENTS(moods))];
+    if (op_now % 4096 == 0)
+        is_quiet = below(4) != 0;
+    if (is_quiet && below(256))
+        what = below(2) ? 340 + below(220) : 680 + below(200);
     if (what < 250) {
         touch_register(true);
     } else if (what < 340) {
@@ -795,14 +877,14 @@ static void step(void)
         if (below(4))
             bars_place();
     } else if (what < 970) {
-        if (below(8) == 0)
+        if (below(state_odds) == 0)
             with_state(save_and_load);
     } else if (what < 973) {
-        if (below(4) == 0)
+        if (below(state_odds) < 2)
             with_state(load_damaged);
     } else if (what < 975) {
         dump_card();
-    } else if (below(16) == 0) {
+    } else if (below(is_quiet ? 4 : 16) == 0) {
         reset();
     }
     if (is_pci && below(64) == 0)
