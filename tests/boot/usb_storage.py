@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Debian's kernel has disks on USB: a file system with checksums, an ejected stick, and devices that come and go.
 
-    usb_storage.py RINGER ACCEL CONTROLLER [CYCLES]
+    usb_storage.py RINGER ACCEL CONTROLLER [CYCLES | large=MIB]
 
 CONTROLLER: uhci, ehci, ohci, xhci, nec-xhci (few ports) or ich9 (EHCI with UHCI companions). With CYCLES a tablet is plugged in and out so often,
-and the kernel sees each.
+and the kernel sees each. With large= so many MiB of random bytes are written and read back, and nothing else (by hand: large=1024).
 """
 import hashlib
 import os
@@ -109,6 +109,21 @@ def cd(guest, qmp, bus):
     wait_for(guest, "[ ! -b /dev/sr0 ]")
 
 
+def large(guest, mebibytes):
+    wait_for(guest, "[ -b /dev/sda ]")
+    begin = time.monotonic()
+    written = guest.run("dd if=/dev/urandom bs=1M count=%d 2>/dev/null | tee /dev/sda | sha256sum; sync" % mebibytes, 3600).split()[0]
+    middle = time.monotonic()
+    read = guest.run("echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/sda bs=1M count=%d 2>/dev/null | sha256sum" % mebibytes, 3600).split()[0]
+    if read != written:
+        guest.fail("what was written has the checksum %s, what is read %s" % (written, read))
+    with open("stick.img", "rb") as f:
+        if hashlib.file_digest(f, "sha256").hexdigest() != written:
+            guest.fail("the image has another checksum")
+    print("%d MiB written in %.0f s, with their making and checksum, read in %.0f s" % (mebibytes, middle - begin,
+                                                                                     time.monotonic() - middle))
+
+
 def cycles(guest, qmp, bus, count):
     guest.run("dmesg -c >/dev/null")
     size = seen = 0
@@ -136,7 +151,9 @@ def cycles(guest, qmp, bus, count):
 
 def test():
     ringer, accel, controller = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3]
-    count = int(sys.argv[4]) if len(sys.argv) > 4 else 0
+    more = sys.argv[4] if len(sys.argv) > 4 else "0"
+    size = int(more[len("large="):]) if more.startswith("large=") else 0
+    count = 0 if size else int(more)
     wanted = [(initrd.INPUT, None), (initrd.USB, None), (initrd.MODULES, ("scsi_common", "scsi_mod", "sd_mod", "t10", "crc",
                                                                                     "cdrom", "sr_mod")),
               (initrd.USB_DISK, None)] + ([(initrd.XHCI, None)] if "xhci" in controller else [])
@@ -152,7 +169,7 @@ def test():
         initrd.write("initrd.gz", (), drivers)
         for name in ("stick.img", "late.img"):
             with open(name, "wb") as f:
-                f.truncate(48 * MIB)
+                f.truncate((size if size and name == "stick.img" else 48) * MIB)
         guest = Guest([ringer, "-accel", accel, "-m", "128", "-nographic", "-no-reboot", "-monitor", "none",
                        "-qmp", "unix:qmp.sock,server=on,wait=off",
                        "-kernel", os.path.join(initrd.CACHE, "vmlinuz-686"), "-initrd", "initrd.gz",
@@ -162,7 +179,9 @@ def test():
         guest.expect("guest# ", 900)
         qmp = Qmp("qmp.sock")
         guest.run("dmesg -n 1; for m in /lib/drivers/*; do insmod $m || echo failed $m; done", 300)
-        if count:
+        if size:
+            large(guest, size)
+        elif count:
             cycles(guest, qmp, bus, count)
         else:
             disks(guest, qmp, bus, speed)
