@@ -385,13 +385,13 @@ def pointer():
             expect("a shape (%d)" % kind, viewer.see(lambda got: viewer.shape and viewer.shape[2]))
             expect("and the rest without it (%d)" % kind, viewer.see(
                 lambda got: got != want and viewer.with_shape((300, 200)) == want))
-            expect("its place (%d)" % kind, viewer.see(lambda got: viewer.place == (300, 200)))
+            expect("its place (%d)" % kind, viewer.see(lambda got: viewer.pointer_at == (300, 200)))
         # Another one moves it: seen, and told to those who can be told, once the guest has it there.
         moved(plain, 640, 420)
         want = painted()
         expect("moved in the picture", plain.see(lambda got: got == want))
         for kind, viewer in others.items():
-            expect("its new place (%d)" % kind, viewer.see(lambda got: viewer.place == (640, 420)))
+            expect("its new place (%d)" % kind, viewer.see(lambda got: viewer.pointer_at == (640, 420)))
             expect("with it (%d)" % kind, viewer.see(lambda got: viewer.with_shape((640, 420)) == want))
         # Its own moves are not told to it.
         shape = others[rfb.SHAPE]
@@ -400,8 +400,8 @@ def pointer():
         expect("moved by the other", plain.see(lambda got: got == want))
         expect("still without it", shape.see(lambda got: shape.with_shape((100, 90)) == want))
         alpha = others[rfb.ALPHA_SHAPE]
-        expect("told to others", alpha.see(lambda got: alpha.place == (100, 90)))
-        expect("not to itself", shape.place == (640, 420))
+        expect("told to others", alpha.see(lambda got: alpha.pointer_at == (100, 90)))
+        expect("not to itself", shape.pointer_at == (640, 420))
         # A guest that takes moves has its pointer anywhere: all see it in the picture, and no shape.
         mouse = [line for line in monitor("info mice").split("\n") if "PS/2" in line][0].split("#")[1].split(":")[0]
         monitor("mouse_set " + mouse)

@@ -32,7 +32,7 @@ class Viewer:
         self.text = None  # of its clipboard
         self.shape = None  # of the guest's pointer: (hot x, hot y, width, height, rows of (red, green, blue, alpha), multiplied by it)
         self.shapes = 0
-        self.place = None
+        self.pointer_at = None
         self.sound = bytearray()
         self.sound_news = []  # "begin", "end"
         if self.read(12) != b"RFB 003.008\n":
@@ -77,7 +77,7 @@ class Viewer:
             self.shape = x, y, width, height, self.shape_rows(encoding, width, height)
             self.shapes += 1
         elif encoding == PLACE:
-            self.place = x, y
+            self.pointer_at = x, y
         elif encoding != RAW:
             self.told.append((encoding, x))
         else:
