@@ -480,8 +480,10 @@ bool vga_render_bare_rows(void *opaque, unsigned width, unsigned height, unsigne
 static bool shows_cursor(const struct vga *vga)
 {
     struct vga_picture picture = {0};
+    if (!vga->card->overlay)
+        return false;
     vga_picture(vga, &picture);
-    return vga->card->overlay && !picture.is_blank;
+    return !picture.is_blank;
 }
 
 void vga_render_overlay(void *opaque, unsigned width, unsigned first, unsigned count, uint32_t *pixels)

@@ -136,6 +136,7 @@ struct interp *interp_new(struct cpu *cpu)
         ip->dcache[i].key = DKEY_INVALID;
     ip->seen_generation = guest_mem.generation - 1;
     ip->filled_count = TLB_FILLED_MAX; /* nothing is known of the entries */
+    ip->device_filled = true;          /* nor of these */
     interp_flush_tlb(cpu);
     return ip;
 }

@@ -165,6 +165,7 @@ struct interp {
     uint16_t filled[TLB_FILLED_MAX];              /* entries filled since the last flush */
     unsigned filled_count;                        /* TLB_FILLED_MAX: more than were noted */
     struct device_page device[2][TLB_KINDS][DEVICE_PAGES];
+    bool device_filled; /* some of them may be valid: most flushes find none */
     struct dinsn dcache[DCACHE_SIZE];
     uint16_t *decoded_count; /* per RAM page: entries in dcache */
     struct dinsn uncached;   /* for an instruction that crosses a page or is not in RAM */

@@ -16,6 +16,9 @@ static void interp_drop_fetch(struct interp *ip)
 
 static void drop_device_pages(struct interp *ip)
 {
+    if (!ip->device_filled)
+        return;
+    ip->device_filled = false;
     for (unsigned i = 0; i < sizeof ip->device / sizeof(struct device_page); i++)
         (&ip->device[0][0][0])[i].tag = TLB_INVALID;
 }
@@ -193,6 +196,7 @@ static void tlb_fill(struct cpu *cpu, gla_t gla, enum tlb_kind kind, bool user, 
 
     if (!host) {
         *device_page(ip, gla, kind, user) = (struct device_page){gla & PAGE_MASK, r->gpa};
+        ip->device_filled = true;
         return;
     }
     if (ip->no_fill && kind != TLB_EXEC)
@@ -293,7 +297,6 @@ struct access {
     gpa_t gpa[2];
     uint8_t *host[2]; /* NULL: a device, or nobody */
     unsigned n[2];
-    bool is_device;
 };
 
 /* What #AC asks of an operand of n bytes (SDM vol. 3A, table 6-7; AMD's APM vol. 2, 8.2.18): a mask. */
@@ -325,7 +328,6 @@ static enum cpu_rc access_begin(struct cpu *cpu, gla_t gla, unsigned n, bool wri
     enum tlb_kind kind = write ? TLB_WRITE : TLB_READ;
     unsigned in_first = PAGE_SIZE - (gla & ~PAGE_MASK);
 
-    a->is_device = false;
     if (user && (cpu->eflags & FL_AC) && (cpu->cr0 & CR0_AM) && (gla & ac_mask(n)))
         return cpu_raise(cpu, EXC_AC, 0);
     a->n[0] = n < in_first ? n : in_first;
@@ -338,8 +340,7 @@ static enum cpu_rc access_begin(struct cpu *cpu, gla_t gla, unsigned n, bool wri
     a->gpa[0] += gla & ~PAGE_MASK;
     a->host[0] = mem_ptr(a->gpa[0]);
     a->host[1] = a->n[1] ? mem_ptr(a->gpa[1]) : a->host[0];
-    a->is_device = !a->host[0] || !a->host[1];
-    if (unlikely(a->is_device && cpu->interp->log)) {
+    if (unlikely(cpu->interp->log && (!a->host[0] || !a->host[1]))) {
         cpu->interp->log->device = true;
         return CPU_EXIT;
     }

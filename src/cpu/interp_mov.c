@@ -210,15 +210,21 @@ OP(NOP)
 
 /* --- stack --- */
 
-static enum cpu_rc push(struct cpu *cpu, unsigned size, uint32_t value)
+/* An element of step bytes, of which the lower `size` are stored. */
+static enum cpu_rc push_part(struct cpu *cpu, unsigned step, unsigned size, uint32_t value)
 {
     struct stack st;
 
     stack_begin(&st, cpu);
-    stack_push(&st, size, value);
+    stack_push_part(&st, step, size, value);
     if (likely(st.rc == CPU_OK))
         stack_commit(&st);
     return st.rc;
+}
+
+static enum cpu_rc push(struct cpu *cpu, unsigned size, uint32_t value)
+{
+    return push_part(cpu, size, size, value);
 }
 
 #define DEFINE_STACK(bits) \
@@ -353,13 +359,7 @@ DEFINE_STACK(32)
 
 static enum cpu_rc push_seg(struct cpu *cpu, const struct insn *insn, enum segreg reg)
 {
-    struct stack st;
-
-    stack_begin(&st, cpu);
-    stack_push_part(&st, insn->opsize, hostcpu()->push_seg_16 ? 2 : insn->opsize, cpu->seg[reg].sel);
-    if (likely(st.rc == CPU_OK))
-        stack_commit(&st);
-    return st.rc;
+    return push_part(cpu, insn->opsize, hostcpu()->push_seg_16 ? 2 : insn->opsize, cpu->seg[reg].sel);
 }
 OP(PUSH_ES)
 {
