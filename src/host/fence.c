@@ -69,6 +69,12 @@ static void add(struct fence *fence, uint32_t action, int call, unsigned count, 
     add(fence, SCMP_ACT_ALLOW, CALL(call), sizeof((struct scmp_arg_cmp[]){__VA_ARGS__}) / sizeof(struct scmp_arg_cmp), \
         (struct scmp_arg_cmp[]){__VA_ARGS__})
 #define ALLOW_ANY(fence, call) add(fence, SCMP_ACT_ALLOW, CALL(call), 0, NULL)
+/* Each call of a list, whatever its arguments. */
+#define ADD_ALL(fence, action, list) \
+    do { \
+        for (unsigned i = 0; i < G_N_ELEMENTS(list); i++) \
+            add(fence, action, (list)[i], 0, NULL); \
+    } while (0)
 
 /* Memory that is executable exists already, but for cells. */
 static void allow_memory(struct fence *fence, bool executable)
@@ -196,8 +202,7 @@ static bool is_for_cells(int call)
 
 static void fence_fill(struct fence *fence, const struct fence_needs *needs)
 {
-    for (unsigned i = 0; i < G_N_ELEMENTS(allowed); i++)
-        add(fence, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
+    ADD_ALL(fence, SCMP_ACT_ALLOW, allowed);
     allow_memory(fence, needs->cells);
     allow_threads(fence);
     allow_files(fence, needs->files);
@@ -243,16 +248,13 @@ static const int dialer_allowed[] = {
 
 static void dialer_fill(struct fence *fence, const void *opaque)
 {
-    for (unsigned i = 0; i < G_N_ELEMENTS(allowed); i++)
-        add(fence, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
-    for (unsigned i = 0; i < G_N_ELEMENTS(dialer_allowed); i++)
-        add(fence, SCMP_ACT_ALLOW, dialer_allowed[i], 0, NULL);
+    ADD_ALL(fence, SCMP_ACT_ALLOW, allowed);
+    ADD_ALL(fence, SCMP_ACT_ALLOW, dialer_allowed);
     allow_memory(fence, false);
     allow_threads(fence);
     allow_reading(fence);
     ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, FIONREAD));
-    for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++)
-        add(fence, SCMP_ACT_TRAP, hostile[i], 0, NULL);
+    ADD_ALL(fence, SCMP_ACT_TRAP, hostile);
 }
 
 static const int network_allowed[] = {CALL(socket),      CALL(connect),     CALL(bind),       CALL(listen),
@@ -263,10 +265,8 @@ static const int network_allowed[] = {CALL(socket),      CALL(connect),     CALL
 static void network_fill(struct fence *fence, const void *opaque)
 {
     const struct fence_network *needs = opaque;
-    for (unsigned i = 0; i < G_N_ELEMENTS(allowed); i++)
-        add(fence, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
-    for (unsigned i = 0; i < G_N_ELEMENTS(network_allowed); i++)
-        add(fence, SCMP_ACT_ALLOW, network_allowed[i], 0, NULL);
+    ADD_ALL(fence, SCMP_ACT_ALLOW, allowed);
+    ADD_ALL(fence, SCMP_ACT_ALLOW, network_allowed);
     allow_memory(fence, false);
     if (needs->name_servers || needs->folder) {
         allow_reading(fence);
@@ -278,8 +278,7 @@ static void network_fill(struct fence *fence, const void *opaque)
     ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, FIONBIO));
     if (needs->tap)
         ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TUNSETOFFLOAD));
-    for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++)
-        add(fence, SCMP_ACT_TRAP, hostile[i], 0, NULL);
+    ADD_ALL(fence, SCMP_ACT_TRAP, hostile);
 }
 
 static const int viewers_allowed[] = {CALL(accept),      CALL(accept4),     CALL(setsockopt), CALL(getsockopt),
@@ -288,10 +287,8 @@ static const int viewers_allowed[] = {CALL(accept),      CALL(accept4),     CALL
 
 static void viewers_fill(struct fence *fence, const void *opaque)
 {
-    for (unsigned i = 0; i < G_N_ELEMENTS(allowed); i++)
-        add(fence, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
-    for (unsigned i = 0; i < G_N_ELEMENTS(viewers_allowed); i++)
-        add(fence, SCMP_ACT_ALLOW, viewers_allowed[i], 0, NULL);
+    ADD_ALL(fence, SCMP_ACT_ALLOW, allowed);
+    ADD_ALL(fence, SCMP_ACT_ALLOW, viewers_allowed);
     allow_memory(fence, false);
     allow_threads(fence);
     ALLOW_ANY(fence, dup);
@@ -305,8 +302,7 @@ static void viewers_fill(struct fence *fence, const void *opaque)
     ALLOW(fence, prlimit64, SCMP_A0(SCMP_CMP_EQ, 0));
     ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, FIONREAD));
     ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, FIONBIO));
-    for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++)
-        add(fence, SCMP_ACT_TRAP, hostile[i], 0, NULL);
+    ADD_ALL(fence, SCMP_ACT_TRAP, hostile);
 }
 
 /* Besides allowed[], which works on what is open. */
@@ -319,21 +315,17 @@ static const int folder_writes[] = {CALL(mkdirat),   CALL(symlinkat), CALL(linka
 static void folder_fill(struct fence *fence, const void *opaque)
 {
     const bool *read_only = opaque;
-    for (unsigned i = 0; i < G_N_ELEMENTS(allowed); i++)
-        add(fence, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
-    for (unsigned i = 0; i < G_N_ELEMENTS(folder_reads); i++)
-        add(fence, SCMP_ACT_ALLOW, folder_reads[i], 0, NULL);
-    for (unsigned i = 0; !*read_only && i < G_N_ELEMENTS(folder_writes); i++)
-        add(fence, SCMP_ACT_ALLOW, folder_writes[i], 0, NULL);
+    ADD_ALL(fence, SCMP_ACT_ALLOW, allowed);
+    ADD_ALL(fence, SCMP_ACT_ALLOW, folder_reads);
     if (!*read_only) { /* no devices: of those with a number, that is */
+        ADD_ALL(fence, SCMP_ACT_ALLOW, folder_writes);
         ALLOW(fence, mknodat, SCMP_A2(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFIFO));
         ALLOW(fence, mknodat, SCMP_A2(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFSOCK));
         ALLOW(fence, mknodat, SCMP_A2(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFREG));
     }
     allow_memory(fence, false);
     allow_files(fence, false);
-    for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++)
-        add(fence, SCMP_ACT_TRAP, hostile[i], 0, NULL);
+    ADD_ALL(fence, SCMP_ACT_TRAP, hostile);
 }
 
 /* libusb on Linux: files below /sys that say what there is, usbfs with its ioctls, udev's news on a netlink socket that
@@ -344,16 +336,13 @@ static const int usb_allowed[] = {CALL(openat),    CALL(open),     CALL(stat),  
 
 static void usb_fill(struct fence *fence, const void *opaque)
 {
-    for (unsigned i = 0; i < G_N_ELEMENTS(allowed); i++)
-        add(fence, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
-    for (unsigned i = 0; i < G_N_ELEMENTS(usb_allowed); i++)
-        add(fence, SCMP_ACT_ALLOW, usb_allowed[i], 0, NULL);
+    ADD_ALL(fence, SCMP_ACT_ALLOW, allowed);
+    ADD_ALL(fence, SCMP_ACT_ALLOW, usb_allowed);
     allow_memory(fence, false);
     allow_threads(fence);
     allow_files(fence, false);
     ALLOW(fence, ioctl, SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff00, 'U' << 8)); /* USBDEVFS_* */
-    for (unsigned i = 0; i < G_N_ELEMENTS(hostile); i++)
-        add(fence, SCMP_ACT_TRAP, hostile[i], 0, NULL);
+    ADD_ALL(fence, SCMP_ACT_TRAP, hostile);
 }
 
 /* resolv.conf is often a link into a folder in which it is replaced; in /etc itself it is replaced, too, but there is
