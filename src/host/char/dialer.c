@@ -200,24 +200,16 @@ static gboolean answer_ready(gint fd, GIOCondition condition, gpointer opaque)
 
 bool dialer_start(const struct address *allowed, unsigned count, bool anything, GError **error)
 {
-    int fds[2];
     if (dialer.fd > 0)
         return true;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0) {
-        g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno), "no socket pair: %s", g_strerror(errno));
-        return false;
-    }
     self.allowed = allowed; /* for the process, which gets a copy */
     self.count = count;
     self.anything = anything;
-    pid_t pid = process_start("ringer-dialer", &fds[1], 1, dialer_run, NULL, error);
-    close(fds[1]);
-    if (pid < 0) {
-        close(fds[0]);
+    int fd = process_start_server("ringer-dialer", dialer_run, error);
+    if (fd < 0)
         return false;
-    }
-    fcntl(fds[0], F_SETFL, O_NONBLOCK);
-    dialer.fd = fds[0];
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    dialer.fd = fd;
     dialer.dials = g_ptr_array_new();
     dialer.source = devthread_fd_add(dialer.fd, G_IO_IN | G_IO_HUP | G_IO_ERR, answer_ready, NULL);
     return true;

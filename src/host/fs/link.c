@@ -3,7 +3,6 @@
  * Most answers come sooner than another thread could be woken: the sender waits for them a few microseconds. When that
  * was in vain, it does so less often. The process's death is EIO for all that was asked and will be.
  */
-#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -328,13 +327,10 @@ static void child_run(void *opaque)
 static bool memory_make(struct fslink *link)
 {
     int *fds = link->fds;
-    fds[SHARE_MEMORY] = memfd_create("ringer-9p", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    fds[SHARE_MEMORY] = process_memory("ringer-9p", sizeof(struct share));
     fds[SHARE_WAKE_MONITOR] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     fds[SHARE_WAKE_PROCESS] = eventfd(0, EFD_CLOEXEC);
-    /* Whoever has the other end cannot take the memory away under our feet. */
-    if (fds[SHARE_MEMORY] < 0 || fds[SHARE_WAKE_MONITOR] < 0 || fds[SHARE_WAKE_PROCESS] < 0 ||
-        ftruncate(fds[SHARE_MEMORY], sizeof(struct share)) < 0 ||
-        fcntl(fds[SHARE_MEMORY], F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+    if (fds[SHARE_MEMORY] < 0 || fds[SHARE_WAKE_MONITOR] < 0 || fds[SHARE_WAKE_PROCESS] < 0)
         return false;
     void *at = mmap(NULL, sizeof(struct share), PROT_READ | PROT_WRITE, MAP_SHARED, fds[SHARE_MEMORY], 0);
     link->share = at == MAP_FAILED ? NULL : at;
@@ -345,12 +341,7 @@ static bool memory_make(struct fslink *link)
 static bool verdict(int control, GError **error)
 {
     char text[256] = "";
-    struct pollfd poll_for = {control, POLLIN, 0};
-    int ready;
-    do
-        ready = poll(&poll_for, 1, VERDICT_MS);
-    while (ready < 0 && errno == EINTR);
-    ssize_t len = ready > 0 ? read(control, text, sizeof(text) - 1) : -1;
+    ssize_t len = process_is_readable(control, VERDICT_MS) ? read(control, text, sizeof(text) - 1) : -1;
     if (len > 0 && text[0] == '+')
         return true;
     g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "%s", len > 1 ? text + 1 : "its process has ended");

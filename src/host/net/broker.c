@@ -5,7 +5,6 @@
 #include "broker.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,7 +16,6 @@
 #include "process.h"
 
 #define FDS       (CABLE_FDS + 1)
-#define WAIT_MS   5000
 #define ORDER_MAX 16384
 
 static int broker_fd = -1;
@@ -29,24 +27,6 @@ bool broker_is_needed(void)
 }
 
 /* --- In the process --- */
-
-static void answer(const int *fds, const char *why)
-{
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(FDS * sizeof(int))];
-    } control = {0};
-    struct iovec text = {(void *)why, strlen(why) + 1};
-    struct msghdr message = {.msg_iov = &text, .msg_iovlen = 1};
-    if (fds) {
-        message.msg_control = control.room;
-        message.msg_controllen = sizeof(control.room);
-        control.header = (struct cmsghdr){CMSG_LEN(FDS * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-        memcpy(CMSG_DATA(&control.header), fds, FDS * sizeof(int));
-    }
-    while (sendmsg(PROCESS_FD, &message, MSG_NOSIGNAL) < 0 && errno == EINTR)
-        continue;
-}
 
 static void make(const char *text)
 {
@@ -61,7 +41,7 @@ static void make(const char *text)
     } else {
         ok = false;
     }
-    answer(ok ? fds : NULL, ok ? "" : error ? error->message : "no socket pair");
+    process_answer(ok ? fds : NULL, FDS, ok ? "" : error ? error->message : "no socket pair");
     for (unsigned i = 0; i < FDS; i++) {
         if (fds[i] >= 0)
             close(fds[i]);
@@ -93,19 +73,10 @@ static void broker_run(void *opaque)
 
 bool net_broker_start(GError **error)
 {
-    int pair[2];
-    if (broker_fd >= 0)
-        return true;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return NET_FAIL("no socket pair: %s", g_strerror(errno));
-    pid_t pid = process_start("ringer-broker", &pair[1], 1, broker_run, NULL, error);
-    close(pair[1]);
-    if (pid < 0)
-        close(pair[0]);
-    else
-        broker_fd = pair[0];
-    is_started = pid > 0;
-    return pid > 0;
+    if (broker_fd < 0)
+        broker_fd = process_start_server("ringer-broker", broker_run, error);
+    is_started |= broker_fd >= 0;
+    return broker_fd >= 0;
 }
 
 void broker_stop(void)
@@ -130,46 +101,20 @@ static char *list_text(const struct keyvalues *options)
     return g_string_free(text, FALSE);
 }
 
-static bool answer_take(int fds[FDS], GError **error)
-{
-    char why[1024];
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(FDS * sizeof(int))];
-    } control = {0};
-    struct iovec text = {why, sizeof(why) - 1};
-    struct msghdr message = {
-        .msg_iov = &text, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
-    struct pollfd poll_for = {broker_fd, POLLIN, 0};
-    int ready;
-    do
-        ready = poll(&poll_for, 1, WAIT_MS);
-    while (ready < 0 && errno == EINTR);
-    ssize_t len = ready > 0 ? recvmsg(broker_fd, &message, MSG_CMSG_CLOEXEC) : -1;
-    if (len <= 0) {
-        broker_stop(); /* a late answer is nobody's */
-        return NET_FAIL("the process that makes network back ends does not answer");
-    }
-    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-        header->cmsg_len == CMSG_LEN(FDS * sizeof(int))) {
-        memcpy(fds, CMSG_DATA(header), FDS * sizeof(int));
-        return true;
-    }
-    why[len] = 0;
-    return NET_FAIL("%s", why);
-}
-
 bool broker_order(struct keyvalues *options, int cable[CABLE_FDS], int *control, GError **error)
 {
     int fds[FDS];
+    bool is_lost;
     char *text = list_text(options);
     bool ok = broker_fd >= 0 && strlen(text) <= ORDER_MAX && write(broker_fd, text, strlen(text)) >= 0;
     g_free(text);
     if (!ok)
         return NET_FAIL("the process that makes network back ends takes no order");
-    if (!answer_take(fds, error))
+    if (!process_take_answer(broker_fd, "network back ends", fds, FDS, &is_lost, error)) {
+        if (is_lost)
+            broker_stop();
         return false;
+    }
     memcpy(cable, fds, CABLE_FDS * sizeof(int));
     *control = fds[CABLE_FDS];
     return true;

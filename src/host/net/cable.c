@@ -2,11 +2,12 @@
 #include "cable.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "host/process.h"
 
 #define RING_SIZE (1u << 20) /* a power of two, some frames of the longest kind */
 #define ALIGN     16u
@@ -30,12 +31,10 @@ _Static_assert(sizeof(struct header) <= ALIGN, "a header fills one unit");
 
 bool cable_make(int fds[CABLE_FDS], GError **error)
 {
-    fds[0] = memfd_create("ringer-cable", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    fds[0] = process_memory("ringer-cable", 2 * sizeof(struct ring_shared));
     fds[1] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     fds[2] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    /* Whoever has the other end cannot take the memory away under our feet. */
-    if (fds[0] >= 0 && fds[1] >= 0 && fds[2] >= 0 && ftruncate(fds[0], 2 * sizeof(struct ring_shared)) == 0 &&
-        fcntl(fds[0], F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+    if (fds[0] >= 0 && fds[1] >= 0 && fds[2] >= 0)
         return true;
     g_set_error(error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno), "no shared memory: %s", g_strerror(errno));
     for (unsigned i = 0; i < CABLE_FDS; i++) {

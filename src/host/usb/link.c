@@ -6,7 +6,6 @@
  */
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -48,32 +47,6 @@ static int maker_fd = -1;
 
 /* --- The process that makes them --- */
 
-static bool share_make(int *memory)
-{
-    *memory = memfd_create("ringer-usb", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    /* Whoever has the other end cannot take the memory away under our feet. */
-    return *memory >= 0 && ftruncate(*memory, sizeof(struct usb_share)) == 0 &&
-           fcntl(*memory, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
-}
-
-static void fds_send(const int *fds, const char *why)
-{
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(USB_FDS * sizeof(int))];
-    } control = {0};
-    struct iovec text = {(void *)why, strlen(why) + 1};
-    struct msghdr message = {.msg_iov = &text, .msg_iovlen = 1};
-    if (fds) {
-        message.msg_control = control.room;
-        message.msg_controllen = sizeof(control.room);
-        control.header = (struct cmsghdr){CMSG_LEN(USB_FDS * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-        memcpy(CMSG_DATA(&control.header), fds, USB_FDS * sizeof(int));
-    }
-    while (sendmsg(PROCESS_FD, &message, MSG_NOSIGNAL) < 0 && errno == EINTR)
-        continue;
-}
-
 static void child_run(void *opaque)
 {
     usb_process_main(opaque);
@@ -81,15 +54,15 @@ static void child_run(void *opaque)
 
 static void make(struct usb_wanted *wanted)
 {
-    int pair[2] = {-1, -1}, memory = -1;
+    int pair[2] = {-1, -1}, memory = process_memory("ringer-usb", sizeof(struct usb_share));
     GError *error = NULL;
-    bool ok = share_make(&memory) && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0;
+    bool ok = memory >= 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0;
     if (ok) {
         const int given[USB_FDS] = {pair[1], memory};
         ok = process_start("ringer-usb", given, USB_FDS, child_run, wanted, &error) > 0;
     }
     const int kept[USB_FDS] = {pair[0], memory};
-    fds_send(ok ? kept : NULL, ok ? "" : error ? error->message : "no memory or socket for its process");
+    process_answer(ok ? kept : NULL, USB_FDS, ok ? "" : error ? error->message : "no memory or socket for its process");
     for (unsigned i = 0; i < 2; i++) {
         if (pair[i] >= 0)
             close(pair[i]);
@@ -127,18 +100,9 @@ static void maker_run(void *opaque)
 
 bool usb_host_start(GError **error)
 {
-    int pair[2];
-    if (maker_fd >= 0)
-        return true;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-        return FAIL("no socket pair: %s", g_strerror(errno));
-    pid_t pid = process_start("ringer-usbmaker", &pair[1], 1, maker_run, NULL, error);
-    close(pair[1]);
-    if (pid < 0)
-        close(pair[0]);
-    else
-        maker_fd = pair[0];
-    return pid > 0;
+    if (maker_fd < 0)
+        maker_fd = process_start_server("ringer-usbmaker", maker_run, error);
+    return maker_fd >= 0;
 }
 
 void usb_host_stop(void)
@@ -149,40 +113,6 @@ void usb_host_stop(void)
 }
 
 /* --- Ends of a process --- */
-
-static bool is_readable(int fd, int ms)
-{
-    struct pollfd poll_for = {fd, POLLIN, 0};
-    int ready;
-    do
-        ready = poll(&poll_for, 1, ms);
-    while (ready < 0 && errno == EINTR);
-    return ready > 0;
-}
-
-static bool fds_take(int *fds, GError **error)
-{
-    char why[256] = "";
-    union {
-        struct cmsghdr header;
-        char room[CMSG_SPACE(USB_FDS * sizeof(int))];
-    } control = {0};
-    struct iovec text = {why, sizeof(why) - 1};
-    struct msghdr message = {
-        .msg_iov = &text, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
-    ssize_t len = is_readable(maker_fd, READY_MS) ? recvmsg(maker_fd, &message, MSG_CMSG_CLOEXEC) : -1;
-    if (len <= 0) {
-        usb_host_stop(); /* a late answer is nobody's */
-        return FAIL("the process that makes processes for USB devices does not answer");
-    }
-    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-        header->cmsg_len == CMSG_LEN(USB_FDS * sizeof(int))) {
-        memcpy(fds, CMSG_DATA(header), USB_FDS * sizeof(int));
-        return true;
-    }
-    return FAIL("%s", why);
-}
 
 static void usbhost_free(struct usbhost *usbhost)
 {
@@ -212,14 +142,18 @@ static bool process_make(struct usbhost *usbhost, const struct usb_wanted *wante
         return FAIL("there is no process that makes processes for USB devices");
     if (write(maker_fd, wanted, sizeof(*wanted)) != sizeof(*wanted))
         return FAIL("the process that makes processes for USB devices takes no order");
-    if (!fds_take(usbhost->fds, error))
+    bool is_lost;
+    if (!process_take_answer(maker_fd, "processes for USB devices", usbhost->fds, USB_FDS, &is_lost, error)) {
+        if (is_lost)
+            usb_host_stop();
         return false;
+    }
     void *at = mmap(NULL, sizeof(struct usb_share), PROT_READ | PROT_WRITE, MAP_SHARED, usbhost->fds[USB_MEMORY], 0);
     if (at == MAP_FAILED)
         return FAIL("no memory to share with its process: %s", g_strerror(errno));
     usbhost->share = at;
     int fd = usbhost->fds[USB_SOCKET];
-    if (!is_readable(fd, READY_MS) || read(fd, &news, sizeof(news)) != sizeof(news) || news.kind != NEWS_READY)
+    if (!process_is_readable(fd, READY_MS) || read(fd, &news, sizeof(news)) != sizeof(news) || news.kind != NEWS_READY)
         return FAIL("its process has ended or does not answer");
     text_settle(&news);
     return news.answer.status == 0 || FAIL("%s", news.text);
@@ -413,7 +347,7 @@ static void link_close(struct usbhost *usbhost)
     struct usb_news news;
     usbhost->is_closed = true;
     if (write(fd, &leave, sizeof(leave)) == sizeof(leave)) {
-        while (g_get_monotonic_time() < end && is_readable(fd, (int)((end - g_get_monotonic_time()) / 1000)) &&
+        while (g_get_monotonic_time() < end && process_is_readable(fd, (int)((end - g_get_monotonic_time()) / 1000)) &&
                read(fd, &news, sizeof(news)) > 0)
             continue;
     }
