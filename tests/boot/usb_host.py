@@ -16,6 +16,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from evdev import event_of, watched  # noqa: E402
 from guest import Guest, main  # noqa: E402
 from qmp import Qmp, QmpError  # noqa: E402
 import initrd  # noqa: E402
@@ -144,25 +145,15 @@ def mouse(guest, qmp, bus):
     name = "Ringer Stand-in Mouse"
     wait_for(guest, "grep -qs '^%s$' /sys/class/input/event*/device/name" % name)
     line_of(guest, qmp, "mouse", "Speed 12 Mb/s, Product Stand-in Mouse, ID: mouse")
-    event = guest.run("for e in /sys/class/input/event*; do [ \"$(cat $e/device/name)\" = '%s' ] && echo ${e##*/}; "
-                      "done; true" % name).strip()
-    guest.run("exec 3</dev/input/%s; cat <&3 >/tmp/events 2>/dev/null &\nexec 3<&-; echo $! >/tmp/pid" % event)
-    wanted = []
-    for x, y in ((5, -7), (100, 3), (-128 + 1, 127)):
-        bus.move(0, x, y)
-        wanted += [(2, 0, x), (2, 1, y), (0, 0, 0)]
-    events = []
-    for _ in range(60):
-        text = guest.run("hexdump -v -e '16/1 \"%02x\" \"\\n\"' /tmp/events", 90)
-        raws = [bytes.fromhex(line) for line in re.findall(r"^[0-9a-f]{32}$", text.replace("\r", ""), re.M)]
-        events = [(int.from_bytes(raw[8:10], "little"), int.from_bytes(raw[10:12], "little"),
-                   int.from_bytes(raw[12:16], "little", signed=True)) for raw in raws]
-        if len(events) >= len(wanted):
-            break
-        time.sleep(0.2)
+    moves = ((5, -7), (100, 3), (-128 + 1, 127))
+    wanted = [event for x, y in moves for event in ((2, 0, x), (2, 1, y), (0, 0, 0))]
+
+    def act():
+        for x, y in moves:
+            bus.move(0, x, y)
+    events = watched(guest, event_of(guest, name), act, lambda events: len(events) >= len(wanted))
     if events != wanted:
         guest.fail("events %r, not %r" % (events, wanted))
-    guest.run("kill $(cat /tmp/pid)")
 
 
 def pulled(guest, qmp, bus):
@@ -250,7 +241,7 @@ def test():
     ringer, accel, controller, library = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
     wanted = [(initrd.INPUT, None), (initrd.USB, None), (initrd.MODULES, ("scsi_common", "scsi_mod", "sd_mod", "t10", "crc")),
               (initrd.USB_DISK, None)] + ([(initrd.XHCI, None)] if controller == "xhci" else [])
-    if not all(os.path.exists(os.path.join(folder, ".complete")) for folder, _ in wanted):
+    if not initrd.is_there(wanted):
         print("SKIP: needs the guest cache (tests/tools/guests.sh fetch)")
         sys.exit(77)
     options, name, speed = CONTROLLERS[controller]
@@ -262,10 +253,7 @@ def test():
             bus = Bus.from_buffer(mmap.mmap(f.fileno(), 0))
         os.environ["LD_LIBRARY_PATH"] = os.path.dirname(library)
         os.environ["RINGER_FAKE_USB"] = os.path.join(folder, "bus")
-        drivers = {"lib/drivers/%d-%s" % (number, name): os.path.join(where, name)
-                   for number, (where, only) in enumerate(wanted) for name in os.listdir(where)
-                   if name.endswith(".ko") and (not only or any(one in name for one in only))}
-        initrd.write("initrd.gz", (), drivers)
+        initrd.write("initrd.gz", (), initrd.drivers_of(wanted))
         guest = Guest([ringer, "-accel", accel, "-m", "128", "-nographic", "-no-reboot", "-monitor", "none",
                        "-qmp", "unix:qmp.sock,server=on,wait=off",
                        "-kernel", os.path.join(initrd.CACHE, "vmlinuz-686"), "-initrd", "initrd.gz",

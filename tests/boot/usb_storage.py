@@ -157,16 +157,13 @@ def test():
     wanted = [(initrd.INPUT, None), (initrd.USB, None), (initrd.MODULES, ("scsi_common", "scsi_mod", "sd_mod", "t10", "crc",
                                                                                     "cdrom", "sr_mod")),
               (initrd.USB_DISK, None)] + ([(initrd.XHCI, None)] if "xhci" in controller else [])
-    if not all(os.path.exists(os.path.join(folder, ".complete")) for folder, _ in wanted):
+    if not initrd.is_there(wanted):
         print("SKIP: needs the guest cache (tests/tools/guests.sh fetch)")
         sys.exit(77)
     options, bus, speed = CONTROLLERS[controller]
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        drivers = {"lib/drivers/%d-%s" % (number, name): os.path.join(where, name)
-                   for number, (where, only) in enumerate(wanted) for name in os.listdir(where)
-                   if name.endswith(".ko") and (not only or any(one in name for one in only))}
-        initrd.write("initrd.gz", (), drivers)
+        initrd.write("initrd.gz", (), initrd.drivers_of(wanted))
         for name in ("stick.img", "late.img"):
             with open(name, "wb") as f:
                 f.truncate((size if size and name == "stick.img" else 48) * MIB)

@@ -48,6 +48,19 @@ def write_with_modules(destination, programs=(), modules=MODULES):
     write(destination, programs, drivers)
 
 
+def is_there(groups):
+    """groups: as drivers_of's; the guest cache has them."""
+    return all(os.path.exists(os.path.join(folder, ".complete")) for folder, _ in groups)
+
+
+def drivers_of(groups):
+    """{path there: path here} of the drivers of several folders, to be loaded in this order. groups: (folder, words), with words
+    only those that have one of them in their names; None: all."""
+    return {"lib/drivers/%d-%s" % (number, name): os.path.join(folder, name)
+            for number, (folder, words) in enumerate(groups) for name in os.listdir(folder)
+            if name.endswith(".ko") and (not words or any(word in name for word in words))}
+
+
 def tree(top):
     """{path there: path here} of a folder with bin and lib."""
     return {"%s/%s" % (folder, name): os.path.join(top, folder, name)
