@@ -433,7 +433,13 @@ def tigervnc():
         window = desk.window("Ringer - TigerVNC")
         if not window:
             screen.fail("no viewer's window")
+        # Its window is there before its connection is, and would lose what is typed.
+        screen.command("stop")
+        want = dumped(screen)
+        wait_until("the guest's picture at first by " + encoding, lambda: desk.picture(window) == want)
+        screen.command("cont")
         desk.focus(window)
+        wait_until("the viewer has the keys", lambda: desk.tool("getwindowfocus") == window)
         desk.tool("mousemove", 1599, 1199)
         text = "echo " + encoding
         desk.tool("type", "--delay", 60, text)
@@ -443,6 +449,7 @@ def tigervnc():
         wait_until("the guest's picture by " + encoding, lambda: desk.picture(window)[:2] == want[:2] and desk.picture(window) == want)
         screen.command("cont")
         desk.tool("key", "Return")
+        wait_until("GRUB has obeyed", lambda: any(line.strip() == encoding for line in screen.text().split("\n")))
         if encoding == "ZRLE":  # another size, and back
             screen.type("insmod all_video\ninsmod gfxterm\nset gfxmode=800x600\nterminal_output gfxterm\n")
             wait_until("the viewer's window has the new size", lambda: desk.geometry(window)[2:] == (800, 600))

@@ -63,8 +63,9 @@ class Desktop:
         subprocess.run(["wmctrl", "-i", "-c", window], capture_output=True)
 
     def picture(self, window):
-        """(width, height, rows of RGB bytes) of what is in the window."""
-        return ppm(subprocess.run(["import", "-silent", "-window", str(window), "-depth", "8", "ppm:-"], capture_output=True).stdout)
+        """(width, height, rows of RGB bytes) of what is in the window; no rows: it is not there, or not yet."""
+        data = subprocess.run(["import", "-silent", "-window", str(window), "-depth", "8", "ppm:-"], capture_output=True).stdout
+        return ppm(data) if data else (0, 0, [])
 
     def grub(self, command):
         """GRUB's prompt in a window, from the floppy in command: (Screen, window)."""

@@ -91,7 +91,8 @@ def longest_gap(machine, act):
     return max(machine.seconds()[had:had + 2]) if machine.wait_seconds(had + 2) else None
 
 
-def check_gap(name, machine, act, tries=5):
+def check_gap(name, machine, act, tries=12):
+    """A monitor that stalls does so each time; a host that is busy with other things does not."""
     seen = []
     for _ in range(tries):
         idle, busy = longest_gap(machine, lambda: None), longest_gap(machine, act)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "vnc.h"
 
 #define WAIT_MS 20000 /* a viewer that takes nothing for so long is let go */
+#define NICE    10    /* many viewers' compressing must not take the processor from the guest: setpriority(2) */
 
 struct guest { /* one who has come to look */
     pid_t pid;
@@ -292,6 +294,8 @@ _Noreturn void vnc_process_main(const struct vnc_start *start)
     const char *why = vnc_load();
     if (why)
         fail(why);
+    int was = getpriority(PRIO_PROCESS, 0);
+    setpriority(PRIO_PROCESS, 0, was + NICE);
     self.house.start = start;
     self.house.memory = memory_now();
     self.house.picture = mmap(NULL, VNC_MEMORY, PROT_READ, MAP_SHARED, PROCESS_FD + VNC_PICTURE, 0);
