@@ -164,7 +164,7 @@ void jtable_release_all(void)
         release(t);
 }
 
-void jtable_set(struct jtable *t, uint32_t eip, const struct tentry *entry)
+void jtable_set(struct jtable *t, uint32_t eip, struct tentry *entry)
 {
     struct chunk **c = &t->chunk[eip >> 22];
     unsigned leaf = eip >> LEAF_SHIFT & (LEAVES - 1);
@@ -184,6 +184,8 @@ void jtable_set(struct jtable *t, uint32_t eip, const struct tentry *entry)
         t->filled++;
     }
     t->base[eip] = (uint32_t)(uintptr_t)entry->host;
+    entry->tables |= entry->table && entry->table != t;
+    entry->table = t;
 }
 
 /* Forgets the entries of page `leaf` of the table that chunk n knows of. */
@@ -234,9 +236,19 @@ void jtable_clear_all(void)
         jtable_clear(t);
 }
 
-void jtable_forget(uint32_t eip, const void *host)
+static void forget(struct jtable *t, const struct tentry *entry)
 {
+    if (is_filled(t, entry->eip) && t->base[entry->eip] == (uint32_t)(uintptr_t)entry->host)
+        t->base[entry->eip] = 0;
+}
+
+void jtable_forget(const struct tentry *entry)
+{
+    if (!entry->tables) {
+        if (entry->table)
+            forget(entry->table, entry);
+        return;
+    }
     for (struct jtable *t = tables.all; t; t = t->next)
-        if (is_filled(t, eip) && t->base[eip] == (uint32_t)(uintptr_t)host)
-            t->base[eip] = 0;
+        forget(t, entry);
 }
