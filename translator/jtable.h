@@ -6,7 +6,7 @@
 const void *jtable_get(const struct jtable *table, uint32_t eip);      /* NULL if unknown */
 bool jtable_contains(const struct jtable *table, const void *address); /* async-signal-safe */
 
-/* A table of 32-bit host addresses indexed by EIP; 0 = unknown. 16 GiB of address space each. */
+/* A table of 32-bit distances from tcache_code() indexed by EIP; 0 = unknown. 16 GiB of address space each. */
 struct jtable *jtable_new(void); /* NULL: no address space */
 uint32_t *jtable_base(struct jtable *table);
 void jtable_set(struct jtable *table, uint32_t eip, struct tentry *entry);

@@ -208,6 +208,11 @@ static void region_empty(struct region *r)
     r->exit_count = r->block_count = 0;
 }
 
+const uint8_t *tcache_code(void)
+{
+    return tc.rx;
+}
+
 void tcache_flush(void)
 {
     for (unsigned k = 0; k < region_count(); k++) {

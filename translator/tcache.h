@@ -181,5 +181,10 @@ enum tramp {
     TRAMP_COUNT
 };
 const uint8_t *tcache_tramp(enum tramp tramp);
+/* Where the code cache is executed: the tables' entries are relative to it, so that an empty one (0) leads to its first
+ * bytes, which leave to look up the EIP in R8. Below 2 GiB. */
+const uint8_t *tcache_code(void);
+/* R9 = the host address that the jump table has for the EIP in R8. No flags. */
+void tcache_load_slot(struct emit *e);
 /* A POPFQ in a trampoline. */
 bool tcache_is_popfq(const void *pc_rx);

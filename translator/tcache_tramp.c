@@ -43,6 +43,14 @@ static void load_flags(struct emit *e, unsigned n)
     emit_popfq(e);
 }
 
+void tcache_load_slot(struct emit *e)
+{
+    struct hmem entry = {.base = R12, .index = R8, .scale = 2};
+    struct hmem code = {.base = R9, .index = HREG_NONE, .disp = (int32_t)(uintptr_t)tcache_code()};
+    emit_load32(e, R9, &entry);
+    emit_lea32(e, R9, &code);
+}
+
 static void write_mode_tramp(struct emit *e, enum tramp tramp)
 {
     _Static_assert(sizeof(struct mode_slot) == 32, "index = hash * 32");
@@ -57,7 +65,6 @@ static void write_mode_tramp(struct emit *e, enum tramp tramp)
     struct hmem table = hmem_base(R15, (int32_t)offsetof(struct bt, table));
     struct hmem eip = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.eip));
     struct hmem changed = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.changed));
-    struct hmem entry = {.base = R12, .index = R8, .scale = 2};
 
     tramps.at[tramp] = emit_rx(e);
     emit_imul_ri(e, R10, R9, MODE_SLOT_HASH);
@@ -70,7 +77,7 @@ static void write_mode_tramp(struct emit *e, enum tramp tramp)
     emit_store64(e, &jtable, R12);
     emit_load64(e, R9, &slot_table);
     emit_store64(e, &table, R9);
-    emit_load32(e, R9, &entry);
+    tcache_load_slot(e);
     if (flags)
         load_flags(e, 0);
     emit_jmp_reg(e, R9);
@@ -101,7 +108,6 @@ static void write_cs_tramp(struct emit *e)
     struct hmem changed = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.changed));
     struct hmem times4 = {.base = HREG_NONE, .index = R10, .scale = 2};
     struct hmem plus_base = {.base = RCX, .index = R9}, plus_mode = {.base = RCX, .index = R12};
-    struct hmem entry = {.base = R12, .index = R8, .scale = 2};
 
     tramps.at[TRAMP_CS] = emit_rx(e);
     emit_movzb(e, R10, R10);
@@ -128,7 +134,7 @@ static void write_cs_tramp(struct emit *e)
     emit_store64(e, &jtable, R12);
     emit_load64(e, R9, &slot_table);
     emit_store64(e, &table, R9);
-    emit_load32(e, R9, &entry);
+    tcache_load_slot(e);
     emit_jmp_reg(e, R9);
 }
 
@@ -139,6 +145,11 @@ bool tcache_is_popfq(const void *pc_rx)
 
 void tcache_write_tramps(struct emit e)
 {
+    /* Where an empty entry of a jump table leads: R8D = guest EIP. */
+    assert_always(emit_rx(&e) == tcache_code());
+    struct hmem eip = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.eip));
+    emit_store32(&e, &eip, R8);
+    uint8_t *lookup = emit_jmp_fwd(&e);
     static const enum exit_reason reason[] = {
         [TRAMP_CHAIN] = EXIT_CHAIN, [TRAMP_INTERP] = EXIT_INTERP, [TRAMP_LOOKUP] = EXIT_LOOKUP, [TRAMP_FPU] = EXIT_FPU,
         [TRAMP_STALE] = EXIT_STALE, [TRAMP_GATE] = EXIT_GATE,     [TRAMP_SITE] = EXIT_SITE};
@@ -150,15 +161,14 @@ void tcache_write_tramps(struct emit e)
         emit_load64(&e, R10, &fn);
         emit_jmp_reg(&e, R10);
     }
+    emit_patch(lookup, e.rx_delta, tramps.at[TRAMP_LOOKUP]);
     /* ret_slow: the private stack ran empty. R8D = guest return address. */
     tramps.at[TRAMP_RET_SLOW] = emit_rx(&e);
     struct hmem base = hmem_base(R15, (int32_t)offsetof(struct bt, ras_base));
     emit_load64(&e, RSP, &base);
-    /* jump through the table: R8D = guest EIP. An empty entry jumps to address 0, which faults; the
-     * fault handler turns that into EXIT_LOOKUP. */
+    /* Jump through the table: R8D = guest EIP. */
     tramps.at[TRAMP_JUMP] = emit_rx(&e);
-    struct hmem slot = {.base = R12, .index = R8, .scale = 2};
-    emit_load32(&e, R9, &slot);
+    tcache_load_slot(&e);
     emit_jmp_reg(&e, R9);
     write_mode_tramp(&e, TRAMP_MODE);
     write_mode_tramp(&e, TRAMP_MODE_FLAGS);

@@ -119,11 +119,6 @@ static inline struct hmem tr_seg_base(unsigned seg)
 {
     return TR_SEG_FIELD(seg, base);
 }
-/* The jump table's entry for the EIP in R8. */
-static inline struct hmem tr_slot_of_r8(void)
-{
-    return (struct hmem){.base = R12, .index = R8, .scale = 2};
-}
 #define BT_FIELD(field) cpu_field(offsetof(struct bt, field))
 
 /* What the translator's files share; defined in translate.c. */

@@ -266,9 +266,8 @@ static void jump_r8(struct tr *t)
 {
     struct emit *e = &t->e;
     if (!t->single) {
-        struct hmem slot = tr_slot_of_r8();
         tr_note_x87(t, tr_x87_before(t, t->i));
-        emit_load32(e, R9, &slot);
+        tcache_load_slot(e);
         emit_jmp_reg(e, R9);
     } else {
         struct hmem eip = BT_FIELD(cpu.eip);
@@ -333,7 +332,6 @@ static void return_site(struct tr *t, uint32_t ra)
     t->i = last ? call : call + 1;
     tr_row(t, ROW_GLUE, 0);
     t->i = call;
-    struct hmem slot = tr_slot_of_r8();
     if (dead) {
         emit_alu_ri(e, 7, R8, (int32_t)ra);
         tr_reloc(t, RELOC_EIP, ra);
@@ -347,7 +345,7 @@ static void return_site(struct tr *t, uint32_t ra)
         tr_reloc(t, RELOC_MINUS, 0u - ra);
         uint8_t *hit = emit_jecxz_fwd(e);
         emit_mov_rr(e, RCX, R10);
-        emit_load32(e, R9, &slot);
+        tcache_load_slot(e);
         emit_jmp_reg(e, R9);
         if ((((uintptr_t)e->pos + 3) & 1) != interp)
             emit_nop(e);
@@ -392,11 +390,10 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
         if (tr_may_chain(t, g->target)) {
             tr_pend(t, PEND_EXIT, emit_call_fwd(e), g->target);
         } else {
-            struct hmem slot = tr_slot_of_r8();
             tr_note_x87(t, tr_x87_before(t, t->i));
             emit_mov_ri(e, R8, g->target);
             tr_reloc(t, RELOC_EIP, g->target);
-            emit_load32(e, R9, &slot);
+            tcache_load_slot(e);
             emit_call_reg(e, R9);
         }
     } else {
@@ -429,8 +426,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
             jump_r8(t);
             return true;
         }
-        struct hmem slot = tr_slot_of_r8();
-        emit_load32(e, R9, &slot);
+        tcache_load_slot(e);
         emit_call_reg(e, R9);
     }
     if (t->after[t->i] != AFTER_NONE) {

@@ -479,8 +479,7 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
     tr_popfq(t);
     emit_mov_rr(e, R8, R10);
     if (!t->single) {
-        struct hmem slot = tr_slot_of_r8();
-        emit_load32(e, R9, &slot);
+        tcache_load_slot(e);
         emit_jmp_reg(e, R9);
     } else {
         struct hmem eip = BT_FIELD(cpu.eip);

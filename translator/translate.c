@@ -354,11 +354,10 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
             x->has_table = t->use_table;
             tcache_exit_stub(tr_state.ring, e, x);
         } else if (!t->single) {
-            struct hmem slot = tr_slot_of_r8();
             tr_note_x87(t, p->x87);
             emit_mov_ri(e, R8, p->target);
             tr_reloc(t, RELOC_EIP, p->target);
-            emit_load32(e, R9, &slot);
+            tcache_load_slot(e);
             emit_jmp_reg(e, R9);
         } else {
             struct hmem m = BT_FIELD(cpu.eip);
@@ -570,6 +569,16 @@ _Static_assert(TR_MAX_ROWS * sizeof(struct trow) + (2 * TR_MAX_INSNS + 1) * size
                    TR_BLOCK_BYTES,
                "metadata");
 
+/* Stores to the page are to be heard of. */
+static void mark_code(gpa_t gpa)
+{
+    uint8_t *flags = &guest_mem.page_flags[gpa >> PAGE_SHIFT];
+    if (*flags & MEM_PAGE_CODE)
+        return;
+    *flags |= MEM_PAGE_CODE;
+    tr_state.protect(gpa & ~(gpa_t)(PAGE_SIZE - 1));
+}
+
 /* May its copies stand for the same code at other linear addresses? The programs' code, which is where the loader wants
  * it to be; the supervisor's is where it is for good. The budgets hold for where it is: an EIP may have no limit, and
  * no jump leads across the end of the address space. */
@@ -724,9 +733,9 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     if (!t->single && !log_on(LOG_NOCHAIN))
         tr_link_known(b);
     if (!t->mixed)
-        guest_mem.page_flags[phys >> PAGE_SHIFT] |= MEM_PAGE_CODE;
+        mark_code(phys);
     if (t->phys2 != TBLOCK_NO_PAGE) {
-        guest_mem.page_flags[t->phys2 >> PAGE_SHIFT] |= MEM_PAGE_CODE;
+        mark_code(t->phys2);
         jtable_depends(t->cs_base + eip, t->gla2);
     }
     if (log_on(LOG_TR | LOG_ASM) && log_wants(t->cs_base + eip))
@@ -775,7 +784,6 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
         t->natural |= natural;
         return t;
     }
-    uint8_t before = mem_page_flags(phys);
     enum stat_id phase = stats_enter(STAT_translate);
     bool copied = (t = find_copy(bt, eip, phys, global)) != NULL;
     if (copied)
@@ -788,10 +796,6 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
     stats_leave(phase);
     if (t)
         t->natural = natural;
-    if (t && !(before & MEM_PAGE_CODE) && (mem_page_flags(phys) & MEM_PAGE_CODE))
-        tr_state.protect(phys & ~(gpa_t)(PAGE_SIZE - 1));
-    if (t && t->block->phys2 != TBLOCK_NO_PAGE)
-        tr_state.protect(t->block->phys2);
     return t;
 }
 

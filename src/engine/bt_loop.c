@@ -283,6 +283,7 @@ static struct tentry *lookup(struct bt *bt)
         jtable_release_all();
     if (unlikely(shadow_code_crowded()))
         shadow_code_forget();
+    jtable_touched(bt->table, bt->cpu.eip);
     struct tentry *t = tr_lookup(bt, bt->cpu.eip, bt->loop.natural);
     if (t && !log_on(LOG_NOCHAIN))
         tr_publish(bt, t);
