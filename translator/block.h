@@ -53,7 +53,7 @@ static inline const void *tr_published(const struct bt *bt, uint32_t eip)
 {
     return jtable_get(bt->table, eip);
 }
-void tr_publish(struct bt *bt, const struct tentry *entry);
+void tr_publish(struct bt *bt, struct tentry *entry);
 /* A hint: entering at host would only come back with EXIT_INTERP. Such entries are at odd addresses. */
 static inline bool tr_leads_to_interp(const void *host)
 {

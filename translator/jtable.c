@@ -124,7 +124,8 @@ bool jtable_contains(const struct jtable *table, const void *address)
 
 const void *jtable_get(const struct jtable *t, uint32_t eip)
 {
-    return is_filled(t, eip) ? (const void *)(uintptr_t)t->base[eip] : NULL;
+    uint32_t entry = is_filled(t, eip) ? t->base[eip] : 0;
+    return entry ? tcache_code() + entry : NULL;
 }
 
 uint32_t *jtable_base(struct jtable *table)
@@ -164,7 +165,12 @@ void jtable_release_all(void)
         release(t);
 }
 
-void jtable_set(struct jtable *t, uint32_t eip, const struct tentry *entry)
+static uint32_t entry_of(const struct tentry *entry)
+{
+    return (uint32_t)(entry->host - tcache_code());
+}
+
+void jtable_set(struct jtable *t, uint32_t eip, struct tentry *entry)
 {
     struct chunk **c = &t->chunk[eip >> 22];
     unsigned leaf = eip >> LEAF_SHIFT & (LEAVES - 1);
@@ -183,7 +189,9 @@ void jtable_set(struct jtable *t, uint32_t eip, const struct tentry *entry)
         bit_set((*c)->filled, leaf);
         t->filled++;
     }
-    t->base[eip] = (uint32_t)(uintptr_t)entry->host;
+    t->base[eip] = entry_of(entry);
+    entry->tables |= entry->table && entry->table != t;
+    entry->table = t;
 }
 
 /* Forgets the entries of page `leaf` of the table that chunk n knows of. */
@@ -234,9 +242,19 @@ void jtable_clear_all(void)
         jtable_clear(t);
 }
 
-void jtable_forget(uint32_t eip, const void *host)
+static void forget(struct jtable *t, const struct tentry *entry)
 {
+    if (is_filled(t, entry->eip) && t->base[entry->eip] == entry_of(entry))
+        t->base[entry->eip] = 0;
+}
+
+void jtable_forget(const struct tentry *entry)
+{
+    if (!entry->tables) {
+        if (entry->table)
+            forget(entry->table, entry);
+        return;
+    }
     for (struct jtable *t = tables.all; t; t = t->next)
-        if (is_filled(t, eip) && t->base[eip] == (uint32_t)(uintptr_t)host)
-            t->base[eip] = 0;
+        forget(t, entry);
 }

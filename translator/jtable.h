@@ -6,10 +6,10 @@
 const void *jtable_get(const struct jtable *table, uint32_t eip);      /* NULL if unknown */
 bool jtable_contains(const struct jtable *table, const void *address); /* async-signal-safe */
 
-/* A table of 32-bit host addresses indexed by EIP; 0 = unknown. 16 GiB of address space each. */
+/* A table of 32-bit distances from tcache_code() indexed by EIP; 0 = unknown. 16 GiB of address space each. */
 struct jtable *jtable_new(void); /* NULL: no address space */
 uint32_t *jtable_base(struct jtable *table);
-void jtable_set(struct jtable *table, uint32_t eip, const struct tentry *entry);
+void jtable_set(struct jtable *table, uint32_t eip, struct tentry *entry);
 /* Translated code has read the entry of eip. Async-signal-safe. */
 void jtable_touched(struct jtable *table, uint32_t eip);
 /* The tables together have reached their budget of memory: time for jtable_release_all, which forgets all entries. */
@@ -24,4 +24,4 @@ bool jtable_depends_crowded(void); /* time for a tcache_flush, which forgets the
 void jtable_clear(struct jtable *table);
 void jtable_clear_all(void); /* all entries of all tables, and all dependences */
 /* Forgets one entry point in every table. */
-void jtable_forget(uint32_t eip, const void *host);
+void jtable_forget(const struct tentry *entry);

@@ -11,18 +11,27 @@
 #include "block.h"
 #include "cache.h"
 #include "jtable.h"
+#include "tcache_tramp.h"
 
-/* Budgets, by the size of the cache. A boot of Debian to the shell and 300 processes: 6.3 MB of code, 276 bytes of
- * code and 3 exits a block, 3.1 bytes of metadata for one of code. Where one of them is used up, the cache is flushed.
+/* The cache is made of regions of one size, each with its code, metadata, exits and blocks. They form two rings: blocks
+ * that were translated, and copies of them for other linear addresses, which are cheap to make again, so that a host of
+ * short-lived processes does not cost the translations of those that stay. A ring is filled region by region; when it
+ * comes to one that is in use, that one's blocks go.
+ *
+ * Budgets, by the size of a region. A boot of Debian to the shell and 300 processes: 6.3 MB of code, 276 bytes of
+ * code and 3 exits a block, 3.1 bytes of metadata for one of code. Where one of them is used up, the region is full.
  */
-#define META_SIZE       (2 * tc.size)
-#define EXITS_MAX       (tc.size / 128)
-#define BLOCKS_MAX      (tc.size / 256)
+#define REGIONS_MAX     16
+#define REGION_MIN      (256 * KiB) /* room for some blocks of the largest kind, with their exits */
+#define META_SIZE       (2 * tc.region_size)
+#define EXITS_MAX       (tc.region_size / 128)
+#define BLOCKS_MAX      (tc.region_size / 256)
+#define COPIES_PART     3 / 8 /* of the regions */
 #define HASH_BITS       18
+#define MODEL_BITS      16
 #define STARTS_SIZE     ((size_t)MEM_PAGES * PAGE_SIZE / 8)
 #define STARTS_PAGES    8192  /* of it that may be touched: the blocks of at least 256 MiB */
 #define PAGE_BLOCKS_MAX 16384 /* of one page of RAM: it may be mapped anywhere, and each place has its own blocks */
-#define FIXED_SIZE      4096  /* trampolines */
 #define EXIT_STUB_SIZE  11    /* mov $id, %r8d; jmp TRAMP_CHAIN */
 
 /* How often a page lost all its translations to a store and got new ones soon after. */
@@ -39,17 +48,28 @@ struct heat {
 #define MIXED_TIMES 12
 #define HEAT_FORGET 2000 /* blocks made since: an unrelated use of the page */
 
+struct region {
+    size_t first, used;     /* offsets in the code: where it begins, and where it is free */
+    uint8_t *meta;          /* what tcache_alloc hands out: META_SIZE */
+    size_t meta_used;       /* of it */
+    struct texit *exits;    /* EXITS_MAX, by number */
+    unsigned exit_count;    /* of these */
+    struct tblock **blocks; /* by rising host address */
+    unsigned block_count;   /* of these */
+};
+
 static struct {
-    uint8_t *rw, *rx;                     /* the code, as it is written and as it is executed */
-    size_t size, used;                    /* of it: FIXED_SIZE of trampolines, then the blocks */
-    uint8_t *meta;                        /* what tcache_alloc hands out: META_SIZE, zero beyond meta_used */
-    size_t meta_used;                     /* of it */
-    struct texit *exits;                  /* EXITS_MAX, by number */
-    unsigned exit_count;                  /* of these */
-    struct tblock **blocks;               /* by rising host address */
-    unsigned block_count;                 /* of these */
-    uint32_t blocks_made;                 /* in all, those before the last flush too: the clock of struct heat */
-    struct tentry *hash[1u << HASH_BITS]; /* by hash_of: lists by hash_next */
+    uint8_t *rw, *rx;   /* the code, as it is written and as it is executed */
+    size_t size;        /* of it; it begins with TCACHE_FIXED bytes of trampolines */
+    size_t region_size; /* the first one's trampolines included */
+    struct region region[REGIONS_MAX];
+    struct ring {
+        unsigned first, count; /* which regions */
+        unsigned now;          /* the one being filled */
+    } ring[TRING_COUNT];
+    uint32_t blocks_made;                   /* in all, those before the last flush too: the clock of struct heat */
+    struct tentry *hash[1u << HASH_BITS];   /* by hash_of: lists by hash_next */
+    struct tentry *model[1u << MODEL_BITS]; /* by hash_of, without an EIP: lists by model_next */
     /* A bit per byte of guest memory: some entry begins there, or did before the last flush. Most questions for an
      * entry are about instructions that are none. */
     uint64_t *starts;
@@ -59,17 +79,14 @@ static struct {
     uint16_t *page_blocks;                                 /* by page of RAM: how many */
     struct heat *heat;                                     /* by page of RAM */
     uint32_t epoch;                                        /* see tcache_epoch */
-    uint32_t flushes;                                      /* so far */
+    uint32_t flushes, reuses;                              /* so far */
     uint32_t mixed_pages;                                  /* that became mixed so far */
     struct {
         gpa_t page;
-        uint64_t until;                /* ms */
-    } mixed[MIXED_MAX];                /* those that are it for a while */
-    unsigned mixed_count;              /* of these */
-    uint64_t now;                      /* ms, see tcache_cool */
-    const uint8_t *tramp[TRAMP_COUNT]; /* where they are executed */
-    const uint8_t *popfq[2];           /* the POPFQs in them, see tcache_is_popfq */
-    uint32_t probe;                    /* host address, see tcache_probe */
+        uint64_t until;   /* ms */
+    } mixed[MIXED_MAX];   /* those that are it for a while */
+    unsigned mixed_count; /* of these */
+    uint64_t now;         /* ms, see tcache_cool */
 } tc;
 
 static void *reserve(size_t size)
@@ -78,158 +95,27 @@ static void *reserve(size_t size)
     return p == MAP_FAILED ? NULL : p;
 }
 
-/* All its pages are one: it costs a line of cache and no memory. */
-static bool map_probe(void)
+/* The rings, and each region's memory. */
+static bool init_regions(void)
 {
-    int fd = memfd_create("ringer-probe", MFD_CLOEXEC);
-    if (fd < 0 || ftruncate(fd, PAGE_SIZE) < 0)
-        return false;
-    uint8_t *at = MAP_FAILED;
-    for (uintptr_t want = 0x10000000; want < 0x20000000 && at == MAP_FAILED; want += MiB)
-        at = mmap((void *)want, 64 * KiB + PAGE_SIZE, PROT_NONE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-    bool ok = at != MAP_FAILED;
-    for (unsigned page = 0; ok && page < 16; page++)
-        ok = mmap(at + page * PAGE_SIZE, PAGE_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED;
-    close(fd);
-    tc.probe = (uint32_t)(uintptr_t)at;
-    return ok;
-}
-
-uint32_t tcache_probe(void)
-{
-    return tc.probe;
-}
-
-static void load_flags(struct emit *e, unsigned n)
-{
-    emit_push(e, R11);
-    tc.popfq[n] = emit_rx(e);
-    emit_popfq(e);
-}
-
-static void write_mode_tramp(struct emit *e, enum tramp tramp)
-{
-    _Static_assert(sizeof(struct mode_slot) == 32, "index = hash * 32");
-    bool flags = tramp == TRAMP_MODE_FLAGS;
-#define SLOT(field) \
-    ((struct hmem){ \
-        .base = R15, .index = R10, .disp = (int32_t)(offsetof(struct bt, slot) + offsetof(struct mode_slot, field))})
-    struct hmem key = SLOT(mode), slot_jtable = SLOT(jtable), slot_table = SLOT(table);
-#undef SLOT
-    struct hmem mode = hmem_base(R15, (int32_t)offsetof(struct bt, mode));
-    struct hmem jtable = hmem_base(R15, (int32_t)offsetof(struct bt, jtable));
-    struct hmem table = hmem_base(R15, (int32_t)offsetof(struct bt, table));
-    struct hmem eip = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.eip));
-    struct hmem changed = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.changed));
-    struct hmem entry = {.base = R12, .index = R8, .scale = 2};
-
-    tc.tramp[tramp] = emit_rx(e);
-    emit_imul_ri(e, R10, R9, MODE_SLOT_HASH);
-    emit_shift64_i(e, false, R10, 27);
-    emit_shift64_i(e, true, R10, 5);
-    emit_alu_rm(e, 7, R9, &key);
-    uint8_t *miss = emit_jcc_fwd(e, 5);
-    emit_store32(e, &mode, R9);
-    emit_load64(e, R12, &slot_jtable);
-    emit_store64(e, &jtable, R12);
-    emit_load64(e, R9, &slot_table);
-    emit_store64(e, &table, R9);
-    emit_load32(e, R9, &entry);
-    if (flags)
-        load_flags(e, 0);
-    emit_jmp_reg(e, R9);
-    emit_fix(e, miss);
-    emit_store32(e, &eip, R8);
-    emit_alu_mi(e, 1, &changed, CHANGED_MODE);
-    if (flags)
-        load_flags(e, 1);
-    emit_jmp(e, tc.tramp[TRAMP_LOOKUP]);
-}
-
-static void write_cs_tramp(struct emit *e)
-{
-    _Static_assert(sizeof(struct cs_slot) == 32 && CS_SLOTS == 256, "index = low byte of the selector * 32");
-#define SLOT(field) \
-    ((struct hmem){.base = R15, \
-                   .index = R10, \
-                   .scale = 3, \
-                   .disp = (int32_t)(offsetof(struct bt, cs_slot) + offsetof(struct cs_slot, field))})
-    struct hmem minus_base = SLOT(minus_base), minus_mode = SLOT(minus_mode);
-    struct hmem slot_jtable = SLOT(jtable), slot_table = SLOT(table);
-#undef SLOT
-    struct hmem mode = hmem_base(R15, (int32_t)offsetof(struct bt, mode));
-    struct hmem cs_base = hmem_base(R15, (int32_t)offsetof(struct bt, cs_base));
-    struct hmem jtable = hmem_base(R15, (int32_t)offsetof(struct bt, jtable));
-    struct hmem table = hmem_base(R15, (int32_t)offsetof(struct bt, table));
-    struct hmem eip = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.eip));
-    struct hmem changed = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.changed));
-    struct hmem times4 = {.base = HREG_NONE, .index = R10, .scale = 2};
-    struct hmem plus_base = {.base = RCX, .index = R9}, plus_mode = {.base = RCX, .index = R12};
-    struct hmem entry = {.base = R12, .index = R8, .scale = 2};
-
-    tc.tramp[TRAMP_CS] = emit_rx(e);
-    emit_movzb(e, R10, R10);
-    emit_lea32(e, R10, &times4);
-    emit_mov_rr(e, R11, RCX);
-    emit_load32(e, RCX, &minus_base);
-    emit_lea32(e, RCX, &plus_base);
-    uint8_t *same_base = emit_jecxz_fwd(e);
-    uint8_t *miss = emit_jmp_fwd(e);
-    emit_fix8(e, same_base);
-    emit_load32(e, RCX, &minus_mode);
-    emit_load32(e, R12, &mode); /* the old segment's table is needed no more */
-    emit_lea32(e, RCX, &plus_mode);
-    uint8_t *same_mode = emit_jecxz_fwd(e);
-    emit_fix(e, miss);
-    emit_mov_rr(e, RCX, R11);
-    emit_store32(e, &eip, R8);
-    emit_store32_i(e, &changed, CHANGED_MODE); /* 0 in translated code */
-    emit_jmp(e, tc.tramp[TRAMP_LOOKUP]);
-    emit_fix8(e, same_mode);
-    emit_mov_rr(e, RCX, R11);
-    emit_store32(e, &cs_base, R9);
-    emit_load64(e, R12, &slot_jtable);
-    emit_store64(e, &jtable, R12);
-    emit_load64(e, R9, &slot_table);
-    emit_store64(e, &table, R9);
-    emit_load32(e, R9, &entry);
-    emit_jmp_reg(e, R9);
-}
-
-bool tcache_is_popfq(const void *pc_rx)
-{
-    return pc_rx == tc.popfq[0] || pc_rx == tc.popfq[1];
-}
-
-static void write_trampolines(void)
-{
-    struct emit e = {.pos = tc.rw, .end = tc.rw + FIXED_SIZE, .rx_delta = tc.rx - tc.rw};
-    static const enum exit_reason reason[] = {
-        [TRAMP_CHAIN] = EXIT_CHAIN, [TRAMP_INTERP] = EXIT_INTERP, [TRAMP_LOOKUP] = EXIT_LOOKUP, [TRAMP_FPU] = EXIT_FPU,
-        [TRAMP_STALE] = EXIT_STALE, [TRAMP_GATE] = EXIT_GATE,     [TRAMP_SITE] = EXIT_SITE};
-    for (unsigned i = TRAMP_CHAIN; i <= TRAMP_SITE; i++) {
-        tc.tramp[i] = emit_rx(&e);
-        /* R9D = reason; world_exit expects R8D = argument, guest registers live */
-        emit_mov_ri(&e, R9, reason[i]);
-        struct hmem fn = hmem_base(R15, (int32_t)offsetof(struct bt, exit_fn));
-        emit_load64(&e, R10, &fn);
-        emit_jmp_reg(&e, R10);
+    unsigned count = (unsigned)MIN(tc.size / REGION_MIN, REGIONS_MAX);
+    unsigned copies = MAX(count * COPIES_PART, 1);
+    tc.region_size = tc.size / count & ~(size_t)(PAGE_SIZE - 1);
+    tc.ring[TRING_TRANSLATED] = (struct ring){.first = 0, .count = count - copies, .now = 0};
+    tc.ring[TRING_COPIES] = (struct ring){.first = count - copies, .count = copies, .now = count - copies};
+    for (unsigned i = 0; i < count; i++) {
+        struct region *r = &tc.region[i];
+        r->used = r->first = i ? i * tc.region_size : TCACHE_FIXED;
+        r->meta = reserve(META_SIZE);
+        r->exits = reserve(EXITS_MAX * sizeof *r->exits);
+        r->blocks = reserve(BLOCKS_MAX * sizeof *r->blocks);
+        if (!r->meta || !r->exits || !r->blocks)
+            return false;
+        /* Filled from the front: one page fault for 2 MiB where the host has large pages. */
+        madvise(r->meta, META_SIZE, MADV_HUGEPAGE);
+        madvise(r->exits, EXITS_MAX * sizeof *r->exits, MADV_HUGEPAGE);
     }
-    /* ret_slow: the private stack ran empty. R8D = guest return address. */
-    tc.tramp[TRAMP_RET_SLOW] = emit_rx(&e);
-    struct hmem base = hmem_base(R15, (int32_t)offsetof(struct bt, ras_base));
-    emit_load64(&e, RSP, &base);
-    /* jump through the table: R8D = guest EIP. An empty entry jumps to address 0, which faults; the
-     * fault handler turns that into EXIT_LOOKUP. */
-    tc.tramp[TRAMP_JUMP] = emit_rx(&e);
-    struct hmem slot = {.base = R12, .index = R8, .scale = 2};
-    emit_load32(&e, R9, &slot);
-    emit_jmp_reg(&e, R9);
-    write_mode_tramp(&e, TRAMP_MODE);
-    write_mode_tramp(&e, TRAMP_MODE_FLAGS);
-    write_cs_tramp(&e);
-    assert_always(!e.full);
+    return true;
 }
 
 bool tcache_init(size_t size, GError **error)
@@ -249,22 +135,15 @@ bool tcache_init(size_t size, GError **error)
         goto fail;
     close(fd);
     fd = -1;
-    if (!map_probe())
+    if (!tcache_map_probe() || !init_regions())
         goto fail;
-    tc.meta = reserve(META_SIZE);
-    tc.exits = reserve(EXITS_MAX * sizeof *tc.exits);
-    tc.blocks = reserve(BLOCKS_MAX * sizeof *tc.blocks);
     tc.page = reserve(MEM_PAGES * sizeof *tc.page);
     tc.page_blocks = reserve(MEM_PAGES * sizeof *tc.page_blocks);
     tc.heat = reserve(MEM_PAGES * sizeof *tc.heat);
     tc.starts = reserve(STARTS_SIZE);
-    if (!tc.starts || !tc.meta || !tc.exits || !tc.blocks || !tc.page || !tc.page_blocks || !tc.heat)
+    if (!tc.starts || !tc.page || !tc.page_blocks || !tc.heat)
         goto fail;
-    /* Filled from the front: one page fault for 2 MiB where the host has large pages. */
-    madvise(tc.meta, META_SIZE, MADV_HUGEPAGE);
-    madvise(tc.exits, EXITS_MAX * sizeof *tc.exits, MADV_HUGEPAGE);
-    write_trampolines();
-    tc.used = FIXED_SIZE;
+    tcache_write_tramps((struct emit){.pos = tc.rw, .end = tc.rw + TCACHE_FIXED, .rx_delta = tc.rx - tc.rw});
     tc.epoch = 1;
     return true;
 fail:
@@ -276,14 +155,17 @@ fail:
     return false;
 }
 
-const uint8_t *tcache_tramp(enum tramp tramp)
+static unsigned region_count(void)
 {
-    return tc.tramp[tramp];
+    return tc.ring[TRING_COPIES].first + tc.ring[TRING_COPIES].count;
 }
 
 uint64_t tcache_used(void)
 {
-    return tc.used;
+    uint64_t used = 0;
+    for (unsigned i = 0; i < region_count(); i++)
+        used += tc.region[i].used - i * tc.region_size;
+    return used;
 }
 
 uint64_t tcache_size(void)
@@ -293,7 +175,10 @@ uint64_t tcache_size(void)
 
 unsigned tcache_block_count(void)
 {
-    return tc.block_count;
+    unsigned count = 0;
+    for (unsigned i = 0; i < region_count(); i++)
+        count += tc.region[i].block_count;
+    return count;
 }
 
 uint32_t tcache_epoch(void)
@@ -311,86 +196,129 @@ uint32_t tcache_flushes(void)
     return tc.flushes;
 }
 
+uint32_t tcache_reuses(void)
+{
+    return tc.reuses;
+}
+
+static void region_empty(struct region *r)
+{
+    r->used = r->first;
+    r->meta_used = 0;
+    r->exit_count = r->block_count = 0;
+}
+
+const uint8_t *tcache_code(void)
+{
+    return tc.rx;
+}
+
 void tcache_flush(void)
 {
-    for (unsigned i = 0; i < tc.block_count; i++) {
-        struct tblock *b = tc.blocks[i];
-        if (b->dead)
-            continue;
-        tc.page[b->phys >> PAGE_SHIFT] = NULL;
-        tc.page_blocks[b->phys >> PAGE_SHIFT] = 0;
-        guest_mem.page_flags[b->phys >> PAGE_SHIFT] &= (uint8_t)~MEM_PAGE_CODE;
-        if (b->phys2 != TBLOCK_NO_PAGE) {
-            tc.page[b->phys2 >> PAGE_SHIFT] = NULL;
-            tc.page_blocks[b->phys2 >> PAGE_SHIFT] = 0;
-            guest_mem.page_flags[b->phys2 >> PAGE_SHIFT] &= (uint8_t)~MEM_PAGE_CODE;
+    for (unsigned k = 0; k < region_count(); k++) {
+        struct region *r = &tc.region[k];
+        for (unsigned i = 0; i < r->block_count; i++) {
+            struct tblock *b = r->blocks[i];
+            if (b->dead)
+                continue;
+            tc.page[b->phys >> PAGE_SHIFT] = NULL;
+            tc.page_blocks[b->phys >> PAGE_SHIFT] = 0;
+            guest_mem.page_flags[b->phys >> PAGE_SHIFT] &= (uint8_t)~MEM_PAGE_CODE;
+            if (b->phys2 != TBLOCK_NO_PAGE) {
+                tc.page[b->phys2 >> PAGE_SHIFT] = NULL;
+                tc.page_blocks[b->phys2 >> PAGE_SHIFT] = 0;
+                guest_mem.page_flags[b->phys2 >> PAGE_SHIFT] &= (uint8_t)~MEM_PAGE_CODE;
+            }
         }
+        region_empty(r);
     }
     memset(tc.hash, 0, sizeof tc.hash);
+    memset(tc.model, 0, sizeof tc.model);
     madvise(tc.starts, STARTS_SIZE, MADV_DONTNEED);
     memset(tc.starts_touched, 0, sizeof tc.starts_touched);
     tc.starts_pages = 0;
-    /* Metadata must be zero when handed out again. */
-    madvise(tc.meta, META_SIZE, MADV_DONTNEED);
-    madvise(tc.exits, EXITS_MAX * sizeof *tc.exits, MADV_DONTNEED);
-    tc.meta_used = 0;
-    tc.exit_count = 0;
-    tc.block_count = 0;
-    tc.used = FIXED_SIZE;
+    for (unsigned k = 0; k < TRING_COUNT; k++)
+        tc.ring[k].now = tc.ring[k].first;
     tc.epoch++;
     tc.flushes++;
+    tc.reuses++;
     jtable_clear_all();
 }
 
 void tcache_forget(void)
 {
     tcache_flush();
-    madvise(tc.rw + FIXED_SIZE, tc.size - FIXED_SIZE, MADV_REMOVE);
+    madvise(tc.rw + TCACHE_FIXED, tc.size - TCACHE_FIXED, MADV_REMOVE);
+    for (unsigned k = 0; k < region_count(); k++) {
+        madvise(tc.region[k].meta, META_SIZE, MADV_DONTNEED);
+        madvise(tc.region[k].exits, EXITS_MAX * sizeof(struct texit), MADV_DONTNEED);
+    }
 }
 
-bool tcache_room(size_t bytes)
+static struct region *filling(enum tring ring)
 {
-    return tc.used + bytes <= tc.size && tc.meta_used + 2 * bytes <= META_SIZE &&
-           tc.exit_count + TCACHE_BLOCK_EXITS <= EXITS_MAX && tc.block_count + 1 <= BLOCKS_MAX &&
-           tc.starts_pages < STARTS_PAGES;
+    return &tc.region[tc.ring[ring].now];
 }
 
-struct emit tcache_begin(void)
+static size_t region_end(const struct region *r)
 {
-    return (struct emit){.pos = tc.rw + tc.used, .end = tc.rw + tc.size, .rx_delta = tc.rx - tc.rw};
+    return (size_t)(r - tc.region + 1) * tc.region_size;
 }
 
-void *tcache_alloc(size_t bytes)
+static bool has_room(const struct region *r, size_t bytes)
 {
+    return r->used + bytes <= region_end(r) && r->meta_used + 2 * bytes <= META_SIZE &&
+           r->exit_count + TCACHE_BLOCK_EXITS <= EXITS_MAX && r->block_count + 1 <= BLOCKS_MAX;
+}
+
+struct emit tcache_begin(enum tring ring)
+{
+    const struct region *r = filling(ring);
+    return (struct emit){.pos = tc.rw + r->used, .end = tc.rw + region_end(r), .rx_delta = tc.rx - tc.rw};
+}
+
+void *tcache_alloc(enum tring ring, size_t bytes)
+{
+    struct region *r = filling(ring);
     bytes = (bytes + 15) & ~(size_t)15;
-    assert_always(tc.meta_used + bytes <= META_SIZE);
-    void *p = tc.meta + tc.meta_used;
-    tc.meta_used += bytes;
-    return p;
+    assert_always(r->meta_used + bytes <= META_SIZE);
+    void *p = r->meta + r->meta_used;
+    r->meta_used += bytes;
+    return memset(p, 0, bytes);
 }
 
-struct texit *tcache_alloc_exits(unsigned count)
+struct texit *tcache_alloc_exits(enum tring ring, unsigned count)
 {
-    assert_always(tc.exit_count + count <= EXITS_MAX);
-    struct texit *x = tc.exits + tc.exit_count;
-    tc.exit_count += count;
-    return x;
+    struct region *r = filling(ring);
+    assert_always(r->exit_count + count <= EXITS_MAX);
+    struct texit *x = r->exits + r->exit_count;
+    r->exit_count += count;
+    return memset(x, 0, count * sizeof *x);
 }
 
-void tcache_return_exits(unsigned count)
+void tcache_return_exits(enum tring ring, unsigned count)
 {
-    tc.exit_count -= count;
+    filling(ring)->exit_count -= count;
 }
 
-unsigned tcache_exit_id(const struct texit *exit)
+/* Region r's exits are numbered from r * EXITS_MAX on. */
+static unsigned exit_id(const struct region *r, const struct texit *exit)
 {
-    return (unsigned)(exit - tc.exits);
+    return (unsigned)((size_t)(r - tc.region) * EXITS_MAX + (size_t)(exit - r->exits));
 }
 
 struct texit *tcache_exit_by_id(unsigned id)
 {
-    assert_always(id < tc.exit_count);
-    return &tc.exits[id];
+    struct region *r = &tc.region[id / EXITS_MAX];
+    assert_always(id / EXITS_MAX < region_count() && id % EXITS_MAX < r->exit_count);
+    return &r->exits[id % EXITS_MAX];
+}
+
+void tcache_exit_stub(enum tring ring, struct emit *e, struct texit *exit)
+{
+    exit->stub = emit_rx(e);
+    emit_mov_ri(e, R8, exit_id(filling(ring), exit));
+    emit_jmp(e, tcache_tramp(TRAMP_CHAIN));
 }
 
 static unsigned hash_of(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base)
@@ -400,6 +328,11 @@ static unsigned hash_of(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_bas
     h ^= h >> 29;
     h *= 0xbf58476d1ce4e5b9ull;
     return (unsigned)(h >> (64 - HASH_BITS));
+}
+
+static struct tentry **model_head(gpa_t phys, uint32_t mode, uint32_t cs_base)
+{
+    return &tc.model[hash_of(phys, 0, mode, cs_base) >> (HASH_BITS - MODEL_BITS)];
 }
 
 struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit)
@@ -412,17 +345,55 @@ struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_
     return NULL;
 }
 
+struct tentry *tcache_find_model(gpa_t phys, uint32_t mode, uint32_t cs_base)
+{
+    if (!(tc.starts[phys >> 6] >> (phys & 63) & 1))
+        return NULL;
+    for (struct tentry *t = *model_head(phys, mode, cs_base); t; t = t->model_next)
+        if (t->phys == phys && t->mode == mode && t->cs_base == cs_base)
+            return t;
+    return NULL;
+}
+
 /* Has it bytes in a second page of RAM? That may be the first one, mapped a second time. */
 static bool is_on_two_pages(const struct tblock *b)
 {
     return b->phys2 != TBLOCK_NO_PAGE && b->phys2 >> PAGE_SHIFT != b->phys >> PAGE_SHIFT;
 }
 
-void tcache_commit(struct tblock *b, const struct emit *e)
+/* A block is on up to two lists: what belongs to it on page pfn's. */
+static struct tlink *page_link(struct tblock *b, gpa_t pfn)
 {
+    return &b->link[b->phys >> PAGE_SHIFT != pfn];
+}
+
+static void page_add(struct tblock *b, gpa_t pfn)
+{
+    struct tblock **head = &tc.page[pfn];
+    *page_link(b, pfn) = (struct tlink){.next = *head, .at = head};
+    if (*head)
+        page_link(*head, pfn)->at = &page_link(b, pfn)->next;
+    *head = b;
+    tc.page_blocks[pfn]++;
+}
+
+static void page_remove(struct tblock *b, gpa_t pfn)
+{
+    const struct tlink *link = page_link(b, pfn);
+    *link->at = link->next;
+    if (link->next)
+        page_link(link->next, pfn)->at = link->at;
+    tc.page_blocks[pfn]--;
+    if (!tc.page[pfn])
+        guest_mem.page_flags[pfn] &= (uint8_t)~MEM_PAGE_CODE;
+}
+
+void tcache_commit(enum tring ring, struct tblock *b, const struct emit *e)
+{
+    struct region *r = filling(ring);
     assert_always(!e->full);
-    tc.used = (size_t)(e->pos - tc.rw);
-    tc.blocks[tc.block_count++] = b;
+    r->used = (size_t)(e->pos - tc.rw);
+    r->blocks[r->block_count++] = b;
     tc.blocks_made++;
     for (unsigned i = 0; i < b->entry_count; i++) {
         struct tentry *t = &b->entry[i];
@@ -435,33 +406,34 @@ void tcache_commit(struct tblock *b, const struct emit *e)
         struct tentry **head = &tc.hash[hash_of(t->phys, t->eip, t->mode, t->cs_base)];
         t->hash_next = *head;
         *head = t;
+        if (!b->is_model)
+            continue;
+        head = model_head(t->phys, t->mode, t->cs_base);
+        t->model_next = *head;
+        *head = t;
     }
-    struct tblock **page = &tc.page[b->phys >> PAGE_SHIFT];
-    b->page_next = *page;
-    *page = b;
-    tc.page_blocks[b->phys >> PAGE_SHIFT]++;
-    if (is_on_two_pages(b)) {
-        page = &tc.page[b->phys2 >> PAGE_SHIFT];
-        b->page2_next = *page;
-        *page = b;
-        tc.page_blocks[b->phys2 >> PAGE_SHIFT]++;
-    }
+    page_add(b, b->phys >> PAGE_SHIFT);
+    if (is_on_two_pages(b))
+        page_add(b, b->phys2 >> PAGE_SHIFT);
 }
 
 struct tblock *tcache_block_at(const void *pc_rx)
 {
     const uint8_t *pc = pc_rx;
-    unsigned lo = 0, hi = tc.block_count;
+    if (!tr_in_code(pc) || (size_t)(pc - tc.rx) / tc.region_size >= region_count())
+        return NULL;
+    const struct region *r = &tc.region[(size_t)(pc - tc.rx) / tc.region_size];
+    unsigned lo = 0, hi = r->block_count;
     while (lo < hi) {
         unsigned mid = (lo + hi) / 2;
-        if (tc.blocks[mid]->host <= pc)
+        if (r->blocks[mid]->host <= pc)
             lo = mid + 1;
         else
             hi = mid;
     }
     if (!lo)
         return NULL;
-    struct tblock *b = tc.blocks[lo - 1];
+    struct tblock *b = r->blocks[lo - 1];
     return pc < b->host + b->host_len ? b : NULL;
 }
 
@@ -503,7 +475,7 @@ void tcache_exit_by_table(struct texit *exit)
     uint8_t *stub = tc.rw + (exit->stub - tc.rx);
     struct emit e = {.pos = stub, .end = stub + EXIT_STUB_SIZE, .rx_delta = tc.rx - tc.rw};
     emit_mov_ri(&e, R8, exit->target);
-    emit_jmp(&e, tc.tramp[TRAMP_JUMP]);
+    emit_jmp(&e, tcache_tramp(TRAMP_JUMP));
     assert_always(!e.full);
 }
 
@@ -516,23 +488,6 @@ static void unlink_exit(struct texit *x)
     emit_patch(x->rel32, tc.rx - tc.rw, x->stub);
 }
 
-/* The list link that belongs to page pfn: a block is on up to two lists. */
-static struct tblock **page_link(struct tblock *b, gpa_t pfn)
-{
-    return b->phys >> PAGE_SHIFT == pfn ? &b->page_next : &b->page2_next;
-}
-
-static void page_remove(struct tblock *b, gpa_t pfn)
-{
-    struct tblock **p = &tc.page[pfn];
-    while (*p != b)
-        p = page_link(*p, pfn);
-    *p = *page_link(b, pfn);
-    tc.page_blocks[pfn]--;
-    if (!tc.page[pfn])
-        guest_mem.page_flags[pfn] &= (uint8_t)~MEM_PAGE_CODE;
-}
-
 static void kill_block(struct tblock *b)
 {
     assert_always(!b->dead);
@@ -543,9 +498,15 @@ static void kill_block(struct tblock *b)
         while (*p != t)
             p = &(*p)->hash_next;
         *p = t->hash_next;
+        if (b->is_model) {
+            p = model_head(t->phys, t->mode, t->cs_base);
+            while (*p != t)
+                p = &(*p)->model_next;
+            *p = t->model_next;
+        }
         while (t->in)
             unlink_exit(t->in);
-        jtable_forget(t->eip, t->host);
+        jtable_forget(t);
     }
     for (unsigned i = 0; i < b->exit_count; i++)
         if (b->exit[i].to)
@@ -554,6 +515,23 @@ static void kill_block(struct tblock *b)
     if (is_on_two_pages(b))
         page_remove(b, b->phys2 >> PAGE_SHIFT);
     tc.epoch++;
+}
+
+void tcache_make_room(enum tring ring, size_t bytes)
+{
+    struct ring *g = &tc.ring[ring];
+    if (tc.starts_pages >= STARTS_PAGES)
+        tcache_flush();
+    if (has_room(filling(ring), bytes))
+        return;
+    g->now = g->first + (g->now + 1 - g->first) % g->count;
+    struct region *r = filling(ring);
+    for (unsigned i = 0; i < r->block_count; i++)
+        if (!r->blocks[i]->dead)
+            kill_block(r->blocks[i]);
+    tc.reuses += r->block_count > 0;
+    region_empty(r);
+    assert_always(has_room(r, bytes));
 }
 
 /* True if the block may have source bytes in [gpa, gpa + len), which lies in one page. */
@@ -574,7 +552,7 @@ void tcache_invalidate(gpa_t gpa, uint32_t len)
         if (pfn < MEM_PAGES) {
             struct tblock *next;
             for (struct tblock *b = tc.page[pfn]; b; b = next) {
-                next = *page_link(b, pfn);
+                next = page_link(b, pfn)->next;
                 if (block_covers(b, gpa, part))
                     kill_block(b);
             }
@@ -638,7 +616,7 @@ void tcache_drop_linear(gpa_t gpa, gla_t gla)
     gpa_t pfn = gpa >> PAGE_SHIFT;
     struct tblock *next;
     for (struct tblock *b = tc.page[pfn]; b; b = next) {
-        next = *page_link(b, pfn);
+        next = page_link(b, pfn)->next;
         gla_t first = b->cs_base + b->eip;
         if ((first ^ gla) < PAGE_SIZE || (b->phys2 != TBLOCK_NO_PAGE && b->gla2 == (gla & PAGE_MASK)))
             kill_block(b);
@@ -647,11 +625,12 @@ void tcache_drop_linear(gpa_t gpa, gla_t gla)
 
 void tcache_drop_code(gla_t gla)
 {
-    for (unsigned i = 0; i < tc.block_count; i++) {
-        struct tblock *b = tc.blocks[i];
-        gla_t first = b->cs_base + b->eip;
-        if (!b->dead &&
-            ((first & PAGE_MASK) == (gla & PAGE_MASK) || (b->phys2 != TBLOCK_NO_PAGE && b->gla2 == (gla & PAGE_MASK))))
-            kill_block(b);
-    }
+    for (unsigned k = 0; k < region_count(); k++)
+        for (unsigned i = 0; i < tc.region[k].block_count; i++) {
+            struct tblock *b = tc.region[k].blocks[i];
+            gla_t first = b->cs_base + b->eip;
+            if (!b->dead && ((first & PAGE_MASK) == (gla & PAGE_MASK) ||
+                             (b->phys2 != TBLOCK_NO_PAGE && b->gla2 == (gla & PAGE_MASK))))
+                kill_block(b);
+        }
 }

@@ -1,9 +1,8 @@
 /* The code cache: blocks, their entries and exits, and which guest bytes they came from.
  *
  * Code memory is one memfd mapped twice, writable at one place and executable at another, below
- * 4 GiB so that a jump table holds 32-bit host addresses. It is filled from the front and dropped as
- * a whole when full; a block whose guest bytes change is unlinked at once and its room is regained
- * at the next drop.
+ * 4 GiB so that a jump table holds 32-bit host addresses. It is filled region by region, and begun again where it is
+ * oldest; a block whose guest bytes change is unlinked at once and its room is regained when its region's turn comes.
  */
 #pragma once
 
@@ -21,6 +20,9 @@ struct tentry {
     bool natural;  /* see tr_lookup */
     struct tblock *block;
     struct tentry *hash_next;
+    struct tentry *model_next; /* if the block is a model */
+    struct jtable *table;      /* the one that it was entered into; NULL: into none, or, with `tables`, into several */
+    bool tables;
     struct texit *in; /* exits that jump here directly */
 };
 
@@ -68,6 +70,25 @@ struct trow {
 #define X87_MEM  0x4000u /* an operand in memory */
 #define X87_INSN 0x8000u
 
+/* Four bytes of a block's code that are others where its instructions lie at other linear addresses, or its code
+ * elsewhere: see copy.c. */
+enum reloc_kind {
+    RELOC_NONE,  /* tr_reloc: there is something that is none of these */
+    RELOC_EIP,   /* an EIP of the block's own surroundings */
+    RELOC_MINUS, /* the negative of one */
+    RELOC_OUT,   /* how far it is to something outside the block (a rel32) */
+    RELOC_HOST,  /* a host address in the block */
+};
+struct treloc {
+    uint16_t at;
+    uint8_t kind;
+};
+
+/* In the list of a page's blocks. */
+struct tlink {
+    struct tblock *next, **at; /* at: the pointer that points to this block */
+};
+
 /* What of a page decided what a block is, as it was then. */
 struct tseen {
     uint16_t from, len;
@@ -97,33 +118,43 @@ struct tblock {
     uint8_t *insn_steps;
     struct tseen *seen; /* lockstep only: of the first and the second page */
     unsigned insn_count;
-    struct tblock *page_next, *page2_next;
+    struct treloc *reloc;
+    unsigned reloc_count;
+    bool is_model;        /* may be copied to another linear address: reloc is all there is to it */
+    struct tlink link[2]; /* of the page of phys, and of that of phys2 */
     bool dead;
 };
 
 #define TBLOCK_NO_PAGE (~(gpa_t)0)
 
 #define TCACHE_BLOCK_EXITS 1024 /* no block has more */
-/* Room for a block of at least that many bytes of code and of metadata; false: the caller must tcache_flush(). */
-bool tcache_room(size_t bytes);
+
+/* The two parts of the cache, filled each for itself. */
+enum tring { TRING_TRANSLATED, TRING_COPIES, TRING_COUNT };
+/* Makes room for a block of at least that many bytes of code, and twice as many of metadata. Drops the oldest blocks of
+ * the ring if need be, or all there are. */
+void tcache_make_room(enum tring ring, size_t bytes);
 /* An emitter at the end of the used part. */
-struct emit tcache_begin(void);
-/* Metadata memory, zeroed, living until the next flush. */
-void *tcache_alloc(size_t bytes);
+struct emit tcache_begin(enum tring ring);
+/* Metadata memory, zeroed, living as long as the blocks made before the next tcache_make_room do. */
+void *tcache_alloc(enum tring ring, size_t bytes);
 /* Enters a finished block (all fields set, code up to e->pos) into the indexes. */
-void tcache_commit(struct tblock *block, const struct emit *e);
+void tcache_commit(enum tring ring, struct tblock *block, const struct emit *e);
 
 /* The page has so many blocks that dropping a few of them takes long: time to drop them all. */
 bool tcache_page_is_crowded(gpa_t gpa);
 
 struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit);
+/* A block's entry for the same instruction at any linear address; the block is a model. */
+struct tentry *tcache_find_model(gpa_t phys, uint32_t mode, uint32_t cs_base);
 struct tblock *tcache_block_at(const void *pc_rx); /* NULL if in no block; async-signal-safe */
 /* The row that holds at pc, which is in the block. Async-signal-safe. */
 const struct trow *tblock_row(const struct tblock *b, const void *pc_rx);
-unsigned tcache_exit_id(const struct texit *exit);
 struct texit *tcache_exit_by_id(unsigned id);
-struct texit *tcache_alloc_exits(unsigned count); /* consecutive, numbered */
-void tcache_return_exits(unsigned count); /* the last ones, which turned out to be too many and are as they came */
+struct texit *tcache_alloc_exits(enum tring ring, unsigned count); /* consecutive, numbered, zeroed */
+void tcache_return_exits(enum tring ring, unsigned count);         /* the last ones, which turned out to be too many */
+/* Emits what an exit leads to as long as it is not linked. */
+void tcache_exit_stub(enum tring ring, struct emit *e, struct texit *exit);
 void tcache_link(struct texit *exit, struct tentry *entry);
 /* Makes the exit go through the jump table from now on. */
 void tcache_exit_by_table(struct texit *exit);
@@ -150,5 +181,10 @@ enum tramp {
     TRAMP_COUNT
 };
 const uint8_t *tcache_tramp(enum tramp tramp);
+/* Where the code cache is executed: the tables' entries are relative to it, so that an empty one (0) leads to its first
+ * bytes, which leave to look up the EIP in R8. Below 2 GiB. */
+const uint8_t *tcache_code(void);
+/* R9 = the host address that the jump table has for the EIP in R8. No flags. */
+void tcache_load_slot(struct emit *e);
 /* A POPFQ in a trampoline. */
 bool tcache_is_popfq(const void *pc_rx);

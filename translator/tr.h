@@ -12,6 +12,7 @@
 #define TR_MAX_INSNS   96
 #define TR_MAX_ROWS    1536
 #define TR_MAX_PENDS   768
+#define TR_MAX_RELOCS  2048       /* a block that has more is not copied */
 #define TR_BLOCK_BYTES (48 * KiB) /* rows hold host offsets of 16 bits */
 
 /* The worst instruction (IRET takes 12 pends, a CMPS between limited segments most rows), with some room, and settling
@@ -98,6 +99,8 @@ struct tr {
     uint8_t *stale;                        /* RX address of what all PEND_STALE share */
     struct tentry entry[2 * TR_MAX_INSNS]; /* return sites, labels */
     unsigned entry_count;
+    struct treloc reloc[TR_MAX_RELOCS];
+    unsigned reloc_count; /* TR_MAX_RELOCS + 1: there are more, or something that is none of them */
 };
 
 /* Host register of a guest general register. */
@@ -116,11 +119,6 @@ static inline struct hmem tr_seg_base(unsigned seg)
 {
     return TR_SEG_FIELD(seg, base);
 }
-/* The jump table's entry for the EIP in R8. */
-static inline struct hmem tr_slot_of_r8(void)
-{
-    return (struct hmem){.base = R12, .index = R8, .scale = 2};
-}
 #define BT_FIELD(field) cpu_field(offsetof(struct bt, field))
 
 /* What the translator's files share; defined in translate.c. */
@@ -129,6 +127,7 @@ extern struct tr_state {
     tr_protect_fn *protect;  /* see tr_set_protect */
     GHashTable *undecided;   /* see tr_decode.c */
     struct tr block;         /* being translated: there is one vCPU thread */
+    enum tring ring;         /* where translations go; TRING_COPIES: a test compares them with copies */
 } tr_state;
 
 /* Fills t->g and what belongs to it. False: not even one instruction. */
@@ -146,6 +145,11 @@ static inline bool tr_is_branch(const struct ginsn *g) /* a direct jump, conditi
 }
 
 void tr_row(struct tr *t, enum row_kind kind, uint8_t arg);
+/* The last four bytes emitted are an EIP near the block's own (RELOC_EIP), or the like: whoever emits such a value says
+ * so, or the block's copies for other addresses would have the wrong one. */
+void tr_reloc(struct tr *t, enum reloc_kind kind, uint32_t value);
+/* jmp to a trampoline. */
+void tr_jmp_out(struct tr *t, enum tramp tramp);
 /* POPFQ inside an instruction's translation, known to the kick handler. */
 void tr_popfq(struct tr *t);
 /* Makes R13 the guest's ESP. Changes no flags. Only where no part of the instruction has taken
@@ -181,7 +185,8 @@ void tr_probe_64k(struct tr *t, unsigned size);
 
 /* Stack accesses of 2 or 4 bytes. push: src = host register, or HREG_NONE for imm. R10 survives. */
 bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm);
-bool tr_pop(struct tr *t, unsigned size, uint8_t dst); /* zero-extended into dst; adjusts ESP */
+bool tr_push_eip(struct tr *t, unsigned size, uint32_t eip); /* one near the block's own */
+bool tr_pop(struct tr *t, unsigned size, uint8_t dst);       /* zero-extended into dst; adjusts ESP */
 
 /* Number + 1 of the site that the instruction at eip is, 0 if it is none. */
 unsigned tr_site_of(const struct tr *t, uint32_t eip);
@@ -223,6 +228,17 @@ static inline bool tr_is_far(const struct ginsn *g)
 bool tr_real_can_far(const struct tr *t, const struct ginsn *g); /* or the far transfer g is the interpreter's */
 /* What PEND_MODE jumps to. */
 void tr_settle_mode(struct tr *t, const struct pend *p);
+
+/* An EIP so far from the ends of the address space that no jump of a block there leads across them. */
+static inline bool tr_may_copy_at(uint32_t eip)
+{
+    return eip >= 64 * KiB && eip <= UINT32_MAX - 64 * KiB;
+}
+/* What of an exit's target is known already is linked. */
+void tr_link_known(struct tblock *b);
+/* A copy of the block behind from, such that its instruction is at eip, in the present address space; NULL: there
+ * cannot be one. copy.c. */
+struct tentry *tr_copy(struct bt *bt, const struct tentry *from, uint32_t eip);
 
 /* Listing for `-d tr`. */
 void tr_dump(const struct tr *t, const struct tblock *b);

@@ -62,6 +62,17 @@ bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm)
     return push_part(t, size, size, src, imm);
 }
 
+bool tr_push_eip(struct tr *t, unsigned size, uint32_t eip)
+{
+    if (!t->fast_stack || size != 4)
+        tr_reloc(t, RELOC_NONE, 0);
+    if (!push_part(t, size, size, HREG_NONE, eip))
+        return false;
+    if (t->fast_stack && size == 4)
+        tr_reloc(t, RELOC_EIP, eip);
+    return true;
+}
+
 /* Loads what is on top of a stack that is not flat into dst, zero-extended; R8 is then its offset. */
 static bool load_top(struct tr *t, unsigned size, uint8_t dst)
 {
@@ -255,14 +266,13 @@ static void jump_r8(struct tr *t)
 {
     struct emit *e = &t->e;
     if (!t->single) {
-        struct hmem slot = tr_slot_of_r8();
         tr_note_x87(t, tr_x87_before(t, t->i));
-        emit_load32(e, R9, &slot);
+        tcache_load_slot(e);
         emit_jmp_reg(e, R9);
     } else {
         struct hmem eip = BT_FIELD(cpu.eip);
         emit_store32(e, &eip, R8);
-        emit_jmp(e, tcache_tramp(TRAMP_LOOKUP));
+        tr_jmp_out(t, TRAMP_LOOKUP);
     }
 }
 
@@ -322,9 +332,9 @@ static void return_site(struct tr *t, uint32_t ra)
     t->i = last ? call : call + 1;
     tr_row(t, ROW_GLUE, 0);
     t->i = call;
-    struct hmem slot = tr_slot_of_r8();
     if (dead) {
         emit_alu_ri(e, 7, R8, (int32_t)ra);
+        tr_reloc(t, RELOC_EIP, ra);
         tr_pend(t, PEND_MISS, emit_jcc_fwd(e, 5), 0);
         if (((uintptr_t)e->pos & 1) != interp)
             emit_nop(e);
@@ -332,9 +342,10 @@ static void return_site(struct tr *t, uint32_t ra)
         struct hmem diff = {.base = R8, .index = HREG_NONE, .disp = (int32_t)(0u - ra)};
         emit_mov_rr(e, R10, RCX);
         emit_lea32(e, RCX, &diff);
+        tr_reloc(t, RELOC_MINUS, 0u - ra);
         uint8_t *hit = emit_jecxz_fwd(e);
         emit_mov_rr(e, RCX, R10);
-        emit_load32(e, R9, &slot);
+        tcache_load_slot(e);
         emit_jmp_reg(e, R9);
         if ((((uintptr_t)e->pos + 3) & 1) != interp)
             emit_nop(e);
@@ -363,13 +374,13 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
     if (g->gclass == G_CALL) {
         if (g->target == ra && !t->single) {
             /* call .+5; pop: reads EIP, never returns */
-            if (!tr_push(t, size, HREG_NONE, ra))
+            if (!tr_push_eip(t, size, ra))
                 return false;
             flush_after(t);
             jump_target(t, emit_jmp_fwd(e), g->target);
             return true;
         }
-        if (!tr_push(t, size, HREG_NONE, ra))
+        if (!tr_push_eip(t, size, ra))
             return false;
         flush_after(t);
         if (t->single) {
@@ -379,10 +390,10 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
         if (tr_may_chain(t, g->target)) {
             tr_pend(t, PEND_EXIT, emit_call_fwd(e), g->target);
         } else {
-            struct hmem slot = tr_slot_of_r8();
             tr_note_x87(t, tr_x87_before(t, t->i));
             emit_mov_ri(e, R8, g->target);
-            emit_load32(e, R9, &slot);
+            tr_reloc(t, RELOC_EIP, g->target);
+            tcache_load_slot(e);
             emit_call_reg(e, R9);
         }
     } else {
@@ -406,7 +417,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
                 emit_movzw(e, to, g->rm);
         }
         check_target(t, to, size);
-        if (!tr_push(t, size, HREG_NONE, ra))
+        if (!tr_push_eip(t, size, ra))
             return false;
         flush_after(t);
         if (to != R8)
@@ -415,8 +426,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
             jump_r8(t);
             return true;
         }
-        struct hmem slot = tr_slot_of_r8();
-        emit_load32(e, R9, &slot);
+        tcache_load_slot(e);
         emit_call_reg(e, R9);
     }
     if (t->after[t->i] != AFTER_NONE) {
@@ -425,7 +435,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
         /* What follows in a mixed page may have changed: it is another block's. Or the return address, of 16 bits, is
          * not what follows. */
         tr_row(t, ROW_GLUE, 0);
-        emit_jmp(e, tcache_tramp(TRAMP_JUMP));
+        tr_jmp_out(t, TRAMP_JUMP);
     }
     return true;
 }
@@ -529,6 +539,8 @@ bool tr_flow(struct tr *t, const struct ginsn *g)
         return g->gclass != G_LOOP;
     if ((tr_is_branch(g) || g->gclass == G_CALL) && g->target > t->cs_limit)
         return false; /* #GP, if it is taken */
+    if ((tr_is_branch(g) || g->gclass == G_CALL) && g->opsize == 16)
+        tr_reloc(t, RELOC_NONE, 0); /* the upper half of its target is zero wherever it lies */
     switch (g->gclass) {
     case G_CALL:
     case G_CALL_IND:
@@ -539,7 +551,9 @@ bool tr_flow(struct tr *t, const struct ginsn *g)
         /* The return address stays below the stack's end, as it would. */
         struct hmem below = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta - 4};
         emit_store32_i(e, &below, g->eip + g->len);
+        tr_reloc(t, RELOC_EIP, g->eip + g->len);
         emit_mov_ri(e, g->reg, g->eip + g->len);
+        tr_reloc(t, RELOC_EIP, g->eip + g->len);
         return true;
     }
     case G_JMP:

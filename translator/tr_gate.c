@@ -94,7 +94,7 @@ static void leave_in_mode(struct tr *t, bool with_flags)
 {
     struct emit *e = &t->e;
     if (!t->single) {
-        emit_jmp(e, tcache_tramp(with_flags ? TRAMP_MODE_FLAGS : TRAMP_MODE));
+        tr_jmp_out(t, with_flags ? TRAMP_MODE_FLAGS : TRAMP_MODE);
         return;
     }
     struct hmem eip = BT_FIELD(cpu.eip), changed = BT_FIELD(cpu.changed);
@@ -106,7 +106,7 @@ static void leave_in_mode(struct tr *t, bool with_flags)
     emit_alu_mi(e, 1, &changed, CHANGED_MODE);
     emit_push(e, R11);
     tr_popfq(t);
-    emit_jmp(e, tcache_tramp(TRAMP_LOOKUP));
+    tr_jmp_out(t, TRAMP_LOOKUP);
 }
 
 /* The supervisor's private stack, empty. For mode R9. Uses nothing. */
@@ -223,6 +223,7 @@ void tr_settle_mode(struct tr *t, const struct pend *p)
     if (p->delta)
         tr_lea_esp(t, R13, p->delta);
     emit_mov_ri(e, R8, p->target);
+    tr_reloc(t, RELOC_EIP, p->target);
     if (!t->single)
         enter_supervisor_stack(t);
     leave_in_mode(t, p->pop_flags);
@@ -322,6 +323,7 @@ static bool tr_int(struct tr *t, const struct ginsn *g)
     emit_store32(e, &slot, R9);
     slot.disp = 0;
     emit_store32_i(e, &slot, g->eip + g->len);
+    tr_reloc(t, RELOC_EIP, g->eip + g->len);
     /* Nothing can go wrong from here on. */
     keep_selector(t, R9);
     emit_mov_rr(e, R13, R8);
@@ -477,13 +479,12 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
     tr_popfq(t);
     emit_mov_rr(e, R8, R10);
     if (!t->single) {
-        struct hmem slot = tr_slot_of_r8();
-        emit_load32(e, R9, &slot);
+        tcache_load_slot(e);
         emit_jmp_reg(e, R9);
     } else {
         struct hmem eip = BT_FIELD(cpu.eip);
         emit_store32(e, &eip, R8);
-        emit_jmp(e, tcache_tramp(TRAMP_LOOKUP));
+        tr_jmp_out(t, TRAMP_LOOKUP);
     }
 
     emit_fix(e, to_user);

@@ -89,12 +89,12 @@ static void go_far(struct tr *t)
     if (t->use_table) {
         emit_load64(e, RSP, &ras_base);
         emit_store32(e, &ras_cs_base, R9);
-        emit_jmp(e, tcache_tramp(TRAMP_CS));
+        tr_jmp_out(t, TRAMP_CS);
     } else {
         struct hmem eip = BT_FIELD(cpu.eip), changed = BT_FIELD(cpu.changed);
         emit_store32(e, &eip, R8);
         emit_store32_i(e, &changed, CHANGED_MODE);
-        emit_jmp(e, tcache_tramp(TRAMP_LOOKUP));
+        tr_jmp_out(t, TRAMP_LOOKUP);
     }
 }
 

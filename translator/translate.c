@@ -38,6 +38,23 @@ void tr_row(struct tr *t, enum row_kind kind, uint8_t arg)
         .host = (uint16_t)host, .delta = (int16_t)delta, .insn = (uint8_t)t->i, .kind = (uint8_t)kind, .arg = arg};
 }
 
+void tr_reloc(struct tr *t, enum reloc_kind kind, uint32_t value)
+{
+    uint32_t is;
+    memcpy(&is, t->e.pos - 4, 4);
+    if (kind == RELOC_NONE || (kind <= RELOC_MINUS && is != value) || t->reloc_count >= TR_MAX_RELOCS) {
+        t->reloc_count = TR_MAX_RELOCS + 1; /* a value that fitted into a byte, say */
+        return;
+    }
+    t->reloc[t->reloc_count++] = (struct treloc){.at = (uint16_t)(t->e.pos - 4 - t->start_rw), .kind = (uint8_t)kind};
+}
+
+void tr_jmp_out(struct tr *t, enum tramp tramp)
+{
+    emit_jmp(&t->e, tcache_tramp(tramp));
+    tr_reloc(t, RELOC_OUT, 0);
+}
+
 void tr_popfq(struct tr *t)
 {
     tr_row(t, ROW_POPF, 0);
@@ -83,7 +100,8 @@ static void emit_exit(struct tr *t, uint32_t eip, enum tramp tramp)
 {
     struct hmem m = BT_FIELD(cpu.eip);
     emit_store32_i(&t->e, &m, eip);
-    emit_jmp(&t->e, tcache_tramp(tramp));
+    tr_reloc(t, RELOC_EIP, eip);
+    tr_jmp_out(t, tramp);
 }
 
 uint16_t tr_x87_of(const struct ginsn *g)
@@ -122,8 +140,10 @@ uint32_t tr_x87_before(const struct tr *t, unsigned end)
 void tr_note_x87(struct tr *t, uint32_t at)
 {
     struct hmem m = BT_FIELD(x87_at);
-    if (at)
-        emit_store32_i(&t->e, &m, at);
+    if (!at)
+        return;
+    emit_store32_i(&t->e, &m, at);
+    tr_reloc(t, RELOC_HOST, 0);
 }
 
 /* The nearest x87 instruction with one of the properties (X87_*) that comes before in each way to this one, without an
@@ -267,6 +287,15 @@ bool tr_may_chain(const struct tr *t, uint32_t target)
     return tr_same_page(t, target) || !(t->mode & MODE_PAGING) || t->global;
 }
 
+/* The rel32 leads out of the block. */
+static void reloc_out(struct tr *t, const uint8_t *rel32)
+{
+    if (t->reloc_count >= TR_MAX_RELOCS)
+        t->reloc_count = TR_MAX_RELOCS + 1;
+    else
+        t->reloc[t->reloc_count++] = (struct treloc){.at = (uint16_t)(rel32 - t->start_rw), .kind = RELOC_OUT};
+}
+
 static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
 {
     struct emit *e = &t->e;
@@ -280,6 +309,7 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
         }
         if (p->kind == PEND_MISS) {
             emit_patch(p->rel32, e->rx_delta, tcache_tramp(TRAMP_JUMP));
+            reloc_out(t, p->rel32);
             continue;
         }
         if (p->kind == PEND_STALE && t->stale) {
@@ -319,22 +349,21 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
         if (tr_may_chain(t, p->target)) {
             struct texit *x = &exits[(*exit_count)++];
             x->rel32 = p->rel32;
-            x->stub = emit_rx(e);
             x->target = p->target;
             x->cross_page = !tr_same_page(t, p->target);
             x->has_table = t->use_table;
-            emit_mov_ri(e, R8, tcache_exit_id(x));
-            emit_jmp(e, tcache_tramp(TRAMP_CHAIN));
+            tcache_exit_stub(tr_state.ring, e, x);
         } else if (!t->single) {
-            struct hmem slot = tr_slot_of_r8();
             tr_note_x87(t, p->x87);
             emit_mov_ri(e, R8, p->target);
-            emit_load32(e, R9, &slot);
+            tr_reloc(t, RELOC_EIP, p->target);
+            tcache_load_slot(e);
             emit_jmp_reg(e, R9);
         } else {
             struct hmem m = BT_FIELD(cpu.eip);
             emit_store32_i(e, &m, p->target);
-            emit_jmp(e, tcache_tramp(TRAMP_LOOKUP));
+            tr_reloc(t, RELOC_EIP, p->target);
+            tr_jmp_out(t, TRAMP_LOOKUP);
         }
     }
 }
@@ -348,7 +377,7 @@ static bool wants_flush(const struct tr *t, unsigned i)
 /* Where emission stood before an instruction. */
 struct tr_mark {
     uint8_t *pos;
-    unsigned pend_count, settle_count, row_count;
+    unsigned pend_count, settle_count, row_count, reloc_count;
     int delta;
 };
 
@@ -432,6 +461,7 @@ static void give_up(struct tr *t, const struct tr_mark *mark)
     t->settle_count = mark->settle_count;
     t->e.pos = mark->pos;
     t->row_count = mark->row_count;
+    t->reloc_count = mark->reloc_count;
     t->delta = t->insn_delta = mark->delta;
     if (t->row_count)
         tr_row(t, ROW_INSN, 0);
@@ -457,7 +487,7 @@ static void tr_emit(struct tr *t)
     for (t->i = 0; t->i < t->count; t->i++) {
         const struct ginsn *g = &t->g[t->i];
         unsigned i = t->i;
-        struct tr_mark begin = {t->e.pos, t->pend_count, t->settle_count, t->row_count, t->delta};
+        struct tr_mark begin = {t->e.pos, t->pend_count, t->settle_count, t->row_count, t->reloc_count, t->delta};
         /* The last one must know that it is: a call has no return site then, and STI is the interpreter's. */
         if (!has_room(t, 2)) {
             t->count = i + 1;
@@ -475,7 +505,7 @@ static void tr_emit(struct tr *t)
         if (t->delta > 0x7000 || t->delta < -0x7000)
             tr_flush_delta(t);
         t->site = tr_site_of(t, g->eip);
-        struct tr_mark mark = {t->e.pos, t->pend_count, t->settle_count, t->row_count, t->delta};
+        struct tr_mark mark = {t->e.pos, t->pend_count, t->settle_count, t->row_count, t->reloc_count, t->delta};
         if (!tr_insn(t, g))
             give_up(t, &mark);
         else if (t->after[i] == AFTER_EXIT)
@@ -517,7 +547,7 @@ static bool depends_alike(const struct tblock *from, const struct tentry *to)
 }
 
 /* Links the exits to translations that exist already. */
-static void link_known(struct tblock *b)
+void tr_link_known(struct tblock *b)
 {
     for (unsigned i = 0; i < b->exit_count; i++) {
         struct texit *x = &b->exit[i];
@@ -539,6 +569,25 @@ _Static_assert(TR_MAX_ROWS * sizeof(struct trow) + (2 * TR_MAX_INSNS + 1) * size
                    TR_BLOCK_BYTES,
                "metadata");
 
+/* Stores to the page are to be heard of. */
+static void mark_code(gpa_t gpa)
+{
+    uint8_t *flags = &guest_mem.page_flags[gpa >> PAGE_SHIFT];
+    if (*flags & MEM_PAGE_CODE)
+        return;
+    *flags |= MEM_PAGE_CODE;
+    tr_state.protect(gpa & ~(gpa_t)(PAGE_SIZE - 1));
+}
+
+/* May its copies stand for the same code at other linear addresses? The programs' code, which is where the loader wants
+ * it to be; the supervisor's is where it is for good. The budgets hold for where it is: an EIP may have no limit, and
+ * no jump leads across the end of the address space. */
+static bool is_model(const struct tr *t, bool global)
+{
+    return t->reloc_count <= TR_MAX_RELOCS && t->cpl == 3 && (t->mode & MODE_PAGING) && t->code32 && !global &&
+           !t->mixed && t->cs_limit == UINT32_MAX && tr_may_copy_at(t->eip);
+}
+
 static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool global)
 {
     struct tr *const t = &tr_state.block;
@@ -547,7 +596,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     memset(t->join, 0, sizeof t->join);
     memset(t->loop, 0, sizeof t->loop);
     memset(t->label, 0, sizeof t->label);
-    t->count = t->i = t->row_count = t->pend_count = t->settle_count = t->entry_count = 0;
+    t->count = t->i = t->row_count = t->pend_count = t->settle_count = t->entry_count = t->reloc_count = 0;
     t->stale = NULL;
     t->interp_first = false;
     t->delta = t->insn_delta = 0;
@@ -576,14 +625,16 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     if (!tr_decode(t))
         return NULL;
 
-    if (!tcache_room(TR_BLOCK_BYTES) || jtable_depends_crowded())
+    enum tring ring = tr_state.ring;
+    if (jtable_depends_crowded())
         tcache_flush();
+    tcache_make_room(ring, TR_BLOCK_BYTES);
     if (tcache_page_is_crowded(phys))
         tcache_invalidate(phys & ~(gpa_t)(PAGE_SIZE - 1), PAGE_SIZE);
     if (t->phys2 != TBLOCK_NO_PAGE && tcache_page_is_crowded(t->phys2))
         tcache_invalidate(t->phys2, PAGE_SIZE);
     tr_analyse(t);
-    t->e = tcache_begin();
+    t->e = tcache_begin(ring);
     /* Even addresses for entries into real code, odd ones for those that lead to the interpreter. */
     if ((uintptr_t)t->e.pos & 1)
         emit_nop(&t->e);
@@ -591,7 +642,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     enter_labels(t);
     if (t->count == 1 && t->interp_first && !(t->g[0].fpu && (t->mode & MODE_FPU_OFF))) {
         t->e.pos = t->start_rw;
-        t->row_count = t->pend_count = t->settle_count = 0;
+        t->row_count = t->pend_count = t->settle_count = t->reloc_count = 0;
         t->i = 0;
         emit_nop(&t->e);
         t->start_rw = t->e.pos;
@@ -599,16 +650,16 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
         tr_interp(t);
     }
 
-    struct texit *exits = tcache_alloc_exits(t->pend_count);
+    struct texit *exits = tcache_alloc_exits(ring, t->pend_count);
     unsigned exit_count = 0;
     unsigned rows = t->row_count;
     const uint8_t *pos = t->e.pos;
     settle(t, exits, &exit_count);
-    tcache_return_exits(t->pend_count - exit_count);
+    tcache_return_exits(ring, t->pend_count - exit_count);
     assert_always(!t->e.full && t->row_count <= rows + t->settle_count * TR_SETTLE_ROWS &&
                   t->e.pos <= pos + t->settle_count * TR_SETTLE_BYTES);
 
-    struct tblock *b = tcache_alloc(sizeof *b);
+    struct tblock *b = tcache_alloc(ring, sizeof *b);
     b->phys = phys;
     b->phys2 = t->phys2;
     b->gla2 = t->gla2;
@@ -619,10 +670,10 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     b->host = t->start_rw + t->e.rx_delta;
     b->host_len = (uint32_t)(t->e.pos - t->start_rw);
     b->row_count = t->row_count;
-    b->row = tcache_alloc(t->row_count * sizeof *b->row);
+    b->row = tcache_alloc(ring, t->row_count * sizeof *b->row);
     memcpy(b->row, t->row, t->row_count * sizeof *b->row);
     b->insn_count = t->count;
-    b->insn_off = tcache_alloc(t->count * sizeof *b->insn_off);
+    b->insn_off = tcache_alloc(ring, t->count * sizeof *b->insn_off);
     for (unsigned i = 0; i < t->count; i++) {
         int32_t off = (int32_t)(t->g[i].eip - eip), end = off + t->g[i].len;
         b->insn_off[i] = (int16_t)off;
@@ -634,22 +685,22 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
         if (!x87)
             continue;
         if (!b->x87)
-            b->x87 = tcache_alloc(t->count * sizeof *b->x87);
+            b->x87 = tcache_alloc(ring, t->count * sizeof *b->x87);
         b->x87[i] = x87;
     }
     if (t->single) {
-        b->seen = tcache_alloc(2 * sizeof *b->seen);
+        b->seen = tcache_alloc(ring, 2 * sizeof *b->seen);
         for (unsigned n = 0; n < 2; n++) {
             const uint8_t *page = n ? mem_ptr(t->phys2) : t->page;
             if (t->seen[n].from >= t->seen[n].to)
                 continue;
             b->seen[n].from = (uint16_t)t->seen[n].from;
             b->seen[n].len = (uint16_t)(t->seen[n].to - t->seen[n].from);
-            b->seen[n].bytes = tcache_alloc(b->seen[n].len);
+            b->seen[n].bytes = tcache_alloc(ring, b->seen[n].len);
             memcpy(b->seen[n].bytes, page + t->seen[n].from, b->seen[n].len);
         }
-        b->insn_next = tcache_alloc(t->count * sizeof *b->insn_next);
-        b->insn_steps = tcache_alloc(t->count * sizeof *b->insn_steps);
+        b->insn_next = tcache_alloc(ring, t->count * sizeof *b->insn_next);
+        b->insn_steps = tcache_alloc(ring, t->count * sizeof *b->insn_steps);
         for (unsigned i = 0; i < t->count; i++) {
             const struct ginsn *g = &t->g[i];
             b->insn_steps[i] = g->gclass == G_THUNK ? 3 : 1;
@@ -659,7 +710,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
         }
     }
     b->entry_count = t->entry_count + 1;
-    b->entry = tcache_alloc(b->entry_count * sizeof *b->entry);
+    b->entry = tcache_alloc(ring, b->entry_count * sizeof *b->entry);
     b->entry[0] = (struct tentry){.phys = phys, .eip = eip, .host = b->host};
     memcpy(b->entry + 1, t->entry, t->entry_count * sizeof *t->entry);
     for (unsigned i = 0; i < b->entry_count; i++) {
@@ -672,13 +723,19 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     b->exit_count = exit_count;
     for (unsigned i = 0; i < exit_count; i++)
         exits[i].block = b;
-    tcache_commit(b, &t->e);
+    b->is_model = is_model(t, global);
+    if (b->is_model) {
+        b->reloc_count = t->reloc_count;
+        b->reloc = tcache_alloc(ring, t->reloc_count * sizeof *b->reloc);
+        memcpy(b->reloc, t->reloc, t->reloc_count * sizeof *b->reloc);
+    }
+    tcache_commit(ring, b, &t->e);
     if (!t->single && !log_on(LOG_NOCHAIN))
-        link_known(b);
+        tr_link_known(b);
     if (!t->mixed)
-        guest_mem.page_flags[phys >> PAGE_SHIFT] |= MEM_PAGE_CODE;
+        mark_code(phys);
     if (t->phys2 != TBLOCK_NO_PAGE) {
-        guest_mem.page_flags[t->phys2 >> PAGE_SHIFT] |= MEM_PAGE_CODE;
+        mark_code(t->phys2);
         jtable_depends(t->cs_base + eip, t->gla2);
     }
     if (log_on(LOG_TR | LOG_ASM) && log_wants(t->cs_base + eip))
@@ -689,6 +746,16 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
 void tr_set_protect(tr_protect_fn *fn)
 {
     tr_state.protect = fn;
+}
+
+/* The same code has been translated for another linear address. Breakpoints are at linear addresses. */
+static struct tentry *find_copy(struct bt *bt, uint32_t eip, gpa_t phys, bool global)
+{
+    if (global || (bt->mode & MODE_CPL) != MODE_CPL || bt->cs_limit != UINT32_MAX || points.page ||
+        !tr_may_copy_at(eip))
+        return NULL;
+    const struct tentry *model = tcache_find_model(phys, bt->mode, bt->cs_base);
+    return model ? tr_copy(bt, model, eip) : NULL;
 }
 
 struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
@@ -717,10 +784,11 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
         t->natural |= natural;
         return t;
     }
-    uint8_t before = mem_page_flags(phys);
     enum stat_id phase = stats_enter(STAT_translate);
-    t = tr_translate(bt, eip, phys, global);
-    if (t) {
+    bool copied = (t = find_copy(bt, eip, phys, global)) != NULL;
+    if (copied)
+        stats_count(STAT_blocks_copied);
+    else if ((t = tr_translate(bt, eip, phys, global))) {
         stats_add(STAT_guest_bytes, t->block->guest_len);
         stats_add(STAT_guest_insns, t->block->insn_count);
         stats_add(STAT_host_bytes, t->block->host_len);
@@ -728,14 +796,10 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
     stats_leave(phase);
     if (t)
         t->natural = natural;
-    if (t && !(before & MEM_PAGE_CODE) && (mem_page_flags(phys) & MEM_PAGE_CODE))
-        tr_state.protect(phys & ~(gpa_t)(PAGE_SIZE - 1));
-    if (t && t->block->phys2 != TBLOCK_NO_PAGE)
-        tr_state.protect(t->block->phys2);
     return t;
 }
 
-void tr_publish(struct bt *bt, const struct tentry *entry)
+void tr_publish(struct bt *bt, struct tentry *entry)
 {
     jtable_set(bt->table, entry->eip, entry);
 }

@@ -283,6 +283,7 @@ static struct tentry *lookup(struct bt *bt)
         jtable_release_all();
     if (unlikely(shadow_code_crowded()))
         shadow_code_forget();
+    jtable_touched(bt->table, bt->cpu.eip);
     struct tentry *t = tr_lookup(bt, bt->cpu.eip, bt->loop.natural);
     if (t && !log_on(LOG_NOCHAIN))
         tr_publish(bt, t);
@@ -454,10 +455,10 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             return EXIT_KICK;
         case EXIT_CHAIN: {
             uint32_t arg = bt->exit_arg;
-            uint32_t flushes = tcache_flushes();
+            uint32_t reuses = tcache_reuses();
             cpu->eip = tr_exit_target(arg);
             struct tentry *t = lookup(bt);
-            if (t && flushes == tcache_flushes() && !log_on(LOG_NOCHAIN)) {
+            if (t && reuses == tcache_reuses() && !log_on(LOG_NOCHAIN)) {
                 stats_count(STAT_chained);
                 tr_chain(bt, arg, t);
             }
@@ -515,6 +516,7 @@ void bt_stats_gather(struct stats *s)
     s->n[STAT_exit_fault] = bt_stats.exits[EXIT_FAULT];
     s->n[STAT_tcache_used] = tcache_used();
     s->n[STAT_tcache_flushes] = tcache_flushes();
+    s->n[STAT_tcache_reuses] = tcache_reuses();
     s->n[STAT_mixed_pages] = tcache_mixed_pages();
     shadow_stats_gather(s);
 }

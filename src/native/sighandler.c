@@ -69,7 +69,7 @@ static _Noreturn void die(int sig, const siginfo_t *si, const ucontext_t *uc)
     _exit(1);
 }
 
-/* An indirect jump found no host address: the host stands at address 0, between blocks. */
+/* An indirect jump found no entry, as there is no memory for it: the host stands before the load. */
 static void missed_jump(struct bt *bt, ucontext_t *uc)
 {
     tr_take_registers(bt, uc, 0);
@@ -96,10 +96,6 @@ static void on_fault(int sig, siginfo_t *si, void *context)
 
     if (!bt || (struct bt *)r[REG_R15] != bt)
         die(sig, si, context);
-    if (r[REG_RIP] == 0) {
-        missed_jump(bt, uc);
-        return;
-    }
     uint8_t *at = si->si_addr;
     bool page_fault = sig == SIGSEGV && r[REG_TRAPNO] == TRAP_PF;
     if (page_fault && at >= bt->ras_base - BT_RAS_SIZE - BT_RAS_GUARD && at < bt->ras_base - BT_RAS_SIZE) {
@@ -109,7 +105,7 @@ static void on_fault(int sig, siginfo_t *si, void *context)
         return;
     }
     if (page_fault && jtable_contains(bt->table, at)) {
-        missed_jump(bt, uc); /* a guarded table: the jump stands just before its load */
+        missed_jump(bt, uc); /* a guarded table */
         return;
     }
     if (!tr_in_code((void *)r[REG_RIP]))
@@ -182,8 +178,7 @@ static void on_kick(int sig, siginfo_t *si, void *context)
         leave_at_boundary(bt, uc);
     else
         cell_kick();
-    /* else: in the monitor, which looks at bt->kick before it enters again, or at address 0, where
-     * the fault is about to bring it there */
+    /* else: in the monitor, which looks at bt->kick before it enters again */
 }
 
 static void on_trap(int sig, siginfo_t *si, void *context)

@@ -1,0 +1,182 @@
+/* What stands at the start of the code cache: the trampolines, and the probe's pages (see tcache.h). */
+#include "tcache_tramp.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "bt.h"
+
+static struct {
+    const uint8_t *at[TRAMP_COUNT]; /* where they are executed */
+    const uint8_t *popfq[2];        /* the POPFQs in them, see tcache_is_popfq */
+    uint32_t probe;                 /* host address, see tcache_probe */
+} tramps;
+
+/* All its pages are one: it costs a line of cache and no memory. */
+bool tcache_map_probe(void)
+{
+    int fd = memfd_create("ringer-probe", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, PAGE_SIZE) < 0)
+        return false;
+    uint8_t *at = MAP_FAILED;
+    for (uintptr_t want = 0x10000000; want < 0x20000000 && at == MAP_FAILED; want += MiB)
+        at = mmap((void *)want, 64 * KiB + PAGE_SIZE, PROT_NONE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    bool ok = at != MAP_FAILED;
+    for (unsigned page = 0; ok && page < 16; page++)
+        ok = mmap(at + page * PAGE_SIZE, PAGE_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED;
+    close(fd);
+    tramps.probe = (uint32_t)(uintptr_t)at;
+    return ok;
+}
+
+uint32_t tcache_probe(void)
+{
+    return tramps.probe;
+}
+
+static void load_flags(struct emit *e, unsigned n)
+{
+    emit_push(e, R11);
+    tramps.popfq[n] = emit_rx(e);
+    emit_popfq(e);
+}
+
+void tcache_load_slot(struct emit *e)
+{
+    struct hmem entry = {.base = R12, .index = R8, .scale = 2};
+    struct hmem code = {.base = R9, .index = HREG_NONE, .disp = (int32_t)(uintptr_t)tcache_code()};
+    emit_load32(e, R9, &entry);
+    emit_lea32(e, R9, &code);
+}
+
+static void write_mode_tramp(struct emit *e, enum tramp tramp)
+{
+    _Static_assert(sizeof(struct mode_slot) == 32, "index = hash * 32");
+    bool flags = tramp == TRAMP_MODE_FLAGS;
+#define SLOT(field) \
+    ((struct hmem){ \
+        .base = R15, .index = R10, .disp = (int32_t)(offsetof(struct bt, slot) + offsetof(struct mode_slot, field))})
+    struct hmem key = SLOT(mode), slot_jtable = SLOT(jtable), slot_table = SLOT(table);
+#undef SLOT
+    struct hmem mode = hmem_base(R15, (int32_t)offsetof(struct bt, mode));
+    struct hmem jtable = hmem_base(R15, (int32_t)offsetof(struct bt, jtable));
+    struct hmem table = hmem_base(R15, (int32_t)offsetof(struct bt, table));
+    struct hmem eip = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.eip));
+    struct hmem changed = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.changed));
+
+    tramps.at[tramp] = emit_rx(e);
+    emit_imul_ri(e, R10, R9, MODE_SLOT_HASH);
+    emit_shift64_i(e, false, R10, 27);
+    emit_shift64_i(e, true, R10, 5);
+    emit_alu_rm(e, 7, R9, &key);
+    uint8_t *miss = emit_jcc_fwd(e, 5);
+    emit_store32(e, &mode, R9);
+    emit_load64(e, R12, &slot_jtable);
+    emit_store64(e, &jtable, R12);
+    emit_load64(e, R9, &slot_table);
+    emit_store64(e, &table, R9);
+    tcache_load_slot(e);
+    if (flags)
+        load_flags(e, 0);
+    emit_jmp_reg(e, R9);
+    emit_fix(e, miss);
+    emit_store32(e, &eip, R8);
+    emit_alu_mi(e, 1, &changed, CHANGED_MODE);
+    if (flags)
+        load_flags(e, 1);
+    emit_jmp(e, tramps.at[TRAMP_LOOKUP]);
+}
+
+static void write_cs_tramp(struct emit *e)
+{
+    _Static_assert(sizeof(struct cs_slot) == 32 && CS_SLOTS == 256, "index = low byte of the selector * 32");
+#define SLOT(field) \
+    ((struct hmem){.base = R15, \
+                   .index = R10, \
+                   .scale = 3, \
+                   .disp = (int32_t)(offsetof(struct bt, cs_slot) + offsetof(struct cs_slot, field))})
+    struct hmem minus_base = SLOT(minus_base), minus_mode = SLOT(minus_mode);
+    struct hmem slot_jtable = SLOT(jtable), slot_table = SLOT(table);
+#undef SLOT
+    struct hmem mode = hmem_base(R15, (int32_t)offsetof(struct bt, mode));
+    struct hmem cs_base = hmem_base(R15, (int32_t)offsetof(struct bt, cs_base));
+    struct hmem jtable = hmem_base(R15, (int32_t)offsetof(struct bt, jtable));
+    struct hmem table = hmem_base(R15, (int32_t)offsetof(struct bt, table));
+    struct hmem eip = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.eip));
+    struct hmem changed = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.changed));
+    struct hmem times4 = {.base = HREG_NONE, .index = R10, .scale = 2};
+    struct hmem plus_base = {.base = RCX, .index = R9}, plus_mode = {.base = RCX, .index = R12};
+
+    tramps.at[TRAMP_CS] = emit_rx(e);
+    emit_movzb(e, R10, R10);
+    emit_lea32(e, R10, &times4);
+    emit_mov_rr(e, R11, RCX);
+    emit_load32(e, RCX, &minus_base);
+    emit_lea32(e, RCX, &plus_base);
+    uint8_t *same_base = emit_jecxz_fwd(e);
+    uint8_t *miss = emit_jmp_fwd(e);
+    emit_fix8(e, same_base);
+    emit_load32(e, RCX, &minus_mode);
+    emit_load32(e, R12, &mode); /* the old segment's table is needed no more */
+    emit_lea32(e, RCX, &plus_mode);
+    uint8_t *same_mode = emit_jecxz_fwd(e);
+    emit_fix(e, miss);
+    emit_mov_rr(e, RCX, R11);
+    emit_store32(e, &eip, R8);
+    emit_store32_i(e, &changed, CHANGED_MODE); /* 0 in translated code */
+    emit_jmp(e, tramps.at[TRAMP_LOOKUP]);
+    emit_fix8(e, same_mode);
+    emit_mov_rr(e, RCX, R11);
+    emit_store32(e, &cs_base, R9);
+    emit_load64(e, R12, &slot_jtable);
+    emit_store64(e, &jtable, R12);
+    emit_load64(e, R9, &slot_table);
+    emit_store64(e, &table, R9);
+    tcache_load_slot(e);
+    emit_jmp_reg(e, R9);
+}
+
+bool tcache_is_popfq(const void *pc_rx)
+{
+    return pc_rx == tramps.popfq[0] || pc_rx == tramps.popfq[1];
+}
+
+void tcache_write_tramps(struct emit e)
+{
+    /* Where an empty entry of a jump table leads: R8D = guest EIP. */
+    assert_always(emit_rx(&e) == tcache_code());
+    struct hmem eip = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.eip));
+    emit_store32(&e, &eip, R8);
+    uint8_t *lookup = emit_jmp_fwd(&e);
+    static const enum exit_reason reason[] = {
+        [TRAMP_CHAIN] = EXIT_CHAIN, [TRAMP_INTERP] = EXIT_INTERP, [TRAMP_LOOKUP] = EXIT_LOOKUP, [TRAMP_FPU] = EXIT_FPU,
+        [TRAMP_STALE] = EXIT_STALE, [TRAMP_GATE] = EXIT_GATE,     [TRAMP_SITE] = EXIT_SITE};
+    for (unsigned i = TRAMP_CHAIN; i <= TRAMP_SITE; i++) {
+        tramps.at[i] = emit_rx(&e);
+        /* R9D = reason; world_exit expects R8D = argument, guest registers live */
+        emit_mov_ri(&e, R9, reason[i]);
+        struct hmem fn = hmem_base(R15, (int32_t)offsetof(struct bt, exit_fn));
+        emit_load64(&e, R10, &fn);
+        emit_jmp_reg(&e, R10);
+    }
+    emit_patch(lookup, e.rx_delta, tramps.at[TRAMP_LOOKUP]);
+    /* ret_slow: the private stack ran empty. R8D = guest return address. */
+    tramps.at[TRAMP_RET_SLOW] = emit_rx(&e);
+    struct hmem base = hmem_base(R15, (int32_t)offsetof(struct bt, ras_base));
+    emit_load64(&e, RSP, &base);
+    /* Jump through the table: R8D = guest EIP. */
+    tramps.at[TRAMP_JUMP] = emit_rx(&e);
+    tcache_load_slot(&e);
+    emit_jmp_reg(&e, R9);
+    write_mode_tramp(&e, TRAMP_MODE);
+    write_mode_tramp(&e, TRAMP_MODE_FLAGS);
+    write_cs_tramp(&e);
+    assert_always(!e.full);
+}
+
+const uint8_t *tcache_tramp(enum tramp tramp)
+{
+    return tramps.at[tramp];
+}
