@@ -17,6 +17,9 @@
 
 #define BUFFERS_A_SECOND 40 /* at least: the power of two below */
 #define CHUNK            256u
+/* What PulseAudio (and PipeWire in its place) asks for ahead, in milliseconds. SDL wants one of its buffers only, 23
+ * ms: less than a busy host keeps the server or SDL's thread waiting. */
+#define SERVER_AHEAD "60"
 
 struct sdl_audio {
     struct audio_sink sink; /* first */
@@ -72,6 +75,7 @@ static bool sdl_audio_start(struct audio_sink *sink, GError **error)
                             .userdata = audio};
     while (wanted.samples * 2u * BUFFERS_A_SECOND <= audio->output.frequency)
         wanted.samples *= 2;
+    g_setenv("PULSE_LATENCY_MSEC", SERVER_AHEAD, FALSE);
     if (SDL_InitSubSystem(SDL_INIT_AUDIO) != 0) {
         AUDIO_SAY("SDL finds no loudspeaker (%s); use -audiodev none or wav", SDL_GetError());
         return false;
