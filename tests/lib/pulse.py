@@ -25,7 +25,7 @@ class Pulse:
             ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "--disallow-exit",
              "-L", "module-native-protocol-unix auth-anonymous=1 socket=" + self.socket,
              "-L", "module-null-sink sink_name=nobody rate=%d channels=2 format=s16le" % rate],
-            env=self.environment, stdout=self.log, stderr=self.log, preexec_fn=die_with_parent)
+            env=self.environment, stdout=self.log, stderr=self.log, preexec_fn=die_with_parent, start_new_session=True)
         end = time.monotonic() + 30
         while subprocess.run(["pactl", "info"], env=self.environment, capture_output=True).returncode:
             if self.process.poll() is not None or time.monotonic() > end:
