@@ -28,7 +28,8 @@ LONGEST = 1000  # milliseconds between two moments
 WIDTH, HEIGHT, UPPER = 800, 600, 300  # the guest draws on the upper rows again and again, and has drawn the others once
 DISK_MIB = 16
 TONE_SECONDS = 2
-CONTROLLERS = {"uhci": ["-usb"], "ehci": ["-device", "usb-ehci"], "xhci": ["-device", "qemu-xhci"]}
+CONTROLLERS = {"uhci": (["-usb"], "usb-bus.0"), "ehci": (["-device", "usb-ehci,id=ehci"], "ehci.0"),
+               "xhci": (["-device", "qemu-xhci,id=xhci"], "xhci.0")}
 BLASTER = "isapnp=0 port=0x220 irq=5 dma8=1 dma16=5 mpu_port=0x330 fm_port=0x388"
 MODULES = [(initrd.GRAPHICS, ("syscopyarea", "sysfillrect", "sysimgblt", "fb_sys_fops", "cirrusfb")), (initrd.INPUT, None),
            (initrd.USB, None), (initrd.XHCI, None), (initrd.MODULES, ("crc", "t10", "scsi_common", "scsi_mod", "sd_mod")),
@@ -187,7 +188,7 @@ def judge(guest, said, moments, seconds, disk, heard):
 
 def test():
     mover, engine, moments = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3]
-    controller = sys.argv[4] if len(sys.argv) > 4 else "uhci"
+    controller, bus = CONTROLLERS[sys.argv[4] if len(sys.argv) > 4 else "uhci"]
     seed = int(sys.argv[5]) if len(sys.argv) > 5 else random.randrange(1 << 30)
     if not desktop.is_there() or not initrd.is_there(MODULES):
         print("SKIP: needs %s and the guest cache (tests/tools/guests.sh fetch)" % ", ".join(desktop.TOOLS))
@@ -215,8 +216,8 @@ def test():
                        "sdl,show-menubar=off", "-vga", "cirrus", "-kernel", os.path.join(initrd.CACHE, "vmlinuz-686"), "-initrd",
                        "initrd", "-append", "console=ttyS0 quiet panic=-1 vt.global_cursor_default=0 consoleblank=0", "-serial",
                        "stdio", "-monitor", "none", "-nic", "none", "-no-reboot", "-sandbox", "off", "-audiodev", "sdl,id=s",
-                       "-device", "sb16,audiodev=s", "-device", "usb-tablet", "-drive", "if=none,id=stick,file=disk.img,format=raw",
-                       "-device", "usb-storage,drive=stick"] + CONTROLLERS[controller])
+                       "-device", "sb16,audiodev=s", "-drive", "if=none,id=stick,file=disk.img,format=raw"] + controller +
+                      ["-device", "usb-tablet,bus=" + bus, "-device", "usb-storage,drive=stick,bus=" + bus])
         hand = Hand(desk, seed)
         hand.start()
         guest.expect("works from", 600)
@@ -231,7 +232,7 @@ def test():
         judge(guest, guest.output.decode(errors="replace"), moments, seconds, "disk.img", "heard")
         os.chdir("/")
     desk.close()
-    print("OK: %s moments under %s, %s, seed %d" % (moments, engine, controller, seed))
+    print("OK: %s moments under %s, %s, seed %d" % (moments, engine, bus, seed))
 
 
 main(test)
