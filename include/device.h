@@ -224,7 +224,7 @@ struct device_class {
     const struct state_layout *layout;
     uint32_t regs_offset;
     void (*pieces)(void *dev, struct state_pieces *pieces);
-    void (*before_save)(void *dev); /* brings regs up to date; may be NULL */
+    void (*before_save)(void *dev); /* brings regs up to date, and other devices' with it; may be NULL */
     void (*before_load)(void *dev); /* what is under way is given up; may be NULL */
     /* False: the values make no sense, and nothing was done with them. Else wires are driven and timers armed as they
      * say. May be NULL. */
@@ -240,6 +240,8 @@ bool isa_ports_claim(const struct device_site *site, uint32_t first, unsigned co
     static const struct device_class *const device_class_of_##class __attribute__((used, section("device_classes"))) = \
         &class
 
+/* Of all devices of a machine before the first is saved. */
+void device_before_save(const struct device_class *class, void *dev);
 void device_save(const struct device_class *class, void *dev, GByteArray *out);
 /* Loads the registers and nothing else, so that all devices have theirs before wires move; device_after_load() is to
  * follow. False when the bytes do not fit. */

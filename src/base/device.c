@@ -12,11 +12,16 @@ static void pieces_of(const struct device_class *class, void *dev, struct state_
         class->pieces(dev, pieces);
 }
 
+void device_before_save(const struct device_class *class, void *dev)
+{
+    if (class->before_save)
+        class->before_save(dev);
+}
+
 void device_save(const struct device_class *class, void *dev, GByteArray *out)
 {
     struct state_pieces pieces;
-    if (class->before_save)
-        class->before_save(dev);
+    device_before_save(class, dev);
     pieces_of(class, dev, &pieces);
     state_pieces_save(&pieces, out);
     g_array_unref(pieces.piece);

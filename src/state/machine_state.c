@@ -155,6 +155,10 @@ void machine_save(struct machine *machine, GByteArray *out)
 
     machine_pause(machine, PAUSE_SNAPSHOT);
     machine_lock();
+    /* All of them before the first is saved: a sound card that plays what is due moves the DMA controller's counts, and
+     * raises its interrupt. */
+    for (unsigned i = 0; (instance = registry_instance(machine->registry, i)); i++)
+        device_before_save(instance->class, instance->dev);
     put(out, MAGIC, strlen(MAGIC));
     put(out, &version, sizeof(version));
     section_take(out, "machine", description(machine));

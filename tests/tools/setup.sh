@@ -10,7 +10,7 @@ build="gcc pkg-config meson ninja-build python3 acpica-tools libc6-dev libglib2.
 test="clang clang-format gcc-multilib libclang-rt-14-dev qemu-system-x86 qemu-utils gdb seabios
       linux-libc-dev procps e2fsprogs fdisk debootstrap grub-common grub-pc-bin mtools dosfstools make flex bison bc xz-utils bochs bochs-sdl
       ipxe-qemu iproute2 openssh-client tcpdump xvfb openbox xdotool wmctrl imagemagick xclip
-      tigervnc-viewer novnc chromium chromium-driver openssl"
+      tigervnc-viewer novnc chromium chromium-driver openssl samba smbclient pulseaudio pulseaudio-utils"
 
 case ${1:-build} in
 build) want=$build ;;

@@ -134,11 +134,48 @@ static void test_ends(void)
     playback_free(playback);
 }
 
+/* A sound server takes seconds to begin: what nobody has heard is no overrun, and no reason for another pitch. */
+static void test_speaker_begins_late(void)
+{
+    struct playback *playback = playback_new(RATE, 2, LATENCY);
+    struct speaker speaker = {.clock = 1};
+    playback_take(playback, speaker.frames, BUFFER, false); /* its first buffer, when it is opened */
+    for (unsigned step = 0; step < 200; step++)
+        guest_plays(playback, &speaker, 441);
+    struct playback_counts counts = playback_counts(playback);
+    g_assert_cmpuint(counts.overruns, ==, 0);
+    g_assert_cmpfloat(counts.ratio, ==, 1);
+    counts = run(playback, &speaker, 5);
+    g_assert_cmpint(ABS((int)counts.waiting - LATENCY), <, RATE / 50);
+    g_assert_cmpfloat(fabs(counts.ratio - 1), <, 0.003);
+    playback_free(playback);
+}
+
+/* After a moment in which the loudspeaker took nothing, the ring is drained down to the latency, and no further. */
+static void test_speaker_stalls(void)
+{
+    struct playback *playback = playback_new(RATE, 2, LATENCY);
+    struct speaker speaker = {.clock = 1};
+    run(playback, &speaker, 20);
+    for (unsigned step = 0; step < 40; step++) /* 0.4 s more wait */
+        guest_plays(playback, &speaker, 441);
+    for (unsigned second = 0; second < 90; second++) {
+        struct playback_counts counts = run(playback, &speaker, 1);
+        g_assert_cmpuint(counts.waiting, >, LATENCY / 2);
+        g_assert_cmpuint(counts.underruns, ==, 0);
+        g_assert_cmpuint(counts.overruns, ==, 0);
+    }
+    g_assert_cmpint(ABS((int)playback_counts(playback).waiting - LATENCY), <, RATE / 100);
+    playback_free(playback);
+}
+
 #define TEST(name) g_test_add_func("/playback/" #name, test_##name)
 
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    TEST(speaker_begins_late);
+    TEST(speaker_stalls);
     TEST(clocks_differ);
     TEST(gently);
     TEST(guest_is_late);

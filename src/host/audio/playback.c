@@ -29,6 +29,7 @@ struct playback {
     GMutex mutex;
     float *ring;
     unsigned size, first, fill; /* frames */
+    bool is_taken;              /* the loudspeaker has begun: a sound server takes seconds for it */
     bool flows;                 /* else the ring is being filled, or empty and at rest */
     bool pauses;                /* no more comes */
     uint64_t underruns, overruns;
@@ -39,7 +40,7 @@ static void fill_follow(struct playback *playback, unsigned count)
     double seconds = (double)count / playback->frequency, fill;
     g_mutex_lock(&playback->mutex);
     fill = playback->fill;
-    bool flows = playback->flows;
+    bool flows = playback->flows && playback->is_taken;
     g_mutex_unlock(&playback->mutex);
     if (!flows) { /* says nothing about clocks */
         playback->is_new = true;
@@ -51,8 +52,21 @@ static void fill_follow(struct playback *playback, unsigned count)
     playback->is_new = false;
     playback->mean += (fill - playback->mean) * MIN(1, seconds / MEAN_S);
     double error = (playback->latency - playback->mean) / playback->frequency;
-    playback->integral = CLAMP(playback->integral + INTEGRAL * error * seconds, -RATIO_MOST, RATIO_MOST);
-    playback->ratio = 1 + CLAMP(PROPORTIONAL * error + playback->integral, -RATIO_MOST, RATIO_MOST);
+    double more = PROPORTIONAL * error + playback->integral;
+    playback->ratio = 1 + CLAMP(more, -RATIO_MOST, RATIO_MOST);
+    /* What the loudspeaker once did not take for a moment says nothing about clocks, either: while the ratio is at its
+     * end the integral stays, or it would drain the ring below the latency afterwards, until it is dry. */
+    if (fabs(more) < RATIO_MOST)
+        playback->integral = CLAMP(playback->integral + INTEGRAL * error * seconds, -RATIO_MOST, RATIO_MOST);
+}
+
+/* Leaves out the oldest, so that no more waits than the latency. */
+static void ring_cut(struct playback *playback)
+{
+    if (playback->fill > playback->latency) {
+        playback->first = (playback->first + playback->fill - playback->latency) % playback->size;
+        playback->fill = playback->latency;
+    }
 }
 
 /* More than it holds: what waits is cut down to the latency, at once. */
@@ -62,15 +76,14 @@ static void ring_put(struct playback *playback, const float *frames, unsigned co
     g_mutex_lock(&playback->mutex);
     if (playback->fill + count > playback->size) {
         playback->overruns++;
-        if (playback->fill > playback->latency) {
-            playback->first = (playback->first + playback->fill - playback->latency) % playback->size;
-            playback->fill = playback->latency;
-        }
+        ring_cut(playback);
     }
     for (unsigned i = 0; i < count && playback->fill < playback->size; i++, frames += channels) {
         unsigned at = (playback->first + playback->fill++) % playback->size;
         memcpy(playback->ring + (size_t)at * channels, frames, channels * sizeof(float));
     }
+    if (!playback->is_taken) /* nobody has heard what came before */
+        ring_cut(playback);
     playback->pauses = false;
     if (playback->fill >= playback->latency)
         playback->flows = true;
@@ -108,6 +121,7 @@ void playback_take(struct playback *playback, float *frames, unsigned count, boo
 {
     unsigned channels = playback->channels, done = 0;
     g_mutex_lock(&playback->mutex);
+    playback->is_taken |= playback->flows;
     for (; playback->flows && done < count && playback->fill; done++, playback->fill--) {
         memcpy(frames + (size_t)done * channels, playback->ring + (size_t)playback->first * channels,
                channels * sizeof(float));

@@ -17,12 +17,17 @@
 
 #define BUFFERS_A_SECOND 40 /* at least: the power of two below */
 #define CHUNK            256u
+#define BEGIN_MS         500u
+/* What PulseAudio (and PipeWire in its place) asks for ahead, in milliseconds. SDL wants one of its buffers only, 23
+ * ms: less than a busy host keeps the server or SDL's thread waiting. */
+#define SERVER_AHEAD "60"
 
 struct sdl_audio {
     struct audio_sink sink; /* first */
     struct audio_output output;
     struct playback *playback;
     SDL_AudioDeviceID device; /* 0: not open */
+    _Atomic bool has_begun;   /* SDL's thread */
 };
 
 /* On SDL's thread. */
@@ -31,6 +36,7 @@ static void sdl_audio_take(void *opaque, Uint8 *to, int len)
     struct sdl_audio *audio = opaque;
     float frames[2 * CHUNK];
     unsigned size = output_frame_size(&audio->output), channels = audio->output.channels;
+    audio->has_begun = true;
     for (unsigned left = (unsigned)len / size; left > 0;) {
         unsigned some = MIN(left, CHUNK);
         playback_take(audio->playback, frames, some, vclock_is_stopped());
@@ -72,6 +78,7 @@ static bool sdl_audio_start(struct audio_sink *sink, GError **error)
                             .userdata = audio};
     while (wanted.samples * 2u * BUFFERS_A_SECOND <= audio->output.frequency)
         wanted.samples *= 2;
+    g_setenv("PULSE_LATENCY_MSEC", SERVER_AHEAD, FALSE);
     if (SDL_InitSubSystem(SDL_INIT_AUDIO) != 0) {
         AUDIO_SAY("SDL finds no loudspeaker (%s); use -audiodev none or wav", SDL_GetError());
         return false;
@@ -83,6 +90,9 @@ static bool sdl_audio_start(struct audio_sink *sink, GError **error)
         return false;
     }
     SDL_PauseAudioDevice(audio->device, 0);
+    /* Its thread asks for a higher priority first of all: behind the fence it would not get it. */
+    for (unsigned ms = 0; ms < BEGIN_MS && !audio->has_begun; ms++)
+        g_usleep(1000);
     return true;
 }
 
