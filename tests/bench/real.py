@@ -36,6 +36,8 @@ from guest import Guest, GuestError  # noqa: E402
 from monitor import Hmp  # noqa: E402
 
 TOP = os.path.join(initrd.CACHE, "real-i386")
+DRIVERS = ((initrd.VIRTIO, ("virtio.", "virtio_ring", "virtio_pci", "virtio_blk")),
+           (initrd.USB_DISK, ("crc16", "mbcache", "jbd2", "crc32c", "ext4")))
 SOURCES = os.path.join(HERE, "real")
 OURS = ("direct", "bt", "interp")
 ENGINES = ("native", "direct", "bt", "qemu", "qemu-new", "interp")
@@ -75,8 +77,8 @@ PROGRAMS = {
     "lua": (6, 1, 1.3, "lua5.4 $D/work.lua $n", ""),
     "node": (6, 2, 1.6, "node $D/work.js $n", ""),
     "node-start": (5, 1, None, times("node -e 0"), ""),
-    "openssl-sha": (24, 2, 1.5, "%s | openssl sha256" % times("cat $D/text $D/text"), ""),
-    "openssl-aes": (12, 2, 1.5, "%s | openssl enc -aes-128-ctr -K 0123456789abcdef0123456789abcdef -iv 00 | openssl dgst -md5" %
+    "openssl-sha": (10, 1, 1.5, "%s | openssl sha256" % times("cat $D/text $D/text"), ""),
+    "openssl-aes": (6, 1, 1.5, "%s | openssl enc -aes-128-ctr -K 0123456789abcdef0123456789abcdef -iv 00 | openssl dgst -md5" %
                     times("cat $D/text $D/text"), ""),
     "tar": (6, 1, 2.5, times("tar cf t.tar -C $D files && tar xf t.tar && rm -r files t.tar"), ""),
     "find": (6, 1, 2, times("find $D/files -type f | LC_ALL=C sort | xargs md5sum | md5sum"), ""),
@@ -194,11 +196,10 @@ class Tree:
         size = int(run("du", "-sk", work).split()[0])
         run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-N", "8192", "-d", work, self.image, "%dk" % (size * 5 // 4 + 8192))
         run("mount", "-o", "remount,bind,ro", self.root + "/bench")
-        drivers = os.path.join(TOP, "drivers")
         files = {"init": INIT.encode()}
-        for name in os.listdir(drivers):
-            with open(os.path.join(drivers, name), "rb") as f:
-                files["lib/drivers/" + name] = f.read()
+        for path, source in initrd.drivers_of(DRIVERS).items():
+            with open(source, "rb") as f:
+                files[path] = f.read()
         with open(os.path.join(initrd.CACHE, "initrd.gz"), "rb") as f:
             base = f.read()
         with open(self.initrd, "wb") as f:
@@ -496,8 +497,8 @@ def main():
     unknown = [name for name in names if name not in PROGRAMS] + [name for name in engines if name not in ENGINES]
     if unknown or not options.ringer or options.rounds < 1:
         parser.error("no such program or engine: %s" % ", ".join(unknown) if unknown else "RINGER, and at least one round")
-    if not os.path.exists(os.path.join(TOP, ".complete")):
-        print("real: the tree is not there: sh tests/tools/guests.sh real", file=sys.stderr)
+    if not os.path.exists(os.path.join(TOP, ".complete")) or not initrd.is_there(DRIVERS):
+        print("real: the tree or drivers are not there: sh tests/tools/guests.sh fetch, and then real", file=sys.stderr)
         return 2
     if options.cpu is not None:
         os.sched_setaffinity(0, {options.cpu})

@@ -3,12 +3,11 @@
 #
 #   real-tree.sh FOLDER     (needs root: debootstrap installs into a chroot)
 #
-# FOLDER/tree is for the host's chroot, FOLDER/tree.ext4 has the same files for guests; FOLDER/drivers/*.ko are what Debian's
-# kernel 686 needs to mount it, in the order of loading. Packages come from the mirror that this machine's apt uses.
+# FOLDER/tree is for the host's chroot, FOLDER/tree.ext4 has the same files for guests. Packages come from the mirror that this
+# machine's apt uses.
 set -eu
 
 dest=${1:?usage: real-tree.sh FOLDER}
-cache=$(dirname "$dest")
 
 say() {
     echo "real-tree: $*" >&2
@@ -25,7 +24,7 @@ if [ -n "$missing" ]; then
 fi
 
 rm -rf "$dest"
-mkdir -p "$dest/drivers"
+mkdir -p "$dest"
 mirror=$(sed -n 's/^URIs: *//p; s/^deb  *\(\[[^]]*\] *\)\{0,1\}\([^ ]*\) .*/\2/p' /etc/apt/sources.list \
     /etc/apt/sources.list.d/* 2>/dev/null | grep -v security | head -n 1)
 say "debootstrap from ${mirror:=http://deb.debian.org/debian} (some minutes)"
@@ -46,18 +45,6 @@ say "disk image"
 kib=$(du -sk --apparent-size "$dest/tree" | cut -f 1)
 mke2fs -q -t ext4 -O ^has_journal -d "$dest/tree" -L real "$dest/tree.ext4" "$((kib * 5 / 4 + 65536))k"
 
-# The guest cache's, out of the package that its kernel is of.
-number=10
-for driver in virtio-686/*-virtio virtio-686/*-virtio_ring virtio-686/*-virtio_pci_modern_dev virtio-686/*-virtio_pci_legacy_dev \
-    virtio-686/*-virtio_pci virtio-686/*-virtio_blk usb-disk-686/*-crc16 usb-disk-686/*-mbcache usb-disk-686/*-jbd2 \
-    usb-disk-686/*-crc32c_generic usb-disk-686/*-ext4; do
-    for file in "$cache"/$driver.ko; do
-        [ -e "$file" ] || continue # part of the kernel
-        name=${file##*/}
-        cp "$file" "$dest/drivers/$number-${name#*-}"
-        number=$((number + 1))
-    done
-done
 rm -f "$dest/log"
 touch "$dest/.complete"
 say "$dest is ready"
