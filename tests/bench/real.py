@@ -3,6 +3,7 @@
 
     real.py RINGER [--rounds N] [--only NAME...] [--engines A,B] [--json FILE] [--memory MIB] [--cpu N] [--fresh]
     real.py --list
+    real.py --prepare     (guests.sh does it: lays beside the tree what ringer bench's part "real" needs)
 
 The tree (`sh tests/tools/guests.sh real`) is the root of all runs, read-only: natively by chroot, in guests as a disk; what
 programs write goes to tmpfs. Needs root, for the mounts (in a namespace of its own) and the chroot. Each guest is booted once and
@@ -22,6 +23,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -122,21 +124,39 @@ while ! [ -b /dev/vda -a -b /dev/vdb ]; do usleep 10000; done
 mount -t ext4 -o ro /dev/vda /tree && mount -t ext4 -o ro /dev/vdb /tree/bench || echo "@failed mount"
 mount -t tmpfs tmp /tree/tmp && mount -t proc proc /tree/proc && mount -t sysfs sys /tree/sys && mount --bind /dev /tree/dev
 stty -F /dev/ttyS0 -echo -onlcr
-exec chroot /tree /bin/bash /bench/serve </dev/ttyS0 >/dev/ttyS0 2>&1
+exec chroot /tree /bin/bash /bench/serve $real $real_length </dev/ttyS0 >/dev/ttyS0 2>&1
 """
 
-# It runs what the serial line names. The marks are what is measured between.
+# It runs what its arguments name (ringer bench's: names with commas, or "all"; "quick" for the short runs), or else what the serial
+# line does. The marks are what is measured between.
 SERVE = """%s
-echo @ready
-while read -r name n; do
+run() {
     rm -rf /tmp/w; mkdir /tmp/w; cd /tmp/w
-    [ ! -e /bench/run/$name.before ] || bash /bench/run/$name.before
-    echo @begin
-    bash /bench/run/$name $n >/tmp/output 2>&1 </dev/null
+    [ ! -e /bench/run/$1.before ] || bash /bench/run/$1.before
+    echo "@begin $1"
+    bash /bench/run/$1 $2 >/tmp/output 2>&1 </dev/null
     echo "@end $? "
     head -c 2000 /tmp/output
     echo "@output"
     md5sum </tmp/output
+}
+echo @ready
+if [ -n "$1" ]; then
+    while read -r name before often; do
+        case ",$1," in
+        ,all,|*,$name,*)
+            [ "$2" != quick ] || often=$before
+            run $name $before >/tmp/before
+            run $name $often
+            ;;
+        esac
+    done </bench/list
+    echo @done
+    [ $$ != 1 ] || echo b >/proc/sysrq-trigger
+    exit
+fi
+while read -r name n; do
+    run $name $n
 done
 """
 
@@ -191,6 +211,7 @@ class Tree:
             self.script(work + "/run/" + name, HEAD + text)
             if before:
                 self.script(work + "/run/%s.before" % name, HEAD + before)
+        self.script(work + "/list", "\n".join("%s %d %d" % (name, row[1], row[0]) for name, row in PROGRAMS.items()))
         exports = "\n".join("export %s='%s'" % pair for pair in ENVIRONMENT.items())
         self.script(work + "/serve", SERVE % exports)
         size = int(run("du", "-sk", work).split()[0])
@@ -204,6 +225,13 @@ class Tree:
             base = f.read()
         with open(self.initrd, "wb") as f:
             f.write(base + gzip.compress(initrd.cpio(files), 1))
+
+    def keep(self, folder):
+        """For ringer bench: the disk, the initrd, the same as a folder for the host, with what starts it there."""
+        for path, name in ((self.image, "programs.ext4"), (self.initrd, "initrd"), (SOURCES + "/native.sh", "native.sh")):
+            shutil.copy(path, os.path.join(folder, name))
+        shutil.rmtree(os.path.join(folder, "programs"), ignore_errors=True)
+        shutil.copytree(self.root + "/bench", os.path.join(folder, "programs"))
 
     @staticmethod
     def script(path, text):
@@ -291,7 +319,7 @@ class Machine:
 
     def run(self, name, count):
         self.guest.send("%s %d\n" % (name, count))
-        self.guest.expect("@begin\n", LONG)
+        self.guest.expect("@begin %s\n" % name, LONG)
         begin, before = time.monotonic(), self.cpu()
         self.guest.expect("@end ", LONG)
         wall, used = time.monotonic() - begin, self.cpu() - before
@@ -365,6 +393,9 @@ def measure(options, names, engines, result):
     with tempfile.TemporaryDirectory(prefix="ringer-real.") as folder:
         tree = Tree(folder)
         try:
+            if options.prepare:
+                tree.keep(TOP)
+                return
             for group in [[name] for name in names] if options.fresh else [names]:
                 machines = start(options, engines, tree, folder, result)
                 try:
@@ -488,6 +519,7 @@ def main():
     parser.add_argument("--cpu", type=int, metavar="N", help="pin everything to this CPU")
     parser.add_argument("--fresh", action="store_true", help="boot anew for each program: no program pays for those before it")
     parser.add_argument("--no-where", action="store_true")
+    parser.add_argument("--prepare", action="store_true")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     if options.list:
@@ -495,7 +527,7 @@ def main():
         return 0
     names, engines = options.only or list(PROGRAMS), options.engines.split(",")
     unknown = [name for name in names if name not in PROGRAMS] + [name for name in engines if name not in ENGINES]
-    if unknown or not options.ringer or options.rounds < 1:
+    if unknown or not (options.ringer or options.prepare) or options.rounds < 1:
         parser.error("no such program or engine: %s" % ", ".join(unknown) if unknown else "RINGER, and at least one round")
     if not os.path.exists(os.path.join(TOP, ".complete")) or not initrd.is_there(DRIVERS):
         print("real: the tree or drivers are not there: sh tests/tools/guests.sh fetch, and then real", file=sys.stderr)
@@ -504,12 +536,17 @@ def main():
         os.sched_setaffinity(0, {options.cpu})
     result = {"samples": {}, "outputs": {}, "where": {}, "boot": {}, "complaints": []}
     load = os.getloadavg()[0]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         own_mounts()
         measure(options, names, engines, result)
     except Unmeasurable as e:
         print("real: %s" % e, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # what there is, is told
+        result["complaints"].append("interrupted")
+    if options.prepare:
+        return 0
     for name, outputs in result["outputs"].items():
         if len(outputs) != 1:
             result["complaints"].append("%s: results differ: %s" % (name, " / ".join(

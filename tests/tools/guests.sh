@@ -313,6 +313,7 @@ real)
         need_apt_lists
         $as_root sh "$here/real-tree.sh" "$cache/real-i386"
     fi
+    $as_root env RINGER_CACHE="$cache" python3 "$here/../bench/real.py" --prepare
     ;;
 *)
     echo "usage: guests.sh [fetch|debian|vm86|kvm-host|real|dir]" >&2
