@@ -128,7 +128,7 @@ static bool options_read(struct bench *bench, int argc, char **argv, GError **er
         return false;
     bench->run_nano = !bench->only || strcmp(bench->only, "nano") == 0;
     bench->run_linux = !bench->only || strcmp(bench->only, "linux") == 0;
-    bench->run_real = !bench->only || strcmp(bench->only, "real") == 0;
+    bench->run_real = bench->only ? strcmp(bench->only, "real") == 0 : !bench->quick;
     return true;
 }
 
@@ -282,7 +282,7 @@ static void bench_run(struct bench *bench)
             nano_rounds(bench);
         if (bench->run_linux)
             linux_round(bench);
-        /* Minutes each: once, unless nothing else is asked for. */
+        /* Minutes each: once, unless nothing else is asked for; and then only are they part of --quick. */
         if (bench->run_real && (bench->only || progress.round == 1))
             real_round(bench);
     }
