@@ -483,7 +483,7 @@ def report(result, names, engines):
     print("%-13s %8s %8s %7s" % ("ratio, CPU (wall)", "native", "wall s", "target") +
           "".join(" %16s" % engine for engine in others))
     ratios = {engine: {} for engine in others}
-    for name in names:
+    for name in [name for name in names if name in result["outputs"]]:
         row = ""
         for engine in others:
             ratio = ratio_of(result, engine, name)
