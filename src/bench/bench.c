@@ -17,6 +17,7 @@
 #include "log.h"
 #include "part_linux.h"
 #include "part_nano.h"
+#include "part_real.h"
 #include "report.h"
 #include "results.h"
 #include "shares.h"
@@ -26,14 +27,15 @@
 #define STATUS_ERROR  2
 
 struct bench {
-    char *engine_list, *only, *kernel, *names, *json, *html;
+    char *engine_list, *only, *kernel, *tree, *real_kernel, *names, *json, *html;
     int rounds, cpu;
     gboolean quick, check;
     struct results results;
     struct linux_part linux_part;
     struct nano_part nano_part;
+    struct real_part real_part;
     struct report report;
-    bool run_nano, run_linux, native_refused, failed;
+    bool run_nano, run_linux, run_real, native_refused, real_native_refused, failed;
 };
 
 static struct {
@@ -61,7 +63,7 @@ static bool names_check(const char *list, GError **error)
     bool ok = true;
     for (unsigned i = 0; names[i] && ok; i++) {
         const struct figure *figure = figure_find(names[i]);
-        if (!figure || !figure_is_native(figure))
+        if (!figure || !figure_is_native(figure) || figure->part == FIGURE_REAL)
             ok = bench_fail(error,
                             "--figures: there is no '%s'; choose from syscall, syscall_int80, "
                             "pipe, fork, exec, "
@@ -91,12 +93,14 @@ static bool options_read(struct bench *bench, int argc, char **argv, GError **er
          "A,B"},
         {"rounds", 0, 0, G_OPTION_ARG_INT, &bench->rounds, "how often each is measured (default 5)", "N"},
         {"quick", 0, 0, G_OPTION_ARG_NONE, &bench->quick, "short measurements, one round", NULL},
-        {"only", 0, 0, G_OPTION_ARG_STRING, &bench->only, "only the nano-benchmarks or only the Linux guest",
-         "nano|linux"},
+        {"only", 0, 0, G_OPTION_ARG_STRING, &bench->only,
+         "only the nano-benchmarks, the Linux guest or the real programs", "nano|linux|real"},
         {"figures", 0, 0, G_OPTION_ARG_STRING, &bench->names, "only these of the Linux guest, as in syscall,pipe",
          "A,B"},
         {"kernel", 0, 0, G_OPTION_ARG_FILENAME, &bench->kernel,
          "bzImage for the Linux guest (default: Debian's out of the guest cache)", "FILE"},
+        {"tree", 0, 0, G_OPTION_ARG_FILENAME, &bench->tree,
+         "the real programs' tree (default: out of the guest cache; it needs the cache's kernel)", "FOLDER"},
         {"ringer", 0, 0, G_OPTION_ARG_FILENAME, &engines_ringer, "measure this program instead of this one", "FILE"},
         {"cpu", 0, 0, G_OPTION_ARG_INT, &bench->cpu, "pin everything to this CPU", "N"},
         {"json", 0, 0, G_OPTION_ARG_FILENAME, &bench->json, "write all figures to FILE", "FILE"},
@@ -117,20 +121,21 @@ static bool options_read(struct bench *bench, int argc, char **argv, GError **er
         bench->rounds = bench->quick ? 1 : 5;
     if (bench->rounds < 1 || bench->rounds > 1000)
         return bench_fail(error, "--rounds must be from 1 to 1000");
-    if (bench->only && strcmp(bench->only, "nano") != 0 && strcmp(bench->only, "linux") != 0)
-        return bench_fail(error, "--only: '%s' is neither nano nor linux", bench->only);
+    if (bench->only && strcmp(bench->only, "nano") != 0 && strcmp(bench->only, "linux") != 0 &&
+        strcmp(bench->only, "real") != 0)
+        return bench_fail(error, "--only: '%s' is neither nano nor linux nor real", bench->only);
     if ((bench->names && !names_check(bench->names, error)) || !cpu_check(bench->cpu, error))
         return false;
     bench->run_nano = !bench->only || strcmp(bench->only, "nano") == 0;
     bench->run_linux = !bench->only || strcmp(bench->only, "linux") == 0;
+    bench->run_real = bench->only ? strcmp(bench->only, "real") == 0 : !bench->quick;
     return true;
 }
 
-static char *default_kernel(void)
+static char *cache_file(const char *name)
 {
     const char *cache = g_getenv("RINGER_CACHE");
-    return cache ? g_build_filename(cache, "vmlinuz-686", NULL)
-                 : g_build_filename(g_get_user_cache_dir(), "ringer", "vmlinuz-686", NULL);
+    return cache ? g_build_filename(cache, name, NULL) : g_build_filename(g_get_user_cache_dir(), "ringer", name, NULL);
 }
 
 /* The last CPU that we may use: interrupts and other people's work prefer the first. */
@@ -216,6 +221,24 @@ static void linux_round(struct bench *bench)
     native_round(bench);
 }
 
+static void real_round(struct bench *bench)
+{
+    GError *why = NULL;
+    if (!bench->real_native_refused && !real_native_round(&bench->real_part, &bench->results, &why)) {
+        bench->real_native_refused = true;
+        results_complain(&bench->results, "%s", why->message);
+        g_clear_error(&why);
+    }
+    for (unsigned n = 0; n < engine_count; n++) {
+        unsigned i = progress.round % 2 ? n : engine_count - 1 - n;
+        if (engines[i].wanted && !engines[i].refused && engines[i].kind != ENGINE_BOCHS &&
+            !real_guest_round(&bench->real_part, &engines[i], &bench->results, &why)) {
+            engine_fail(bench, &engines[i], why);
+            why = NULL;
+        }
+    }
+}
+
 static void nano_rounds(struct bench *bench)
 {
     for (unsigned n = 0; n < engine_count; n++) {
@@ -259,12 +282,40 @@ static void bench_run(struct bench *bench)
             nano_rounds(bench);
         if (bench->run_linux)
             linux_round(bench);
+        /* Minutes each: once, unless nothing else is asked for; and then only are they part of --quick. */
+        if (bench->run_real && (bench->only || progress.round == 1))
+            real_round(bench);
     }
     progress.round = progress.rounds;
     if (bench->run_linux)
         shares_collect(bench);
     if (progress.terminal)
         fprintf(stderr, "\r\033[K");
+}
+
+/* Not there, it is left out with a sentence, unless it is all that is asked for. */
+static bool real_choose(struct bench *bench, GError **error)
+{
+    GError *why = NULL;
+    if (!bench->tree)
+        bench->tree = cache_file("real-i386");
+    bench->real_kernel = cache_file("vmlinuz-686");
+    bench->real_part = (struct real_part){.tree = bench->tree,
+                                          .kernel = bench->real_kernel,
+                                          .quick = bench->quick,
+                                          .cpu = bench->cpu,
+                                          .native_cpu = bench->cpu >= 0 ? bench->cpu : last_cpu(),
+                                          .progress = progress_say};
+    if (real_prepare(&bench->real_part, &why))
+        return true;
+    bench->run_real = false;
+    if (bench->only) {
+        g_propagate_error(error, why);
+        return false;
+    }
+    results_complain(&bench->results, "real programs are left out: %s", why->message);
+    g_error_free(why);
+    return true;
 }
 
 static bool bench_prepare(struct bench *bench, GError **error)
@@ -277,7 +328,7 @@ static bool bench_prepare(struct bench *bench, GError **error)
         return false;
     if (bench->run_linux) {
         if (!bench->kernel)
-            bench->kernel = default_kernel();
+            bench->kernel = cache_file("vmlinuz-686");
         bench->linux_part = (struct linux_part){.kernel = bench->kernel,
                                                 .names = bench->names ? bench->names : "all",
                                                 .batch_ms = bench->quick ? 5 : 10,
@@ -288,6 +339,8 @@ static bool bench_prepare(struct bench *bench, GError **error)
         if (!linux_prepare(&bench->linux_part, error))
             return false;
     }
+    if (bench->run_real && !real_choose(bench, error))
+        return false;
     engines_probe(bench->nano_part.path);
     const struct engine *refused = NULL;
     for (unsigned i = 0; i < engine_count; i++) {
@@ -301,8 +354,8 @@ static bool bench_prepare(struct bench *bench, GError **error)
 
 static void options_free(struct bench *bench)
 {
-    char **const texts[] = {&bench->engine_list, &bench->only, &bench->kernel,
-                            &bench->names,       &bench->json, &bench->html};
+    char **const texts[] = {&bench->engine_list, &bench->only, &bench->kernel, &bench->names,
+                            &bench->json,        &bench->html, &bench->tree,   &bench->real_kernel};
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(*texts[i]);
     g_free((char *)engines_ringer);

@@ -16,6 +16,11 @@
     { \
         name, title, FIGURE_COMPUTE \
     }
+/* Rows and limits are those of tests/bench/real.py, which measures CPU seconds. */
+#define REAL(name, title, most) \
+    { \
+        "real_" name, title, FIGURE_REAL, .most_of_native = most \
+    }
 
 const char figure_source[] = "Adams and Agesen, A Comparison of Software and Hardware Techniques for x86 "
                              "Virtualization, ASPLOS 2006; 3.8 GHz Pentium 4 672";
@@ -38,6 +43,41 @@ const struct figure figures[] = {
     COMPUTE("memcpy", "memcpy"),
     COMPUTE("virtual", "virtual calls"),
     COMPUTE("trig", "sine, square root"),
+    REAL("gcc-large", "gcc -O1, large file", 1.4),
+    REAL("gcc-hello", "gcc, run: hello.c", 3.5),
+    REAL("make", "make, eleven files", 0),
+    REAL("true", "/bin/true, 300 times", 5),
+    REAL("python-start", "python3 start, 30 times", 2.5),
+    REAL("perl-start", "perl start, 120 times", 5),
+    REAL("python-loop", "python loops", 0),
+    REAL("perl-text", "perl on text", 0),
+    REAL("xz", "xz and back", 1.1),
+    REAL("bzip2", "bzip2 and back", 0),
+    REAL("gzip", "gzip and back", 0),
+    REAL("sort", "sort, uniq", 1.5),
+    REAL("grep", "grep", 0),
+    REAL("sqlite", "sqlite", 1.4),
+    REAL("git", "git: 800 files", 3),
+    REAL("lua", "lua", 1.3),
+    REAL("node", "node (JIT)", 1.6),
+    REAL("node-start", "node start", 0),
+    REAL("openssl-sha", "openssl sha256 through pipes", 1.5),
+    REAL("openssl-aes", "openssl AES through pipes", 1.5),
+    REAL("tar", "tar, untar, rm: 2,000 files", 2.5),
+    REAL("find", "find, md5sum: 2,000 files", 2),
+    REAL("pipes", "yes, head, tr, md5sum", 0),
+    REAL("threads", "threads (python queues)", 1.8),
+    REAL("stress-vm", "stress-ng vm", 0),
+    REAL("stress-mmap", "stress-ng mmap", 0),
+    REAL("switch", "switches between processes", 0),
+    REAL("malloc", "malloc", 0),
+    REAL("fork", "fork, static, 4,000 times", 0),
+    REAL("exec", "exec, 300 times", 0),
+    REAL("matrix-sse", "matrix product, SSE2", 1.15),
+    REAL("matrix-x87", "matrix product, x87", 1.15),
+    REAL("fault-memset", "fresh pages by memset", 2.5),
+    REAL("fault-words", "fresh pages word by word", 2.5),
+    REAL("mprotect", "mprotect twice, store", 2.5),
     {"boot", "kernel boot to process 1", FIGURE_BOOT},
     NANO("syscall_int", "system call, INT 80h + IRET"),
     NANO("syscall_sysenter", "system call, SYSENTER + SYSEXIT", .published = {242, 2300, 242},
@@ -77,5 +117,5 @@ const char *figure_unit(const struct figure *figure)
 
 bool figure_is_native(const struct figure *figure)
 {
-    return figure->part == FIGURE_OS || figure->part == FIGURE_COMPUTE;
+    return figure->part == FIGURE_OS || figure->part == FIGURE_COMPUTE || figure->part == FIGURE_REAL;
 }

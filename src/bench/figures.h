@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-enum figure_part { FIGURE_NANO, FIGURE_OS, FIGURE_COMPUTE, FIGURE_BOOT };
+enum figure_part { FIGURE_NANO, FIGURE_OS, FIGURE_COMPUTE, FIGURE_BOOT, FIGURE_REAL };
 
 /* Adams & Agesen, ASPLOS 2006, figures 4 and 5 and section 6: cycles on a 3.8 GHz Pentium 4; 0 =
  * not given. */

@@ -285,6 +285,26 @@ static void published_add(GString *html, const struct figure *figure)
     html_add(html, "<td class='left dim'>%s</td>", figure->note ? figure->note : "");
 }
 
+/* A row of geometric means; none if no column has all of the part. */
+static void mean_add(GString *html, const struct report *report, const char **columns, unsigned count,
+                     enum figure_part part, const char *title)
+{
+    bool any = false;
+    for (unsigned c = 0; c < count; c++)
+        any |= isfinite(results_mean(report->results, columns[c], part, NULL, NULL));
+    if (!any)
+        return;
+    html_add(html, "<tr><td>%s, geometric mean of times native</td>", title);
+    for (unsigned c = 0; c < count; c++) {
+        double mean = results_mean(report->results, columns[c], part, NULL, NULL);
+        if (isfinite(mean))
+            html_add(html, "<td><b>%.3f</b></td>", mean);
+        else
+            g_string_append(html, "<td></td>");
+    }
+    g_string_append(html, "</tr>\n");
+}
+
 static void table_add(GString *html, const struct report *report, bool nano)
 {
     const char *columns[COLUMNS_MAX], *title;
@@ -311,15 +331,8 @@ static void table_add(GString *html, const struct report *report, bool nano)
         g_string_append(html, "</tr>\n");
     }
     if (!nano) {
-        g_string_append(html, "<tr><td>compute set, geometric mean of times native</td>");
-        for (unsigned c = 0; c < count; c++) {
-            double mean = results_compute_mean(report->results, columns[c], NULL, NULL);
-            if (isfinite(mean))
-                html_add(html, "<td><b>%.3f</b></td>", mean);
-            else
-                g_string_append(html, "<td></td>");
-        }
-        g_string_append(html, "</tr>\n");
+        mean_add(html, report, columns, count, FIGURE_COMPUTE, "compute set");
+        mean_add(html, report, columns, count, FIGURE_REAL, "real programs");
     }
     g_string_append(html, "</table></div>\n");
 }

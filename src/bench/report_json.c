@@ -11,8 +11,11 @@
 #include "shares.h"
 #include "targets.h"
 
-static const char *const part_names[] = {
-    [FIGURE_NANO] = "nano", [FIGURE_OS] = "os", [FIGURE_COMPUTE] = "compute", [FIGURE_BOOT] = "boot"};
+static const char *const part_names[] = {[FIGURE_NANO] = "nano",
+                                         [FIGURE_OS] = "os",
+                                         [FIGURE_COMPUTE] = "compute",
+                                         [FIGURE_BOOT] = "boot",
+                                         [FIGURE_REAL] = "real"};
 
 static void set_number(json_t *object, const char *key, double value)
 {
@@ -154,7 +157,7 @@ bool report_json(const struct report *report, const char *path, GError **error)
     json_object_set_new(root, "figures", all);
     unsigned count = report_columns(report, false, columns, G_N_ELEMENTS(columns));
     for (unsigned i = 0; i < count; i++)
-        set_number(means, columns[i], results_compute_mean(report->results, columns[i], NULL, NULL));
+        set_number(means, columns[i], results_mean(report->results, columns[i], FIGURE_COMPUTE, NULL, NULL));
     json_object_set_new(root, "compute_geomean", means);
     json_object_set_new(root, "time", time_object(report));
     json_object_set_new(root, "targets", targets_array(report));

@@ -84,6 +84,23 @@ static void published_print(FILE *out, const struct figure_published *published)
     }
 }
 
+/* Of the columns that have all of a part; nothing if the last has not. */
+static void mean_print(const struct report *report, FILE *out, const char **columns, unsigned count,
+                       enum figure_part part, const char *title)
+{
+    if (isnan(results_mean(report->results, columns[count - 1], part, NULL, NULL)))
+        return;
+    fprintf(out, "%-*s", TITLE, title);
+    for (unsigned c = 0; c < count; c++) {
+        double mean = results_mean(report->results, columns[c], part, NULL, NULL);
+        if (isnan(mean))
+            fprintf(out, " %*s", CELL, "-");
+        else
+            fprintf(out, " %*.3f", CELL, mean);
+    }
+    fprintf(out, "\n");
+}
+
 static void table_print(const struct report *report, FILE *out, bool nano)
 {
     const char *columns[16];
@@ -114,17 +131,8 @@ static void table_print(const struct report *report, FILE *out, bool nano)
         fprintf(out, "2006: %s\n", figure_source);
         return;
     }
-    if (isnan(results_compute_mean(report->results, columns[count - 1], NULL, NULL)))
-        return;
-    fprintf(out, "%-*s", TITLE, "compute set, geometric mean");
-    for (unsigned c = 0; c < count; c++) {
-        double mean = results_compute_mean(report->results, columns[c], NULL, NULL);
-        if (isnan(mean))
-            fprintf(out, " %*s", CELL, "-");
-        else
-            fprintf(out, " %*.3f", CELL, mean);
-    }
-    fprintf(out, "\n");
+    mean_print(report, out, columns, count, FIGURE_COMPUTE, "compute set, geometric mean");
+    mean_print(report, out, columns, count, FIGURE_REAL, "real programs, geometric mean");
 }
 
 static void shares_print(const struct shares *shares, FILE *out)

@@ -65,12 +65,13 @@ double results_of_native(const struct results *results, const char *engine, cons
     return results_median(results, engine, figure) / results_median(results, RESULTS_NATIVE, figure);
 }
 
-double results_compute_mean(const struct results *results, const char *engine, double *worst, const char **worst_name)
+double results_mean(const struct results *results, const char *engine, enum figure_part part, double *worst,
+                    const char **worst_name)
 {
     GArray *ratios = g_array_new(FALSE, FALSE, sizeof(double));
     double most = 0;
     for (unsigned i = 0; i < figure_count; i++) {
-        if (figures[i].part != FIGURE_COMPUTE)
+        if (figures[i].part != part)
             continue;
         double ratio = results_of_native(results, engine, &figures[i]);
         g_array_append_val(ratios, ratio);

@@ -26,9 +26,9 @@ unsigned results_values(const struct results *results, const char *engine, const
 double results_median(const struct results *results, const char *engine, const struct figure *figure);
 /* Median through the native one's; NAN if one is missing. */
 double results_of_native(const struct results *results, const char *engine, const struct figure *figure);
-/* Geometric mean of results_of_native over the compute set; NAN if one is missing. *worst may be
- * NULL. */
-double results_compute_mean(const struct results *results, const char *engine, double *worst, const char **worst_name);
+/* Geometric mean of results_of_native over a part; NAN if one is missing. *worst may be NULL. */
+double results_mean(const struct results *results, const char *engine, enum figure_part part, double *worst,
+                    const char **worst_name);
 /* The same work must have the same result everywhere. */
 void results_check_sum(struct results *results, const char *engine, const struct figure *figure, uint32_t sum);
 void results_complain(struct results *results, const char *format, ...) G_GNUC_PRINTF(2, 3);

@@ -6,6 +6,8 @@
 #define COMPUTE_DIRECT   1.03 /* of native time, geometric mean */
 #define COMPUTE_BT       1.10
 #define COMPUTE_BT_WORST 1.40
+#define REAL_DIRECT      1.80
+#define REAL_WORST       5.00
 #define BOOT_OF_TCG      0.25
 
 static void target_add(GArray *targets, const char *engine, const char *title, const char *unit, double limit,
@@ -29,11 +31,16 @@ GArray *targets_judge(const struct results *results)
     double worst;
 
     target_add(targets, "direct", "compute set, geometric mean", "of native time", COMPUTE_DIRECT,
-               results_compute_mean(results, "direct", NULL, NULL));
+               results_mean(results, "direct", FIGURE_COMPUTE, NULL, NULL));
     target_add(targets, "bt", "compute set, geometric mean", "of native time", COMPUTE_BT,
-               results_compute_mean(results, "bt", &worst, &worst_name));
+               results_mean(results, "bt", FIGURE_COMPUTE, &worst, &worst_name));
     char *title = g_strdup_printf("compute set, the worst (%s)", worst_name);
     target_add(targets, "bt", title, "of native time", COMPUTE_BT_WORST, worst);
+    g_free(title);
+    double mean = results_mean(results, "direct", FIGURE_REAL, &worst, &worst_name);
+    title = g_strdup_printf("real programs, the worst (%s)", worst_name);
+    target_add(targets, "direct", "real programs, geometric mean", "of native time", REAL_DIRECT, mean);
+    target_add(targets, "direct", title, "of native time", REAL_WORST, isnan(mean) ? NAN : worst);
     g_free(title);
     for (unsigned i = 0; i < figure_count; i++) {
         const struct figure *f = &figures[i];

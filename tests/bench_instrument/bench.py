@@ -2,7 +2,7 @@
 """ringer bench from outside: its figures are there and plausible, its report is well-formed, a guest that lies is
 found out, a missed target is named.
 
-    bench.py RINGER nano|qemu|bochs|linux|liars|refusals
+    bench.py RINGER nano|qemu|bochs|linux|real|liars|refusals
 """
 import json
 import os
@@ -207,6 +207,66 @@ def liars(ringer):
         check(r.status == 2 and "makes no sense" in r.err, "nonsense: %s" % r.err)
 
 
+# What a tree's programs print, natively and in a guest: how long git takes, the checksum of outputs.
+TREE = """say('@ready')
+for name, seconds in (("git", %s), ("true", 0.1)):
+    say('@begin ' + name)
+    time.sleep(seconds)
+    say('@end 0 ')
+    say('what it printed, without a line end@output')
+    say('%s  -')
+say('@done')
+"""
+
+
+def real(ringer):
+    """Against a tree and a guest that are fakes: the times between the marks are taken, differences told."""
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "bench"))
+    import real as script
+    with tempfile.TemporaryDirectory(prefix="bench-test.") as folder:
+        tree = os.path.join(folder, "real-i386")
+        os.mkdir(tree)
+        for path in ("vmlinuz-686", "real-i386/tree.ext4", "real-i386/programs.ext4", "real-i386/initrd"):
+            with open(os.path.join(folder, path), "w", encoding="utf-8"):
+                pass
+        with open(os.path.join(tree, "native.py"), "w", encoding="utf-8") as f:
+            f.write("import time\ndef say(*words):\n    print(*words, flush=True)\n" + TREE % (0.1, "0badcafe" * 4))
+        with open(os.path.join(tree, "native.sh"), "w", encoding="utf-8") as f:
+            f.write('[ "$*" = "all quick" ] && exec python3 "${0%.sh}.py"\n')
+        os.environ["RINGER_CACHE"] = folder
+
+        def run(body):
+            return Run(ringer, "--ringer", fake(folder, body), "--engines", "bt", "--only", "real", "--quick")
+
+        r = run(TREE % (0.5, "0badcafe" * 4))
+        check(r.status == 0, "status %d: %s" % (r.status, r.err))
+        took = r.json["figures"]["real_git"]["engines"]["bt"]["median"]
+        check(took >= 0.49e9, "the time between its marks: %r" % took)
+        if os.geteuid() == 0:
+            native = r.json["figures"]["real_git"]["engines"]["native"]["median"]
+            check(abs(r.json["figures"]["real_git"]["engines"]["bt"]["of_native"] * native / took - 1) < 1e-6, "of native time")
+            check(not r.complains("computed"), "the same results: %s" % r.json["complaints"])
+            r = run(TREE % (0, "1badcafe" * 4))
+            check(r.complains("bt: real_git computed 1badcafe"), "another result is told: %s" % r.json["complaints"])
+        else:
+            check(r.complains("which only root may make"), "native runs need root: %s" % r.json["complaints"])
+        r = run((TREE % (0, "0badcafe" * 4)).replace("@end 0", "@end 3"))
+        check(r.complains("bt: git: 800 files ended with status 3"), "a program that fails: %s" % r.json["complaints"])
+        check("bt" not in r.json["figures"].get("real_git", {"engines": {}})["engines"], "and has no time")
+        r = run("say('@failed mount')")
+        check(r.status == 2 and "stopped: @failed mount" in r.err, "a guest that cannot start them: %s" % r.err)
+        # The rows and their limits are the script's.
+        every = "".join("say('@begin %s'); say('@end 0 '); say('@output'); say('0badcafe'); " % name for name in script.PROGRAMS)
+        r = run(every + "say('@done')")
+        check(not r.complains("none that this program knows of"), "all of real.py's rows: %s" % r.json["complaints"])
+        for name, row in script.PROGRAMS.items():
+            check("real_" + name in r.json["figures"], name + " is a row here")
+        if os.geteuid() == 0:
+            limits = {t["title"]: t["limit"] for t in r.json["targets"]}
+            for name in ("git", "true"):
+                check(limits[r.json["figures"]["real_" + name]["title"]] == script.PROGRAMS[name][2], name + ": the script's limit")
+
+
 def refusals(ringer):
     def sentence(text, *arguments):
         r = Run(ringer, *arguments)
@@ -217,12 +277,13 @@ def refusals(ringer):
     sentence("there is no kernel /nowhere/vmlinuz; give one with --kernel FILE", "--kernel", "/nowhere/vmlinuz",
              "--engines", "bt")
     sentence("--rounds must be from 1 to 1000", "--rounds", "-1")
-    sentence("--only: 'all' is neither nano nor linux", "--only", "all")
+    sentence("--only: 'all' is neither nano nor linux nor real", "--only", "all")
+    sentence("there is no tree.ext4 in /nowhere; make it with 'sh tests/tools/guests.sh real'", "--only", "real", "--tree", "/nowhere")
     sentence("'frob' is not understood", "frob")
     sentence("--figures: there is no 'walk'", "--figures", "pipe,walk", "--engines", "bt")
     sentence("--cpu: 4000", "--cpu", "4000", "--engines", "bt")
 
 
 if __name__ == "__main__":
-    {"nano": nano, "qemu": qemu, "bochs": bochs, "linux": linux, "liars": liars, "refusals": refusals}[sys.argv[2]](sys.argv[1])
+    {"nano": nano, "qemu": qemu, "bochs": bochs, "linux": linux, "real": real, "liars": liars, "refusals": refusals}[sys.argv[2]](sys.argv[1])
     sys.exit(1 if failures else 0)

@@ -5,6 +5,7 @@
 #   guests.sh debian    build debian.img, Debian on a disk image (debian-disk.sh)
 #   guests.sh vm86      build vm86/, a kernel with virtual-8086 mode and the kernel's selftests (vm86-kernel.sh)
 #   guests.sh kvm-host  fetch kvm-host/, an amd64 kernel with KVM to run in QEMU (kvm-host.sh)
+#   guests.sh real      build real-i386/, a Debian userland for tests/bench/real.py (real-tree.sh)
 #   guests.sh dir       print the cache directory
 #
 # The cache is $RINGER_CACHE, default ~/.cache/ringer. It holds:
@@ -306,8 +307,16 @@ kvm-host)
         sh "$here/kvm-host.sh" "$cache/kvm-host"
     fi
     ;;
+real)
+    mkdir -p "$cache"
+    if [ ! -e "$cache/real-i386/.complete" ]; then
+        need_apt_lists
+        $as_root sh "$here/real-tree.sh" "$cache/real-i386"
+    fi
+    $as_root env RINGER_CACHE="$cache" python3 "$here/../bench/real.py" --prepare
+    ;;
 *)
-    echo "usage: guests.sh [fetch|debian|vm86|kvm-host|dir]" >&2
+    echo "usage: guests.sh [fetch|debian|vm86|kvm-host|real|dir]" >&2
     exit 2
     ;;
 esac

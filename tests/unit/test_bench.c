@@ -88,11 +88,13 @@ static void test_compute_mean(void)
     compute_set(&results, RESULTS_NATIVE, 1, 1);
     compute_set(&results, "bt", 2, 2);
     compute_set(&results, "tcg", 1, 512);
-    g_assert_cmpfloat_with_epsilon(results_compute_mean(&results, "bt", NULL, NULL), 2, 1e-9);
-    g_assert_cmpfloat_with_epsilon(results_compute_mean(&results, "tcg", &worst, &name), 2, 1e-9); /* 9 of them */
+    g_assert_cmpfloat_with_epsilon(results_mean(&results, "bt", FIGURE_COMPUTE, NULL, NULL), 2, 1e-9);
+    g_assert_cmpfloat_with_epsilon(results_mean(&results, "tcg", FIGURE_COMPUTE, &worst, &name), 2,
+                                   1e-9); /* 9 of them */
     g_assert_cmpfloat(worst, ==, 512);
     g_assert_cmpstr(name, ==, "list");
-    g_assert_true(isnan(results_compute_mean(&results, "kvm", NULL, NULL)));
+    g_assert_true(isnan(results_mean(&results, "kvm", FIGURE_COMPUTE, NULL, NULL)));
+    g_assert_true(isnan(results_mean(&results, "bt", FIGURE_REAL, NULL, NULL))); /* another part */
     results_clear(&results);
 }
 
