@@ -15,16 +15,21 @@
 #define DEFAULT_MAX_MAP_COUNT 65530
 #define MARGIN                4096 /* for the rest of the process */
 
+/* What a list's bytes say; who looks whether a page is mapped asks for anything but 0. A page with BEGINS is one behind
+ * which the kernel may have another mapping than before it: their number is what the kernel has at most (it joins those
+ * that fit), so nobody needs to ask it. */
+#define MAPPED 1u
+#define BEGINS 2u
+
 static struct {
-    uint32_t limit;    /* of mappings, less the margin */
-    uint32_t estimate; /* upper bound of mappings since the last true count */
-    int maps;          /* /proc/self/maps: what is in it is read anew each time */
-} window = {.limit = DEFAULT_MAX_MAP_COUNT - MARGIN, .maps = -1};
+    uint32_t limit;               /* of mappings, less the margin */
+    uint32_t count;               /* in all windows, at most */
+    uint32_t in[WINDOWS_AT_MOST]; /* in each of them */
+} window = {.limit = DEFAULT_MAX_MAP_COUNT - MARGIN};
 
 void window_init(void)
 {
     char text[32];
-    window.maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
     int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return;
@@ -47,6 +52,7 @@ _Static_assert(WINDOW_STRIDE - WINDOW_WRITABLE > WINDOW_SIZE + BIT_STRING_REACH 
 
 bool window_reserve(unsigned n)
 {
+    assert_always(n <= WINDOWS_AT_MOST);
     for (unsigned i = 0; i < n; i++)
         if (mmap(window_base(i) - WINDOW_WRITABLE, 2 * WINDOW_LIST, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED)
@@ -61,25 +67,59 @@ bool window_lists(const uint8_t *base, gla_t gla, bool write)
 
 #define FORGET_AT_ONCE (256 * MiB) /* from there on, giving the lists' memory back is cheaper than clearing it */
 
+/* The window has `more` mappings than it had. */
+static void count(const uint8_t *base, int64_t more)
+{
+    size_t n = (size_t)(base - window_base(0)) / WINDOW_STRIDE;
+    window.in[n] = (uint32_t)(window.in[n] + more);
+    window.count = (uint32_t)(window.count + more);
+}
+
+static unsigned begins_in(const uint8_t *list, size_t pages)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < pages; i++)
+        n += list[i] >> 1;
+    return n;
+}
+
+/* The page, if it is mapped, belongs to another mapping than the one before it from now on. */
+static void begin_at(uint8_t *base, size_t page)
+{
+    uint8_t *r = base - WINDOW_READABLE + page;
+    if (page < WINDOW_LIST && *r == MAPPED) {
+        *r |= BEGINS;
+        count(base, 1);
+    }
+}
+
+/* The pages are as said from now on, in one mapping or in none. */
 static void note(uint8_t *base, gla_t gla, uint64_t len, bool readable, bool writable)
 {
-    uint8_t *r = base - WINDOW_READABLE + (gla >> PAGE_SHIFT), *w = base - WINDOW_WRITABLE + (gla >> PAGE_SHIFT);
-    size_t pages = len >> PAGE_SHIFT;
-    if (pages == 1) {
-        *r = readable;
-        *w = writable;
-    } else if (len >= FORGET_AT_ONCE && !readable &&
-               madvise(base - WINDOW_WRITABLE, 2 * WINDOW_LIST, MADV_DONTNEED) == 0) {
-        return; /* of all the window: where there is something still, one has to ask again */
+    size_t first = gla >> PAGE_SHIFT, pages = len >> PAGE_SHIFT;
+    uint8_t *r = base - WINDOW_READABLE + first, *w = base - WINDOW_WRITABLE + first;
+    if (len == WINDOW_SIZE && !readable) {
+        count(base, -(int64_t)window.in[(size_t)(base - window_base(0)) / WINDOW_STRIDE]);
     } else {
-        memset(r, readable, pages);
-        memset(w, writable, pages);
+        count(base, (int64_t)readable - begins_in(r, pages));
+        begin_at(base, first + pages);
     }
+    if (pages == 1) {
+        *r = readable ? MAPPED | BEGINS : 0;
+        *w = writable;
+        return;
+    }
+    /* Of all the window: where there is something still, one has to ask again, and it counts until all of it goes. */
+    if (len >= FORGET_AT_ONCE && !readable && madvise(base - WINDOW_WRITABLE, 2 * WINDOW_LIST, MADV_DONTNEED) == 0)
+        return;
+    memset(r, readable ? MAPPED : 0, pages);
+    memset(w, writable, pages);
+    if (readable)
+        *r |= BEGINS;
 }
 
 bool window_map(uint8_t *base, gla_t gla, uint64_t offset, uint64_t len, bool writable, bool populate)
 {
-    window.estimate++;
     if (mmap(base + gla, len, PROT_READ | (writable ? PROT_WRITE : 0),
              MAP_SHARED | MAP_FIXED | (populate ? MAP_POPULATE : 0), guest_mem.fd, (off_t)offset) == MAP_FAILED)
         return false;
@@ -89,7 +129,6 @@ bool window_map(uint8_t *base, gla_t gla, uint64_t offset, uint64_t len, bool wr
 
 void window_unmap(uint8_t *base, gla_t gla, uint64_t len)
 {
-    window.estimate++; /* a hole in the middle of a mapping makes two */
     note(base, gla, len, false, false);
     if (munmap(base + gla, len) == 0)
         return;
@@ -102,41 +141,22 @@ void window_unmap(uint8_t *base, gla_t gla, uint64_t len)
 
 bool window_protect(uint8_t *base, gla_t gla, uint64_t len, bool writable)
 {
-    window.estimate += 2;
     if (mprotect(base + gla, len, PROT_READ | (writable ? PROT_WRITE : 0)) != 0)
         return false;
-    note(base, gla, len, true, writable);
+    /* It may be of several mappings, which stay. */
+    size_t first = gla >> PAGE_SHIFT, pages = len >> PAGE_SHIFT;
+    begin_at(base, first);
+    begin_at(base, first + pages);
+    memset(base - WINDOW_WRITABLE + first, writable, pages);
     return true;
-}
-
-static uint32_t count_mappings(void)
-{
-    static char buffer[65536];
-    if (window.maps < 0 || lseek(window.maps, 0, SEEK_SET) < 0)
-        return UINT32_MAX;
-    uint32_t lines = 0;
-    ssize_t n;
-    while ((n = read(window.maps, buffer, sizeof buffer)) > 0)
-        for (ssize_t i = 0; i < n; i++)
-            lines += buffer[i] == '\n';
-    return lines;
 }
 
 bool window_crowded(void)
 {
-    if (likely(window.estimate < window.limit))
-        return false;
-    uint32_t count = count_mappings();
-    if (count == UINT32_MAX) {
-        window.estimate = 0; /* the caller drops windows now; start over */
-        return true;
-    }
-    window.estimate = count;
-    /* Leave room, so that the next count is not due at once. */
-    return count > window.limit - window.limit / 4;
+    return window.count >= window.limit;
 }
 
 uint32_t window_mappings(void)
 {
-    return window.estimate;
+    return window.count;
 }

@@ -4,9 +4,10 @@
 
 #include "types.h"
 
-#define WINDOW_FIRST  0x200000000000ull
-#define WINDOW_STRIDE (8 * GiB)
-#define WINDOW_SIZE   (4 * GiB)
+#define WINDOW_FIRST    0x200000000000ull
+#define WINDOW_STRIDE   (8 * GiB)
+#define WINDOW_SIZE     (4 * GiB)
+#define WINDOWS_AT_MOST 64
 
 static inline uint8_t *window_base(unsigned n)
 {
@@ -27,7 +28,6 @@ bool window_map(uint8_t *base, gla_t gla, uint64_t offset, uint64_t len, bool wr
 void window_unmap(uint8_t *base, gla_t gla, uint64_t len);
 bool window_protect(uint8_t *base, gla_t gla, uint64_t len, bool writable);
 
-/* True when so many mappings may be in use that some must be dropped first. Counts for real when the
- * running estimate says so. Async-signal-safe. */
+/* True when so many mappings may be in use that some must be dropped first. Async-signal-safe. */
 bool window_crowded(void);
-uint32_t window_mappings(void); /* estimate, for statistics */
+uint32_t window_mappings(void); /* at most */
