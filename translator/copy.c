@@ -107,10 +107,15 @@ static struct tblock *copy_block(const struct tblock *from, const uint8_t *host,
     return b;
 }
 
-struct tentry *tr_copy(struct bt *bt, const struct tentry *from, uint32_t eip)
+/* There is room for one more block without dropping any. */
+static bool has_room(void)
 {
-    const struct tblock *model = from->block;
-    uint32_t eip_delta = eip - from->eip;
+    return tcache_has_room(TRING_COPIES, TR_BLOCK_BYTES);
+}
+
+/* The block alone; there is room for it. NULL: it cannot be copied. */
+static struct tblock *copy_one(struct bt *bt, const struct tblock *model, uint32_t eip_delta)
+{
     bool two = model->phys2 != TBLOCK_NO_PAGE, global;
     gpa_t phys2;
     if (two && (!tr_state.code_page(bt, model->gla2 + eip_delta, &phys2, &global) || phys2 != model->phys2)) {
@@ -119,11 +124,6 @@ struct tentry *tr_copy(struct bt *bt, const struct tentry *from, uint32_t eip)
     }
     if (tcache_page_is_crowded(model->phys) || (two && tcache_page_is_crowded(phys2)) || jtable_depends_crowded())
         return NULL; /* to be made room for by those who do not need the model */
-    uint32_t flushes = tcache_flushes();
-    tcache_make_room(TRING_COPIES, MAX(TR_BLOCK_BYTES, model->host_len + ALIGNMENT));
-    if (flushes != tcache_flushes())
-        return NULL;
-
     struct emit e = tcache_begin(TRING_COPIES);
     e.pos += ((uintptr_t)model->host - (uintptr_t)emit_rx(&e)) % ALIGNMENT;
     const uint8_t *host = emit_rx(&e);
@@ -131,9 +131,46 @@ struct tentry *tr_copy(struct bt *bt, const struct tentry *from, uint32_t eip)
     struct tblock *b = copy_block(model, host, eip_delta);
     copy_exits(b, model, &e, eip_delta);
     tcache_commit(TRING_COPIES, b, &e);
-    if (!bt->single && !log_on(LOG_NOCHAIN))
-        tr_link_known(b);
     if (two)
         jtable_depends(b->cs_base + b->eip, b->gla2);
-    return &b->entry[from - model->entry];
+    stats_count(STAT_blocks_copied);
+    return b;
+}
+
+/* The copy of the entry for an address so far from its own; NULL: there is none. */
+static struct tentry *known(const struct tentry *t, uint32_t eip_delta)
+{
+    return tcache_find_start(t->phys, t->eip + eip_delta, t->mode, t->cs_base, t->cs_limit);
+}
+
+/* Where a model goes to another block of its page directly, that way has been taken, and will be: copying that one at
+ * once, too, costs less than coming here once more. */
+#define AHEAD 16
+
+struct tentry *tr_copy(struct bt *bt, const struct tentry *from, uint32_t eip)
+{
+    const struct tblock *models[AHEAD] = {from->block};
+    struct tblock *copies[AHEAD];
+    uint32_t eip_delta = eip - from->eip, flushes = tcache_flushes();
+    tcache_make_room(TRING_COPIES, TR_BLOCK_BYTES);
+    if (flushes != tcache_flushes() || !(copies[0] = copy_one(bt, models[0], eip_delta)))
+        return NULL;
+    unsigned count = 1;
+    for (unsigned n = 0; n < count && !bt->single && !log_on(LOG_NOCHAIN); n++)
+        for (unsigned i = 0; i < models[n]->exit_count; i++) {
+            const struct tentry *target = models[n]->exit[i].to;
+            if (!target || models[n]->exit[i].cross_page || copies[n]->exit[i].to)
+                continue;
+            struct tentry *to = known(target, eip_delta);
+            if (!to && target->block->is_model && count < AHEAD && has_room() &&
+                (copies[count] = copy_one(bt, target->block, eip_delta))) {
+                to = &copies[count]->entry[target - target->block->entry];
+                models[count++] = target->block;
+            }
+            if (to && tr_depends_alike(copies[n], to)) {
+                to->natural = true;
+                tcache_link(&copies[n]->exit[i], to);
+            }
+        }
+    return &copies[0]->entry[from - models[0]->entry];
 }

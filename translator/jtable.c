@@ -34,6 +34,7 @@ struct jtable {
     uint8_t region[(1u << (32 - REGION_SHIFT)) / 8]; /* bit per region: it has been touched */
     unsigned filled, resident, regions;              /* how many such bits are set */
     struct jtable *next;                             /* of tables.all */
+    struct jtable *next_idle;                        /* of tables.idle */
 };
 
 /* Code can be run at any address, in any mode: budgets for all tables together. Where one is used up, all tables are
@@ -42,8 +43,13 @@ struct jtable {
 #define REGIONS_MAX  8192 /* 32 MiB */
 #define DEPENDS_MAX  65536
 
+/* A table's pages that are cleared one by one, and kept: the next process's code is mostly near where the last one's
+ * was, and a page that the host gives anew costs several times as much. */
+#define CLEAR_MOST 8192
+
 static struct {
     struct jtable *all;         /* each one made: none is ever freed */
+    struct jtable *idle;        /* those given back */
     unsigned resident, regions; /* sums of theirs, within RESIDENT_MAX and REGIONS_MAX */
     /* Linear page -> linear pages with translations that hold only while that one is mapped as it was. NULL: none. */
     GHashTable *dependents;
@@ -73,8 +79,29 @@ bool jtable_depends_crowded(void)
     return tables.depends >= DEPENDS_MAX;
 }
 
+bool jtable_is_empty(const struct jtable *table)
+{
+    return !table->filled;
+}
+
+void jtable_give_back(struct jtable *table)
+{
+    table->next_idle = tables.idle;
+    tables.idle = table;
+}
+
+bool jtable_should_share(void)
+{
+    return tables.resident >= RESIDENT_MAX / 2;
+}
+
 struct jtable *jtable_new(void)
 {
+    struct jtable *idle = tables.idle;
+    if (idle) {
+        tables.idle = idle->next_idle;
+        return idle;
+    }
     void *base = mmap(NULL, JTABLE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     bool guarded = base == MAP_FAILED;
     if (guarded)
@@ -223,7 +250,7 @@ void jtable_drop_page(struct jtable *t, gla_t gla)
 
 void jtable_clear(struct jtable *t)
 {
-    if (t->filled > 1024) {
+    if (t->filled > CLEAR_MOST) {
         release(t);
         return;
     }

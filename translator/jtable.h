@@ -7,7 +7,13 @@ const void *jtable_get(const struct jtable *table, uint32_t eip);      /* NULL i
 bool jtable_contains(const struct jtable *table, const void *address); /* async-signal-safe */
 
 /* A table of 32-bit distances from tcache_code() indexed by EIP; 0 = unknown. 16 GiB of address space each. */
-struct jtable *jtable_new(void); /* NULL: no address space */
+struct jtable *jtable_new(void); /* empty; NULL: no address space */
+/* No entry is set, and nobody uses the table any more: jtable_new hands it out again, the last one first, whose memory
+ * is likely to be where the next process's code is. */
+void jtable_give_back(struct jtable *table);
+bool jtable_is_empty(const struct jtable *table);
+/* The tables hold so much memory that one out of use for long should serve again, rather than another. */
+bool jtable_should_share(void);
 uint32_t *jtable_base(struct jtable *table);
 void jtable_set(struct jtable *table, uint32_t eip, struct tentry *entry);
 /* Translated code has read the entry of eip. Async-signal-safe. */

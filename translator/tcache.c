@@ -271,6 +271,11 @@ static bool has_room(const struct region *r, size_t bytes)
            r->exit_count + TCACHE_BLOCK_EXITS <= EXITS_MAX && r->block_count + 1 <= BLOCKS_MAX;
 }
 
+bool tcache_has_room(enum tring ring, size_t bytes)
+{
+    return tc.starts_pages < STARTS_PAGES && has_room(filling(ring), bytes);
+}
+
 struct emit tcache_begin(enum tring ring)
 {
     const struct region *r = filling(ring);
@@ -321,24 +326,34 @@ void tcache_exit_stub(enum tring ring, struct emit *e, struct texit *exit)
     emit_jmp(e, tcache_tramp(TRAMP_CHAIN));
 }
 
+/* Entries of one page lie side by side: they are looked for, made and dropped together. */
+#define HASH_NEAR 6
+
 static unsigned hash_of(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base)
 {
-    uint64_t h = phys * 0x9e3779b97f4a7c15ull ^ (uint64_t)eip * 0xc2b2ae3d27d4eb4full ^
+    uint64_t h = (phys >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull ^
+                 (uint64_t)(eip - (uint32_t)phys) * 0xc2b2ae3d27d4eb4full ^
                  (uint64_t)(mode * 0x85ebca6bu ^ cs_base) << 7;
     h ^= h >> 29;
     h *= 0xbf58476d1ce4e5b9ull;
-    return (unsigned)(h >> (64 - HASH_BITS));
+    unsigned near = (unsigned)(phys ^ phys >> HASH_NEAR) & ((1u << HASH_NEAR) - 1);
+    return (unsigned)(h >> (64 - HASH_BITS + HASH_NEAR)) << HASH_NEAR | near;
 }
 
 static struct tentry **model_head(gpa_t phys, uint32_t mode, uint32_t cs_base)
 {
-    return &tc.model[hash_of(phys, 0, mode, cs_base) >> (HASH_BITS - MODEL_BITS)];
+    return &tc.model[hash_of(phys, (uint32_t)phys, mode, cs_base) & ((1u << MODEL_BITS) - 1)];
 }
 
 struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit)
 {
     if (!(tc.starts[phys >> 6] >> (phys & 63) & 1))
         return NULL;
+    return tcache_find_start(phys, eip, mode, cs_base, cs_limit);
+}
+
+struct tentry *tcache_find_start(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit)
+{
     for (struct tentry *t = tc.hash[hash_of(phys, eip, mode, cs_base)]; t; t = t->hash_next)
         if (t->phys == phys && t->eip == eip && t->mode == mode && t->cs_base == cs_base && t->cs_limit == cs_limit)
             return t;

@@ -134,6 +134,7 @@ enum tring { TRING_TRANSLATED, TRING_COPIES, TRING_COUNT };
 /* Makes room for a block of at least that many bytes of code, and twice as many of metadata. Drops the oldest blocks of
  * the ring if need be, or all there are. */
 void tcache_make_room(enum tring ring, size_t bytes);
+bool tcache_has_room(enum tring ring, size_t bytes); /* without dropping any */
 /* An emitter at the end of the used part. */
 struct emit tcache_begin(enum tring ring);
 /* Metadata memory, zeroed, living as long as the blocks made before the next tcache_make_room do. */
@@ -145,6 +146,8 @@ void tcache_commit(enum tring ring, struct tblock *block, const struct emit *e);
 bool tcache_page_is_crowded(gpa_t gpa);
 
 struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit);
+/* The same where some entry is known to begin at phys. */
+struct tentry *tcache_find_start(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit);
 /* A block's entry for the same instruction at any linear address; the block is a model. */
 struct tentry *tcache_find_model(gpa_t phys, uint32_t mode, uint32_t cs_base);
 struct tblock *tcache_block_at(const void *pc_rx); /* NULL if in no block; async-signal-safe */

@@ -234,8 +234,8 @@ static inline bool tr_may_copy_at(uint32_t eip)
 {
     return eip >= 64 * KiB && eip <= UINT32_MAX - 64 * KiB;
 }
-/* What of an exit's target is known already is linked. */
-void tr_link_known(struct tblock *b);
+/* Whether a block entered from `from` needs no look at its second page. */
+bool tr_depends_alike(const struct tblock *from, const struct tentry *to);
 /* A copy of the block behind from, such that its instruction is at eip, in the present address space; NULL: there
  * cannot be one. copy.c. */
 struct tentry *tr_copy(struct bt *bt, const struct tentry *from, uint32_t eip);

@@ -540,14 +540,14 @@ static void enter_labels(struct tr *t)
 }
 
 /* Whether a block entered from `from` needs no look at its second page. */
-static bool depends_alike(const struct tblock *from, const struct tentry *to)
+bool tr_depends_alike(const struct tblock *from, const struct tentry *to)
 {
     const struct tblock *b = to->block;
     return b->phys2 == TBLOCK_NO_PAGE || (b->phys2 == from->phys2 && b->gla2 == from->gla2);
 }
 
 /* Links the exits to translations that exist already. */
-void tr_link_known(struct tblock *b)
+static void link_known(struct tblock *b)
 {
     for (unsigned i = 0; i < b->exit_count; i++) {
         struct texit *x = &b->exit[i];
@@ -556,7 +556,7 @@ void tr_link_known(struct tblock *b)
         uint32_t lin = b->cs_base + x->target;
         gpa_t phys = (b->phys & ~(gpa_t)(PAGE_SIZE - 1)) + (lin & (PAGE_SIZE - 1));
         struct tentry *to = tcache_find(phys, x->target, b->mode, b->cs_base, b->cs_limit);
-        if (to && (depends_alike(b, to) || !(b->mode & MODE_PAGING))) {
+        if (to && (tr_depends_alike(b, to) || !(b->mode & MODE_PAGING))) {
             to->natural = true;
             tcache_link(x, to);
         }
@@ -731,7 +731,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     }
     tcache_commit(ring, b, &t->e);
     if (!t->single && !log_on(LOG_NOCHAIN))
-        tr_link_known(b);
+        link_known(b);
     if (!t->mixed)
         mark_code(phys);
     if (t->phys2 != TBLOCK_NO_PAGE) {
@@ -785,10 +785,7 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
         return t;
     }
     enum stat_id phase = stats_enter(STAT_translate);
-    bool copied = (t = find_copy(bt, eip, phys, global)) != NULL;
-    if (copied)
-        stats_count(STAT_blocks_copied);
-    else if ((t = tr_translate(bt, eip, phys, global))) {
+    if (!(t = find_copy(bt, eip, phys, global)) && (t = tr_translate(bt, eip, phys, global))) {
         stats_add(STAT_guest_bytes, t->block->guest_len);
         stats_add(STAT_guest_insns, t->block->insn_count);
         stats_add(STAT_host_bytes, t->block->host_len);
@@ -880,7 +877,7 @@ void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry)
         if (x->cross_page &&
             !(tr_state.code_page(bt, (entry->cs_base + entry->eip) & PAGE_MASK, &page, &global) && global))
             return;
-        if (!depends_alike(x->block, entry) &&
+        if (!tr_depends_alike(x->block, entry) &&
             !(tr_state.code_page(bt, entry->block->gla2, &page, &global) && global)) {
             if (x->has_table)
                 tcache_exit_by_table(x);

@@ -100,6 +100,8 @@ void shadow_sync(struct bt *bt)
         shadow.current = space_find(cpu);
         if (shadow.current != before) {
             code_forget_slots(bt);
+            if (before)
+                code_rest(before);
             for (unsigned v = 0; v < WINDOWS; v++)
                 bt->view[v] = shadow.current->window[v];
         }

@@ -114,6 +114,35 @@ static struct user_table *table_slot(unsigned i)
                                     : &shadow.sup.table[i - SPACES * USER_TABLES];
 }
 
+void code_rest(struct space *s)
+{
+    for (unsigned n = 0; n < USER_TABLES; n++)
+        if (s->user[n].table && jtable_is_empty(s->user[n].table)) {
+            jtable_give_back(s->user[n].table);
+            s->user[n].table = NULL;
+        }
+}
+
+/* A table of the space that was not present for longest; NULL: there is none but of the present one. */
+static struct jtable *oldest_table(void)
+{
+    struct space *oldest = NULL;
+    unsigned which = 0;
+    for (unsigned n = 0; n < SPACES; n++) {
+        struct space *s = &shadow.spaces[n];
+        for (unsigned k = 0; k < USER_TABLES && s != shadow.current; k++)
+            if (s->user[k].table && (!oldest || s->used_at < oldest->used_at)) {
+                oldest = s;
+                which = k;
+            }
+    }
+    if (!oldest)
+        return NULL;
+    struct jtable *table = oldest->user[which].table;
+    oldest->user[which].table = NULL;
+    return table;
+}
+
 /* The host gives no more address space: takes a table from somebody else, who is then without. */
 static struct jtable *steal_table(const struct bt *bt)
 {
@@ -146,6 +175,8 @@ static struct jtable *table_of(struct user_table *tables, unsigned count, unsign
             tables[n].cs_limit == bt->cs_limit)
             return tables[n].table;
     struct user_table *t = &tables[(*next)++ % count];
+    if (!t->table && jtable_should_share())
+        t->table = oldest_table();
     if (!t->table)
         t->table = jtable_new();
     if (!t->table)

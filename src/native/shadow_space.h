@@ -289,6 +289,7 @@ void space_drop_code(struct space *s, gla_t gla);
 void code_check(struct bt *bt, bool global);
 void code_check_page(struct bt *bt, gla_t gla);
 void code_forget_slots(struct bt *bt); /* bt->slot */
+void code_rest(struct space *s);       /* the space is not present any more: gives back tables without entries */
 
 /* shadow_cell.c */
 /* The cell's part of an unmapping; space_clear's. */
