@@ -27,7 +27,7 @@
 #define EXITS_MAX       (tc.region_size / 128)
 #define BLOCKS_MAX      (tc.region_size / 256)
 #define COPIES_PART     3 / 8 /* of the regions */
-#define HASH_BITS       18
+#define HASH_BITS       20
 #define MODEL_BITS      16
 #define STARTS_SIZE     ((size_t)MEM_PAGES * PAGE_SIZE / 8)
 #define STARTS_PAGES    8192  /* of it that may be touched: the blocks of at least 256 MiB */
