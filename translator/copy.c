@@ -19,11 +19,6 @@
 /* Loops begin at multiples of 32; entries are even, or odd. */
 #define ALIGNMENT 32
 
-static void *keep(const void *data, size_t bytes)
-{
-    return data ? memcpy(tcache_alloc(TRING_COPIES, bytes), data, bytes) : NULL;
-}
-
 /* Writes the code to e, with what is other there. */
 static void copy_code(struct emit *e, const struct tblock *from, const uint8_t *host, uint32_t eip_delta)
 {
@@ -74,22 +69,15 @@ static void copy_exits(struct tblock *b, const struct tblock *from, const struct
     }
 }
 
-/* The copy knows about itself what the model does: the model may go first. */
+/* What the copy knows of its instructions is the model's, whose memory stays as long as the copies (tcache_make_room).
+ */
 static struct tblock *copy_block(const struct tblock *from, const uint8_t *host, uint32_t eip_delta)
 {
-    struct tblock *b = keep(from, sizeof *b);
+    struct tblock *b = memcpy(tcache_alloc(TRING_COPIES, sizeof *b), from, sizeof *b);
     b->eip += eip_delta;
     b->gla2 += from->phys2 != TBLOCK_NO_PAGE ? eip_delta : 0;
     b->host = (uint8_t *)(uintptr_t)host;
-    b->row = keep(from->row, from->row_count * sizeof *b->row);
-    b->insn_off = keep(from->insn_off, from->insn_count * sizeof *b->insn_off);
-    b->x87 = keep(from->x87, from->insn_count * sizeof *b->x87);
-    b->insn_next = keep(from->insn_next, from->insn_count * sizeof *b->insn_next);
-    b->insn_steps = keep(from->insn_steps, from->insn_count * sizeof *b->insn_steps);
-    b->seen = keep(from->seen, 2 * sizeof *b->seen);
-    for (unsigned n = 0; b->seen && n < 2; n++)
-        b->seen[n].bytes = keep(from->seen[n].bytes, from->seen[n].len);
-    b->entry = keep(from->entry, from->entry_count * sizeof *b->entry);
+    b->entry = tcache_alloc(TRING_COPIES, from->entry_count * sizeof *b->entry);
     for (unsigned i = 0; i < b->entry_count; i++) {
         const struct tentry *t = &from->entry[i];
         b->entry[i] = (struct tentry){.phys = t->phys,

@@ -38,8 +38,8 @@ struct jtable {
 };
 
 /* Code can be run at any address, in any mode: budgets for all tables together. Where one is used up, all tables are
- * given back; their entries come again with the next look-ups. */
-#define RESIDENT_MAX (64 * MiB / PAGE_SIZE)
+ * given back, those without entries first; the others' come again with the next look-ups. */
+#define RESIDENT_MAX (48 * MiB / PAGE_SIZE)
 #define REGIONS_MAX  8192 /* 32 MiB */
 #define DEPENDS_MAX  65536
 
@@ -184,6 +184,15 @@ static void release(struct jtable *t)
 bool jtable_crowded(void)
 {
     return tables.resident >= RESIDENT_MAX || tables.regions >= REGIONS_MAX;
+}
+
+void jtable_make_room(void)
+{
+    for (struct jtable *t = tables.all; t; t = t->next)
+        if (!t->filled)
+            release(t);
+    if (tables.resident >= RESIDENT_MAX / 2 || tables.regions >= REGIONS_MAX / 2)
+        jtable_release_all();
 }
 
 void jtable_release_all(void)

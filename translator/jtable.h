@@ -18,8 +18,10 @@ uint32_t *jtable_base(struct jtable *table);
 void jtable_set(struct jtable *table, uint32_t eip, struct tentry *entry);
 /* Translated code has read the entry of eip. Async-signal-safe. */
 void jtable_touched(struct jtable *table, uint32_t eip);
-/* The tables together have reached their budget of memory: time for jtable_release_all, which forgets all entries. */
+/* The tables together have reached their budget of memory: time for jtable_make_room, which gives back that of tables
+ * without entries, or forgets all entries. */
 bool jtable_crowded(void);
+void jtable_make_room(void);
 void jtable_release_all(void);
 /* Forgets the entries of linear page gla, and those of pages that depend on it. */
 void jtable_drop_page(struct jtable *table, gla_t gla);

@@ -26,11 +26,10 @@
 #define META_SIZE       (2 * tc.region_size)
 #define EXITS_MAX       (tc.region_size / 128)
 #define BLOCKS_MAX      (tc.region_size / 256)
-#define COPIES_PART     3 / 8 /* of the regions */
+#define COPIES_PART     1 / 4 /* of the regions */
 #define HASH_BITS       20
 #define MODEL_BITS      16
-#define STARTS_SIZE     ((size_t)MEM_PAGES * PAGE_SIZE / 8)
-#define STARTS_PAGES    8192  /* of it that may be touched: the blocks of at least 256 MiB */
+#define STARTS_PAGES    65536 /* pages of RAM where entries begin: 256 MiB */
 #define PAGE_BLOCKS_MAX 16384 /* of one page of RAM: it may be mapped anywhere, and each place has its own blocks */
 #define EXIT_STUB_SIZE  11    /* mov $id, %r8d; jmp TRAMP_CHAIN */
 
@@ -70,17 +69,19 @@ static struct {
     uint32_t blocks_made;                   /* in all, those before the last flush too: the clock of struct heat */
     struct tentry *hash[1u << HASH_BITS];   /* by hash_of: lists by hash_next */
     struct tentry *model[1u << MODEL_BITS]; /* by hash_of, without an EIP: lists by model_next */
-    /* A bit per byte of guest memory: some entry begins there, or did before the last flush. Most questions for an
+    /* A bit per byte of a page of RAM: some entry begins there, or did before the last flush. Most questions for an
      * entry are about instructions that are none. */
-    uint64_t *starts;
-    uint64_t starts_touched[STARTS_SIZE / PAGE_SIZE / 64]; /* bit per page of it */
-    unsigned starts_pages;                                 /* how many */
-    struct tblock **page;                                  /* by page of RAM: blocks with bytes in it */
-    uint16_t *page_blocks;                                 /* by page of RAM: how many */
-    struct heat *heat;                                     /* by page of RAM */
-    uint32_t epoch;                                        /* see tcache_epoch */
-    uint32_t flushes, reuses;                              /* so far */
-    uint32_t mixed_pages;                                  /* that became mixed so far */
+    struct starts {
+        uint64_t bit[PAGE_SIZE / 64];
+    } * starts;               /* STARTS_PAGES; the first one stands for all pages without entries */
+    uint32_t *starts_of;      /* by page of RAM: number of its starts */
+    unsigned starts_used;     /* of them */
+    struct tblock **page;     /* by page of RAM: blocks with bytes in it */
+    uint16_t *page_blocks;    /* by page of RAM: how many */
+    struct heat *heat;        /* by page of RAM */
+    uint32_t epoch;           /* see tcache_epoch */
+    uint32_t flushes, reuses; /* so far */
+    uint32_t mixed_pages;     /* that became mixed so far */
     struct {
         gpa_t page;
         uint64_t until;   /* ms */
@@ -140,8 +141,10 @@ bool tcache_init(size_t size, GError **error)
     tc.page = reserve(MEM_PAGES * sizeof *tc.page);
     tc.page_blocks = reserve(MEM_PAGES * sizeof *tc.page_blocks);
     tc.heat = reserve(MEM_PAGES * sizeof *tc.heat);
-    tc.starts = reserve(STARTS_SIZE);
-    if (!tc.starts || !tc.page || !tc.page_blocks || !tc.heat)
+    tc.starts = reserve(STARTS_PAGES * sizeof *tc.starts);
+    tc.starts_of = reserve(MEM_PAGES * sizeof *tc.starts_of);
+    tc.starts_used = 1;
+    if (!tc.starts || !tc.starts_of || !tc.page || !tc.page_blocks || !tc.heat)
         goto fail;
     tcache_write_tramps((struct emit){.pos = tc.rw, .end = tc.rw + TCACHE_FIXED, .rx_delta = tc.rx - tc.rw});
     tc.epoch = 1;
@@ -234,9 +237,9 @@ void tcache_flush(void)
     }
     memset(tc.hash, 0, sizeof tc.hash);
     memset(tc.model, 0, sizeof tc.model);
-    madvise(tc.starts, STARTS_SIZE, MADV_DONTNEED);
-    memset(tc.starts_touched, 0, sizeof tc.starts_touched);
-    tc.starts_pages = 0;
+    madvise(tc.starts, STARTS_PAGES * sizeof *tc.starts, MADV_DONTNEED);
+    madvise(tc.starts_of, MEM_PAGES * sizeof *tc.starts_of, MADV_DONTNEED);
+    tc.starts_used = 1;
     for (unsigned k = 0; k < TRING_COUNT; k++)
         tc.ring[k].now = tc.ring[k].first;
     tc.epoch++;
@@ -271,9 +274,32 @@ static bool has_room(const struct region *r, size_t bytes)
            r->exit_count + TCACHE_BLOCK_EXITS <= EXITS_MAX && r->block_count + 1 <= BLOCKS_MAX;
 }
 
+/* A block begins in up to two pages that have none yet. */
+static bool starts_are_used_up(void)
+{
+    return tc.starts_used + 2 > STARTS_PAGES;
+}
+
+static bool starts_at(gpa_t phys)
+{
+    const struct starts *s = &tc.starts[tc.starts_of[phys >> PAGE_SHIFT]];
+    unsigned off = phys & (PAGE_SIZE - 1);
+    return s->bit[off >> 6] >> (off & 63) & 1;
+}
+
+static void start_at(gpa_t phys)
+{
+    uint32_t *number = &tc.starts_of[phys >> PAGE_SHIFT];
+    unsigned off = phys & (PAGE_SIZE - 1);
+    if (!*number)
+        *number = tc.starts_used++;
+    assert_always(*number < STARTS_PAGES);
+    tc.starts[*number].bit[off >> 6] |= 1ull << (off & 63);
+}
+
 bool tcache_has_room(enum tring ring, size_t bytes)
 {
-    return tc.starts_pages < STARTS_PAGES && has_room(filling(ring), bytes);
+    return !starts_are_used_up() && has_room(filling(ring), bytes);
 }
 
 struct emit tcache_begin(enum tring ring)
@@ -347,7 +373,7 @@ static struct tentry **model_head(gpa_t phys, uint32_t mode, uint32_t cs_base)
 
 struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit)
 {
-    if (!(tc.starts[phys >> 6] >> (phys & 63) & 1))
+    if (!starts_at(phys))
         return NULL;
     return tcache_find_start(phys, eip, mode, cs_base, cs_limit);
 }
@@ -362,7 +388,7 @@ struct tentry *tcache_find_start(gpa_t phys, uint32_t eip, uint32_t mode, uint32
 
 struct tentry *tcache_find_model(gpa_t phys, uint32_t mode, uint32_t cs_base)
 {
-    if (!(tc.starts[phys >> 6] >> (phys & 63) & 1))
+    if (!starts_at(phys))
         return NULL;
     for (struct tentry *t = *model_head(phys, mode, cs_base); t; t = t->model_next)
         if (t->phys == phys && t->mode == mode && t->cs_base == cs_base)
@@ -412,12 +438,7 @@ void tcache_commit(enum tring ring, struct tblock *b, const struct emit *e)
     tc.blocks_made++;
     for (unsigned i = 0; i < b->entry_count; i++) {
         struct tentry *t = &b->entry[i];
-        unsigned touched = (unsigned)(t->phys >> (PAGE_SHIFT + 3));
-        if (!(tc.starts_touched[touched >> 6] >> (touched & 63) & 1)) {
-            tc.starts_touched[touched >> 6] |= 1ull << (touched & 63);
-            tc.starts_pages++;
-        }
-        tc.starts[t->phys >> 6] |= 1ull << (t->phys & 63);
+        start_at(t->phys);
         struct tentry **head = &tc.hash[hash_of(t->phys, t->eip, t->mode, t->cs_base)];
         t->hash_next = *head;
         *head = t;
@@ -532,20 +553,29 @@ static void kill_block(struct tblock *b)
     tc.epoch++;
 }
 
-void tcache_make_room(enum tring ring, size_t bytes)
+static void region_drop(struct region *r)
 {
-    struct ring *g = &tc.ring[ring];
-    if (tc.starts_pages >= STARTS_PAGES)
-        tcache_flush();
-    if (has_room(filling(ring), bytes))
-        return;
-    g->now = g->first + (g->now + 1 - g->first) % g->count;
-    struct region *r = filling(ring);
     for (unsigned i = 0; i < r->block_count; i++)
         if (!r->blocks[i]->dead)
             kill_block(r->blocks[i]);
     tc.reuses += r->block_count > 0;
     region_empty(r);
+}
+
+void tcache_make_room(enum tring ring, size_t bytes)
+{
+    struct ring *g = &tc.ring[ring];
+    if (starts_are_used_up())
+        tcache_flush();
+    if (has_room(filling(ring), bytes))
+        return;
+    g->now = g->first + (g->now + 1 - g->first) % g->count;
+    struct region *r = filling(ring);
+    /* Copies have their models' rows, some of which go. */
+    const struct ring *copies = &tc.ring[TRING_COPIES];
+    for (unsigned k = 0; ring == TRING_TRANSLATED && r->block_count && k < copies->count; k++)
+        region_drop(&tc.region[copies->first + k]);
+    region_drop(r);
     assert_always(has_room(r, bytes));
 }
 

@@ -137,7 +137,8 @@ void tcache_make_room(enum tring ring, size_t bytes);
 bool tcache_has_room(enum tring ring, size_t bytes); /* without dropping any */
 /* An emitter at the end of the used part. */
 struct emit tcache_begin(enum tring ring);
-/* Metadata memory, zeroed, living as long as the blocks made before the next tcache_make_room do. */
+/* Metadata memory, zeroed, living as long as the blocks made before the next tcache_make_room do, and as copies that
+ * were made meanwhile. */
 void *tcache_alloc(enum tring ring, size_t bytes);
 /* Enters a finished block (all fields set, code up to e->pos) into the indexes. */
 void tcache_commit(enum tring ring, struct tblock *block, const struct emit *e);

@@ -280,7 +280,7 @@ static void sample_opcode(struct bt *bt)
 static struct tentry *lookup(struct bt *bt)
 {
     if (unlikely(jtable_crowded()))
-        jtable_release_all();
+        jtable_make_room();
     if (unlikely(shadow_code_crowded()))
         shadow_code_forget();
     jtable_touched(bt->table, bt->cpu.eip);

@@ -184,6 +184,25 @@ def own_mounts():
     run("mount", "--make-rprivate", "/")
 
 
+class Folder:
+    """A folder for mounts. It goes when none is left in it, and only then: else what is mounted there would go with it."""
+
+    def __init__(self, prefix):
+        self.path = tempfile.mkdtemp(prefix=prefix)
+
+    def __enter__(self):
+        return self.path
+
+    def __exit__(self, *_):
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as f:
+            mounted = [line.split()[4] for line in f]
+        for path in reversed([path for path in mounted if path.startswith(self.path + "/")]):
+            subprocess.run(["umount", "-l", path], check=False)
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as f:
+            if self.path + "/" not in f.read():
+                shutil.rmtree(self.path)
+
+
 class Tree:
     """The tree with what programs need, mounted in folder; and the disk of the same for guests."""
 
@@ -197,8 +216,13 @@ class Tree:
         run("mount", "-o", "remount,bind,ro", self.root)
         run("mount", "-t", "tmpfs", "tmp", self.root + "/tmp")
         run("mount", "-t", "proc", "proc", self.root + "/proc")
-        run("mount", "--rbind", "/sys", self.root + "/sys")
-        run("mount", "--rbind", "/dev", self.root + "/dev")
+        run("mount", "-t", "sysfs", "-o", "ro", "sysfs", self.root + "/sys")
+        run("mount", "-t", "tmpfs", "dev", self.root + "/dev")
+        for name, minor in (("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)):
+            os.mknod(self.root + "/dev/" + name, 0o20666, os.makedev(1, minor))
+            os.chmod(self.root + "/dev/" + name, 0o666)
+        os.symlink("/proc/self/fd", self.root + "/dev/fd")
+        os.mkdir(self.root + "/dev/shm", 0o1777)
         os.mkdir(work + "/run")
         os.mkdir(work + "/real")
         for name in os.listdir(SOURCES):
@@ -390,26 +414,23 @@ def start(options, engines, tree, folder, result):
 
 def measure(options, names, engines, result):
     """Fills result: samples (engine, name) -> [(wall, CPU)], where, boot, complaints."""
-    with tempfile.TemporaryDirectory(prefix="ringer-real.") as folder:
+    with Folder("ringer-real.") as folder:
         tree = Tree(folder)
-        try:
-            if options.prepare:
-                tree.keep(TOP)
-                return
-            for group in [[name] for name in names] if options.fresh else [names]:
-                machines = start(options, engines, tree, folder, result)
-                try:
-                    for number in range(options.rounds):
-                        for name in group:
-                            one_round(options, number, name, machines, result)
-                    for machine in machines:
-                        if machine.name in OURS and not options.no_where:
-                            explain(machine, group, result)
-                finally:
-                    for machine in machines:
-                        machine.close()
-        finally:
-            run("umount", "-l", tree.root, os.path.join(folder, "bench"))
+        if options.prepare:
+            tree.keep(TOP)
+            return
+        for group in [[name] for name in names] if options.fresh else [names]:
+            machines = start(options, engines, tree, folder, result)
+            try:
+                for number in range(options.rounds):
+                    for name in group:
+                        one_round(options, number, name, machines, result)
+                for machine in machines:
+                    if machine.name in OURS and not options.no_where:
+                        explain(machine, group, result)
+            finally:
+                for machine in machines:
+                    machine.close()
 
 
 def explain(machine, names, result):

@@ -150,6 +150,55 @@ static unsigned do_mprotect(unsigned count)
     return sum;
 }
 
+/* What stays: a group of processes of its own, whose number others kill it by. */
+static void begin_group(void)
+{
+    check(!setpgid(0, 0), "setpgid");
+    FILE *f = fopen("/tmp/group", "w");
+    check(f != NULL && fprintf(f, "%d\n", (int)getpid()) > 0 && !fclose(f), "/tmp/group");
+}
+
+/* So many processes that have begun, touched some memory, and wait. */
+static unsigned do_sleepers(unsigned count)
+{
+    static volatile unsigned touched[3 * PAGE];
+    begin_group();
+    for (unsigned i = 0; i < count; i++) {
+        pid_t child = fork();
+        check(child >= 0, "fork");
+        if (child == 0) {
+            touched[0] = touched[PAGE] = touched[2 * PAGE] = i;
+            for (;;)
+                pause();
+        }
+    }
+    return count;
+}
+
+/* A process that has filled so many MiB, each page with something else, and waits. */
+static unsigned do_hold(unsigned count)
+{
+    begin_group();
+    int there[2];
+    char byte;
+    check(!pipe(there), "pipe");
+    pid_t child = fork();
+    check(child >= 0, "fork");
+    if (child == 0) {
+        size_t size = (size_t)count << 20;
+        uint8_t *m = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        check(m != MAP_FAILED, "mmap");
+        for (size_t at = 0; at < size; at += PAGE)
+            *(volatile uint32_t *)(m + at) = (uint32_t)at;
+        check(write(there[1], "x", 1) == 1, "write");
+        for (;;)
+            pause();
+    }
+    close(there[1]);
+    check(read(there[0], &byte, 1) == 1, "the child has ended");
+    return count;
+}
+
 static const struct {
     const char *name;
     unsigned (*run)(unsigned count);
@@ -161,6 +210,8 @@ static const struct {
     {"fault-memset", do_fault_memset},
     {"fault-words", do_fault_words},
     {"mprotect", do_mprotect},
+    {"sleepers", do_sleepers},
+    {"hold", do_hold},
 };
 
 int main(int argc, char **argv)
