@@ -8,6 +8,7 @@
  * tells nobody when it has put the next one there. So after a packet it is looked at again 10 us later, and then
  * whenever half as much more has passed, up to a microframe: what the driver takes long for waits no longer than half
  * of that.
+ * When the processor halts it is looked at, too: who waits for what has just been put there has nothing else to do.
  *
  * All packets of a queue that can be moved are moved at one go, up to a budget: the bus is as fast as the host.
  * No full-speed device is behind a high-speed hub here, as our hub is a full-speed one: there are no split transactions
@@ -424,6 +425,7 @@ void ehci_run(void *opaque)
         if (walk.has_moved) {
             regs->active_at = now;
             regs->quiet = 0;
+            vtimer_arm_at_halt(ehci->halt_timer);
         }
         if (walk.bytes <= 0) /* there is more */
             ehci_kick(ehci);

@@ -446,6 +446,35 @@ static void test_one_after_the_other(void)
     g_assert_cmpuint(ehci->walks - before, <=, 11);
 }
 
+/* A processor that halts has put there what it waits for: that is moved at once, one thing after the other. */
+static void test_halt(void)
+{
+    setup();
+    puppet.result = USB_ACK;
+    put_async(512, T);
+    for (unsigned n = 0; n < 3; n++) {
+        put_qtd(n, T, T, ACTIVE | CERR | IOC, 4096, DATA(0));
+        word(QUEUE(0))[4] = QTD(n);
+        if (n == 0) {
+            look();
+            g_assert_false(token_of(n) & ACTIVE);
+            continue;
+        }
+        vclock_fake_advance(100);
+        g_assert_true(token_of(n) & ACTIVE);
+        vclock_halt();
+        vclock_fake_advance(0);
+        g_assert_false(token_of(n) & ACTIVE);
+    }
+    /* Only once: a guest that halts again and again while nothing moves costs nothing. */
+    vclock_halt();
+    vclock_fake_advance(0);
+    uint64_t before = ehci->walks;
+    vclock_halt();
+    vclock_fake_advance(0);
+    g_assert_cmpuint(ehci->walks, ==, before);
+}
+
 /* --- Traps --- */
 
 static void test_loops(void)
@@ -571,6 +600,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ehci/periodic", test_periodic);
     g_test_add_func("/ehci/idle_list", test_idle_list);
     g_test_add_func("/ehci/one_after_the_other", test_one_after_the_other);
+    g_test_add_func("/ehci/halt", test_halt);
     g_test_add_func("/ehci/loops", test_loops);
     g_test_add_func("/ehci/random_schedules", test_random_schedules);
     g_test_add_func("/ehci/state", test_state);
