@@ -516,7 +516,7 @@ static void ohci_schedule(void)
     unsigned count = t.count;
     for (unsigned i = 0; i < count; i++) {
         const struct part *part = &t.part[i];
-        words[i][0] = below(4) << 18 | (uint32_t)part->pid << 19 | below(8) << 21 | below(4) << 24 | 0xf0000000u;
+        words[i][0] = below(2) << 18 | (uint32_t)part->pid << 19 | below(8) << 21 | below(4) << 24 | 0xf0000000u;
         words[i][1] = part->len ? part->at : 0;
         words[i][2] = td + 32 * (i + 1);
         words[i][3] = part->at + part->len - 1;
