@@ -42,6 +42,11 @@ void vtimer_free(struct vtimer *timer);
 void vtimer_arm(struct vtimer *timer, int64_t when_ns);
 void vtimer_cancel(struct vtimer *timer);
 bool vtimer_armed(const struct vtimer *timer);
+/* Calls fn once, when the processor halts next, on its thread: whatever the guest has put into memory without a word it
+ * has put there by then. Not with KVM, and not while the guest has other things to do: a timer has to be there, too. */
+void vtimer_arm_at_halt(struct vtimer *timer);
+/* The processor halts. Without the machine lock. */
+void vclock_halt(void);
 
 /* When the first timer is due, in nanoseconds of CLOCK_MONOTONIC; INT64_MAX: there is none. Machine lock. */
 int64_t vclock_first_due(void);

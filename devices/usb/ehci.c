@@ -347,6 +347,7 @@ static void *ehci_create(const struct device_site *site, const struct identity *
     pci_add_mmio_bar(pci, 0, EHCI_BAR, &ehci_mmio, ehci);
     pci_plug(board_service(site->board, "pci"), pci, (uint8_t)site->unit);
     ehci->timer = vtimer_new(ehci_timer, ehci, "ehci");
+    ehci->halt_timer = vtimer_new(ehci_timer, ehci, "ehci-halt");
     ehci->work = pci_work_new(pci, ehci_run, ehci);
     usb_bus_add(site->board, &ehci->bus, ehci, site->id);
     ehci->bus.add_companion = add_companion;
@@ -363,6 +364,7 @@ static void ehci_destroy(void *dev)
     struct ehci *ehci = dev;
     pci_work_free(ehci->work);
     vtimer_free(ehci->timer);
+    vtimer_free(ehci->halt_timer);
     pci_unplug(&ehci->pci);
     g_free(ehci);
 }
@@ -387,6 +389,7 @@ static void ehci_before_load(void *dev)
     struct ehci *ehci = dev;
     pci_work_cancel(ehci->work);
     vtimer_cancel(ehci->timer);
+    vtimer_cancel(ehci->halt_timer);
 }
 
 static bool ehci_after_load(void *dev)

@@ -80,7 +80,7 @@ struct ehci {
     struct usb_port port[EHCI_PORTS];
     struct usb_port *companion[EHCI_PORTS]; /* NULL: none has that port */
     unsigned companions;
-    struct vtimer *timer;
+    struct vtimer *timer, *halt_timer;
     struct pci_work *work;
     uint64_t walks; /* runs that looked at a schedule, for people and tests */
 };

@@ -3,7 +3,12 @@
  * As with UHCI (uhci_walk.c) frames pass without being walked when nothing can have changed: a device that said NAK
  * calls usb_wakeup(), and each register that is written makes the schedules be looked at. What a driver puts into
  * memory without a word is found after 32 ms at most; but while packets move, and a few milliseconds longer, the
- * asynchronous schedule is looked at in each microframe.
+ * asynchronous schedule is looked at in each microframe, and more often at first: a chip with an empty list sleeps for
+ * 10 us and starts anew (4.8.4), and a driver that does one thing after the other (a disk's command, data and status)
+ * tells nobody when it has put the next one there. So after a packet it is looked at again 10 us later, and then
+ * whenever half as much more has passed, up to a microframe: what the driver takes long for waits no longer than half
+ * of that.
+ * When the processor halts it is looked at, too: who waits for what has just been put there has nothing else to do.
  *
  * All packets of a queue that can be moved are moved at one go, up to a budget: the bus is as fast as the host.
  * No full-speed device is behind a high-speed hub here, as our hub is a full-speed one: there are no split transactions
@@ -20,6 +25,7 @@
 #define DEEP_FRAMES  32
 #define LATE_FRAMES  64 /* of one run */
 #define MICRO_NS     125000ll
+#define SLEEP_NS     10000ll   /* 4.8.4: AsyncSchedSleepTime */
 #define AWAKE_NS     3000000ll /* after a packet, microframes are looked at so long */
 #define FRAME_LINKS  128u      /* elements of one frame */
 #define ASYNC_LINKS  256u      /* queue heads of one run */
@@ -335,7 +341,7 @@ void ehci_arm(struct ehci *ehci)
     if (!has_schedule(ehci)) /* for FRINDEX's rollover only, which takes a second */
         when = regs->frame_at + 256 * EHCI_FRAME_NS;
     else if ((regs->usbcmd & EHCI_CMD_ASE) && now - regs->active_at < AWAKE_NS)
-        when = MIN(when, now + MICRO_NS);
+        when = MIN(when, now + CLAMP((now - regs->active_at) / 2, SLEEP_NS, MICRO_NS));
     vtimer_arm(ehci->timer, when);
 }
 
@@ -419,6 +425,7 @@ void ehci_run(void *opaque)
         if (walk.has_moved) {
             regs->active_at = now;
             regs->quiet = 0;
+            vtimer_arm_at_halt(ehci->halt_timer);
         }
         if (walk.bytes <= 0) /* there is more */
             ehci_kick(ehci);

@@ -22,7 +22,7 @@ struct vtimer {
     const char *name;
     int64_t when;
     bool armed;
-    struct vtimer *next; /* in the list of armed timers, earliest first */
+    struct vtimer *next; /* in the list of armed timers, earliest first, or of those for a halt */
 };
 
 static struct {
@@ -43,6 +43,7 @@ static struct {
     double ns_per_tick; /* 0: not known yet */
 
     struct vtimer *armed; /* earliest first */
+    struct vtimer *_Atomic at_halt;
     int timer_fd;
     int64_t timer_fd_due; /* CLOCK_MONOTONIC; INT64_MAX: it is not armed, or has fired */
     guint timer_source;
@@ -239,6 +240,13 @@ static void list_remove(struct vtimer *timer)
         link = &(*link)->next;
     if (*link)
         *link = timer->next;
+    struct vtimer *before = NULL, *one = atomic_load(&clk.at_halt);
+    for (; one && one != timer; one = one->next)
+        before = one;
+    if (one && before)
+        before->next = one->next;
+    else if (one)
+        atomic_store(&clk.at_halt, one->next);
     timer->armed = false;
 }
 
@@ -259,6 +267,38 @@ void vtimer_arm(struct vtimer *timer, int64_t when_ns)
     *link = timer;
     if (clk.armed->when != first_when)
         timerfd_program();
+}
+
+void vtimer_arm_at_halt(struct vtimer *timer)
+{
+    if (timer->armed)
+        list_remove(timer);
+    struct vtimer *last = atomic_load(&clk.at_halt);
+    timer->armed = true;
+    timer->next = NULL;
+    while (last && last->next)
+        last = last->next;
+    if (last)
+        last->next = timer;
+    else
+        atomic_store(&clk.at_halt, timer);
+}
+
+void vclock_halt(void)
+{
+    struct vtimer *timer;
+    unsigned count = 0;
+    if (!atomic_load(&clk.at_halt))
+        return;
+    machine_lock();
+    for (timer = atomic_load(&clk.at_halt); timer; timer = timer->next)
+        count++;
+    /* Those that are there now: what is armed meanwhile is behind them, for the next halt. */
+    while (count-- && (timer = atomic_load(&clk.at_halt))) {
+        list_remove(timer);
+        timer->fn(timer->opaque);
+    }
+    machine_unlock();
 }
 
 void vtimer_cancel(struct vtimer *timer)
@@ -349,6 +389,8 @@ void vclock_fake_start(void)
     clk.wall_base_set = true;
     while (clk.armed)
         list_remove(clk.armed);
+    while (atomic_load(&clk.at_halt))
+        list_remove(atomic_load(&clk.at_halt));
 }
 
 void vclock_fake_advance(int64_t ns)

@@ -241,6 +241,7 @@ static void halt_sleep(struct vcpu *vcpu)
 static void vcpu_halt(struct vcpu *vcpu)
 {
     stats_enter(STAT_idle);
+    vclock_halt();
     if (busypoll_begin(&vcpu->halt_poll))
         halt_look(vcpu);
     if (!__atomic_load_n(vcpu->kick, __ATOMIC_SEQ_CST)) {

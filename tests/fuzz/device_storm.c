@@ -15,6 +15,7 @@
 #include "block.h"
 #include "display.h"
 #include "storm.h"
+#include "usb.h"
 
 #include <errno.h>
 
@@ -180,6 +181,58 @@ static bool is_card(const struct device_class *class)
     return false;
 }
 
+/* --- Packets that reach devices are counted: a schedule that is all wrong reaches none --- */
+
+static const char *const usb_names[] = {"usb-storage", "usb-tablet", "usb-kbd", "usb-hub", "usb-mouse"};
+static struct {
+    const struct usb_device_ops *real;
+    struct usb_device_ops counting;
+} watched[G_N_ELEMENTS(usb_names)];
+static uint64_t packets[G_N_ELEMENTS(usb_names)][USB_ASYNC + 1];
+
+static unsigned usb_number(const struct usb_device *dev)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(usb_names); i++) {
+        if (dev->ops == &watched[i].counting)
+            return i;
+    }
+    g_assert_not_reached();
+}
+
+static enum usb_result counted_packet(struct usb_device *dev, struct usb_packet *packet)
+{
+    unsigned n = usb_number(dev);
+    enum usb_result result = watched[n].real->packet(dev, packet);
+    packets[n][result]++;
+    return result;
+}
+
+/* What is plugged in answers through us. */
+static void usb_watch(void)
+{
+    const struct instance *instance;
+    for (unsigned i = 0; (instance = registry_instance(registry, i)); i++) {
+        for (unsigned n = 0; n < G_N_ELEMENTS(usb_names); n++) {
+            struct usb_device *dev = instance->dev; /* the first member of each */
+            if (strcmp(instance->class->name, usb_names[n]) != 0)
+                continue;
+            watched[n].real = dev->ops;
+            watched[n].counting = *dev->ops;
+            watched[n].counting.packet = counted_packet;
+            dev->ops = &watched[n].counting;
+        }
+    }
+}
+
+static void usb_print(void)
+{
+    printf(STORM ": %s: packets answered with ACK, NAK, STALL:", class_now->name);
+    for (unsigned n = 0; n < G_N_ELEMENTS(usb_names); n++)
+        printf("%s %s %llu %llu %llu", n ? ";" : "", usb_names[n], (unsigned long long)packets[n][USB_ACK],
+               (unsigned long long)packets[n][USB_NAK], (unsigned long long)packets[n][USB_STALL]);
+    printf("\n");
+}
+
 static bool begins(const char *prefix)
 {
     return g_str_has_prefix(class_now->name, prefix);
@@ -227,6 +280,7 @@ static void board_build(void)
                 g_error_free(error);
         }
     }
+    usb_watch();
     registry_reset(registry);
     bars_find();
 }
@@ -335,6 +389,8 @@ static void prepare_memory(void)
 
 /* --- Drivers --- */
 
+static bool is_well_driven; /* for a while: a driver that does as it should, where there is one */
+
 static void chain(uint32_t at, unsigned count, uint32_t words[][4])
 {
     for (unsigned i = 0; i < count; i++)
@@ -411,6 +467,8 @@ static struct transfer transfer_make(uint32_t data)
     return t;
 }
 
+static const struct transfer *given; /* by a driver that does as it should */
+
 /* One bit in so many, by chance. */
 static uint32_t rarely(uint32_t bits)
 {
@@ -418,10 +476,10 @@ static uint32_t rarely(uint32_t bits)
 }
 
 /* A control transfer or one of another kind, as UHCI's queue of transfer descriptors (UHCI 1.1, 3.2, 3.3). */
-static void drive_uhci(void)
+static void uhci_schedule(void)
 {
     uint32_t list = page(), queue = page(), data = page(), td = queue + 64, words[4][4];
-    struct transfer t = transfer_make(data);
+    struct transfer t = given ? *given : transfer_make(data);
     unsigned count = t.count;
     for (unsigned i = 0; i < count; i++) {
         static const uint8_t pids[] = {0x2d, 0xe1, 0x69};
@@ -451,14 +509,14 @@ static void drive_uhci(void)
 }
 
 /* OHCI 1.0a, 4.2, 4.3. */
-static void drive_ohci(void)
+static void ohci_schedule(void)
 {
     uint32_t hcca = page(), ed = page(), data = page(), td = ed + 64, words[4][4];
-    struct transfer t = transfer_make(data);
+    struct transfer t = given ? *given : transfer_make(data);
     unsigned count = t.count;
     for (unsigned i = 0; i < count; i++) {
         const struct part *part = &t.part[i];
-        words[i][0] = below(4) << 18 | (uint32_t)part->pid << 19 | below(8) << 21 | below(4) << 24 | 0xf0000000u;
+        words[i][0] = below(2) << 18 | (uint32_t)part->pid << 19 | below(8) << 21 | below(4) << 24 | 0xf0000000u;
         words[i][1] = part->len ? part->at : 0;
         words[i][2] = td + 32 * (i + 1);
         words[i][3] = part->at + part->len - 1;
@@ -483,10 +541,10 @@ static void drive_ohci(void)
 }
 
 /* EHCI 1.0, 3.5, 3.6. */
-static void drive_ehci(void)
+static void ehci_schedule(void)
 {
     uint32_t qh = page(), data = page(), td = qh + 0x80, list = page();
-    struct transfer t = transfer_make(data);
+    struct transfer t = given ? *given : transfer_make(data);
     unsigned count = t.count;
     for (unsigned i = 0; i < count; i++) {
         static const uint8_t pids[] = {2, 0, 1};
@@ -525,8 +583,8 @@ static void drive_ehci(void)
     reg_write(bar, op, 4, below(odds * 2) ? 0x80031 | below(2) << 6 : value());
 }
 
-/* xHCI 1.1, 4.2, 4.6, 6.4. */
-static void drive_xhci(void)
+/* xHCI 1.1, 4.2, 4.6, 6.4, all of it by chance. */
+static void drive_xhci_anyhow(void)
 {
     unsigned bar = bar_list[0];
     uint32_t op = reg_read(bar, 0, 1) & 0xff, doorbells = reg_read(bar, 0x14, 4), run = reg_read(bar, 0x18, 4);
@@ -585,6 +643,559 @@ static void drive_xhci(void)
     }
     reg_write(bar, doorbells + (below(2) ? 0 : 4 * below(5)), 4, below(4) ? below(6) : value());
     reg_write(bar, run + 0x38, 4, address() | 8);
+}
+
+static void input(void)
+{
+    const struct input_sink *sink = board_service(registry_board(registry), "input");
+    for (unsigned i = below(4); sink && sink->next && i--;)
+        sink = sink->next;
+    if (sink)
+        input_act(sink);
+}
+
+/* --- A driver of a controller with schedules that does as it should, but for what odds say --- */
+
+#define WELL_DATA  0x208000u /* page() is not there */
+#define WELL_SLOTS 8u
+
+static struct {
+    unsigned addresses;       /* given, from 1 */
+    int kind[WELL_SLOTS + 1]; /* in usb_names */
+    unsigned silent;          /* transfers without an answer, one after the other */
+} well;
+
+static void schedule(void)
+{
+    (begins("pci-ohci")                              ? ohci_schedule
+     : begins("usb-ehci") || begins("ich9-usb-ehci") ? ehci_schedule
+                                                     : uhci_schedule)();
+}
+
+/* Whose answer with ACK is a new one; -1: nobody's. */
+static int well_transfer(const struct transfer *t)
+{
+    uint64_t before[G_N_ELEMENTS(usb_names)];
+    for (unsigned n = 0; n < G_N_ELEMENTS(usb_names); n++)
+        before[n] = packets[n][USB_ACK];
+    given = t;
+    schedule();
+    given = NULL;
+    machine_unlock();
+    for (unsigned i = 0; i < 4; i++) {
+        vclock_fake_advance(1000000);
+        machine_lock();
+        if (bus_is_asked)
+            grant_bus();
+        if (requests->len && below(8))
+            request_end();
+        machine_unlock();
+    }
+    machine_lock();
+    for (unsigned n = 0; n < G_N_ELEMENTS(usb_names); n++) {
+        if (packets[n][USB_ACK] != before[n]) {
+            well.silent = 0;
+            return (int)n;
+        }
+    }
+    well.silent++;
+    return -1;
+}
+
+static int well_packet(unsigned device, unsigned endpoint, uint8_t pid, uint32_t at, uint32_t len)
+{
+    const struct transfer t = {device, endpoint, 1, {{pid, at, len}}};
+    return well_transfer(&t);
+}
+
+/* A request whose eight bytes are at WELL_DATA. */
+static int well_control(unsigned device)
+{
+    uint8_t setup[8];
+    mem_read(WELL_DATA, setup, sizeof setup);
+    uint32_t len = MIN(setup[6] | (uint32_t)setup[7] << 8, 512u);
+    bool is_in = setup[0] & 0x80;
+    const struct part data = {is_in ? 2 : 1, WELL_DATA + 64, len}, status = {is_in && len ? 1 : 2, WELL_DATA + 8, 0};
+    struct transfer t = {device, 0, len ? 3 : 2, {{0, WELL_DATA, 8}, len ? data : status, status}};
+    return well_transfer(&t);
+}
+
+static int well_request(unsigned device, uint8_t type, uint8_t request, uint32_t what, uint32_t index, uint32_t len)
+{
+    uint32_t setup[2] = {type | (uint32_t)request << 8 | what << 16, index | len << 16};
+    mem_write(WELL_DATA, setup, sizeof setup);
+    return well_control(device);
+}
+
+static void well_address(bool is_in_hub)
+{
+    if (well.addresses == WELL_SLOTS)
+        return;
+    unsigned next = well.addresses + 1;
+    int kind = well_request(0, 0, 5, next, 0, 0);
+    if (kind < 0)
+        return;
+    well.kind[next] = kind;
+    well.addresses = next;
+    well_request(next, 0x80, 6, 0x100, 0, 18);
+    well_request(next, 0, 9, 1, 0, 0);
+    for (unsigned i = 1; i < 5 && !is_in_hub && strcmp(usb_names[kind], "usb-hub") == 0; i++) {
+        well_request(next, 0x23, 3, 8, i, 0); /* power, reset */
+        well_request(next, 0x23, 3, 4, i, 0);
+        well_address(true);
+    }
+}
+
+static void well_port_reset(unsigned n)
+{
+    unsigned bar = bar_list[bar_count - 1];
+    if (begins("pci-ohci")) {
+        reg_write(bar, 0x54 + 4 * n, 4, 0x10);
+    } else if (begins("usb-ehci") || begins("ich9-usb-ehci")) {
+        uint32_t at = reg_read(bar, 0, 1) + 0x44 + 4 * n;
+        reg_write(bar, at, 4, 0x1100);
+        reg_write(bar, at, 4, 0x1000);
+    } else if (n < 2) {
+        reg_write(bar, 16 + 2 * n, 2, 0x200);
+        reg_write(bar, 16 + 2 * n, 2, 0);
+        reg_write(bar, 16 + 2 * n, 2, 0xe);
+    }
+}
+
+static void well_start(void)
+{
+    memset(&well, 0, sizeof well);
+    well_packet(0, 0, 2, WELL_DATA, 0); /* the controller runs */
+    for (unsigned n = 0; n < 6; n++) {
+        well_port_reset(n);
+        well_address(false);
+    }
+    well.silent = 0;
+}
+
+static void well_storage(unsigned device)
+{
+    uint8_t cbw[31];
+    uint32_t len;
+    command_write(WELL_DATA + 1024);
+    mem_read(WELL_DATA + 1024, cbw, sizeof cbw);
+    memcpy(&len, cbw + 8, 4);
+    len = MIN(len, 4096u);
+    if (well_packet(device, 2, 1, WELL_DATA + 1024, sizeof cbw) < 0 || below(32) == 0) { /* 5.3.4: reset recovery */
+        well_request(device, 0x21, 0xff, 0, 0, 0);
+        well_request(device, 2, 1, 0, 0x81, 0);
+        well_request(device, 2, 1, 0, 0x02, 0);
+        return;
+    }
+    for (uint32_t at = 0, piece; at < len; at += piece) {
+        piece = MIN(512u, len - at);
+        if (well_packet(device, cbw[12] & 0x80 ? 1 : 2, cbw[12] & 0x80 ? 2 : 1, WELL_DATA + 2048 + at, piece) < 0)
+            break;
+    }
+    if (well_packet(device, 1, 2, WELL_DATA + 512, 13) < 0) {
+        well_request(device, 2, 1, 0, 0x81, 0);
+        well_packet(device, 1, 2, WELL_DATA + 512, 13);
+    }
+}
+
+static void drive_schedule(void)
+{
+    if (!is_well_driven) {
+        schedule();
+        return;
+    }
+    if (well.silent > 12 || !well.addresses || below(512) == 0)
+        well_start();
+    unsigned device = 1 + below(MAX(well.addresses, 1));
+    if (below(8) == 0) {
+        setup_write(WELL_DATA);
+        well_control(device);
+    } else if (strcmp(usb_names[well.kind[device]], "usb-storage") == 0) {
+        well_storage(device);
+    } else {
+        input();
+        well_packet(device, 1, 2, WELL_DATA + 512, 8);
+    }
+}
+
+/* --- A driver of an xHCI that does as it should (xHCI 1.1, 4.2 to 4.6), until something is damaged ---
+ *
+ * Contexts that come by chance let no packet reach a device. This one resets the ports, enables slots, addresses what
+ * is there, and what is in a hub, configures it, and has transfers of each kind; odds say how often a bit of what it
+ * has written is not as it was. Its memory is where page() is not.
+ */
+#define XD_CONTEXTS 0x200000u /* DCBAA */
+#define XD_COMMANDS 0x201000u
+#define XD_EVENTS   0x202000u /* 256 */
+#define XD_TABLE    0x203000u
+#define XD_INPUT    0x204000u
+#define XD_DATA     0x208000u
+#define XD_SLOT(n)  (0x220000u + 0x10000u * (n)) /* its context; behind it the rings */
+#define XD_SLOTS    8u
+#define XD_RING     64u /* TRBs, with the link */
+
+struct xd_ring {
+    uint32_t base, at;
+    bool cycle;
+};
+
+static struct {
+    bool is_up;
+    unsigned bar, op, doorbells, run;
+    struct xd_ring commands, events;
+    unsigned slots; /* addressed, from 1 */
+    struct xd_slot {
+        uint8_t kind; /* class of its interface: 3 HID, 8 storage, 9 hub; 0: gone */
+        struct xd_ring ring[5];
+        uint32_t halted; /* by DCI */
+    } slot[XD_SLOTS + 1];
+    uint32_t recent[8], written; /* TRBs */
+    unsigned code, code_slot;    /* of the last completion of a command */
+    unsigned silent;             /* things asked for without an answer */
+} xd;
+
+static void xd_ring_make(struct xd_ring *ring, uint32_t base)
+{
+    static const uint8_t zero[XD_RING * 16];
+    *ring = (struct xd_ring){base, 0, true};
+    mem_write(base, zero, sizeof zero);
+}
+
+static void xd_put(struct xd_ring *ring, uint32_t parameter, uint32_t high, uint32_t status, uint32_t control)
+{
+    uint32_t trb[4] = {parameter, high, status, control | ring->cycle}, at = ring->base + 16 * ring->at;
+    mem_write(at, trb, sizeof trb);
+    xd.recent[xd.written++ % G_N_ELEMENTS(xd.recent)] = at;
+    if (++ring->at == XD_RING - 1) {
+        uint32_t link[4] = {ring->base, 0, 0, 6u << 10 | 2 | (control & 0x10) | ring->cycle};
+        mem_write(ring->base + 16 * ring->at, link, sizeof link);
+        ring->at = 0;
+        ring->cycle = !ring->cycle;
+    }
+}
+
+static void xd_damage(void)
+{
+    uint32_t at, w;
+    if (below(odds))
+        return;
+    switch (below(8)) {
+    case 0:
+        at = XD_INPUT + 4 * below(64);
+        break;
+    case 1:
+        at = XD_SLOT(1 + below(xd.slots + 1)) + 4 * below(48);
+        break;
+    case 2:
+        at = (below(2) ? XD_CONTEXTS : XD_TABLE) + 4 * below(16);
+        break;
+    default:
+        at = xd.recent[below(G_N_ELEMENTS(xd.recent))] + 4 * below(4);
+        break;
+    }
+    if (!at)
+        return;
+    mem_read(at, &w, 4);
+    w = below(2) ? w ^ 1u << below(32) : value();
+    mem_write(at, &w, 4);
+}
+
+/* The controller works, the medium answers; what is on the event ring is taken. */
+static void xd_wait(void)
+{
+    unsigned seen = 0;
+    for (unsigned i = 0; i < 16; i++) {
+        if (bus_is_asked)
+            grant_bus();
+        if (requests->len && below(8))
+            request_end();
+    }
+    for (uint32_t event[4]; seen < 256; seen++) {
+        mem_read(xd.events.base + 16 * xd.events.at, event, sizeof event);
+        if ((event[3] & 1) != xd.events.cycle)
+            break;
+        unsigned type = event[3] >> 10 & 0x3f, code = event[2] >> 24, slot = event[3] >> 24, dci = event[3] >> 16 & 31;
+        if (type == 33) {
+            xd.code = code;
+            xd.code_slot = slot;
+        } else if (type == 32 && code != 1 && code != 13 && slot <= XD_SLOTS) {
+            xd.slot[slot].halted |= 1u << dci;
+        }
+        if (++xd.events.at == 256) {
+            xd.events.at = 0;
+            xd.events.cycle = !xd.events.cycle;
+        }
+    }
+    xd.silent = seen ? 0 : xd.silent + 1;
+    reg_write(xd.bar, xd.run + 0x38, 4, (xd.events.base + 16 * xd.events.at) | 8);
+    reg_write(xd.bar, xd.run + 0x3c, 4, 0);
+    if (bus_is_asked)
+        grant_bus();
+}
+
+static bool xd_command(uint32_t parameter, uint32_t kind, unsigned slot, unsigned dci)
+{
+    xd.code = 0;
+    xd_put(&xd.commands, parameter, 0, 0, kind << 10 | slot << 24 | dci << 16);
+    xd_damage();
+    reg_write(xd.bar, xd.doorbells, 4, 0);
+    xd_wait();
+    return xd.code == 1;
+}
+
+static void xd_ring_doorbell(unsigned slot, unsigned dci)
+{
+    xd_damage();
+    reg_write(xd.bar, xd.doorbells + 4 * slot, 4, dci);
+    xd_wait();
+}
+
+/* A halted endpoint goes on behind what it failed at (4.10.2.1). */
+static void xd_recover(unsigned slot, unsigned dci)
+{
+    struct xd_ring *ring = &xd.slot[slot].ring[dci];
+    if (!(xd.slot[slot].halted & 1u << dci))
+        return;
+    xd.slot[slot].halted &= ~(1u << dci);
+    xd_command(0, 14, slot, dci);
+    xd_command((ring->base + 16 * ring->at) | ring->cycle, 16, slot, dci);
+}
+
+/* A request whose eight bytes are at XD_DATA, with its data behind them. */
+static void xd_control(unsigned slot)
+{
+    struct xd_ring *ring = &xd.slot[slot].ring[1];
+    uint32_t setup[2], len, is_in;
+    mem_read(XD_DATA, setup, sizeof setup);
+    len = setup[1] >> 16;
+    is_in = setup[0] >> 7 & 1;
+    xd_put(ring, setup[0], setup[1], 8, 2u << 10 | 0x40 | (len ? 2 + is_in : 0) << 16);
+    if (len)
+        xd_put(ring, XD_DATA + 64, 0, len, 3u << 10 | is_in << 16 | below(2) << 2);
+    xd_put(ring, 0, 0, 0, 4u << 10 | 0x20 | (len && is_in ? 0 : 1u) << 16);
+    xd_ring_doorbell(slot, 1);
+    xd_recover(slot, 1);
+}
+
+static void xd_request(unsigned slot, uint8_t type, uint8_t request, uint32_t what, uint32_t index, uint32_t len)
+{
+    uint32_t setup[2] = {type | (uint32_t)request << 8 | what << 16, index | len << 16};
+    mem_write(XD_DATA, setup, sizeof setup);
+    xd_control(slot);
+}
+
+/* One TD in pieces, with data or without, as events are wanted. */
+static void xd_move(unsigned slot, unsigned dci, uint32_t at, uint32_t len)
+{
+    struct xd_ring *ring = &xd.slot[slot].ring[dci];
+    unsigned pieces = 1 + below(4) * below(2);
+    bool has_event = below(8) == 0;
+    for (unsigned i = 0; i < pieces; i++) {
+        bool is_last = i + 1 == pieces;
+        uint32_t part = is_last ? len : below(len + 1);
+        xd_put(ring, at, 0, part,
+               1u << 10 | below(2) << 2 | (is_last && !has_event ? 0x20 : 0x10) | (below(8) == 0 ? 0x20 : 0));
+        at += part;
+        len -= part;
+    }
+    if (has_event)
+        xd_put(ring, 0x1234, 0, 0, 7u << 10 | 0x20);
+    xd_ring_doorbell(slot, dci);
+}
+
+static void xd_input(unsigned port, unsigned speed, uint32_t route, unsigned slot, uint8_t kind)
+{
+    uint32_t in[8 * 6] = {0, kind ? 0x19 : 3};
+    struct xd_ring *ring = xd.slot[slot].ring;
+    in[8] = route | speed << 20 | (kind ? 4u : 1u) << 27;
+    in[9] = port << 16;
+    in[17] = 3u << 1 | 4u << 3 | (speed == 3 ? 64u : 8u) << 16;
+    in[18] = ring[1].base | 1;
+    for (unsigned dci = 3; dci < 5; dci++) {
+        in[8 * (dci + 1)] = 4u << 16;
+        in[8 * (dci + 1) + 1] = 3u << 1 |
+                                (kind != 8  ? 7u
+                                 : dci == 3 ? 6u
+                                            : 2u)
+                                    << 3 |
+                                (kind != 8    ? 8u
+                                 : speed == 3 ? 512u
+                                              : 64u)
+                                    << 16;
+        in[8 * (dci + 1) + 2] = ring[dci].base | 1;
+    }
+    mem_write(XD_INPUT, in, sizeof in);
+}
+
+/* What is in a port that has been reset. route: the port of the hub in the root port, 0: itself. */
+static void xd_enumerate(unsigned port, unsigned speed, uint32_t route)
+{
+    static const uint8_t zero[32 * 32];
+    uint8_t about[18 + 9] = {0};
+    unsigned slot;
+    if (!xd_command(0, 9, 0, 0) || xd.code_slot < 1 || xd.code_slot > XD_SLOTS)
+        return;
+    slot = xd.code_slot;
+    struct xd_slot *it = &xd.slot[slot];
+    *it = (struct xd_slot){0};
+    for (unsigned dci = 1; dci < 5; dci++)
+        xd_ring_make(&it->ring[dci], XD_SLOT(slot) + 0x1000 * dci);
+    uint32_t entry[2] = {XD_SLOT(slot), 0};
+    mem_write(XD_SLOT(slot), zero, sizeof zero);
+    mem_write(XD_CONTEXTS + 8 * slot, entry, sizeof entry);
+    xd_input(port, speed, route, slot, 0);
+    if (!xd_command(XD_INPUT, 11, slot, 0))
+        return;
+    xd.slots = MAX(xd.slots, slot);
+    xd_request(slot, 0x80, 6, 0x100, 0, 18);
+    xd_request(slot, 0x80, 6, 0x200, 0, sizeof about);
+    mem_read(XD_DATA + 64, about, sizeof about);
+    it->kind = about[9 + 5] ? about[9 + 5] : 3;
+    xd_request(slot, 0, 9, 1, 0, 0);
+    xd_input(port, speed, route, slot, it->kind);
+    xd_command(XD_INPUT, 12, slot, 0);
+    for (unsigned i = 1; it->kind == 9 && !route && i < 4; i++) {
+        xd_request(slot, 0x23, 3, 8, i, 0); /* power, reset, what has changed */
+        xd_request(slot, 0x23, 3, 4, i, 0);
+        xd_request(slot, 0xa3, 0, 0, i, 4);
+        mem_read(XD_DATA + 64, about, 4);
+        xd_request(slot, 0x23, 1, 20, i, 0);
+        if (about[0] & 1)
+            xd_enumerate(port, 1, i);
+    }
+}
+
+static void xd_start(void)
+{
+    uint32_t segment[4] = {XD_EVENTS, 0, 256, 0}, zero[64 * 16] = {0};
+    memset(&xd, 0, sizeof xd);
+    xd.bar = bar_list[0];
+    xd.op = reg_read(xd.bar, 0, 1) & 0xff;
+    xd.doorbells = reg_read(xd.bar, 0x14, 4);
+    xd.run = reg_read(xd.bar, 0x18, 4);
+    xd_ring_make(&xd.commands, XD_COMMANDS);
+    mem_write(XD_EVENTS, zero, sizeof zero);
+    mem_write(XD_CONTEXTS, zero, 4096);
+    mem_write(XD_TABLE, segment, sizeof segment);
+    xd.events = (struct xd_ring){XD_EVENTS, 0, true};
+    reg_write(xd.bar, xd.op, 4, 2);
+    static const struct {
+        bool is_runtime;
+        uint16_t at;
+        uint32_t value;
+    } registers[] = {{false, 0x38, XD_SLOTS}, {false, 0x30, XD_CONTEXTS},
+                     {false, 0x34, 0},        {false, 0x18, XD_COMMANDS | 1},
+                     {false, 0x1c, 0},        {true, 0x28, 1},
+                     {true, 0x38, XD_EVENTS}, {true, 0x3c, 0},
+                     {true, 0x30, XD_TABLE},  {true, 0x34, 0},
+                     {true, 0x20, 2},         {false, 0, 5}};
+    for (unsigned i = 0; i < G_N_ELEMENTS(registers); i++)
+        reg_write(xd.bar, (registers[i].is_runtime ? xd.run : xd.op) + registers[i].at, 4, registers[i].value);
+    xd.is_up = true;
+    unsigned ports = reg_read(xd.bar, 4, 4) >> 24;
+    for (unsigned port = 1; port <= ports; port++) {
+        uint32_t at = xd.op + 0x3f0 + 16 * port;
+        reg_write(xd.bar, at, 4, 0x210);
+        xd_wait();
+        uint32_t portsc = reg_read(xd.bar, at, 4);
+        reg_write(xd.bar, at, 4, 0xfe0200);
+        if ((portsc & 3) == 3)
+            xd_enumerate(port, portsc >> 10 & 15, 0);
+    }
+    xd.silent = 0;
+}
+
+/* A command of mass storage, its data, its status: one of them may be left out. */
+static void xd_storage(unsigned slot)
+{
+    uint8_t cbw[31];
+    uint32_t len;
+    command_write(XD_DATA + 1024);
+    mem_read(XD_DATA + 1024, cbw, sizeof cbw);
+    memcpy(&len, cbw + 8, 4);
+    len = MIN(len, 0x10000u);
+    if (below(odds * 2))
+        xd_move(slot, 4, XD_DATA + 1024, sizeof cbw);
+    xd_recover(slot, 4);
+    unsigned dci = cbw[12] & 0x80 ? 3 : 4;
+    if (len && below(odds * 2))
+        xd_move(slot, dci, XD_DATA + 2048, len);
+    xd_recover(slot, dci);
+    if (below(odds * 2))
+        xd_move(slot, 3, XD_DATA + 512, 13);
+    if (xd.slot[slot].halted & 1u << 3) {
+        xd_recover(slot, 3);
+        xd_request(slot, 2, 1, 0, 0x81, 0);
+        xd_move(slot, 3, XD_DATA + 512, 13);
+    }
+    if (xd.slot[slot].halted || below(64) == 0) { /* reset recovery (bulk only, 5.3.4) */
+        xd_recover(slot, 3);
+        xd_recover(slot, 4);
+        xd_request(slot, 0x21, 0xff, 0, 0, 0);
+        xd_request(slot, 2, 1, 0, 0x81, 0);
+        xd_request(slot, 2, 1, 0, 0x02, 0);
+    }
+}
+
+static void xd_act(void)
+{
+    unsigned slot = 1 + below(MAX(xd.slots, 1));
+    struct xd_slot *it = &xd.slot[slot];
+    if (!it->ring[1].base)
+        return;
+    switch (below(16)) {
+    case 0:
+        setup_write(XD_DATA);
+        xd_control(slot);
+        break;
+    case 1: { /* an endpoint is stopped and goes on, or is told where */
+        unsigned dci = below(2) ? 1 : 3 + below(2);
+        xd_command(0, 15, slot, dci);
+        if (below(2))
+            xd_command((it->ring[dci].base + 16 * it->ring[dci].at) | it->ring[dci].cycle, 16, slot, dci);
+        xd_ring_doorbell(slot, dci);
+        break;
+    }
+    case 2:
+        if (below(16) == 0)
+            xd_command(XD_INPUT, below(2) ? 12 : 13, slot, 0);
+        else if (below(16) == 0)
+            xd_command(0, below(2) ? 17 : 10, slot, 0);
+        else
+            xd_command(0, 23, 0, 0);
+        break;
+    default:
+        if (it->kind == 8) {
+            xd_storage(slot);
+        } else {
+            input();
+            xd_move(slot, 3, XD_DATA + 512, 8);
+            xd_recover(slot, 3);
+            if (below(8) == 0)
+                xd_request(slot, 0xa1, 1, 0x100, 0, 8);
+        }
+        break;
+    }
+}
+
+/* False: whatever has become of it, it begins anew. */
+static bool xd_is_well(void)
+{
+    return xd.is_up && xd.silent < 12 && xd.slots && xd.bar == bar_list[0] && (reg_read(xd.bar, xd.op, 4) & 1) &&
+           reg_read(xd.bar, xd.op + 0x30, 4) == XD_CONTEXTS && reg_read(xd.bar, xd.op + 4, 4) != ~0u;
+}
+
+static void drive_xhci_well(void)
+{
+    if (!xd_is_well() || below(512) == 0)
+        xd_start();
+    for (unsigned i = 1 + below(8); i--;)
+        xd_act();
+}
+
+static void drive_xhci(void)
+{
+    (is_well_driven ? drive_xhci_well : drive_xhci_anyhow)();
 }
 
 /* DSP commands with as many bytes behind them as they may want; the mixer; the DMA controller. */
@@ -751,11 +1362,11 @@ static void drive(void)
     static const struct {
         const char *begins;
         void (*drive)(void);
-    } drivers[] = {{"piix", drive_uhci},
-                   {"ich9-usb-uhci", drive_uhci},
-                   {"pci-ohci", drive_ohci},
-                   {"usb-ehci", drive_ehci},
-                   {"ich9-usb-ehci", drive_ehci},
+    } drivers[] = {{"piix", drive_schedule},
+                   {"ich9-usb-uhci", drive_schedule},
+                   {"pci-ohci", drive_schedule},
+                   {"usb-ehci", drive_schedule},
+                   {"ich9-usb-ehci", drive_schedule},
                    {"qemu-xhci", drive_xhci},
                    {"nec-usb", drive_xhci},
                    {"sb16", drive_sb16},
@@ -799,15 +1410,6 @@ static void look(void)
     }
 }
 
-static void input(void)
-{
-    const struct input_sink *sink = board_service(registry_board(registry), "input");
-    for (unsigned i = below(4); sink && sink->next && i--;)
-        sink = sink->next;
-    if (sink)
-        input_act(sink);
-}
-
 /* --- Operations --- */
 
 /* The card itself, or what is plugged into it. */
@@ -839,8 +1441,10 @@ static void step(void)
     unsigned state_odds = kind_now == GRAPHICS ? 128 : 8; /* a state with video memory takes its time */
     if (op_now % 128 == 0)
         odds = moods[below(G_N_ELEMENTS(moods))];
-    if (op_now % 4096 == 0)
+    if (op_now % 4096 == 0) {
         is_quiet = below(4) != 0;
+        is_well_driven = below(4) != 0;
+    }
     if (is_quiet && below(256))
         what = below(2) ? 340 + below(220) : 680 + below(200);
     if (what < 250) {
@@ -888,11 +1492,14 @@ static void storm(uint64_t ops)
     seed_state = seed;
     rnd();
     frames_heard = requests_done = 0;
+    memset(packets, 0, sizeof packets);
     machine_lock();
     board_build();
     double seconds = storm_run(ops, board_build, step);
     printf(STORM ": %s: %llu operations in %.1f s; %llu frames heard, %llu requests to the medium\n", class_now->name,
            (unsigned long long)ops, seconds, (unsigned long long)frames_heard, (unsigned long long)requests_done);
+    if (kind_now == USB)
+        usb_print();
     fflush(stdout);
 }
 

@@ -401,6 +401,80 @@ static void test_idle_list(void)
     g_assert_false(token_of(1) & ACTIVE);
 }
 
+static int64_t until_done(unsigned n)
+{
+    int64_t begin = vclock_now();
+    while (token_of(n) & ACTIVE) {
+        g_assert_cmpint(vclock_now() - begin, <, 10 * MS);
+        vclock_fake_advance(1000);
+    }
+    return vclock_now() - begin;
+}
+
+/* 4.8.4: an empty list is looked at again 10 us later, not in the next microframe. The driver is like Linux': it
+ * answers the interrupt, and a while later puts the next qTD into the queue without touching a register. */
+static void test_one_after_the_other(void)
+{
+    static const struct {
+        int64_t think, most; /* of the driver's time, of the controller's */
+    } cases[] = {{5000, 11000}, {20000, 15000}, {80000, 45000}, {500000, 126000}};
+    setup();
+    puppet.result = USB_ACK;
+    put_async(512, T);
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        int64_t waited = 0;
+        puppet.heard_len = 0;
+        look();
+        for (unsigned n = 0; n < 16; n++) { /* 64 KiB */
+            put_qtd(n, T, T, ACTIVE | CERR | IOC, 4096, DATA(0));
+            word(QUEUE(0))[4] = QTD(n);
+            waited += until_done(n);
+            g_assert_true(er(EHCI_USBSTS) & EHCI_STS_INT);
+            ew(EHCI_USBSTS, EHCI_STS_INT);
+            vclock_fake_advance(cases[i].think);
+        }
+        g_test_message("a driver that takes %lld us: %lld us waited", (long long)cases[i].think / 1000,
+                       (long long)waited / 1000);
+        g_assert_cmpint(waited, <=, 16 * cases[i].most);
+    }
+    /* Nothing comes any more: it is looked at less and less. */
+    uint64_t before = ehci->walks;
+    vclock_fake_advance(4 * MS);
+    g_assert_cmpuint(ehci->walks - before, <, 40);
+    before = ehci->walks;
+    frames_pass(10);
+    g_assert_cmpuint(ehci->walks - before, <=, 11);
+}
+
+/* A processor that halts has put there what it waits for: that is moved at once, one thing after the other. */
+static void test_halt(void)
+{
+    setup();
+    puppet.result = USB_ACK;
+    put_async(512, T);
+    for (unsigned n = 0; n < 3; n++) {
+        put_qtd(n, T, T, ACTIVE | CERR | IOC, 4096, DATA(0));
+        word(QUEUE(0))[4] = QTD(n);
+        if (n == 0) {
+            look();
+            g_assert_false(token_of(n) & ACTIVE);
+            continue;
+        }
+        vclock_fake_advance(100);
+        g_assert_true(token_of(n) & ACTIVE);
+        vclock_halt();
+        vclock_fake_advance(0);
+        g_assert_false(token_of(n) & ACTIVE);
+    }
+    /* Only once: a guest that halts again and again while nothing moves costs nothing. */
+    vclock_halt();
+    vclock_fake_advance(0);
+    uint64_t before = ehci->walks;
+    vclock_halt();
+    vclock_fake_advance(0);
+    g_assert_cmpuint(ehci->walks, ==, before);
+}
+
 /* --- Traps --- */
 
 static void test_loops(void)
@@ -525,6 +599,8 @@ int main(int argc, char **argv)
     g_test_add_func("/ehci/doorbell", test_doorbell);
     g_test_add_func("/ehci/periodic", test_periodic);
     g_test_add_func("/ehci/idle_list", test_idle_list);
+    g_test_add_func("/ehci/one_after_the_other", test_one_after_the_other);
+    g_test_add_func("/ehci/halt", test_halt);
     g_test_add_func("/ehci/loops", test_loops);
     g_test_add_func("/ehci/random_schedules", test_random_schedules);
     g_test_add_func("/ehci/state", test_state);

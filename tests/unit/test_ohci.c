@@ -214,6 +214,30 @@ static void test_bulk_out(void)
     g_assert_cmphex(done() & ~1u, ==, TD(1));
 }
 
+/* One TD after the other, each put there when the one before it has been told: a frame each, as WDH comes at a frame's
+ * end (6.4.4) and so the next TD is never wanted earlier than in the frame after it. */
+static void test_one_after_the_other(void)
+{
+    setup();
+    puppet.result = USB_ACK;
+    put_ed(0, 64, TD(0), TD(0), 0);
+    hw(OHCI_BULK_HEAD, ED(0));
+    frames_pass(1);
+    int64_t begin = vclock_now();
+    for (unsigned n = 0; n < 16; n++) {
+        td_put(n, OUT | DELAY(0), TD(n + 1), DATA(0), 64);
+        word(ED(0))[1] = TD(n + 1);
+        hw(OHCI_COMMAND_STATUS, OHCI_CMD_BLF);
+        while (!usb.irq.level) {
+            g_assert_cmpint(vclock_now() - begin, <=, 17 * MS);
+            vclock_fake_advance(10000);
+        }
+        g_assert_cmphex(CODE(n), ==, 0);
+        hw(OHCI_INTR_STATUS, OHCI_INT_WDH);
+        vclock_fake_advance(300000); /* the driver thinks */
+    }
+}
+
 static void test_short_and_errors(void)
 {
     static const struct {
@@ -345,6 +369,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ohci/root_hub", test_root_hub);
     g_test_add_func("/ohci/frames", test_frames);
     g_test_add_func("/ohci/bulk_out", test_bulk_out);
+    g_test_add_func("/ohci/one_after_the_other", test_one_after_the_other);
     g_test_add_func("/ohci/short_and_errors", test_short_and_errors);
     g_test_add_func("/ohci/periodic_and_idle", test_periodic_and_idle);
     g_test_add_func("/ohci/traps", test_traps);

@@ -514,6 +514,29 @@ static void test_idle_and_new_tds(void)
     g_assert_cmphex(td_status(0) & STATUS_ON, ==, 0);
 }
 
+/* A driver that puts one TD there after the other, without a register, has each in the next frame while it is not idle
+ * for long: interrupts come at a frame's end (3.3), so that is as early as it can be. */
+static void test_one_after_the_other(void)
+{
+    setup();
+    put_qh(QH_AT, LINK_END, LINK_END);
+    all_frames(QH_AT | LINK_QH);
+    uw_set(USBINTR, 15);
+    frames_pass(1);
+    int64_t begin = vclock_now();
+    for (unsigned n = 0; n < 16; n++) {
+        put_td(n, LINK_END, STATUS_ON | STATUS_IOC, USB_OUT, 0, 2, 64, 1);
+        put_qh(QH_AT, LINK_END, USB_TD(n));
+        while (!usb.irq.level) {
+            g_assert_cmpint(vclock_now() - begin, <=, 17 * MS);
+            vclock_fake_advance(10000);
+        }
+        g_assert_cmphex(td_status(n) & STATUS_ON, ==, 0);
+        uw_set(USBSTS, 1);
+        vclock_fake_advance(300000); /* the driver thinks */
+    }
+}
+
 /* Each frame is walked from its own entry, late or not: none is left out. */
 static void test_idle_leaves_no_frame_out(void)
 {
@@ -715,6 +738,7 @@ int main(int argc, char **argv)
     g_test_add_func("/uhci/bandwidth", test_bandwidth);
     g_test_add_func("/uhci/nak_in_a_circle", test_nak_in_a_circle);
     g_test_add_func("/uhci/circles", test_circles);
+    g_test_add_func("/uhci/one_after_the_other", test_one_after_the_other);
     g_test_add_func("/uhci/idle", test_idle);
     g_test_add_func("/uhci/idle_and_new_tds", test_idle_and_new_tds);
     g_test_add_func("/uhci/idle_leaves_no_frame_out", test_idle_leaves_no_frame_out);

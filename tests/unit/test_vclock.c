@@ -102,6 +102,44 @@ static void test_callback_may_rearm(void)
     vtimer_free(chained);
 }
 
+static void rearm_at_halt(void *opaque)
+{
+    note(opaque);
+    vtimer_arm_at_halt(chained);
+}
+
+/* Once, in the order of arming; what is armed meanwhile is for the next one; and time alone does not run them. */
+static void test_halt(void)
+{
+    fresh();
+    struct vtimer *a = vtimer_new(note, "a", "a"), *b = vtimer_new(note, "b", "b"), *c = vtimer_new(note, "c", "c");
+    chained = vtimer_new(rearm_at_halt, "r", "r");
+    vclock_halt();
+    vtimer_arm_at_halt(b);
+    vtimer_arm_at_halt(chained);
+    vtimer_arm_at_halt(c);
+    vtimer_arm_at_halt(a);
+    vtimer_arm_at_halt(a);
+    vtimer_cancel(c);
+    g_assert_false(vtimer_armed(c));
+    vclock_fake_advance(10 * MS);
+    g_assert_cmpstr(order->str, ==, "");
+    vclock_halt();
+    g_assert_cmpstr(order->str, ==, "b@10 r@10 a@10 ");
+    vclock_halt();
+    g_assert_cmpstr(order->str, ==, "b@10 r@10 a@10 r@10 ");
+    vtimer_arm_at_halt(b);
+    vtimer_arm(b, 20 * MS); /* the one or the other */
+    vtimer_free(chained);
+    vclock_halt();
+    g_assert_cmpstr(order->str, ==, "b@10 r@10 a@10 r@10 ");
+    vclock_fake_advance(10 * MS);
+    g_assert_cmpstr(order->str, ==, "b@10 r@10 a@10 r@10 b@20 ");
+    vtimer_free(a);
+    vtimer_free(b);
+    vtimer_free(c);
+}
+
 static void test_free_while_armed(void)
 {
     fresh();
@@ -366,6 +404,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vclock/rearming_moves", test_rearming_moves);
     g_test_add_func("/vclock/cancelled_does_not_run", test_cancelled_does_not_run);
     g_test_add_func("/vclock/callback_may_rearm", test_callback_may_rearm);
+    g_test_add_func("/vclock/halt", test_halt);
     g_test_add_func("/vclock/free_while_armed", test_free_while_armed);
     g_test_add_func("/vclock/wall_moves_with_vclock", test_wall_moves_with_vclock);
     g_test_add_func("/vclock/real/stop_and_start", real_stop_and_start);
