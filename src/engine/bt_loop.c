@@ -233,8 +233,8 @@ static void step(struct bt *bt, enum stat_id why)
 /* An instruction reached a device's memory, which costs a host signal and a change of worlds. Where one does, more do
  * (a loop that draws in planar video memory), so the interpreter goes on as long as they come close together.
  * tests/vga/speed.py: 4.2 us an access without this. An instruction that looks first (tr_site.c) costs no signal: as
- * much as some 15 instructions interpreted, so going on for longer loses. A kernel that asks the local APIC who it is
- * at every lock (xv6) has 40 instructions in between, and ran interpreted as a whole. */
+ * much as some 15 instructions interpreted, so going on for longer loses. Most sites do not even leave (touch.c): then
+ * nothing is gained at all. */
 #define MMIO_NEAR      64 /* instructions */
 #define MMIO_NEAR_SITE 12
 #define MMIO_BURST     256 /* so often: then it may turn out that the instruction is to become a site, which pays */
