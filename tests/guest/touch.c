@@ -187,9 +187,38 @@ static void ports(unsigned ring)
     }
 }
 
+/* --- the FPU's state, which the host may have --- */
+
+SNIPPET(fpu_kept,
+        "fninit; pushl %ecx; fildl (%esp); ldmxcsr (%edx); movd %eax, %xmm0; movd %ebx, %xmm3; movd %ecx, %xmm7\n"
+        "movl (%esi), %ebp; movl %ebx, (%esi); inb $0x21, %al\n"
+        "fistpl (%esp); popl %eax; movd %xmm0, %edi; movd %xmm3, %ebx; movd %xmm7, %ecx; stmxcsr (%edx)");
+
+static void fpu(unsigned ring)
+{
+    static uint32_t mxcsr;
+    unsigned wrong = 0;
+    write_cr0((read_cr0() & ~(CR0_EM | CR0_TS)) | CR0_NE);
+    write_cr4(read_cr4() | CR4_OSFXSR | CR4_OSXMM);
+    for (unsigned round = 1; round <= ROUNDS && !wrong; round++) {
+        struct state s;
+        state_init(&s, ring, fpu_kept);
+        uint32_t want = mxcsr = 0x1f80 | (round & 3) << 13, eax = s.eax = rnd(), ebx = s.ebx = rnd(), ecx = s.ecx = rnd();
+        s.edx = (uint32_t)&mxcsr;
+        s.esi = PLANE + 0x40;
+        s.eflags |= ring ? FL_IOPL3 : 0;
+        run(&s);
+        if (s.vector != VEC_DONE || s.eax != ecx || s.edi != eax || s.ebx != ebx || s.ecx != ecx || mxcsr != want)
+            wrong = round;
+    }
+    check(!wrong, "FPU state, ring %u", ring);
+}
+
 void guest_main(void)
 {
     plane_start();
+    fpu(0);
+    fpu(3);
     ports(0);
     ports(3);
     for (unsigned ring = 0; ring < 4; ring += 3) {
