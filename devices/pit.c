@@ -62,7 +62,7 @@ struct pit {
 
 static int64_t tick_of(int64_t ns)
 {
-    return (int64_t)((__int128)ns * PIT_HZ / NS_PER_SECOND);
+    return vclock_ticks(ns, PIT_HZ);
 }
 
 /* The first nanosecond at which tick_of() returns tick. */

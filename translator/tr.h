@@ -213,6 +213,11 @@ void tr_site_look_at(struct tr *t, uint8_t reg, bool write, bool rep);
 void tr_touch_back(struct tr *t);
 enum touch tr_touch_of(const struct tr *t, const struct ginsn *g);
 bool tr_port(struct tr *t, const struct ginsn *g);
+/* Else ports are the interpreter's: it asks the I/O permission bitmap, and lockstep lets it have all devices. */
+static inline bool tr_may_call_ports(const struct tr *t)
+{
+    return (t->mode & MODE_IOPL_OK) && !t->single;
+}
 /* What a site's pend leads to. */
 void tr_settle_touch(struct tr *t, const struct pend *p);
 

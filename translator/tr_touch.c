@@ -127,6 +127,8 @@ bool tr_port(struct tr *t, const struct ginsn *g)
     struct emit *e = &t->e;
     unsigned size = !(g->opcode & 1) ? 1 : g->opsize == 16 ? 2 : 4;
     bool in = g->gclass == G_IN;
+    if (!tr_may_call_ports(t))
+        return false; /* one that crosses the page's end */
     if (g->opcode & 8)
         emit_movzw(e, R8, RDX);
     else

@@ -203,7 +203,8 @@ static void fpu(unsigned ring)
     for (unsigned round = 1; round <= ROUNDS && !wrong; round++) {
         struct state s;
         state_init(&s, ring, fpu_kept);
-        uint32_t want = mxcsr = 0x1f80 | (round & 3) << 13, eax = s.eax = rnd(), ebx = s.ebx = rnd(), ecx = s.ecx = rnd();
+        uint32_t want = mxcsr = 0x1f80 | (round & 3) << 13, eax = s.eax = rnd(), ebx = s.ebx = rnd(),
+                 ecx = s.ecx = rnd();
         s.edx = (uint32_t)&mxcsr;
         s.esi = PLANE + 0x40;
         s.eflags |= ring ? FL_IOPL3 : 0;
