@@ -50,7 +50,7 @@ struct acpi_pm {
 
 static int64_t pm_timer_count(void)
 {
-    return (int64_t)((__int128)vclock_now() * ACPI_PM_TIMER_HZ / NS_PER_SECOND);
+    return vclock_ticks(vclock_now(), ACPI_PM_TIMER_HZ);
 }
 
 /* Must be called whenever a status, an enable or the time may have changed. */

@@ -62,7 +62,7 @@ struct pit {
 
 static int64_t tick_of(int64_t ns)
 {
-    return (int64_t)((__int128)ns * PIT_HZ / NS_PER_SECOND);
+    return vclock_ticks(ns, PIT_HZ);
 }
 
 /* The first nanosecond at which tick_of() returns tick. */
@@ -559,15 +559,18 @@ static uint32_t pit_read(void *opaque, uint16_t port, unsigned size)
         return 0xff; /* the control word register cannot be read */
 
     struct pit_channel *ch = &pit->channel[port & 3];
-    int64_t now = tick_now();
-    channel_sync(ch, now);
+    uint16_t value = ch->latched;
     if (ch->status_latched) {
         ch->status_latched = 0;
         return ch->latched_status;
     }
-    uint16_t value = ch->count_latched ? ch->latched : channel_value(ch, now);
-    if (ch->count_latched)
+    if (ch->count_latched) { /* no need to know the time */
         ch->count_latched--;
+    } else {
+        int64_t now = tick_now();
+        channel_sync(ch, now);
+        value = channel_value(ch, now);
+    }
     if (ch->access == ACCESS_LOW)
         return value & 0xff;
     if (ch->access == ACCESS_HIGH)

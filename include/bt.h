@@ -154,6 +154,17 @@ struct cs_slot {
 #define SITE_WRITE 0x10000u
 #define SITE_COUNT 0x40000u /* ECX says how many elements there are: none, and nothing is touched */
 #define SITE_EXACT 0x20000u /* should the page not be there, a page fault is what the instruction raises */
+#define SITE_CALLS 0x80000u /* what is a device's is answered by bt->touch: there is no use in interpreting on */
+
+/* Argument of bt->touch: number of the site, size, TOUCH_*. */
+#define TOUCH_SIZE_SHIFT 10 /* bytes: 1, 2, 4 */
+#define TOUCH_WRITE      0x02000u
+#define TOUCH_CHANGE     0x04000u /* a read, with what is changed to be written by another call: */
+#define TOUCH_AGAIN      0x08000u /* this one, which cannot fail */
+#define TOUCH_USER       0x10000u
+#define TOUCH_PORT       0x20000u /* the address is that of a port, there is no site */
+/* How far behind the address where translated code goes on after a failure that after success is: a jmp rel32. */
+#define TOUCH_DONE 5
 
 /* The private return stack of a class of code: supervisor, user. */
 struct ras {
@@ -222,6 +233,12 @@ struct bt {
     struct gate_desc gate_desc[GATES_DESC]; /* by selector >> 3 */
     struct gate_in gate_in[GATES_IN];       /* by vector */
     struct gate_out gate_out;
+    /* Accesses a device for translated code, which goes on at touch_back: TOUCH_DONE further if that was done. world.c:
+     * world_touch, which calls touch. */
+    void (*touch_fn)(void);
+    uint32_t (*touch)(struct bt *bt, gla_t gla, uint32_t what, uint32_t value);
+    uint64_t touch_back;
+    gpa_t touch_gpa; /* of TOUCH_CHANGE */
     /* --- monitor only --- */
     uint32_t mode, cs_base, cs_limit;
     struct jtable *table;    /* whose base jtable is */

@@ -201,6 +201,9 @@ void interp_share_ram(struct cpu *cpu);
 /* The interpreter's TLB caches guest translations as a real one does. It flushes itself for what
  * guest instructions do; call these when state was changed from outside (load, lockstep rewind). */
 void interp_flush_tlb(struct cpu *cpu);
+/* Where the n bytes at gla are, if they are in a page that no RAM or ROM answers for (mem_ptr is NULL), and nobody
+ * watches accesses. walk: also if that is not known from earlier accesses. For an access that is going to be made. */
+bool interp_find_device(struct cpu *cpu, gla_t gla, unsigned n, bool write, bool user, bool walk, gpa_t *gpa);
 /* A #DB comes before the next instruction: that is the interpreter's. */
 bool interp_db_pending(const struct cpu *cpu);
 

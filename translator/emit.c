@@ -355,6 +355,11 @@ void emit_pushfq(struct emit *e)
     emit8(e, 0x9c);
 }
 
+void emit_cld(struct emit *e)
+{
+    emit8(e, 0xfc);
+}
+
 void emit_popfq(struct emit *e)
 {
     emit8(e, 0x9d);

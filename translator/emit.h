@@ -93,6 +93,7 @@ void emit_shift64_i(struct emit *e, bool left, uint8_t reg, uint8_t count); /* c
 void emit_rdtsc(struct emit *e);                                            /* no flags */
 void emit_pushfq(struct emit *e);
 void emit_popfq(struct emit *e);
+void emit_cld(struct emit *e);
 
 /* Jumps. Those with a target take a host RX address; those returning a fixup return the address (in
  * the RW mapping) of a rel32 to be given to emit_fix or emit_patch. cc: 0 o, 1 no, 2 b ... as in Jcc. */

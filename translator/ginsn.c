@@ -193,6 +193,16 @@ static uint8_t class_base(const struct ginsn *g, const ZydisDecodedInstruction *
             return G_LOOP;
         case 0xe3:
             return G_JCXZ;
+        case 0xe4:
+        case 0xe5:
+        case 0xec:
+        case 0xed:
+            return G_IN;
+        case 0xe6:
+        case 0xe7:
+        case 0xee:
+        case 0xef:
+            return G_OUT;
         case 0xe8:
             return G_CALL;
         case 0xe9:

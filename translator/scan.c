@@ -101,9 +101,11 @@ static bool is_direct(const struct ginsn *g)
     case G_JCXZ:
     case G_LOOP:
     case G_STRING:
-    case G_CLI: /* these three trap */
+    case G_CLI: /* these trap */
     case G_STI:
     case G_MOV_FROM_CR:
+    case G_IN:
+    case G_OUT:
     case G_FOLLOWED: /* not made by ginsn_decode */
     case G_THUNK:
         return true;

@@ -182,6 +182,9 @@ enum tramp {
     TRAMP_MODE_FLAGS,
     /* To EIP R8 in the real-mode segment with base R9, selector R10. Uses R11; changes no flags. */
     TRAMP_CS,
+    /* A call of bt->touch for linear address R8, R9 what, R10 the value, which comes back in R10; R11 as touch_back.
+     * All else but R8 to R11 remains as it is. */
+    TRAMP_TOUCH,
     TRAMP_COUNT
 };
 const uint8_t *tcache_tramp(enum tramp tramp);

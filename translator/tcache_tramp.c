@@ -9,7 +9,7 @@
 
 static struct {
     const uint8_t *at[TRAMP_COUNT]; /* where they are executed */
-    const uint8_t *popfq[2];        /* the POPFQs in them, see tcache_is_popfq */
+    const uint8_t *popfq[3];        /* the POPFQs in them, see tcache_is_popfq */
     uint32_t probe;                 /* host address, see tcache_probe */
 } tramps;
 
@@ -138,9 +138,48 @@ static void write_cs_tramp(struct emit *e)
     emit_jmp_reg(e, R9);
 }
 
+/* The guest's registers that C functions do not save go onto the monitor's own stack, where it was when it entered
+ * translated code; nothing may be pushed twice on the private one. A kick that arrives before the function has returned
+ * is seen by the code behind the call (tr_touch.c), a later one finds this code and steps to the next boundary. */
+static void write_touch_tramp(struct emit *e)
+{
+    static const uint8_t kept[] = {RAX, RCX, RDX, RSI, RDI};
+    _Static_assert(G_N_ELEMENTS(kept) % 2 == 1, "with the flags: the stack is aligned at the call");
+    struct hmem ras = hmem_base(R15, (int32_t)offsetof(struct bt, ras_rsp));
+    struct hmem stack = hmem_base(R15, (int32_t)offsetof(struct bt, host_rsp));
+    struct hmem back = hmem_base(R15, (int32_t)offsetof(struct bt, touch_back));
+    struct hmem fn = hmem_base(R15, (int32_t)offsetof(struct bt, touch_fn));
+
+    tramps.at[TRAMP_TOUCH] = emit_rx(e);
+    emit_store64(e, &back, R11);
+    emit_store64(e, &ras, RSP);
+    emit_load64(e, RSP, &stack);
+    emit_pushfq(e);
+    for (unsigned i = 0; i < G_N_ELEMENTS(kept); i++)
+        emit_push(e, kept[i]);
+    emit_cld(e);
+    emit_mov_rr64(e, RDI, R15);
+    emit_mov_rr(e, RSI, R8);
+    emit_mov_rr(e, RDX, R9);
+    emit_mov_rr(e, RCX, R10);
+    emit_load64(e, R11, &fn);
+    emit_call_reg(e, R11);
+    emit_mov_rr(e, R10, RAX);
+    for (unsigned i = G_N_ELEMENTS(kept); i-- > 0;)
+        emit_pop(e, kept[i]);
+    tramps.popfq[2] = emit_rx(e);
+    emit_popfq(e);
+    emit_load64(e, RSP, &ras);
+    emit_load64(e, R11, &back);
+    emit_jmp_reg(e, R11);
+}
+
 bool tcache_is_popfq(const void *pc_rx)
 {
-    return pc_rx == tramps.popfq[0] || pc_rx == tramps.popfq[1];
+    for (unsigned i = 0; i < G_N_ELEMENTS(tramps.popfq); i++)
+        if (pc_rx == tramps.popfq[i])
+            return true;
+    return false;
 }
 
 void tcache_write_tramps(struct emit e)
@@ -173,6 +212,7 @@ void tcache_write_tramps(struct emit e)
     write_mode_tramp(&e, TRAMP_MODE);
     write_mode_tramp(&e, TRAMP_MODE_FLAGS);
     write_cs_tramp(&e);
+    write_touch_tramp(&e);
     assert_always(!e.full);
 }
 

@@ -41,9 +41,20 @@ struct pend {
     uint8_t shift;  /* PEND_MODE: of the shape in the mode */
     uint16_t gate;  /* PEND_SLOW: argument of EXIT_GATE, 0: EXIT_INTERP */
     uint32_t site;  /* PEND_SLOW: argument of EXIT_SITE + 1, 0: no site */
+    uint8_t touch;  /* of a site: enum touch */
+    uint8_t insn;   /* the same: its number */
+    uint8_t *back;  /* the same: RX address behind the instruction */
     int16_t delta;  /* PEND_SLOW, PEND_MODE */
     uint32_t eip;   /* PEND_SLOW */
     uint32_t x87;   /* PEND_EXIT: see tr_x87_before */
+};
+
+/* How a site accesses a device without leaving translated code. */
+enum touch {
+    TOUCH_NOT,
+    TOUCH_LOADS,
+    TOUCH_STORES,
+    TOUCH_CHANGES,
 };
 
 /* Where execution goes on after an instruction that is not left by its jump. */
@@ -148,6 +159,8 @@ void tr_row(struct tr *t, enum row_kind kind, uint8_t arg);
 /* The last four bytes emitted are an EIP near the block's own (RELOC_EIP), or the like: whoever emits such a value says
  * so, or the block's copies for other addresses would have the wrong one. */
 void tr_reloc(struct tr *t, enum reloc_kind kind, uint32_t value);
+/* Leaves with cpu.eip = eip. */
+void tr_exit(struct tr *t, uint32_t eip, enum tramp tramp);
 /* jmp to a trampoline. */
 void tr_jmp_out(struct tr *t, enum tramp tramp);
 /* POPFQ inside an instruction's translation, known to the kick handler. */
@@ -195,6 +208,18 @@ unsigned tr_site_of(const struct tr *t, uint32_t eip);
 void tr_site_look(struct tr *t, const struct ginsn *g, unsigned size, bool write, struct hmem *m);
 /* The same for the linear address in guest register reg, of a string; rep: of ECX elements. */
 void tr_site_look_at(struct tr *t, uint8_t reg, bool write, bool rep);
+
+/* Behind the code of instruction g, if tr_site_look was called for it. tr_touch.c. */
+void tr_touch_back(struct tr *t);
+enum touch tr_touch_of(const struct tr *t, const struct ginsn *g);
+bool tr_port(struct tr *t, const struct ginsn *g);
+/* Else ports are the interpreter's: it asks the I/O permission bitmap, and lockstep lets it have all devices. */
+static inline bool tr_may_call_ports(const struct tr *t)
+{
+    return (t->mode & MODE_IOPL_OK) && !t->single;
+}
+/* What a site's pend leads to. */
+void tr_settle_touch(struct tr *t, const struct pend *p);
 
 /* The effective address (offset) of g into host register dst. */
 void tr_ea(struct tr *t, const struct ginsn *g, uint8_t dst);

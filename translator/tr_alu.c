@@ -108,6 +108,7 @@ bool tr_generic(struct tr *t, const struct ginsn *g)
         return true;
     }
     emit_hop(e, &op);
+    tr_touch_back(t);
     return true;
 }
 
@@ -142,6 +143,7 @@ bool tr_moffs(struct tr *t, const struct ginsn *g)
         return false;
     tr_site_look(t, g, size, k >= 2, &m);
     emit_hop(&t->e, &(struct hop){.p66 = size == 2, .opcode = opcode[k], .modrm = true, .reg = RAX, .mem = &m});
+    tr_touch_back(t);
     return true;
 }
 

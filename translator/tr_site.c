@@ -33,6 +33,7 @@ static struct {
         uint8_t times;   /* it was given up, see TIMES_MAX */
         uint8_t idle;    /* while it is on: faults of others that want its place, since its own last miss */
         bool on;         /* it looks */
+        bool device;     /* it has found one's memory */
         bool due;        /* to be turned on by tr_sites_take */
         bool leave;      /* to be turned off by it */
         uint8_t sure;    /* that pages it touches are not worth mapping */
@@ -136,6 +137,23 @@ bool tr_site_missed(struct bt *bt)
     s->times += s->times < TIMES_MAX;
     turn_off(s);
     return false;
+}
+
+bool tr_site_answers(struct bt *bt, unsigned n)
+{
+    struct site *s = &sites.site[n];
+    uint32_t credit = bt->site_credit[n];
+    if (!credit || !s->on)
+        return false; /* see tr_site_missed */
+    bt->site_credit[n] = MIN(credit + CREDIT, CREDIT_MAX);
+    s->idle = 0;
+    s->device = true;
+    return true;
+}
+
+bool tr_site_is_device(unsigned n)
+{
+    return sites.site[n].device;
 }
 
 /* --- pages that are not worth mapping --- */
@@ -252,7 +270,15 @@ void tr_site_look(struct tr *t, const struct ginsn *g, unsigned size, bool write
     /* What an FPU instruction raises depends on more than the page. Nor must a hint (PREFETCH, NOP) raise anything,
      * should there be one by now where an access was. */
     bool hint = g->map == 1 && (g->opcode == 0x0d || g->opcode == 0x18 || g->opcode == 0x1f);
-    look(t, (write ? SITE_WRITE : 0) | (!g->fpu && !hint ? SITE_EXACT : 0));
+    enum touch touch = tr_touch_of(t, g);
+    look(t, (write ? SITE_WRITE : 0) | (!g->fpu && !hint ? SITE_EXACT : 0) | (touch ? SITE_CALLS : 0));
+    if (touch) {
+        struct pend *p = &t->pend[t->pend_count - 1];
+        p->touch = (uint8_t)touch;
+        p->insn = (uint8_t)t->i;
+        p->back = NULL;
+        t->settle_count++; /* it takes more room than others */
+    }
     *m = (struct hmem){.base = R14, .index = R8};
 }
 

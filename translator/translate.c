@@ -96,7 +96,7 @@ void tr_pend_slow(struct tr *t, uint8_t *rel32, bool pop_flags)
     p->pop_flags = pop_flags;
 }
 
-static void emit_exit(struct tr *t, uint32_t eip, enum tramp tramp)
+void tr_exit(struct tr *t, uint32_t eip, enum tramp tramp)
 {
     struct hmem m = BT_FIELD(cpu.eip);
     emit_store32_i(&t->e, &m, eip);
@@ -197,7 +197,7 @@ void tr_interp(struct tr *t)
     tr_flush_delta(t);
     if (stores_fip(g) && !t->join[t->i])
         tr_note_x87(t, tr_x87_before(t, t->i));
-    emit_exit(t, g->eip, g->fpu && (t->mode & MODE_FPU_OFF) && !(t->mode & MODE_NOFPU) ? TRAMP_FPU : TRAMP_INTERP);
+    tr_exit(t, g->eip, g->fpu && (t->mode & MODE_FPU_OFF) && !(t->mode & MODE_NOFPU) ? TRAMP_FPU : TRAMP_INTERP);
 }
 
 static bool tr_insn(struct tr *t, const struct ginsn *g)
@@ -257,6 +257,9 @@ static bool tr_insn(struct tr *t, const struct ginsn *g)
     case G_MOV_FROM_CR:
     case G_RDTSC:
         return tr_sys(t, g);
+    case G_IN:
+    case G_OUT:
+        return tr_port(t, g);
     case G_LOAD_FAR:
     case G_CALL_FAR:
     case G_JMP_FAR:
@@ -321,7 +324,12 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
             emit_fix(e, p->rel32);
             if (p->pop_flags)
                 tr_popfq(t);
-            emit_exit(t, p->target, TRAMP_STALE);
+            tr_exit(t, p->target, TRAMP_STALE);
+            continue;
+        }
+        if (p->kind == PEND_SLOW && p->touch) {
+            emit_fix(e, p->rel32);
+            tr_settle_touch(t, p);
             continue;
         }
         if (p->kind == PEND_SLOW) {
@@ -337,7 +345,7 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
             } else if (p->gate) {
                 emit_mov_ri(e, R8, p->gate);
             }
-            emit_exit(t, p->eip, p->site ? TRAMP_SITE : p->gate ? TRAMP_GATE : TRAMP_INTERP);
+            tr_exit(t, p->eip, p->site ? TRAMP_SITE : p->gate ? TRAMP_GATE : TRAMP_INTERP);
             continue;
         }
         if (p->kind == PEND_MODE) {

@@ -351,6 +351,26 @@ static enum cpu_rc access_begin(struct cpu *cpu, gla_t gla, unsigned n, bool wri
     return CPU_OK;
 }
 
+bool interp_find_device(struct cpu *cpu, gla_t gla, unsigned n, bool write, bool user, bool walk, gpa_t *gpa)
+{
+    struct interp *ip = cpu->interp;
+    enum tlb_kind kind = write ? TLB_WRITE : TLB_READ;
+    const struct device_page *device = device_page(ip, gla, kind, user);
+    struct paging_result r;
+
+    if ((gla & ~PAGE_MASK) > PAGE_SIZE - n || ip->no_fill || ip->log || points.page ||
+        ip->seen_generation != guest_mem.generation || ip->seen_a20 != cpu->a20_masked || ip->seen_dr7 != cpu->dr[7])
+        return false;
+    if (device->tag != (gla & PAGE_MASK)) {
+        if (!walk || !paging_walk(cpu, gla, (write ? PAGING_WRITE : 0) | (user ? PAGING_USER : 0), &r) ||
+            mem_ptr(r.gpa))
+            return false;
+        tlb_fill(cpu, gla, kind, user, &r);
+    }
+    *gpa = device->page + (gla & ~PAGE_MASK);
+    return true;
+}
+
 /* The world may be another one behind it, unless the device promises that it is not. */
 static void touch_device(struct interp *ip, const struct access *a, unsigned i, void *buffer, bool write)
 {

@@ -17,6 +17,7 @@
 #include "native/sighandler.h"
 #include "native/world.h"
 #include "stats.h"
+#include "touch.h"
 #include "x87.h"
 #include "translator/block.h"
 #include "translator/cache.h"
@@ -48,6 +49,8 @@ struct bt *bt_new(size_t tcache_size, GError **error)
     struct bt *bt = mmap(NULL, sizeof *bt, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_always(bt != MAP_FAILED);
     bt->exit_fn = world_exit;
+    bt->touch_fn = world_touch;
+    bt->touch = touch_device;
     for (unsigned k = 0; k < 2; k++) {
         bt->ras[k].base = bt->ras[k].rsp = ras_new();
         for (unsigned i = 0; i < BT_RAS_SLOTS; i++)
@@ -230,14 +233,16 @@ static void step(struct bt *bt, enum stat_id why)
 /* An instruction reached a device's memory, which costs a host signal and a change of worlds. Where one does, more do
  * (a loop that draws in planar video memory), so the interpreter goes on as long as they come close together.
  * tests/vga/speed.py: 4.2 us an access without this. An instruction that looks first (tr_site.c) costs no signal: as
- * much as some 15 instructions interpreted, so going on for longer loses. A kernel that asks the local APIC who it is
- * at every lock (xv6) has 40 instructions in between, and ran interpreted as a whole. */
+ * much as some 15 instructions interpreted, so going on for longer loses. Most sites do not even leave (touch.c): then
+ * nothing is gained at all. */
 #define MMIO_NEAR      64 /* instructions */
 #define MMIO_NEAR_SITE 12
+#define MMIO_BURST     256 /* so often: then it may turn out that the instruction is to become a site, which pays */
 
 static void mmio_burst(struct bt *bt, unsigned near)
 {
     uint64_t seen;
+    unsigned times = 0;
     enum exit_reason reason;
     stats_enter(STAT_interp_near);
     do {
@@ -245,7 +250,7 @@ static void mmio_burst(struct bt *bt, unsigned near)
         seen = guest_mem.device_accesses;
         reason = interp_run(&bt->cpu, near, &bt->kick, &bt->irq_pending, &done);
         stats_add(STAT_interp_insns, done);
-    } while (reason == EXIT_BUDGET && guest_mem.device_accesses != seen);
+    } while (reason == EXIT_BUDGET && guest_mem.device_accesses != seen && ++times < MMIO_BURST);
     stats_leave(STAT_dispatch);
     bt->loop.natural = false;
 }
@@ -443,7 +448,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             flight_exit(reason, cpu->eip);
         if (unlikely(bt->sites_due))
             tr_sites_take(bt);
-        unsigned near = reason == EXIT_SITE ? MMIO_NEAR_SITE : MMIO_NEAR;
+        unsigned near = reason != EXIT_SITE ? MMIO_NEAR : bt->exit_arg & SITE_CALLS ? 0 : MMIO_NEAR_SITE;
         if (reason == EXIT_SITE)
             reason = bt_site(bt);
         switch (reason) {
@@ -471,7 +476,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
                 sample_opcode(bt);
             uint64_t accesses = guest_mem.device_accesses;
             step(bt, STAT_callout);
-            if (guest_mem.device_accesses != accesses && !lockstep)
+            if (guest_mem.device_accesses != accesses && near && !lockstep)
                 mmio_burst(bt, near);
             break;
         }

@@ -124,3 +124,40 @@ __attribute__((naked)) unsigned world_enter(struct bt *bt __attribute__((unused)
                        OFF(x87_ran), [gpr] "i"(offsetof(struct bt, cpu.gpr)), [fpu] "i"(offsetof(struct bt, cpu.fpu)),
                        [exit_kick] "i"(EXIT_KICK));
 }
+
+/* RDI = bt. System V calls, but for the eight XMM registers of the guest and its MXCSR. */
+__attribute__((naked)) void world_touch(void)
+{
+    __asm__ volatile("cmpl $0, %c[fpu_on](%%rdi)\n\t"
+                     "jne 1f\n\t"
+                     "jmp *%c[touch](%%rdi)\n"
+                     "1:\n\t"
+                     "push %%rbx\n\t"
+                     "sub $144, %%rsp\n\t"
+                     "mov %%rdi, %%rbx\n\t"
+                     "movaps %%xmm0, (%%rsp)\n\t"
+                     "movaps %%xmm1, 16(%%rsp)\n\t"
+                     "movaps %%xmm2, 32(%%rsp)\n\t"
+                     "movaps %%xmm3, 48(%%rsp)\n\t"
+                     "movaps %%xmm4, 64(%%rsp)\n\t"
+                     "movaps %%xmm5, 80(%%rsp)\n\t"
+                     "movaps %%xmm6, 96(%%rsp)\n\t"
+                     "movaps %%xmm7, 112(%%rsp)\n\t"
+                     "stmxcsr 128(%%rsp)\n\t"
+                     "ldmxcsr %c[host_mxcsr](%%rbx)\n\t"
+                     "call *%c[touch](%%rbx)\n\t"
+                     "movaps (%%rsp), %%xmm0\n\t"
+                     "movaps 16(%%rsp), %%xmm1\n\t"
+                     "movaps 32(%%rsp), %%xmm2\n\t"
+                     "movaps 48(%%rsp), %%xmm3\n\t"
+                     "movaps 64(%%rsp), %%xmm4\n\t"
+                     "movaps 80(%%rsp), %%xmm5\n\t"
+                     "movaps 96(%%rsp), %%xmm6\n\t"
+                     "movaps 112(%%rsp), %%xmm7\n\t"
+                     "ldmxcsr 128(%%rsp)\n\t"
+                     "add $144, %%rsp\n\t"
+                     "pop %%rbx\n\t"
+                     "ret\n\t"
+                     :
+                     : OFF(fpu_on), OFF(touch), OFF(host_mxcsr));
+}

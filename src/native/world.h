@@ -14,6 +14,10 @@ void world_exit_recovered(void);
 /* [world_enter_restart, world_enter_end): not yet in guest code. The kick handler moves the host
  * there to world_enter_abort, which returns EXIT_KICK. */
 extern const char world_enter_restart[], world_enter_end[], world_enter_abort[];
+/* Between TRAMP_TOUCH and bt->touch, whose arguments it hands on: keeps what of the guest's state a C function may
+ * change beside general registers, if it is in the host. x87 and MMX are nobody's but the guest's: nothing here
+ * computes in long double while translated code waits. */
+void world_touch(void);
 /* Whether user code may write GS base itself (CR4.FSGSBASE of the host). */
 bool world_has_fsgsbase(void);
 /* GS base = base of the window. WRGSBASE where the kernel allows it, else arch_prctl. */

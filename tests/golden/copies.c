@@ -17,6 +17,7 @@
 #include "bt.h"
 #include "translator/block.h"
 #include "translator/cache.h"
+#include "translator/site.h"
 
 #define PAGES   4u /* of code, from physical page 16 on: the block's is the second one */
 #define PHYS    0x10000u
@@ -92,6 +93,11 @@ static unsigned random_insn(uint8_t *code, unsigned off)
         {2, 0xf3, 0xa5},             /* rep movsl */
         {1, 0xaa},                   /* stosb */
         {1, 0xc9},                   /* leave */
+        {2, 0x01, 0x0b},             /* add %ecx, (%ebx) */
+        {3, 0xc6, 0x06, 0x07},       /* movb $7, (%esi) */
+        {3, 0x0f, 0xb6, 0x02},       /* movzbl (%edx), %eax */
+        {2, 0xe4, 0x21},             /* in $0x21, %al */
+        {1, 0xef},                   /* out %eax, %dx */
         {1, 0x9c},                   /* pushf */
         {1, 0x9d},                   /* popf */
         {2, 0x8e, 0xe8},             /* mov %eax, %gs */
@@ -209,6 +215,17 @@ static GByteArray *description(const struct tblock *b)
     return d;
 }
 
+/* Some instructions of the block at offset off become sites (site.h), and stay it. */
+static void make_sites(struct bt *bt, unsigned off)
+{
+    tcache_flush();
+    const struct tentry *t = tr_lookup(bt, FIRST + off, true);
+    for (unsigned i = 0; t && i < t->block->row_count; i++)
+        for (unsigned times = 0; times < 64; times++)
+            tr_site_fault(bt, t->block->host + t->block->row[i].host);
+    tr_sites_take(bt);
+}
+
 static struct {
     unsigned blocks, copied, two_pages, no_models, wrong;
 } seen;
@@ -267,7 +284,7 @@ int main(int argc, char **argv)
     for (unsigned n = 0; n < rounds; n++) {
         struct cpu *cpu = &bt->cpu;
         memset(cpu, 0, sizeof *cpu);
-        cpu->eflags = FL_FIXED1;
+        cpu->eflags = FL_FIXED1 | (n & 16 ? FL_IOPL : 0);
         cpu->cr0 = CR0_PE | CR0_PG;
         cpu->cr4 = CR4_OSFXSR;
         cpu->cpl = 3;
@@ -289,6 +306,8 @@ int main(int argc, char **argv)
         bt->cs_limit = UINT32_MAX;
         g_assert_true(ok);
         make_code();
+        for (unsigned i = 0; i < 20; i++)
+            make_sites(bt, PAGE_SIZE + below(PAGE_SIZE));
         for (unsigned off = PAGE_SIZE; off < 2 * PAGE_SIZE; off += 1 + below(40)) {
             compare(bt, off, SECOND);
             compare(bt, off, ANOTHER);

@@ -395,9 +395,24 @@ static void busypoll_gives_way(void)
     g_assert_cmpint(poll.not_before, >, poll.last);
 }
 
+static void test_ticks(void)
+{
+    static const int64_t hz[] = {1, 32768, 1193182, 3579545, 999999999, 1000000000, 8000000000};
+    for (unsigned i = 0; i < G_N_ELEMENTS(hz); i++) {
+        for (int64_t ns = 1; ns < 1ll << 58; ns = ns * 3 + i) {
+            int64_t most = INT64_MAX / hz[i]; /* seconds */
+            if (ns / NS_PER_SECOND >= most)
+                break;
+            g_assert_cmpint(vclock_ticks(ns, hz[i]), ==, (int64_t)((__int128)ns * hz[i] / NS_PER_SECOND));
+            g_assert_cmpint(vclock_ticks(-ns, hz[i]), ==, (int64_t)((__int128)-ns * hz[i] / NS_PER_SECOND));
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/vclock/ticks", test_ticks);
     g_test_add_func("/vclock/stands_until_told", test_stands_until_told);
     g_test_add_func("/vclock/runs_in_order_of_time", test_runs_in_order_of_time);
     g_test_add_func("/vclock/equal_times_in_order_of_arming", test_equal_times_run_in_order_of_arming);
