@@ -282,10 +282,10 @@ void tr_site_look(struct tr *t, const struct ginsn *g, unsigned size, bool write
     *m = (struct hmem){.base = R14, .index = R8};
 }
 
-void tr_site_look_at(struct tr *t, uint8_t reg, bool write, bool rep)
+void tr_site_look_at(struct tr *t, uint8_t reg, bool write, bool rep, bool bulk)
 {
     if (!t->site)
         return;
     emit_mov_rr(&t->e, R8, reg);
-    look(t, (write ? SITE_WRITE : 0) | (rep ? SITE_COUNT : 0));
+    look(t, (write ? SITE_WRITE : 0) | (rep ? SITE_COUNT : 0) | (bulk ? SITE_BULK : 0));
 }

@@ -161,10 +161,11 @@ bool tr_string(struct tr *t, const struct ginsn *g)
     if (g->adsize != 32 || !flat)
         return string_by_segments(t, g, si, di);
     struct hmem src = {.base = R14, .index = RSI}, dst = {.base = R14, .index = RDI};
+    bool stores = op == 0xa4 || op == 0xaa, bulk = stores && g->rep; /* MOVS, STOS */
     if (si)
-        tr_site_look_at(t, RSI, false, g->rep);
+        tr_site_look_at(t, RSI, false, g->rep, bulk);
     if (di)
-        tr_site_look_at(t, RDI, op == 0xa4 || op == 0xaa, g->rep);
+        tr_site_look_at(t, RDI, stores, g->rep, bulk);
     if (si)
         emit_lea64(e, RSI, &src);
     if (di)

@@ -306,7 +306,7 @@ static void premap(struct bt *bt)
     stats_leave(before);
 }
 
-#define SHORT_STRING 16 /* a string of more is better copied than interpreted */
+#define SHORT_STRING 16 /* a string of more that goes element by element is better run than interpreted */
 
 enum exit_reason bt_site(struct bt *bt)
 {
@@ -317,7 +317,7 @@ enum exit_reason bt_site(struct bt *bt)
         return EXIT_INTERP; /* mapping the page would set its accessed bit */
     uint64_t page = shadow_page_number(bt->site_gla);
     uint32_t epoch = shadow_epoch();
-    bool is_short = bt->exit_arg & SITE_EXACT || bt->cpu.gpr[ECX] <= SHORT_STRING;
+    bool is_short = bt->exit_arg & (SITE_EXACT | SITE_BULK) || bt->cpu.gpr[ECX] <= SHORT_STRING;
     if (!bt->single && is_short && tr_site_interprets(bt, page, epoch)) {
         step(bt, STAT_callout);
         if (bt->loop.natural)
