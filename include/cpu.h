@@ -229,6 +229,7 @@ enum cpu_rc interp_step_one(struct cpu *cpu, uint64_t host_tsc);
 struct store_log_entry {
     gpa_t gpa;
     uint8_t size; /* 1..16 */
+    bool walk;    /* the accessed and dirty bits of a page table's entry */
     uint8_t old[16];
 };
 struct store_log {

@@ -160,6 +160,7 @@ void interp_before_store(struct cpu *cpu, gpa_t gpa, unsigned n)
             struct store_log_entry *entry = &log->entry[log->count++];
             entry->gpa = gpa + done;
             entry->size = (uint8_t)piece;
+            entry->walk = false;
             memcpy(entry->old, mem_ptr(gpa) + done, piece);
             done += piece;
         }

@@ -39,6 +39,9 @@ static void set_entry_bits(struct cpu *cpu, gpa_t gpa, uint64_t entry, uint64_t 
         return;
     }
     interp_before_store(cpu, gpa, 1);
+    struct store_log *log = cpu->interp->log;
+    if (log && !log->overflow)
+        log->entry[log->count - 1].walk = true;
     __atomic_fetch_or(p, (uint8_t)bits, __ATOMIC_SEQ_CST);
 }
 
