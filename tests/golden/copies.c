@@ -268,7 +268,7 @@ static void compare(struct bt *bt, unsigned off, gla_t to)
 
 int main(int argc, char **argv)
 {
-    unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 60, seed = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
+    unsigned rounds = argc > 1 ? (unsigned)atoi(argv[1]) : 30, seed = argc > 2 ? (unsigned)atoi(argv[2]) : 1;
     GError *error = NULL;
     hostcpu_assume(&(struct hostcpu){0});
     if (!mem_init(1 * MiB, &error) || !tcache_init(TCACHE_MIN, &error)) {
