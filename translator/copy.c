@@ -95,12 +95,6 @@ static struct tblock *copy_block(const struct tblock *from, const uint8_t *host,
     return b;
 }
 
-/* There is room for one more block without dropping any. */
-static bool has_room(void)
-{
-    return tcache_has_room(TRING_COPIES, TR_BLOCK_BYTES);
-}
-
 /* The block alone; there is room for it. NULL: it cannot be copied. */
 static struct tblock *copy_one(struct bt *bt, const struct tblock *model, uint32_t eip_delta)
 {
@@ -150,7 +144,7 @@ struct tentry *tr_copy(struct bt *bt, const struct tentry *from, uint32_t eip)
             if (!target || models[n]->exit[i].cross_page || copies[n]->exit[i].to)
                 continue;
             struct tentry *to = known(target, eip_delta);
-            if (!to && target->block->is_model && count < AHEAD && has_room() &&
+            if (!to && target->block->is_model && count < AHEAD && tcache_has_room(TRING_COPIES, TR_BLOCK_BYTES) &&
                 (copies[count] = copy_one(bt, target->block, eip_delta))) {
                 to = &copies[count]->entry[target - target->block->entry];
                 models[count++] = target->block;

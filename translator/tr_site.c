@@ -227,6 +227,11 @@ unsigned tr_site_of(const struct tr *t, uint32_t eip)
     return sites.site[n].on && sites.site[n].phys == phys ? n + 1 : 0;
 }
 
+_Static_assert(SITE_WRITE + SITE_EXACT + SITE_COUNT + SITE_CALLS + SITE_BULK ==
+                       (SITE_WRITE | SITE_EXACT | SITE_COUNT | SITE_CALLS | SITE_BULK) &&
+                   SITE_WRITE >= SITES,
+               "a bit each, beside the number");
+
 /* The linear address is in R8. */
 static void look(struct tr *t, uint32_t flags)
 {
