@@ -67,11 +67,16 @@ bool window_lists(const uint8_t *base, gla_t gla, bool write)
 
 #define FORGET_AT_ONCE (256 * MiB) /* from there on, giving the lists' memory back is cheaper than clearing it */
 
-/* The window has `more` mappings than it had. */
+/* How many mappings the window has. */
+static uint32_t *count_of(const uint8_t *base)
+{
+    return &window.in[(size_t)(base - window_base(0)) / WINDOW_STRIDE];
+}
+
+/* It has `more` than it had. */
 static void count(const uint8_t *base, int64_t more)
 {
-    size_t n = (size_t)(base - window_base(0)) / WINDOW_STRIDE;
-    window.in[n] = (uint32_t)(window.in[n] + more);
+    *count_of(base) = (uint32_t)(*count_of(base) + more);
     window.count = (uint32_t)(window.count + more);
 }
 
@@ -99,7 +104,7 @@ static void note(uint8_t *base, gla_t gla, uint64_t len, bool readable, bool wri
     size_t first = gla >> PAGE_SHIFT, pages = len >> PAGE_SHIFT;
     uint8_t *r = base - WINDOW_READABLE + first, *w = base - WINDOW_WRITABLE + first;
     if (len == WINDOW_SIZE && !readable) {
-        count(base, -(int64_t)window.in[(size_t)(base - window_base(0)) / WINDOW_STRIDE]);
+        count(base, -(int64_t)*count_of(base));
     } else {
         count(base, (int64_t)readable - begins_in(r, pages));
         begin_at(base, first + pages);

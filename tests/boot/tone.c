@@ -5,18 +5,8 @@
  * What is not written in time is heard: the sb16 plays an old half of its buffer, in the opposite phase, the AC'97
  * stops.
  */
-#include "guest.h"
+#include "code.h"
 
-static inline void outl(uint16_t port, uint32_t v)
-{
-    __asm__ volatile("outl %0, %1" : : "a"(v), "Nd"(port));
-}
-static inline uint32_t inl(uint16_t port)
-{
-    uint32_t v;
-    __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
-    return v;
-}
 static inline void outw(uint16_t port, uint16_t v)
 {
     __asm__ volatile("outw %0, %1" : : "a"(v), "Nd"(port));
@@ -154,18 +144,6 @@ static uint32_t list[32][2] __attribute__((aligned(8)));
 static int16_t pieces[32][PIECE][2];
 static unsigned filled; /* the last piece that was */
 
-static uint32_t pci_read(unsigned devfn, unsigned offset)
-{
-    outl(0xcf8, 0x80000000u | devfn << 8 | offset);
-    return inl(0xcfc);
-}
-
-static void pci_write(unsigned devfn, unsigned offset, uint32_t value)
-{
-    outl(0xcf8, 0x80000000u | devfn << 8 | offset);
-    outl(0xcfc, value);
-}
-
 static void ac97_fill(void)
 {
     unsigned now = inb(nabm + 0x14); /* CIV */
@@ -187,20 +165,20 @@ static bool tick(struct trap *t)
 static bool ac97_start(void)
 {
     unsigned devfn = 0;
-    while (pci_read(devfn, 0) != AC97_ID) {
+    while (config_read(devfn, 0) != AC97_ID) {
         if (++devfn == 256)
             return false;
     }
     for (unsigned bar = 0; bar < 2; bar++) { /* who starts a kernel without firmware may leave them open */
-        if (!(pci_read(devfn, 0x10 + 4 * bar) & 0xfffc))
-            pci_write(devfn, 0x10 + 4 * bar, 0xd000 + 0x400 * bar);
+        if (!(config_read(devfn, 0x10 + 4 * bar) & 0xfffc))
+            config_write(devfn, 0x10 + 4 * bar, 0xd000 + 0x400 * bar);
     }
-    nam = (uint16_t)(pci_read(devfn, 0x10) & 0xfffc);
-    nabm = (uint16_t)(pci_read(devfn, 0x14) & 0xfffc);
-    pci_write(devfn, 4, 5); /* ports, bus master */
-    outl(nabm + 0x2c, 2);   /* out of cold reset */
-    outw(nam, 0);           /* codec's reset */
-    outw(nam + 2, 0);       /* master: 0 dB */
+    nam = (uint16_t)(config_read(devfn, 0x10) & 0xfffc);
+    nabm = (uint16_t)(config_read(devfn, 0x14) & 0xfffc);
+    config_write(devfn, 4, 5); /* ports, bus master */
+    outl(nabm + 0x2c, 2);      /* out of cold reset */
+    outw(nam, 0);              /* codec's reset */
+    outw(nam + 2, 0);          /* master: 0 dB */
     outw(nam + 0x18, 0x0808);
     sine_make(AC97_PERIOD);
     for (unsigned i = 0; i < 32; i++) {
