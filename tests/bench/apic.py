@@ -12,12 +12,10 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from guest import die_with_parent  # noqa: E402
+import marked  # noqa: E402
 import rival  # noqa: E402
 
 # name: times, most cycles of one, the least of TCG's time over ours
@@ -41,20 +39,9 @@ def run(command, name, times):
     command = command + ["-display", "none", "-m", "64", "-vga", "none", "-debugcon", "stdio", "-serial", "none", "-monitor", "none",
                          "-parallel", "none", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", options.image,
                          "-append", "%s %d" % (name, times)]
-    marks, text = {}, b""
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-                          preexec_fn=die_with_parent) as process:
-        while True:
-            byte = process.stdout.read(1)
-            if not byte:
-                break
-            marks.setdefault(byte, time.monotonic())
-            text += byte
-        errors = process.stderr.read()
-    if b">" not in marks or b"\n" not in text:
-        sys.exit("%s\nsaid %s\n%s" % (" ".join(command), text, errors.decode(errors="replace")))
-    checksum, cycles = text[text.index(b">") + 1:].split()
-    return marks[b">"] - marks[b"<"], checksum, int(cycles)
+    seconds, found = marked.run(command)
+    checksum, cycles = found.split()
+    return seconds, checksum, int(cycles)
 
 
 def main():

@@ -11,13 +11,11 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from guest import die_with_parent  # noqa: E402
+import marked  # noqa: E402
 import rival  # noqa: E402
 
 # name: card, times, bytes drawn each time, target
@@ -46,19 +44,7 @@ def run(command, name, times):
     command = command + ["-display", "none", "-m", "32", "-vga", WORKS[name][0], "-debugcon", "stdio", "-serial", "none", "-monitor",
                          "none", "-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-kernel", options.image, "-append",
                          "%s %d" % (name, times)]
-    marks, text = {}, b""
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-                          preexec_fn=die_with_parent) as process:
-        while True:
-            byte = process.stdout.read(1)
-            if not byte:
-                break
-            marks.setdefault(byte, time.monotonic())
-            text += byte
-        errors = process.stderr.read()
-    if b">" not in marks or b"\n" not in text:
-        sys.exit("%s\nsaid %s\n%s" % (" ".join(command), text, errors.decode(errors="replace")))
-    return marks[b">"] - marks[b"<"], text[text.index(b">") + 1:].strip().decode()
+    return marked.run(command)
 
 
 def counters(name, times):
