@@ -102,16 +102,7 @@ def ipxe():
 
 def menu():
     screen = start("-fda", medium("grub-rescue-floppy.img"), "-cdrom", medium("grub-rescue-cdrom.iso"), "-snapshot", "-S")
-    # The BIOS looks for a key for a quarter of a second only, which a busy host can sleep through: then once more from the
-    # start. F12, because a second Esc that is already in the keyboard would leave the menu again.
-    screen.command("cont")
-    for press in range(300):
-        if press and press % 15 == 0:
-            screen.command("system_reset")
-        screen.key("f12")
-        if "Boot from:" in screen.text():
-            break
-    text = screen.text()
+    text = screen.boot_menu()
     if "1. " not in text or "floppy" not in text or "CD " not in text:
         screen.fail("the menu does not have both drives")
     number = next(line.strip()[0] for line in text.splitlines() if ". CD " in line)

@@ -76,6 +76,29 @@ class Screen:
                 self.fail("sendkey %s: %s" % (name, answer))
             time.sleep(0.06)
 
+    def boot_menu(self, timeout=120):
+        """Into the BIOS's boot menu, of a machine started with -S; returns the screen. The BIOS looks for a key for a quarter
+        of a second: the machine runs a little at a time until it does, so a busy host cannot sleep through it; where one
+        did all the same, it is done again from the start."""
+        self.seen = True
+        end, pressed = time.monotonic() + timeout, False
+        while time.monotonic() < end:
+            self.command("cont")
+            time.sleep(0.02)
+            self.command("stop")
+            text = self.text()
+            if "Boot from:" in text:
+                self.command("cont")
+                return text
+            if "Booting" in text or "No bootable device" in text:
+                self.command("system_reset")
+                pressed = False
+            elif ": boot menu" in text and not pressed:
+                # F12, because a second Esc that is already in the keyboard would leave the menu again.
+                self.command("sendkey f12 20")
+                pressed = True
+        self.fail("no boot menu within %d s" % timeout)
+
     def type(self, text):
         """Types text as on a US keyboard; "\\n" is Enter."""
         self.command("type " + text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t"))

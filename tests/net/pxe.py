@@ -107,14 +107,8 @@ def bootindex():
 def menu():
     """The menu calls each card by its name, and the ROM, and boots from the one chosen."""
     cards = [option for model in CARDS for option in ("-device", model)]
-    screen = start("-boot", "menu=on", "-nic", "none", *cards)
-    for press in range(100):
-        if press and press % 15 == 0:
-            screen.command("system_reset")
-        screen.key("f12")
-        if "Boot from:" in screen.text():
-            break
-    text = screen.expect("ne2k_pci iPXE (PCI 00:07.0)") and screen.text()
+    screen = start("-boot", "menu=on", "-nic", "none", "-S", *cards)
+    text = screen.boot_menu()
     lines = [line.strip() for line in text.splitlines() if "network" in line]
     for model in ["e1000", "pcnet", "rtl8139", "virtio-net", "ne2k_pci"]:
         if not any("network " + model + " iPXE (PCI 00:" in line for line in lines):

@@ -8,18 +8,21 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 work=${1:-$top/build-check}
 passed=0 failed=0 skipped=0
 
-# What failed is told once more at the end: who reads only the last lines sees it.
+# What failed is told once more at the end, the names last: who reads only the last lines sees them.
 failures() {
-    for log in "$work"/*/meson-logs/testlog.json; do
-        [ -e "$log" ] && python3 - "$log" <<'PY'
-import json, sys
-for line in open(sys.argv[1]):
-    test = json.loads(line)
-    if test["result"] not in ("OK", "EXPECTEDFAIL", "SKIP"):
-        text = test.get("stdout", "") + test.get("stderr", "")
-        print("== %s of %s: %s\n%s" % (test["name"], sys.argv[1].split("/")[-3], test["result"], text[-4000:]))
+    python3 - "$work"/*/meson-logs/testlog.json <<'PY'
+import json, os, sys
+names = []
+for log in filter(os.path.exists, sys.argv[1:]):
+    for line in open(log):
+        test = json.loads(line)
+        if test["result"] not in ("OK", "EXPECTEDFAIL", "SKIP"):
+            text = test.get("stdout", "") + test.get("stderr", "")
+            names.append("%s of %s" % (test["name"], log.split("/")[-3]))
+            print("== %s: %s, after %.0f s\n%s" % (names[-1], test["result"], test["duration"], text[-3000:]))
+if names:
+    print("== failed: " + ", ".join(names))
 PY
-    done
 }
 
 finish() {
