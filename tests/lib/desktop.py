@@ -28,11 +28,13 @@ class Desktop:
         with os.fdopen(read) as f:
             os.environ["DISPLAY"] = ":" + f.readline().strip()
         os.environ.pop("WAYLAND_DISPLAY", None)
-        self.manager = subprocess.Popen(["openbox", "--sm-disable"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                        preexec_fn=die_with_parent)
-        end = time.monotonic() + 30
-        while subprocess.run(["wmctrl", "-m"], capture_output=True).returncode and time.monotonic() < end:
-            time.sleep(0.1)
+        # It says that it is there (wmctrl -m) before it takes windows: one that comes in between is never managed. What it
+        # starts comes after that.
+        with tempfile.TemporaryDirectory() as directory:
+            ready = os.path.join(directory, "ready")
+            self.manager = subprocess.Popen(["openbox", "--sm-disable", "--startup", "touch " + ready], stdout=subprocess.DEVNULL,
+                                            stderr=subprocess.DEVNULL, preexec_fn=die_with_parent)
+            wait_until("a window manager", lambda: os.path.exists(ready))
 
     def tool(self, *words):
         return subprocess.run(["xdotool"] + [str(word) for word in words], capture_output=True, text=True).stdout.strip()
