@@ -239,7 +239,8 @@ struct bt {
     void (*touch_fn)(void);
     uint32_t (*touch)(struct bt *bt, gla_t gla, uint32_t what, uint32_t value);
     uint64_t touch_back;
-    gpa_t touch_gpa; /* of TOUCH_CHANGE */
+    gpa_t touch_gpa; /* of TOUCH_CHANGE, if touch_host is NULL */
+    uint8_t *touch_host;
     /* --- monitor only --- */
     uint32_t mode, cs_base, cs_limit;
     struct jtable *table;    /* whose base jtable is */

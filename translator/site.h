@@ -14,8 +14,14 @@ bool tr_site_missed(struct bt *bt);
 bool tr_site_answers(struct bt *bt, unsigned n);
 bool tr_site_is_device(unsigned n);
 /* After tr_site_missed: is it better to interpret the access than to map the page? page: a number for it and its
- * address space; epoch: another one after each change of address spaces. */
-bool tr_site_interprets(const struct bt *bt, uint64_t page, uint32_t epoch);
-void tr_site_touched(const struct bt *bt, uint64_t page, uint32_t epoch); /* that was done */
+ * address space; frame: the guest-physical page that it is, NO_FRAME if that is yet to be. */
+#define NO_FRAME UINT64_MAX
+bool tr_site_interprets(const struct bt *bt, uint64_t page, gpa_t frame);
+void tr_site_interpreted(const struct bt *bt, uint64_t page, gpa_t frame); /* that was done */
+/* Instead of leaving, site n is to access the page by a call, as that is better than to map it: false if it is to
+ * leave. */
+bool tr_site_touches(struct bt *bt, unsigned n, uint64_t page, gpa_t frame);
 /* The page is mapped now, whatever for. Async-signal-safe. */
-void tr_site_mapped(uint64_t page, uint32_t epoch);
+void tr_site_mapped(uint64_t page, gpa_t frame);
+/* The guest may have changed where the page is. */
+void tr_site_unmapped(uint64_t page);

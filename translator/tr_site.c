@@ -6,10 +6,11 @@
  * EXIT_SITE where the page is not there. Each look takes from a credit that each miss replenishes: an instruction that
  * seldom misses by now is translated as before, and has to fault more often the next time.
  *
- * Some pages are touched once or twice and then unmapped by the guest, or not touched for long: Linux patches its own
- * code through such mappings, thousands of times while it starts. To map a page takes as long as ten interpreted
- * instructions. So misses are interpreted as long as the site's pages turn out not to be touched more often than that
- * in the same epoch, that is, before the guest changes address spaces.
+ * Some pages are touched a few times and then unmapped by the guest: Linux patches its own code through such mappings,
+ * thousands of times while it starts, and where memory is high it reaches page tables and fresh pages by no other way.
+ * To map a page and take it out again costs as much as some sixty touches by a call out of translated code (tr_touch.c)
+ * or a few interpreted instructions. So a page is mapped when that much has been spent on touching it without; who
+ * does so at most pays twice. A site whose pages are all mapped in the end pays once: it maps at once for a while.
  *
  * What is found by looking is what the access would have found, but for what lies beyond the operand's first page: the
  * access itself finds that out. RCX serves for the look, as JECXZ is the one conditional jump without flags.
@@ -41,10 +42,10 @@ static struct {
     } site[SITES];
     /* Pages that were touched without being mapped, by hash. */
     struct guess {
+        struct site *site; /* the first that did; NULL: free */
         uint64_t page;     /* its number, see tr_site_interprets */
-        struct site *site; /* NULL: free */
-        uint32_t epoch;    /* of the touches */
-        uint32_t touches;
+        gpa_t frame;       /* where it was then */
+        uint32_t spent;    /* on its touches, see MAPPING_COSTS */
     } guess[64];
     /* How many sites are on in the pages of physical memory, by the low bits of their number: most have none. */
     uint16_t on_in_page[256];
@@ -139,14 +140,22 @@ bool tr_site_missed(struct bt *bt)
     return false;
 }
 
+/* A miss that is done with. False: it is tr_site_missed's to turn the site off. */
+static bool answers(struct bt *bt, struct site *s)
+{
+    uint32_t *credit = &bt->site_credit[s - sites.site];
+    if (!*credit || !s->on)
+        return false;
+    *credit = MIN(*credit + CREDIT, CREDIT_MAX);
+    s->idle = 0;
+    return true;
+}
+
 bool tr_site_answers(struct bt *bt, unsigned n)
 {
     struct site *s = &sites.site[n];
-    uint32_t credit = bt->site_credit[n];
-    if (!credit || !s->on)
-        return false; /* see tr_site_missed */
-    bt->site_credit[n] = MIN(credit + CREDIT, CREDIT_MAX);
-    s->idle = 0;
+    if (!answers(bt, s))
+        return false;
     s->device = true;
     return true;
 }
@@ -158,10 +167,11 @@ bool tr_site_is_device(unsigned n)
 
 /* --- pages that are not worth mapping --- */
 
-#define TOUCHES   3 /* of a page, before it is mapped */
-#define SURE_MAX  8
-#define SURE_LESS 4
-#define REST      64
+#define MAPPING_COSTS 64 /* calls by translated code: that is the unit */
+#define INTERPRETING  16
+#define SURE_MAX      8
+#define SURE_LESS     4
+#define REST          64
 
 static struct guess *guess_of(uint64_t page)
 {
@@ -174,16 +184,39 @@ static void was_right(struct site *s)
     s->sure += s->sure < SURE_MAX;
 }
 
-void tr_site_mapped(uint64_t page, uint32_t epoch)
+/* What is known of the page where it is now. */
+static struct guess *known(uint64_t page, gpa_t frame)
 {
     struct guess *g = guess_of(page);
-    struct site *s = g->site;
-    if (!s || g->page != page)
+    return g->site && g->page == page && g->frame == frame ? g : NULL;
+}
+
+static bool is_worth(const struct site *s, const struct guess *g, unsigned cost)
+{
+    return g ? g->spent + cost <= MAPPING_COSTS : !s->rest;
+}
+
+static void spend(struct site *s, uint64_t page, gpa_t frame, unsigned cost)
+{
+    struct guess *g = known(page, frame);
+    if (g) {
+        g->spent += cost;
         return;
+    }
+    g = guess_of(page);
+    if (g->site)
+        was_right(g->site); /* nobody has come back to that one for a while, or it has become another */
+    *g = (struct guess){s, page, frame, cost};
+}
+
+void tr_site_mapped(uint64_t page, gpa_t frame)
+{
+    struct guess *g = known(page, frame);
+    if (!g)
+        return;
+    struct site *s = g->site;
     g->site = NULL;
-    if (g->epoch != epoch) {
-        was_right(s);
-    } else if (s->sure >= SURE_LESS) {
+    if (s->sure >= SURE_LESS) {
         s->sure -= SURE_LESS;
     } else {
         s->sure = 0;
@@ -191,28 +224,36 @@ void tr_site_mapped(uint64_t page, uint32_t epoch)
     }
 }
 
-bool tr_site_interprets(const struct bt *bt, uint64_t page, uint32_t epoch)
+void tr_site_unmapped(uint64_t page)
+{
+    struct guess *g = guess_of(page);
+    if (!g->site || g->page != page)
+        return;
+    was_right(g->site);
+    g->site = NULL;
+}
+
+bool tr_site_interprets(const struct bt *bt, uint64_t page, gpa_t frame)
 {
     struct site *s = &sites.site[bt->exit_arg % SITES];
-    const struct guess *g = guess_of(page);
-    if (g->site && g->page == page && g->epoch == epoch)
-        return g->touches < TOUCHES;
-    if (!s->rest)
+    if (is_worth(s, known(page, frame), INTERPRETING))
         return true;
-    s->rest--;
+    s->rest -= s->rest > 0;
     return false;
 }
 
-void tr_site_touched(const struct bt *bt, uint64_t page, uint32_t epoch)
+void tr_site_interpreted(const struct bt *bt, uint64_t page, gpa_t frame)
 {
-    struct guess *g = guess_of(page);
-    if (g->site && g->page == page && g->epoch == epoch) {
-        g->touches++;
-        return;
-    }
-    if (g->site)
-        was_right(g->site); /* nobody has come back to that one for a while */
-    *g = (struct guess){page, &sites.site[bt->exit_arg % SITES], epoch, 1};
+    spend(&sites.site[bt->exit_arg % SITES], page, frame, INTERPRETING);
+}
+
+bool tr_site_touches(struct bt *bt, unsigned n, uint64_t page, gpa_t frame)
+{
+    struct site *s = &sites.site[n];
+    if (!is_worth(s, known(page, frame), 1) || !answers(bt, s))
+        return false;
+    spend(s, page, frame, 1);
+    return true;
 }
 
 /* --- looking --- */

@@ -196,8 +196,8 @@ static inline bool cpu_is_user(const struct cpu *cpu)
 /* Linear access; user says with whose rights. The slow paths behind the inline ones below. */
 enum cpu_rc interp_linear_load(struct cpu *cpu, gla_t gla, void *buffer, unsigned n, bool user);
 enum cpu_rc interp_linear_store(struct cpu *cpu, gla_t gla, const void *buffer, unsigned n, bool user);
-/* Checks that n bytes can be written, without writing. */
-enum cpu_rc interp_linear_probe(struct cpu *cpu, gla_t gla, unsigned n, bool user);
+/* Checks that n bytes can be read, or written, without doing so. */
+enum cpu_rc interp_linear_probe(struct cpu *cpu, gla_t gla, unsigned n, bool write, bool user);
 
 /* One read-modify-write of a memory operand. host: plain memory, the new value goes straight there. */
 struct interp_rmw {

@@ -719,7 +719,7 @@ OP(CMPXCHG8B)
     enum cpu_rc rc = seg_to_linear(cpu, insn->seg, interp_ea(cpu, insn), 8, true, &gla);
 
     if (rc == CPU_OK)
-        rc = interp_linear_probe(cpu, gla, 8, cpu_is_user(cpu));
+        rc = interp_linear_probe(cpu, gla, 8, true, cpu_is_user(cpu));
     if (rc == CPU_OK)
         rc = interp_linear_load(cpu, gla, &memory, 8, cpu_is_user(cpu));
     if (rc != CPU_OK)

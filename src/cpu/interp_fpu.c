@@ -270,10 +270,10 @@ static enum cpu_rc maskmov(struct cpu *cpu, const struct insn *insn, bool mmx)
     rc = seg_to_linear(cpu, seg, offset, n, true, &gla);
     if (rc == CPU_OK && !mmx && hostcpu()->maskmov_high_first) { /* where the low half is within the address size */
         goff_t high = insn->adsize == 2 ? (uint16_t)(offset + 8) : offset + 8;
-        rc = interp_linear_probe(cpu, gla - offset + high, 8, cpu_is_user(cpu));
+        rc = interp_linear_probe(cpu, gla - offset + high, 8, true, cpu_is_user(cpu));
     }
     if (rc == CPU_OK)
-        rc = interp_linear_probe(cpu, gla, n, cpu_is_user(cpu));
+        rc = interp_linear_probe(cpu, gla, n, true, cpu_is_user(cpu));
     for (unsigned i = 0; i < n && rc == CPU_OK; i++)
         if (mask[i] & 0x80)
             rc = interp_store_at(cpu, seg, offset + i, &from[i], 1);

@@ -420,16 +420,16 @@ enum cpu_rc interp_linear_store(struct cpu *cpu, gla_t gla, const void *buffer, 
     return CPU_OK;
 }
 
-enum cpu_rc interp_linear_probe(struct cpu *cpu, gla_t gla, unsigned n, bool user)
+enum cpu_rc interp_linear_probe(struct cpu *cpu, gla_t gla, unsigned n, bool write, bool user)
 {
     struct access a;
 
-    return access_begin(cpu, gla, n, true, user, &a);
+    return access_begin(cpu, gla, n, write, user, &a);
 }
 
 enum cpu_rc interp_rmw_slow(struct cpu *cpu, gla_t gla, unsigned n, uint32_t *value)
 {
-    enum cpu_rc rc = interp_linear_probe(cpu, gla, n, cpu_is_user(cpu));
+    enum cpu_rc rc = interp_linear_probe(cpu, gla, n, true, cpu_is_user(cpu));
 
     *value = 0;
     return rc == CPU_OK ? interp_linear_load(cpu, gla, value, n, cpu_is_user(cpu)) : rc;
@@ -504,5 +504,5 @@ enum cpu_rc interp_probe_store(struct cpu *cpu, const struct insn *insn, unsigne
     gla_t gla;
     enum cpu_rc rc = seg_to_linear(cpu, insn->seg, interp_ea(cpu, insn), n, true, &gla);
 
-    return rc == CPU_OK ? interp_linear_probe(cpu, gla, n, cpu_is_user(cpu)) : rc;
+    return rc == CPU_OK ? interp_linear_probe(cpu, gla, n, true, cpu_is_user(cpu)) : rc;
 }

@@ -342,7 +342,7 @@ static enum cpu_rc enter(struct cpu *cpu, const struct insn *insn, unsigned size
     gla_t gla;
     enum cpu_rc rc = seg_to_linear(cpu, SEG_SS, st.esp & st.mask, size, true, &gla);
     if (rc == CPU_OK)
-        rc = interp_linear_probe(cpu, gla, size, cpu_is_user(cpu));
+        rc = interp_linear_probe(cpu, gla, size, true, cpu_is_user(cpu));
     if (rc != CPU_OK)
         return rc;
     stack_commit(&st);

@@ -167,7 +167,7 @@ static enum cpu_rc one_ins(struct cpu *cpu, const struct insn *insn, unsigned si
     if (rc == CPU_OK)
         rc = seg_to_linear(cpu, SEG_ES, offset, size, true, &gla);
     if (rc == CPU_OK)
-        rc = interp_linear_probe(cpu, gla, size, cpu_is_user(cpu));
+        rc = interp_linear_probe(cpu, gla, size, true, cpu_is_user(cpu));
     if (rc == CPU_OK)
         rc = io_in(cpu, port, size, &value);
     if (rc == CPU_OK)
@@ -288,6 +288,18 @@ static uint8_t *tlb_host(const struct cpu *cpu, enum tlb_kind kind, gla_t gla)
     return e->host + (gla & ~PAGE_MASK);
 }
 
+/* The same, having looked for the page if need be: NULL if it is no plain memory. May raise what the access would. */
+static enum cpu_rc find_host(struct cpu *cpu, enum tlb_kind kind, gla_t gla, uint8_t **host)
+{
+    *host = tlb_host(cpu, kind, gla);
+    if (*host || points.page)
+        return CPU_OK;
+    enum cpu_rc rc = interp_linear_probe(cpu, gla, 1, kind == TLB_WRITE, cpu_is_user(cpu));
+    if (rc == CPU_OK)
+        *host = tlb_host(cpu, kind, gla);
+    return rc;
+}
+
 static bool ac_is_on(const struct cpu *cpu)
 {
     return cpu_is_user(cpu) && (cpu->cr0 & CR0_AM) && (cpu->eflags & FL_AC);
@@ -318,8 +330,12 @@ OP(MOVS)
         n = n < m ? n : m;
         n = n < count ? n : count;
         if (n > 1) {
-            const uint8_t *from = tlb_host(cpu, TLB_READ, from_gla);
-            uint8_t *to = tlb_host(cpu, TLB_WRITE, to_gla);
+            uint8_t *from, *to;
+            enum cpu_rc rc = find_host(cpu, TLB_READ, from_gla, &from);
+            if (rc == CPU_OK)
+                rc = find_host(cpu, TLB_WRITE, to_gla, &to);
+            if (rc != CPU_OK)
+                return rc;
             /* Overlap with the destination ahead repeats a pattern: that needs element order. */
             if (from && to && (to <= from || to >= from + n * size)) {
                 memmove(to, from, n * size);
@@ -333,6 +349,23 @@ OP(MOVS)
     return repeat(cpu, insn, one_movs);
 }
 
+/* n elements of size bytes, each with the low ones of value. */
+static void fill(uint8_t *to, uint32_t n, unsigned size, uint32_t value)
+{
+    switch (size) {
+    case 1:
+        memset(to, (uint8_t)value, n);
+        break;
+    case 2:
+        for (uint32_t i = 0; i < n; i++)
+            memcpy(to + i * 2, &value, 2);
+        break;
+    default:
+        for (uint32_t i = 0; i < n; i++)
+            memcpy(to + i * 4, &value, 4);
+    }
+}
+
 OP(STOS)
 {
     unsigned size = element_size(insn);
@@ -342,10 +375,12 @@ OP(STOS)
     if (may_run_fast(cpu, insn) && count > 1) {
         uint32_t n = run_length(cpu, insn, SEG_ES, EDI, size, SEG_FAST_WRITE_TYPES, &to_gla);
         n = n < count ? n : count;
-        uint8_t *to = n > 1 ? tlb_host(cpu, TLB_WRITE, to_gla) : NULL;
+        uint8_t *to = NULL;
+        enum cpu_rc rc = n > 1 ? find_host(cpu, TLB_WRITE, to_gla, &to) : CPU_OK;
+        if (rc != CPU_OK)
+            return rc;
         if (to) {
-            for (uint32_t i = 0; i < n; i++)
-                memcpy(to + i * size, &cpu->gpr[EAX], size);
+            fill(to, n, size, cpu->gpr[EAX]);
             index_set(cpu, insn, EDI, cpu->gpr[EDI] + n * size);
             run_done(cpu, insn, n, count);
             return CPU_OK;

@@ -159,7 +159,7 @@ static enum cpu_rc check_last(struct cpu *cpu, const struct insn *insn, unsigned
 
     if (rc != CPU_OK)
         return rc;
-    return write ? interp_linear_probe(cpu, gla, 1, cpu_is_user(cpu))
+    return write ? interp_linear_probe(cpu, gla, 1, true, cpu_is_user(cpu))
                  : interp_linear_load(cpu, gla, &byte, 1, cpu_is_user(cpu));
 }
 

@@ -194,7 +194,7 @@ enum cpu_rc task_switch(struct cpu *cpu, uint16_t sel, enum task_source source, 
         return cpu_raise(cpu, EXC_TS, old.sel & ~3u);
     rc = read_tss(cpu, desc_base(&d), new32, &t);
     if (rc == CPU_OK && nested) /* the back link must be writable before anything changes */
-        rc = interp_linear_probe(cpu, desc_base(&d), 2, false);
+        rc = interp_linear_probe(cpu, desc_base(&d), 2, true, false);
     if (rc != CPU_OK)
         return rc;
     uint32_t old_eflags = source == TASK_IRET ? cpu->eflags & ~FL_NT : cpu->eflags;

@@ -50,7 +50,7 @@ struct bt *bt_new(size_t tcache_size, GError **error)
     assert_always(bt != MAP_FAILED);
     bt->exit_fn = world_exit;
     bt->touch_fn = world_touch;
-    bt->touch = touch_device;
+    bt->touch = touch_memory;
     for (unsigned k = 0; k < 2; k++) {
         bt->ras[k].base = bt->ras[k].rsp = ras_new();
         for (unsigned i = 0; i < BT_RAS_SLOTS; i++)
@@ -316,12 +316,14 @@ enum exit_reason bt_site(struct bt *bt)
     if ((bt->exit_arg & SITE_COUNT) && !bt->cpu.gpr[ECX])
         return EXIT_INTERP; /* mapping the page would set its accessed bit */
     uint64_t page = shadow_page_number(bt->site_gla);
-    uint32_t epoch = shadow_epoch();
     bool is_short = bt->exit_arg & (SITE_EXACT | SITE_BULK) || bt->cpu.gpr[ECX] <= SHORT_STRING;
-    if (!bt->single && is_short && tr_site_interprets(bt, page, epoch)) {
+    enum view view = bt->cpu.cpl == 3 ? VIEW_USER : VIEW_SUPERVISOR;
+    gpa_t frame;
+    if (!bt->single && is_short && shadow_touch(bt, view, bt->site_gla, bt->exit_arg & SITE_WRITE, &frame) &&
+        tr_site_interprets(bt, page, frame)) {
         step(bt, STAT_callout);
         if (bt->loop.natural)
-            tr_site_touched(bt, page, epoch);
+            tr_site_interpreted(bt, page, frame);
         return EXIT_LOOKUP;
     }
     enum stat_id before = stats_enter(STAT_shadow_fill);
@@ -333,6 +335,7 @@ enum exit_reason bt_site(struct bt *bt)
         return EXIT_INTERP;
     guest_fault.gla = bt->site_gla;
     guest_fault.error = error;
+    guest_fault.premap = !is_short || !tr_site_interprets(bt, page, NO_FRAME);
     return EXIT_FAULT;
 }
 
@@ -496,7 +499,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         case EXIT_FAULT:
             if (cpu->cpl == 3) {
                 bt->user_exits++;
-                bt->leave_out |= LEAVE_PREMAP;
+                bt->leave_out |= guest_fault.premap ? LEAVE_PREMAP : 0;
             }
             stats_enter(STAT_page_fault);
             cpu_exception(cpu, EXC_PF, guest_fault.error, guest_fault.gla);

@@ -1,10 +1,12 @@
-/* Devices' memory for translated code that does not leave for it (translator/tr_touch.c).
+/* Devices' memory, and RAM not worth mapping, for translated code that does not leave for it (translator/tr_touch.c).
  *
  * On the monitor's stack, below world_enter's frame, with most guest registers on it: nothing here may look at or
  * change them, or leave translated code. Whatever else the run loop would look at before it goes on, it is made to by
  * bt->kick, which translated code looks at when it has done its instruction.
  */
 #include "touch.h"
+
+#include <string.h>
 
 #include "ioport.h"
 #include "lock.h"
@@ -52,27 +54,49 @@ static uint32_t touch_port(struct bt *bt, uint16_t port, uint32_t what, uint32_t
     return value;
 }
 
-uint32_t touch_device(struct bt *bt, gla_t gla, uint32_t what, uint32_t value)
+/* What only reading the guest's tables finds out: where the access goes. False: translated code is to leave. */
+static bool find(struct bt *bt, gla_t gla, unsigned size, uint32_t what)
 {
-    struct cpu *cpu = &bt->cpu;
-    unsigned size = what >> TOUCH_SIZE_SHIFT & 7, n = what & (SITES - 1);
+    bool write = what & (TOUCH_WRITE | TOUCH_CHANGE), user = what & TOUCH_USER;
+    unsigned n = what & (SITES - 1);
+    gpa_t frame;
+
+    if (bt->kick || guest_mem.generation != bt->mem_generation || (gla & ~PAGE_MASK) > PAGE_SIZE - size)
+        return false;
+    bt->touch_host = NULL;
+    if (interp_find_device(&bt->cpu, gla, size, write, user, tr_site_is_device(n), &bt->touch_gpa))
+        return tr_site_answers(bt, n);
+    if (user && (gla & (size - 1)) && (bt->cpu.cr0 & CR0_AM))
+        return false; /* #AC, perhaps */
+    bt->touch_host = shadow_touch(bt, user ? VIEW_USER : VIEW_SUPERVISOR, gla, write, &frame);
+    return bt->touch_host && tr_site_touches(bt, n, shadow_page_number(gla), frame);
+}
+
+uint32_t touch_memory(struct bt *bt, gla_t gla, uint32_t what, uint32_t value)
+{
+    unsigned size = what >> TOUCH_SIZE_SHIFT & 7;
     bool write = what & TOUCH_WRITE;
 
     if (what & TOUCH_PORT)
         return touch_port(bt, (uint16_t)gla, what, value);
     bt->site_gla = gla;
     struct seen seen = look(); /* to find the page may write to page tables */
-    if (!(what & TOUCH_AGAIN) && (bt->kick || guest_mem.generation != bt->mem_generation ||
-                                  !interp_find_device(cpu, gla, size, what & (TOUCH_WRITE | TOUCH_CHANGE),
-                                                      what & TOUCH_USER, tr_site_is_device(n), &bt->touch_gpa) ||
-                                  !tr_site_answers(bt, n)))
+    if (!(what & TOUCH_AGAIN) && !find(bt, gla, size, what))
         return 0;
-    enum stat_id before = stats_enter(STAT_device_memory);
-    stats_count(STAT_device_calls);
     if (!write)
         value = 0;
-    mem_touch_device(bt->touch_gpa, &value, size, write);
-    stats_leave(before);
+    if (bt->touch_host) {
+        stats_count(STAT_site_touches);
+        if (write)
+            memcpy(bt->touch_host, &value, size);
+        else
+            memcpy(&value, bt->touch_host, size);
+    } else {
+        enum stat_id before = stats_enter(STAT_device_memory);
+        stats_count(STAT_device_calls);
+        mem_touch_device(bt->touch_gpa, &value, size, write);
+        stats_leave(before);
+    }
     after_access(bt, seen);
     if (!(what & TOUCH_AGAIN))
         bt->touch_back += TOUCH_DONE;

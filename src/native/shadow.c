@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "log.h"
+#include "translator/site.h"
 
 struct shadow shadow;
 
@@ -115,6 +116,7 @@ void shadow_sync(struct bt *bt)
         for (unsigned n = 0; n < cpu->invlpg_count; n++) {
             gla_t gla = cpu->invlpg[n] & PAGE_MASK;
             space_sync_page(cpu, shadow.current, gla);
+            tr_site_unmapped(shadow_page_number(gla));
             code_check_page(bt, gla);
             /* All of a large page's translations go, whichever of its addresses is named. */
             for (unsigned k = 0; shadow.sup.large[gla >> 22] && k < 1024; k++)

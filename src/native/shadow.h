@@ -41,8 +41,10 @@ enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint
 
 /* A number for the page of gla in the present space. */
 uint64_t shadow_page_number(gla_t gla);
-/* Another number after each sync of all of a space. */
-uint32_t shadow_epoch(void);
+/* For an access to gla, within its page, that does without a mapping: where its byte is, and *frame, the guest-physical
+ * page. Accessed and dirty bits are set. NULL: it is to be mapped or done otherwise (a fault, a large page, no RAM,
+ * code, a point). */
+uint8_t *shadow_touch(struct bt *bt, enum view view, gla_t gla, bool write, gpa_t *frame);
 /* The same without a fault having come, as the window's list does not name the page (EXIT_SITE). FILL_OK only if it
  * does by now. */
 enum fill shadow_fill_site(struct bt *bt, uint32_t *error);

@@ -155,9 +155,24 @@ uint64_t shadow_page_number(gla_t gla)
     return (uint64_t)shadow.current->serial << 32 | gla >> PAGE_SHIFT;
 }
 
-uint32_t shadow_epoch(void)
+/* Does the guest's entry allow it? */
+static bool may_access(const struct space *s, const struct walk *k, enum view view, bool write, bool *may_write)
 {
-    return (uint32_t)shadow.stats.syncs;
+    *may_write = k->w || (!view && !(s->config & CONFIG_WP));
+    return (!view || k->u) && (!write || *may_write);
+}
+
+uint8_t *shadow_touch(struct bt *bt, enum view view, gla_t gla, bool write, gpa_t *frame)
+{
+    const struct space *s = shadow.current;
+    struct walk k;
+    bool may_write;
+    if (!shadow_walk(&bt->cpu, s, gla, &k) || k.large || !may_access(s, &k, view, write, &may_write) ||
+        !mem_ptr(k.page) || (write && mem_page_flags(k.page)) || unlikely(points_of_page(gla) & POINT_WATCH) ||
+        !shadow_set_accessed(&k, write))
+        return NULL;
+    *frame = k.page;
+    return mem_ptr(k.page) + (gla & ~PAGE_MASK);
 }
 
 enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint32_t *error)
@@ -172,8 +187,8 @@ enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint
         shadow.stats.faults++;
         return FILL_FAULT;
     }
-    bool may_write = k.w || (!view && !(s->config & CONFIG_WP));
-    if ((view && !k.u) || (write && !may_write)) {
+    bool may_write;
+    if (!may_access(s, &k, view, write, &may_write)) {
         *error = PFERR_P | (write ? PFERR_W : 0) | (view ? PFERR_U : 0);
         shadow.stats.faults++;
         return FILL_FAULT;
@@ -190,7 +205,7 @@ enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint
     if (!shadow_set_accessed(&k, write))
         return FILL_EMULATE;
     bool writable = may_write && (k.pte & PTE_D);
-    tr_site_mapped(shadow_page_number(gla), shadow_epoch());
+    tr_site_mapped(shadow_page_number(gla), k.page);
     if (k.large)
         return fill_large(s, &k, view, gla, write, writable);
 

@@ -119,7 +119,7 @@ extern struct shadow {
 
     struct shadow_stats {
         uint64_t fills, faults, emulated, dropped_pages, dropped_ranges, recycled, evicted;
-        uint64_t syncs; /* see shadow_epoch */
+        uint64_t syncs;
     } stats;
 
     /* shadow_fill.c: copies of page tables. */

@@ -131,6 +131,7 @@ static void on_fault(int sig, siginfo_t *si, void *context)
                 break;
             guest_fault.gla = gla;
             guest_fault.error = error;
+            guest_fault.premap = true;
             assert_always(tr_recover(bt, uc));
             leave(bt, uc, EXIT_FAULT);
             return;

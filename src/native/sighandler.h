@@ -29,5 +29,6 @@ void sighandler_attach_kick(void);
 struct guest_fault {
     gla_t gla;
     uint32_t error;
+    bool premap; /* user code may well have its page mapped at once when the guest has put it there */
 };
 extern struct guest_fault guest_fault;

@@ -52,8 +52,9 @@ static bool tick(struct trap *t)
     return true;
 }
 
-#define PM_HZ 3579545u
-#define TICK  2983 /* 400 Hz */
+#define PM_HZ     3579545u
+#define TICK      2983 /* 400 Hz */
+#define KEPT_MOST 400  /* ticks that the PIT keeps for later: of a second */
 
 /* --- Disk --- */
 
@@ -289,6 +290,7 @@ void guest_main(void)
     uint64_t pm_begin = pm_now(), tsc_begin = rdtsc();
     uint64_t rate = 0; /* TSC ticks in 1024 ticks of the ACPI timer, from a first stretch */
     uint32_t ticks_begin = ticks;
+    int32_t latest = 0;
     uint32_t *heap = (uint32_t *)0x800000;
     __asm__ volatile("sti");
     while (pm_now() - pm_begin < (uint64_t)seconds * PM_HZ) {
@@ -321,9 +323,12 @@ void guest_main(void)
         uint64_t want = divide(divide(pm, 3), TICK); /* the ACPI timer counts three times as fast as the PIT */
         int32_t late = (int32_t)((uint32_t)want - (ticks - ticks_begin));
         /* Ticks that a busy host kept back come later, a few at a time; never too many. */
+        latest = late > latest ? late : latest;
         if (late < -8 && !bad_ticks++)
             print("# round %u: %d ticks late, of %u\n", round, late, (uint32_t)want);
     }
+    /* A host that has kept back as many as are kept has taken the rest for good. */
+    bool starved = latest > KEPT_MOST - 50;
     int32_t late = 0;
     for (uint64_t end = pm_now() + 10ull * PM_HZ; pm_now() < end;) {
         late = (int32_t)((uint32_t)divide(divide(pm_now() - pm_begin, 3), TICK) - (ticks - ticks_begin));
@@ -342,7 +347,9 @@ void guest_main(void)
     check(memory, "memory");
     check(bad_tsc == 0, "TSC and ACPI timer agree (%u times not)", bad_tsc);
     /* Some that fell into the host's own pauses may be gone for good. */
-    check(bad_ticks == 0 && late <= 8 + (int32_t)(ticks / 16), "no tick is lost or too many (%u times, %d at the end)",
-          bad_ticks, late);
+    if (starved)
+        print("# the host has kept back %d ticks at a time\n", latest);
+    check(bad_ticks == 0 && (starved || late <= 8 + (int32_t)(ticks / 16)),
+          "no tick is lost or too many (%u times, %d at the end)", bad_ticks, late);
     guest_end();
 }
