@@ -51,7 +51,8 @@ class Served:
             raise GuestError("%r is not served: %r" % (folder, self.process.communicate()[1]))
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+        self.thread.start()
 
     def accept(self):
         while True:
@@ -83,6 +84,9 @@ class Served:
         return run.returncode, run.stdout + run.stderr
 
     def close(self):
+        # Its thread is to be out of accept() before the next one's listener has the same descriptor.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
         self.listener.close()
         self.process.terminate()
         self.process.communicate(timeout=30)
