@@ -61,9 +61,12 @@ static inline bool tr_leads_to_interp(const void *host)
 }
 /* Is instruction i of the block a string instruction (which lockstep steps to its end)? */
 bool tr_is_string(const struct tentry *entry, unsigned i);
-/* May the page of code run directly on the CPU (scan.c)? entry: an offset at which an instruction begins, PAGE_SIZE if
- * none is known. */
-bool tr_page_is_direct(const uint8_t *page, unsigned entry, uint32_t isa);
+/* May the page of code run directly on the CPU (scan.c)? next: the one behind it, NULL if that cannot be told; known:
+ * for each of its bytes, is it known that an instruction begins there? */
+bool tr_page_is_direct(const uint8_t *page, const uint8_t *next, const uint8_t *known, uint32_t isa);
+/* Notes in known where the instructions that are translated begin in the page of RAM at gpa; of so many blocks. */
+void tcache_known_starts(gpa_t gpa, uint8_t *known);
+unsigned tcache_blocks_in_page(gpa_t gpa);
 /* Pages whose code and data lie so close that protecting them costs more than it saves. Blocks from such a page compare
  * their own source bytes on entry, and the page stays writable. */
 bool tcache_page_is_mixed(gpa_t gpa);

@@ -2,10 +2,12 @@
  * the guest and do not trap (DESIGN.md, section 4). This is a matter of fidelity; that the host is safe from such
  * instructions is the cell's affair.
  */
+#include <glib.h>
 #include <string.h>
 #include <Zydis/Zydis.h>
 
 #include "ginsn.h"
+#include "insn.h"
 #include "bt.h"
 #include "block.h"
 
@@ -48,6 +50,29 @@ static bool interp_is_direct(const struct ginsn *g)
         return true;
     default:
         return false;
+    }
+}
+
+static const uint8_t prefix[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3};
+
+#define ISA_NEWER (GISA_SSE41 | GISA_SSE42 | GISA_POPCNT | GISA_MOVBE)
+
+/* What only computes and came so late that programs ask CPUID before they execute it; what is older they may try, and
+ * count on #UD where it is not there. So it is harmless where it has not been executed: libraries have it beside what
+ * every processor can do. */
+static bool is_newer(const struct ginsn *g)
+{
+    const uint8_t *p = g->bytes;
+    switch (g->mnemonic) {
+    case ZYDIS_MNEMONIC_XBEGIN:
+    case ZYDIS_MNEMONIC_XEND:
+    case ZYDIS_MNEMONIC_XABORT:
+    case ZYDIS_MNEMONIC_XTEST:
+        return true;
+    default:
+        while (memchr(prefix, *p, sizeof prefix))
+            p++;
+        return (*p == 0xc4 || *p == 0xc5 || *p == 0x62) && p[1] >= 0xc0; /* VEX, EVEX: else LES, LDS, BOUND */
     }
 }
 
@@ -116,7 +141,6 @@ static bool is_direct(const struct ginsn *g)
 /* The beginning of an instruction that the page's end cuts off. */
 static bool stub_is_direct(const uint8_t *code, unsigned len)
 {
-    static const uint8_t prefix[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3};
     /* Longer than a byte, and to be left alone: MOV to and from segments, far transfers, LDS, LES, INT n. */
     static const uint8_t one[] = {0x8c, 0x8e, 0x9a, 0xca, 0xea, 0xc4, 0xc5, 0xcd};
     /* Of two bytes: all that are longer are computing instructions, but for groups 6 and 7, LAR, LSL, LSS and its
@@ -135,46 +159,99 @@ static bool stub_is_direct(const uint8_t *code, unsigned len)
     return !memchr(one, *code, sizeof one);
 }
 
-/* Visits instruction starts from offset `at` on, until the page's end or a place that this sweep was at before. The
- * state of each byte: 0 unknown, 1 no instruction begins well here or it is direct, 2 not direct. */
-static bool sweep(const uint8_t *page, unsigned at, uint32_t isa, uint8_t *reached, bool strict)
+/* --- a page --- */
+
+/* What its bytes are as beginnings of instructions: looked at once each. */
+struct scan {
+    uint8_t code[PAGE_SIZE + INSN_MAX_LEN]; /* and how the next page begins */
+    unsigned code_len;
+    const uint8_t *known;
+    uint32_t isa;
+    struct {
+        uint8_t len; /* 0: not looked at yet; what would raise #UD counts one byte, what the code's end cuts off all */
+        bool direct; /* or no instruction at all */
+    } at[PAGE_SIZE];
+};
+
+static unsigned length_at(struct scan *s, unsigned at)
 {
-    while (at < PAGE_SIZE) {
-        struct ginsn g;
-        reached[at]++;
-        if (!ginsn_decode(&g, page + at, PAGE_SIZE - at, at, true, isa)) {
-            if (PAGE_SIZE - at < 15)
-                return !strict || stub_is_direct(page + at, PAGE_SIZE - at);
-            at++; /* raises #UD if it is ever executed */
-            continue;
+    struct ginsn g;
+    unsigned left = s->code_len - at;
+    if (s->at[at].len)
+        return s->at[at].len;
+    if (ginsn_decode(&g, s->code + at, left, at, true, s->isa | (s->known[at] ? 0 : ISA_NEWER))) {
+        s->at[at].len = g.len;
+        s->at[at].direct = is_direct(&g) || (!s->known[at] && is_newer(&g));
+    } else {
+        s->at[at].len = (uint8_t)(left < INSN_MAX_LEN ? left : 1);
+        s->at[at].direct = left >= INSN_MAX_LEN || stub_is_direct(s->code + at, left);
+    }
+    return s->at[at].len;
+}
+
+/* Follows code from where an instruction begins to the page's end or to where it has been. What goes on beyond the
+ * beginning of a known one was none itself: data behind a jump, say. */
+static bool is_direct_from(struct scan *s, unsigned at, uint8_t *been)
+{
+    while (at < PAGE_SIZE && !been[at]) {
+        unsigned len = length_at(s, at), inside = 1;
+        been[at] = true;
+        while (!s->known[at] && inside < len && at + inside < PAGE_SIZE && !s->known[at + inside])
+            inside++;
+        if (at + inside == PAGE_SIZE)
+            inside = len;
+        if (s->known[at] || inside == len) {
+            if (!s->at[at].direct)
+                return false;
+            inside = len;
         }
-        if (strict && !is_direct(&g))
-            return false;
-        at += g.len;
+        at += inside;
     }
     return true;
 }
 
-/* From how many of the first offsets of a page an instruction start must be reached to count as one: sweeps that began
- * at the wrong byte soon meet the right ones. */
-#define PHASES 15
-#define ENOUGH 4
+/* Sweeps from the first offsets of a page: those that began at the wrong byte soon meet the right ones. What only some
+ * of them take for an instruction is hardly one: instructions that may not run so are so rare in programs that a byte
+ * that looks like one is far more often the middle of another. */
+#define PHASES      15
+#define MET_LEAST   8 /* fewer agree by chance */
+#define ENOUGH(met) (met * 3 / 4 + 1)
 
-bool tr_page_is_direct(const uint8_t *page, unsigned entry, uint32_t isa)
+/* The code before offset `end`, where an instruction begins (or the page ends), of which nothing is known. */
+static bool is_direct_before(struct scan *s, unsigned end)
 {
-    uint8_t reached[PAGE_SIZE] = {0}, forward[PAGE_SIZE] = {0};
-    if (!sweep(page, entry, isa, forward, true))
-        return false;
-    for (unsigned phase = 0; phase < PHASES; phase++)
-        sweep(page, phase, isa, reached, false);
-    for (unsigned at = 0; at < entry; at++) {
-        struct ginsn g;
-        if (reached[at] < ENOUGH)
+    uint8_t reached[PAGE_SIZE] = {0};
+    unsigned met = 0; /* sweeps that came to the end as those do that are right */
+    for (unsigned phase = 0; phase < PHASES && phase < end; phase++) {
+        unsigned at = phase;
+        while (at < end)
+            at += length_at(s, at);
+        if (at != end && end < PAGE_SIZE)
             continue;
-        if (ginsn_decode(&g, page + at, PAGE_SIZE - at, at, true, isa) ? !is_direct(&g)
-            : PAGE_SIZE - at < 15                                      ? !stub_is_direct(page + at, PAGE_SIZE - at)
-                                                                       : false)
+        met++;
+        for (at = phase; at < end; at += length_at(s, at))
+            reached[at]++;
+    }
+    for (unsigned at = 0; at < end; at++)
+        if (met >= MET_LEAST && reached[at] >= ENOUGH(met) && !s->at[at].direct)
+            return false;
+    return true;
+}
+
+bool tr_page_is_direct(const uint8_t *page, const uint8_t *next, const uint8_t *known, uint32_t isa)
+{
+    struct scan s = {.known = known, .isa = isa, .code_len = PAGE_SIZE + (next ? INSN_MAX_LEN : 0)};
+    memcpy(s.code, page, PAGE_SIZE);
+    if (next)
+        memcpy(s.code + PAGE_SIZE, next, INSN_MAX_LEN);
+    uint8_t been[PAGE_SIZE] = {0};
+    unsigned first = PAGE_SIZE;
+    for (unsigned at = PAGE_SIZE; at-- > 0;) {
+        if (!known[at])
+            continue;
+        first = at;
+        if (!is_direct_from(&s, at, been))
             return false;
     }
-    return true;
+    return is_direct_before(&s, first);
 }

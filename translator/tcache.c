@@ -612,6 +612,24 @@ bool tcache_page_is_crowded(gpa_t gpa)
     return tc.page_blocks[gpa >> PAGE_SHIFT] >= PAGE_BLOCKS_MAX;
 }
 
+unsigned tcache_blocks_in_page(gpa_t gpa)
+{
+    return tc.page_blocks[gpa >> PAGE_SHIFT];
+}
+
+void tcache_known_starts(gpa_t gpa, uint8_t *known)
+{
+    gpa_t pfn = gpa >> PAGE_SHIFT;
+    for (struct tblock *b = tc.page[pfn]; b; b = page_link(b, pfn)->next) {
+        for (unsigned i = 0; i < b->insn_count; i++) {
+            gpa_t in_first = (b->phys & (PAGE_SIZE - 1)) + (gpa_t)(int64_t)b->insn_off[i];
+            gpa_t page = in_first < PAGE_SIZE ? b->phys : b->phys2;
+            if (page >> PAGE_SHIFT == pfn)
+                known[in_first & (PAGE_SIZE - 1)] = 1;
+        }
+    }
+}
+
 bool tcache_page_is_mixed(gpa_t gpa)
 {
     return tc.heat[gpa >> PAGE_SHIFT].mixed;

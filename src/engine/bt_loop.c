@@ -302,7 +302,10 @@ static void premap(struct bt *bt)
     uint32_t error;
     bt->leave_out &= ~LEAVE_PREMAP;
     enum stat_id before = stats_enter(STAT_shadow_fill);
-    shadow_fill(bt, VIEW_USER, bt->cpu.cr2, false, &error);
+    if (direct_ready(bt))
+        shadow_cell_premap(bt, bt->cpu.cr2);
+    else
+        shadow_fill(bt, VIEW_USER, bt->cpu.cr2, false, &error);
     stats_leave(before);
 }
 

@@ -1,8 +1,9 @@
 /* Direct execution: policy, and the loop around a cell (see direct.h).
  *
  * A stop of the cell costs some microseconds, an entry to the kernel from translated code some tens of nanoseconds;
- * translated code itself is a few per cent slower than direct code. So a process starts translated, and moves to a cell
- * when the time between its entries to the kernel is long against the stop; it moves back when that no longer holds.
+ * translated code of real programs takes half as long again as direct code, or twice as long. So a process starts
+ * translated, and moves to a cell when it has shown for some time that the time between its entries to the kernel is
+ * long against the stop, sooner if it is where another was when its cell paid; it moves back when that no longer holds.
  */
 #include "direct.h"
 
@@ -16,10 +17,12 @@
 
 /* In ticks of the host's TSC, which are between a third and half of a nanosecond on what we run on. */
 #define TICKS_US     3000ull
-#define STAY_GOOD    (150 * TICKS_US) /* between entries to the kernel: worth a cell */
-#define STAY_BAD     (60 * TICKS_US)  /* average between stops of a cell: not worth it */
-#define SAMPLES      2                /* good ones in a row before the move */
-#define SAMPLE_MIN   (500 * TICKS_US) /* shorter ones say nothing */
+#define STAY_GOOD    (30 * TICKS_US)        /* between entries to the kernel: worth a cell */
+#define STAY_BAD     (12 * TICKS_US)        /* average between stops of a cell: not worth it */
+#define FILLS_A_STOP 8                      /* stops that map something, which come to an end, count that much less */
+#define EARNED       (20 * 1000 * TICKS_US) /* in good samples before the move: a cell and its first pages cost a few ms */
+#define EARNED_KNOWN (2 * 1000 * TICKS_US) /* if it is at code that has paid */
+#define SAMPLE_MIN   (500 * TICKS_US)      /* shorter ones say nothing */
 #define STOPS_JUDGED 64
 #define AWAY_FIRST   (20 * 1000 * TICKS_US) /* how long it stays translated after it did not pay; doubled each time */
 #define AWAY_LONGEST (5000 * 1000 * TICKS_US)
@@ -29,8 +32,9 @@
 struct process {
     uint32_t serial;     /* of the space: another one with the same number begins anew */
     bool in_cell;        /* runs directly */
-    unsigned good;       /* samples in a row */
-    unsigned stops;      /* of the cell since they were last judged */
+    uint64_t good;       /* ticks in good samples, halved with each bad one */
+    unsigned stops;      /* of the cell since they were last judged, but for those that */
+    unsigned fills;      /* mapped something: in the end all is there */
     unsigned bounces;    /* those for code that may not run directly */
     uint64_t inside;     /* ticks in the cell since then */
     uint64_t away;       /* how long the next time out of a cell will be, in ticks */
@@ -134,14 +138,15 @@ void direct_sample(struct bt *bt)
         return;
     }
     if (span < (count + 1) * STAY_GOOD) {
-        p->good = 0;
+        p->good /= 2;
         return;
     }
-    if (++p->good < SAMPLES)
+    p->good += span;
+    if (p->good < EARNED && (p->good < EARNED_KNOWN || !shadow_cell_has_paid(bt, bt->cs_base + bt->cpu.eip)))
         return;
     p->good = 0;
     p->in_cell = true;
-    p->stops = p->bounces = 0;
+    p->stops = p->fills = p->bounces = 0;
     p->inside = 0;
     bt->leave_out |= LEAVE_DIRECT;
     stats_count(STAT_cell_promoted);
@@ -203,6 +208,12 @@ static void lost(struct bt *bt, struct process *p)
         demote(bt, p);
 }
 
+/* As they count. */
+static unsigned stops_of(const struct process *p)
+{
+    return p->stops + p->fills / FILLS_A_STOP;
+}
+
 enum exit_reason direct_run(struct bt *bt)
 {
     struct cpu *cpu = &bt->cpu;
@@ -246,6 +257,9 @@ enum exit_reason direct_run(struct bt *bt)
             if (!bt->kick)
                 break;
             cell_get(cell, cpu);
+            /* A sample of what it is that runs, as ticks come. */
+            if (p->inside > EARNED_KNOWN)
+                shadow_cell_set_paid(bt, cpu->eip, p->inside / (stops_of(p) + 1) >= STAY_GOOD);
             reason = EXIT_KICK;
             out = true;
             break;
@@ -254,9 +268,11 @@ enum exit_reason direct_run(struct bt *bt)
             bool fetch = address - eip < 15;
             repeats = address == fault_before ? repeats + 1 : 0;
             fault_before = address;
-            p->stops++;
-            if (address < 4 * GiB && repeats < 3 && shadow_cell_fill(bt, (gla_t)address, fetch, eip))
+            if (address < 4 * GiB && repeats < 3 && shadow_cell_fill(bt, (gla_t)address, fetch, eip)) {
+                p->fills++;
                 break;
+            }
+            p->stops++;
             cell_get(cell, cpu);
             out = true;
             if (fetch && !cell_is_dead(cell)) {
@@ -266,6 +282,7 @@ enum exit_reason direct_run(struct bt *bt)
                 p->bounces++;
             } else {
                 reason = EXIT_INTERP;
+                bt->leave_out |= LEAVE_PREMAP;
             }
             break;
         }
@@ -288,15 +305,17 @@ enum exit_reason direct_run(struct bt *bt)
             break;
         }
     }
-    if (p->in_cell && p->stops >= STOPS_JUDGED) {
-        bool bad = p->inside / p->stops < STAY_BAD;
+    if (p->in_cell && stops_of(p) >= STOPS_JUDGED) {
+        bool bad = p->inside / stops_of(p) < STAY_BAD;
         if (bad && !direct.always)
             demote(bt, p);
         else if (bad && p->bounces > p->stops / 2)
             direct.hold = true;
         else
             p->away = AWAY_FIRST;
-        p->stops = p->bounces = 0;
+        if (bad)
+            shadow_cell_set_paid(bt, cpu->eip, false);
+        p->stops = p->fills = p->bounces = 0;
         p->inside = 0;
     }
     stats_leave(STAT_dispatch);

@@ -70,6 +70,12 @@ void shadow_cell_drop_mappings(void);
 /* The runner faulted at gla, fetching the instruction at eip (execute) or not. True: mapped now, retry. False: the
  * instruction is for the interpreter, which raises what is to be raised. */
 bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute, uint32_t eip);
+/* The guest has just mapped the page of gla, which the runner touched: it is there at the next cell_run. */
+void shadow_cell_premap(struct bt *bt, gla_t gla);
+/* Was running the code at gla directly worth it, whichever process did it last? Known of code that a cell may execute.
+ */
+void shadow_cell_set_paid(struct bt *bt, gla_t gla, bool paid);
+bool shadow_cell_has_paid(struct bt *bt, gla_t gla);
 /* guest_mem.code_written: translations and direct code of these bytes are void. */
 void shadow_code_written(void *opaque, gpa_t gpa, uint32_t len);
 /* Another number for each guest address space that is met. */

@@ -13,12 +13,17 @@
 
 #define CELLS_MAX 12 /* processes of the host */
 
-/* shadow.cell.scans */
+/* shadow.cell.scans; from SCAN_NOT on: how often that was found, see AGAIN. */
 enum scan { SCAN_UNKNOWN, SCAN_DIRECT, SCAN_NOT };
+/* What looks like an instruction that may not run so is often none: the more is known of a page, the fewer of them. So
+ * one that was refused is looked at again when there are that many blocks of it, and then ever more. */
+#define AGAIN(found) (4u << (2 * (found)))
+#define AGAIN_MOST   4
 
 void shadow_cell_init(void)
 {
     shadow.cell.scans = shadow_reserve(MEM_PAGES);
+    shadow.cell.paid = shadow_reserve(MEM_PAGES);
 }
 
 void space_cell_unmap(struct space *s, gla_t gla, uint64_t len)
@@ -126,14 +131,46 @@ static bool may_execute(struct bt *bt, const struct walk *k, gla_t gla, unsigned
     if (points_of_page(gla) & POINT_BREAK)
         return false;
     if (!(guest_mem.page_flags[pfn] & MEM_PAGE_DIRECT))
-        shadow.cell.scans[pfn] = SCAN_UNKNOWN;
-    if (shadow.cell.scans[pfn] == SCAN_UNKNOWN) {
-        shadow.cell.scans[pfn] = tr_page_is_direct(mem_ptr(k->page), entry, isa) ? SCAN_DIRECT : SCAN_NOT;
+        shadow.cell.scans[pfn] = SCAN_UNKNOWN, shadow.cell.paid[pfn] = false;
+    uint8_t *scan = &shadow.cell.scans[pfn];
+    unsigned found = *scan >= SCAN_NOT ? *scan - SCAN_NOT + 1u : 0;
+    if (*scan == SCAN_UNKNOWN || (found && found <= AGAIN_MOST && tcache_blocks_in_page(k->page) >= AGAIN(found))) {
+        uint8_t known[PAGE_SIZE] = {0};
+        tcache_known_starts(k->page, known);
+        if (entry < PAGE_SIZE)
+            known[entry] = 1;
+        struct walk n;
+        bool goes_on =
+            shadow_walk(&bt->cpu, shadow.current, (gla & PAGE_MASK) + PAGE_SIZE, &n) && n.u && mem_is_ram(n.page);
+        const uint8_t *next = goes_on ? mem_ptr(n.page) : NULL;
+        *scan = (uint8_t)(tr_page_is_direct(mem_ptr(k->page), next, known, isa) ? SCAN_DIRECT : SCAN_NOT + found);
         stats_count(STAT_cell_scans);
         guest_mem.page_flags[pfn] |= MEM_PAGE_DIRECT;
         shadow_protect(k->page);
     }
-    return shadow.cell.scans[pfn] == SCAN_DIRECT;
+    return *scan == SCAN_DIRECT;
+}
+
+static uint8_t *paid_at(struct bt *bt, gla_t gla)
+{
+    struct walk k;
+    if (!shadow_walk(&bt->cpu, shadow.current, gla, &k) || !mem_is_ram(k.page) ||
+        !(mem_page_flags(k.page) & MEM_PAGE_DIRECT))
+        return NULL;
+    return &shadow.cell.paid[k.page >> PAGE_SHIFT];
+}
+
+void shadow_cell_set_paid(struct bt *bt, gla_t gla, bool paid)
+{
+    uint8_t *at = paid_at(bt, gla);
+    if (at)
+        *at = paid;
+}
+
+bool shadow_cell_has_paid(struct bt *bt, gla_t gla)
+{
+    const uint8_t *at = paid_at(bt, gla);
+    return at && *at;
 }
 
 void shadow_code_written(void *opaque, gpa_t gpa, uint32_t len)
@@ -221,12 +258,14 @@ static void take_neighbours(struct bt *bt, struct space *s, struct ptcopy *c, co
         if (gla < cell_lowest() || points_of_page(gla) || !shadow_walk(&bt->cpu, s, gla, &n) || !n.u || n.large ||
             !mem_is_ram(n.page))
             continue;
-        take_page(s, c, &n, gla, bit_test(c->code, j) && may_execute(bt, &n, gla, PAGE_SIZE), &r);
+        bool is_code = bit_test(c->code, j) || (mem_page_flags(n.page) & MEM_PAGE_DIRECT);
+        take_page(s, c, &n, gla, is_code && may_execute(bt, &n, gla, PAGE_SIZE), &r);
     }
     stretch_end(s, &r);
 }
 
-bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
+/* Orders what shadow_cell_fill has carried out, too. */
+static bool order(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
 {
     struct space *s = shadow.current;
     struct walk k;
@@ -255,8 +294,24 @@ bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
         take_neighbours(bt, s, c, &k);
     rmap_settle();
     stats_count(STAT_cell_fills);
-    if (cell_flush(s->cell))
+    return true;
+}
+
+bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
+{
+    if (!order(bt, gla, execute, eip))
+        return false;
+    if (cell_flush(shadow.current->cell))
         return true;
-    forget_mappings(s); /* too many, or an address that the host keeps for itself */
+    forget_mappings(shadow.current); /* too many, or an address that the host keeps for itself */
     return false;
+}
+
+void shadow_cell_premap(struct bt *bt, gla_t gla)
+{
+    struct space *s = shadow.current;
+    unsigned i = gla >> pde_shift(s);
+    if (s->cell && !cell_is_dead(s->cell) &&
+        !(s->kind[i] == PDE_TABLE && bit_test(s->pt[i]->mapped[VIEW_CELL], entry_number(s, gla))))
+        order(bt, gla, gla == bt->cpu.eip, gla);
 }

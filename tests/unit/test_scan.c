@@ -4,6 +4,7 @@
 
 #include "bt.h"
 #include "translator/block.h"
+#include "translator/ginsn.h"
 
 #define ALL_ISA UINT32_MAX
 
@@ -11,9 +12,12 @@ static uint8_t page[PAGE_SIZE];
 
 static bool scan(unsigned at, const uint8_t *code, unsigned len, unsigned entry)
 {
+    uint8_t known[PAGE_SIZE] = {0};
     memset(page, 0x90, sizeof page);
     memcpy(page + at, code, len);
-    return tr_page_is_direct(page, entry, ALL_ISA);
+    if (entry < PAGE_SIZE)
+        known[entry] = 1;
+    return tr_page_is_direct(page, NULL, known, ALL_ISA);
 }
 
 static const struct {
@@ -67,7 +71,7 @@ static const struct {
     {"iret", false, 1, {0xcf}},
     {"rdrand", false, 3, {0x0f, 0xc7, 0xf0}},
     {"xgetbv", false, 3, {0x0f, 0x01, 0xd0}},
-    {"vex_vaddps", false, 4, {0xc5, 0xf8, 0x58, 0xc1}},
+    {"vex_vaddps", true, 4, {0xc5, 0xf8, 0x58, 0xc1}}, /* as long as it is not executed */
 };
 
 /* Behind the entry, before it, and as the page's last instruction. */
@@ -104,7 +108,65 @@ static void test_old_processor(void)
     g_assert_true(scan(2000, cmov, sizeof cmov, 100));
     memset(page, 0x90, sizeof page);
     memcpy(page + 2000, cmov, sizeof cmov);
-    g_assert_false(tr_page_is_direct(page, 100, 0)); /* would be #UD in the guest */
+    uint8_t known[PAGE_SIZE] = {[100] = 1};
+    g_assert_false(tr_page_is_direct(page, NULL, known, 0)); /* would be #UD in the guest */
+}
+
+/* All but the last byte in this page, and that in the next one, which is there. */
+static void test_cut_seen(gconstpointer data)
+{
+    unsigned i = GPOINTER_TO_UINT(data), len = cases[i].len;
+    uint8_t known[PAGE_SIZE] = {[100] = 1}, next[PAGE_SIZE];
+    memset(page, 0x90, sizeof page);
+    memset(next, 0x90, sizeof next);
+    memcpy(page + PAGE_SIZE - len + 1, cases[i].code, len - 1u);
+    next[0] = cases[i].code[len - 1];
+    if (len > 1)
+        g_assert_cmpint(tr_page_is_direct(page, next, known, ALL_ISA), ==, cases[i].direct);
+}
+
+/* What came after the guest's processor may lie there, but not be executed. */
+static void test_newer(void)
+{
+    static const uint8_t crc32[] = {0xf2, 0x0f, 0x38, 0xf1, 0xc1}, vaddps[] = {0xc5, 0xf8, 0x58, 0xc1};
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t known[PAGE_SIZE] = {[100] = 1};
+        memset(page, 0x90, sizeof page);
+        memcpy(page + 2000, i ? vaddps : crc32, i ? sizeof vaddps : sizeof crc32);
+        g_assert_true(tr_page_is_direct(page, NULL, known, ALL_ISA & ~GISA_SSE42));
+        known[2000] = 1;
+        g_assert_false(tr_page_is_direct(page, NULL, known, ALL_ISA & ~GISA_SSE42));
+    }
+}
+
+/* What is known of a page says which of the things that its bytes may be are none. */
+static void test_known(void)
+{
+    static const uint8_t constant[] = {0xb8, 0xcb, 0x0f, 0xa2, 0x9d}; /* mov $imm, %eax */
+    uint8_t known[PAGE_SIZE] = {0};
+    /* Behind a jump lies a byte of data that looks like the beginning of a far call; behind it a function begins. */
+    memset(page, 0x90, sizeof page);
+    page[1000] = 0xc3;
+    page[1001] = 0x9a;
+    known[500] = 1;
+    g_assert_false(tr_page_is_direct(page, NULL, known, ALL_ISA));
+    known[1002] = 1;
+    g_assert_true(tr_page_is_direct(page, NULL, known, ALL_ISA));
+    /* Both are known to be entered: an instruction, and one in the middle of it. */
+    memset(page, 0x90, sizeof page);
+    memcpy(page + 2000, constant, sizeof constant);
+    known[2000] = 1;
+    g_assert_true(tr_page_is_direct(page, NULL, known, ALL_ISA));
+    known[2001] = 1;
+    g_assert_false(tr_page_is_direct(page, NULL, known, ALL_ISA));
+    /* Before all that is known: only sweeps that come to it say anything. 05: ADD EAX with four bytes more. */
+    memset(page, 0x05, sizeof page);
+    memset(known, 0, sizeof known);
+    for (unsigned at = 4; at + 5 <= 1000; at += 5)
+        page[at] = 0xcb;
+    known[1000] = 1;
+    memset(page + 1000, 0x90, PAGE_SIZE - 1000);
+    g_assert_true(tr_page_is_direct(page, NULL, known, ALL_ISA));
 }
 
 int main(int argc, char **argv)
@@ -117,8 +179,13 @@ int main(int argc, char **argv)
         path = g_strdup_printf("/scan/cut/%s", cases[i].name);
         g_test_add_data_func(path, GUINT_TO_POINTER(i), test_cut);
         g_free(path);
+        path = g_strdup_printf("/scan/cut_seen/%s", cases[i].name);
+        g_test_add_data_func(path, GUINT_TO_POINTER(i), test_cut_seen);
+        g_free(path);
     }
     g_test_add_func("/scan/hidden", test_hidden);
+    g_test_add_func("/scan/known", test_known);
+    g_test_add_func("/scan/newer", test_newer);
     g_test_add_func("/scan/old_processor", test_old_processor);
     return g_test_run();
 }
