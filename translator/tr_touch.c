@@ -1,8 +1,9 @@
-/* Sites whose page is a device's (registers of interrupt controllers, video memory that is not plain), and ports.
+/* Sites whose page is a device's (registers of interrupt controllers, video memory that is not plain) or RAM that is
+ * not worth mapping (tr_site.c), and ports.
  *
  * To leave translated code, interpret the instruction and come back costs some hundred cycles, and kernels ask the
- * local APIC in each system call. So before a site leaves, it calls bt->touch, which does the access if it is a
- * device's. The instruction itself is then done on a register. What the access has set off (an interrupt, another
+ * local APIC in each system call. So before a site leaves, it calls bt->touch, which does the access if it is one of
+ * these. The instruction itself is then done on a register. What the access has set off (an interrupt, another
  * memory map, code written by a bus master) is taken notice of behind the instruction: it sets bt->kick.
  */
 #include <string.h>

@@ -272,6 +272,61 @@ static void changes(unsigned ring)
     write_cr0(read_cr0() & ~CR0_WP);
 }
 
+/* Page n of TEST is there as said, not mapped by the translator yet, and no fault is expected. */
+static void map_anew(unsigned n, uint32_t entry)
+{
+    pt[n] = entry;
+    invlpg(TEST + n * PAGE);
+    pf.faults = 0;
+    pf.want_page = TEST + n * PAGE;
+    pf.entry = (uint32_t)frame(n) | ALL;
+}
+
+static void access_at(struct state *s, const char *code, unsigned ring, uint32_t address)
+{
+    state_init(s, ring, code);
+    s->esi = address;
+    s->eax = 0x11223344;
+    run(s);
+}
+
+/* What a page table says is obeyed and noted by who finds a page there without a fault (SDM vol. 3A, 4.6 and 4.8). */
+static void entries(unsigned ring)
+{
+    struct state s;
+    unsigned rights = 0, accessed = 0, dirty = 0, across = 0;
+    for (unsigned n = 0; n < ROUNDS; n++) {
+        unsigned page = n % 32;
+        uint32_t at = TEST + page * PAGE, *f = frame(page), *g = frame(page + 1);
+        f[16] = 5;
+        map_anew(page, (uint32_t)f | P_P | P_W);
+        access_at(&s, load, ring, at + 64);
+        rights += s.vector != VEC_DONE || s.eax != 5 || pf.faults != (ring ? 1 : 0) || (ring && pf.error != 5);
+        map_anew(page, (uint32_t)f | ALL);
+        access_at(&s, load, ring, at + 64);
+        accessed += pf.faults || (pt[page] & 0x60) != 0x20;
+        map_anew(page, (uint32_t)f | ALL);
+        access_at(&s, store_eax, ring, at + 64);
+        dirty += pf.faults || (pt[page] & 0x60) != 0x60 || f[16] != 0x11223344;
+        /* Two pages, and then the second one is missing, too. */
+        f[PAGE / 4 - 1] = 0xaabb0000;
+        g[0] = 0xccdd;
+        map_anew(page, (uint32_t)f | ALL);
+        map_anew(page + 1, (uint32_t)g | ALL);
+        access_at(&s, load, ring, at + PAGE - 2);
+        across += pf.faults || s.eax != 0xccddaabb;
+        map_anew(page, (uint32_t)f | ALL);
+        map_anew(page + 1, 0);
+        access_at(&s, store_eax, ring, at + PAGE - 2);
+        across += s.vector != VEC_DONE || pf.faults != 1 || pf.cr2 != at + PAGE || f[PAGE / 4 - 1] != 0x33440000 ||
+                  g[0] != 0x1122;
+    }
+    check_equal(rights, 0, "a supervisor's page");
+    check_equal(accessed, 0, "accessed, not dirty, by a load");
+    check_equal(dirty, 0, "dirty by a store");
+    check_equal(across, 0, "an operand in two pages");
+}
+
 /* Devices: the local APIC's task priority, by the same store and load that touched memory before. */
 #define APIC_TPR 0xfee00080u
 static void devices(void)
@@ -309,6 +364,21 @@ static void code(void)
         wrong += s.vector != VEC_DONE || function() != (n & 0xff);
     }
     check_equal(wrong, 0, "stores into code");
+    wrong = 0;
+    for (unsigned n = 0; n < ROUNDS; n++) { /* in many pages: one whose code changes often is not protected any more */
+        uint8_t *in_frame = (uint8_t *)frame(n);
+        if (n < 16)
+            memcpy(in_frame, patched, 6);
+        wrong +=
+            ((uint32_t(*)(void))(uintptr_t)in_frame)() != (n < 16 ? *(uint32_t *)(patched + 1) : 0x11223344 + n - 16);
+        map_anew(n % 32, (uint32_t)in_frame | ALL);
+        state_init(&s, 0, store_eax);
+        s.esi = TEST + n % 32 * PAGE + 1;
+        s.eax = 0x11223344 + n;
+        run(&s);
+        wrong += s.vector != VEC_DONE || pf.faults || ((uint32_t(*)(void))(uintptr_t)in_frame)() != 0x11223344 + n;
+    }
+    check_equal(wrong, 0, "stores into code through a mapping of the moment");
 
     /* Where an access was that faulted often, there is a hint now. */
     static const uint8_t load_esi[] = {0x8b, 0x06, 0xcd, 0x80}, hint_esi[] = {0x0f, 0x18, 0x06, 0xcd, 0x80};
@@ -341,6 +411,7 @@ void guest_main(void)
         strings(ring);
         what_does_not_touch(ring);
         changes(ring);
+        entries(ring);
     }
     devices();
     code();
