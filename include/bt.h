@@ -152,10 +152,11 @@ struct cs_slot {
  * (tr_site.c). exit_arg of EXIT_SITE: number of the site, and SITE_*. */
 #define SITES      1024
 #define SITE_WRITE 0x10000u
-#define SITE_EXACT 0x20000u  /* should the page not be there, a page fault is what the instruction raises */
-#define SITE_COUNT 0x40000u  /* ECX says how many elements there are: none, and nothing is touched */
-#define SITE_CALLS 0x80000u  /* what is a device's is answered by bt->touch: there is no use in interpreting on */
-#define SITE_BULK  0x100000u /* the interpreter does as many of them at a time as are in a page */
+#define SITE_EXACT 0x20000u /* should the page not be there, a page fault is what the instruction raises */
+#define SITE_COUNT 0x40000u /* ECX says how many elements there are: none, and nothing is touched */
+#define SITE_CALLS \
+    0x80000u /* bt->touch answers for a device, or a page not worth mapping: there is no use in interpreting on */
+#define SITE_BULK 0x100000u /* the interpreter does as many of them at a time as are in a page */
 
 /* Argument of bt->touch: number of the site, size, TOUCH_*. */
 #define TOUCH_SIZE_SHIFT 10 /* bytes: 1, 2, 4 */
@@ -234,8 +235,8 @@ struct bt {
     struct gate_desc gate_desc[GATES_DESC]; /* by selector >> 3 */
     struct gate_in gate_in[GATES_IN];       /* by vector */
     struct gate_out gate_out;
-    /* Accesses a device for translated code, which goes on at touch_back: TOUCH_DONE further if that was done. world.c:
-     * world_touch, which calls touch. */
+    /* Accesses a device, or RAM, for translated code, which goes on at touch_back: TOUCH_DONE further if that was done.
+     * world.c: world_touch, which calls touch. */
     void (*touch_fn)(void);
     uint32_t (*touch)(struct bt *bt, gla_t gla, uint32_t what, uint32_t value);
     uint64_t touch_back;

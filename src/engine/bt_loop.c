@@ -414,10 +414,13 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
                 bt->loop.natural = false;
                 if (reason == EXIT_KICK)
                     continue; /* where it is looked at */
-                if (reason == EXIT_INTERP)
+                if (reason == EXIT_INTERP) {
                     step(bt, STAT_callout);
-                else if (reason == EXIT_FAULT)
+                    if (cpu->cpl == 3)
+                        bt->leave_out &= ~LEAVE_PREMAP; /* the guest saw no fault */
+                } else if (reason == EXIT_FAULT) {
                     cpu_exception(cpu, EXC_GP, 0, 0);
+                }
                 continue;
             }
         }

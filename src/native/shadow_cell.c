@@ -130,8 +130,10 @@ static bool may_execute(struct bt *bt, const struct walk *k, gla_t gla, unsigned
         return false;
     if (points_of_page(gla) & POINT_BREAK)
         return false;
-    if (!(guest_mem.page_flags[pfn] & MEM_PAGE_DIRECT))
-        shadow.cell.scans[pfn] = SCAN_UNKNOWN, shadow.cell.paid[pfn] = false;
+    if (!(guest_mem.page_flags[pfn] & MEM_PAGE_DIRECT)) {
+        shadow.cell.scans[pfn] = SCAN_UNKNOWN;
+        shadow.cell.paid[pfn] = false;
+    }
     uint8_t *scan = &shadow.cell.scans[pfn];
     unsigned found = *scan >= SCAN_NOT ? *scan - SCAN_NOT + 1u : 0;
     if (*scan == SCAN_UNKNOWN || (found && found <= AGAIN_MOST && tcache_blocks_in_page(k->page) >= AGAIN(found))) {
