@@ -466,7 +466,9 @@ static void test_stacks(void)
     outb(0x40, 1193182 / 2000 & 0xff);
     outb(0x40, 1193182 / 2000 >> 8);
     __asm__ volatile("sti");
-    for (uint16_t i = 0; i < 40; i++) {
+    /* As many as there are ticks in: a busy host may let few come. */
+    for (uint16_t n = 0; n < 40 || (ticks() - start < 10 && n < 4000); n++) {
+        uint16_t i = n % 40;
         clear_buffer();
         struct bregs r = chs(0x0209, 0, 10 + i, 1, 1);
         bios_int(0x13, &r);
