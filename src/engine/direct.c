@@ -20,9 +20,11 @@
 #define STAY_GOOD    (30 * TICKS_US)        /* between entries to the kernel: worth a cell */
 #define STAY_BAD     (12 * TICKS_US)        /* average between stops of a cell: not worth it */
 #define FILLS_A_STOP 8                      /* stops that map something, which come to an end, count that much less */
-#define EARNED       (20 * 1000 * TICKS_US) /* in good samples before the move: a cell and its first pages cost a few ms */
-#define EARNED_KNOWN (2 * 1000 * TICKS_US) /* if it is at code that has paid */
-#define SAMPLE_MIN   (500 * TICKS_US)      /* shorter ones say nothing */
+#define EARNED       (50 * 1000 * TICKS_US) /* in good samples before the move: a cell and its first pages cost a few ms */
+#define EARNED_KNOWN (10 * 1000 * TICKS_US) /* if it is at code that has paid: */
+#define PAID         (60 * TICKS_US)        /* average between stops there */
+#define PAID_FOR     (2 * 1000 * TICKS_US)  /* as seen in so much of a cell's time */
+#define SAMPLE_MIN   (500 * TICKS_US)       /* shorter ones say nothing */
 #define STOPS_JUDGED 64
 #define AWAY_FIRST   (20 * 1000 * TICKS_US) /* how long it stays translated after it did not pay; doubled each time */
 #define AWAY_LONGEST (5000 * 1000 * TICKS_US)
@@ -258,8 +260,8 @@ enum exit_reason direct_run(struct bt *bt)
                 break;
             cell_get(cell, cpu);
             /* A sample of what it is that runs, as ticks come. */
-            if (p->inside > EARNED_KNOWN)
-                shadow_cell_set_paid(bt, cpu->eip, p->inside / (stops_of(p) + 1) >= STAY_GOOD);
+            if (p->inside > PAID_FOR)
+                shadow_cell_set_paid(bt, cpu->eip, p->inside / (stops_of(p) + 1) >= PAID);
             reason = EXIT_KICK;
             out = true;
             break;
