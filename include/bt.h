@@ -152,11 +152,10 @@ struct cs_slot {
  * (tr_site.c). exit_arg of EXIT_SITE: number of the site, and SITE_*. */
 #define SITES      1024
 #define SITE_WRITE 0x10000u
-#define SITE_EXACT 0x20000u /* should the page not be there, a page fault is what the instruction raises */
-#define SITE_COUNT 0x40000u /* ECX says how many elements there are: none, and nothing is touched */
-#define SITE_CALLS \
-    0x80000u /* bt->touch answers for a device, or a page not worth mapping: there is no use in interpreting on */
-#define SITE_BULK 0x100000u /* the interpreter does as many of them at a time as are in a page */
+#define SITE_EXACT 0x20000u  /* should the page not be there, a page fault is what the instruction raises */
+#define SITE_COUNT 0x40000u  /* ECX says how many elements there are: none, and nothing is touched */
+#define SITE_CALLS 0x80000u  /* bt->touch answers for a device or an unmapped page: no use in interpreting on */
+#define SITE_BULK  0x100000u /* the interpreter does as many of them at a time as are in a page */
 
 /* Argument of bt->touch: number of the site, size, TOUCH_*. */
 #define TOUCH_SIZE_SHIFT 10 /* bytes: 1, 2, 4 */

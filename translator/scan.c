@@ -194,18 +194,13 @@ static unsigned length_at(struct scan *s, unsigned at)
 static bool is_direct_from(struct scan *s, unsigned at, uint8_t *been)
 {
     while (at < PAGE_SIZE && !been[at]) {
-        unsigned len = length_at(s, at), inside = 1;
+        unsigned end = at + length_at(s, at), next = at + 1;
         been[at] = true;
-        while (!s->known[at] && inside < len && at + inside < PAGE_SIZE && !s->known[at + inside])
-            inside++;
-        if (at + inside == PAGE_SIZE)
-            inside = len;
-        if (s->known[at] || inside == len) {
-            if (!s->at[at].direct)
-                return false;
-            inside = len;
-        }
-        at += inside;
+        while (next < end && (s->known[at] || next >= PAGE_SIZE || !s->known[next]))
+            next++;
+        if (next == end && !s->at[at].direct)
+            return false;
+        at = next;
     }
     return true;
 }
@@ -213,9 +208,8 @@ static bool is_direct_from(struct scan *s, unsigned at, uint8_t *been)
 /* Sweeps from the first offsets of a page: those that began at the wrong byte soon meet the right ones. What only some
  * of them take for an instruction is hardly one: instructions that may not run so are so rare in programs that a byte
  * that looks like one is far more often the middle of another. */
-#define PHASES      15
-#define MET_LEAST   8 /* fewer agree by chance */
-#define ENOUGH(met) (met * 3 / 4 + 1)
+#define PHASES    15
+#define MET_LEAST 8 /* fewer agree by chance */
 
 /* The code before offset `end`, where an instruction begins (or the page ends), of which nothing is known. */
 static bool is_direct_before(struct scan *s, unsigned end)
@@ -232,8 +226,11 @@ static bool is_direct_before(struct scan *s, unsigned end)
         for (at = phase; at < end; at += length_at(s, at))
             reached[at]++;
     }
+    if (met < MET_LEAST)
+        return true;
+    unsigned enough = met * 3 / 4 + 1;
     for (unsigned at = 0; at < end; at++)
-        if (met >= MET_LEAST && reached[at] >= ENOUGH(met) && !s->at[at].direct)
+        if (reached[at] >= enough && !s->at[at].direct)
             return false;
     return true;
 }

@@ -607,14 +607,14 @@ void tcache_invalidate(gpa_t gpa, uint32_t len)
     }
 }
 
-bool tcache_page_is_crowded(gpa_t gpa)
-{
-    return tc.page_blocks[gpa >> PAGE_SHIFT] >= PAGE_BLOCKS_MAX;
-}
-
 unsigned tcache_blocks_in_page(gpa_t gpa)
 {
     return tc.page_blocks[gpa >> PAGE_SHIFT];
+}
+
+bool tcache_page_is_crowded(gpa_t gpa)
+{
+    return tcache_blocks_in_page(gpa) >= PAGE_BLOCKS_MAX;
 }
 
 void tcache_known_starts(gpa_t gpa, uint8_t *known)

@@ -119,6 +119,18 @@ bool direct_ready(const struct bt *bt)
     return true;
 }
 
+/* As they count. */
+static unsigned stops_of(const struct process *p)
+{
+    return p->stops + p->fills / FILLS_A_STOP;
+}
+
+static void judge_anew(struct process *p)
+{
+    p->stops = p->fills = p->bounces = 0;
+    p->inside = 0;
+}
+
 void direct_sample(struct bt *bt)
 {
     direct.hold = false;
@@ -148,8 +160,7 @@ void direct_sample(struct bt *bt)
         return;
     p->good = 0;
     p->in_cell = true;
-    p->stops = p->fills = p->bounces = 0;
-    p->inside = 0;
+    judge_anew(p);
     bt->leave_out |= LEAVE_DIRECT;
     stats_count(STAT_cell_promoted);
 }
@@ -208,12 +219,6 @@ static void lost(struct bt *bt, struct process *p)
     stats_count(STAT_cell_died);
     if (!direct.always)
         demote(bt, p);
-}
-
-/* As they count. */
-static unsigned stops_of(const struct process *p)
-{
-    return p->stops + p->fills / FILLS_A_STOP;
 }
 
 enum exit_reason direct_run(struct bt *bt)
@@ -317,8 +322,7 @@ enum exit_reason direct_run(struct bt *bt)
             p->away = AWAY_FIRST;
         if (bad)
             shadow_cell_set_paid(bt, cpu->eip, false);
-        p->stops = p->fills = p->bounces = 0;
-        p->inside = 0;
+        judge_anew(p);
     }
     stats_leave(STAT_dispatch);
     return reason;
