@@ -51,8 +51,9 @@ struct display {
     /* Rows first to first + count of a picture of that size; false: it has another one by now. Small pieces, as the
      * lock is held meanwhile; a picture put together of them may be torn, as on a screen. */
     bool (*rows)(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels);
-    /* Another number than the time before if the picture may be another one (or was in between); cheap. */
-    uint64_t (*serial)(void *opaque);
+    /* Another number than the time before if the picture may be another one (or was in between). Looks at a piece of
+     * it, as the lock is held meanwhile; false: there is more, it is to be called again before there is a number. */
+    bool (*serial)(void *opaque, uint64_t *serial);
     /* What may be another picture than when serial() said `since`: rows from *first up to but without *end, which may
      * be beyond the last; the number is of the last call of serial(). NULL: all of them. */
     void (*changed_rows)(void *opaque, uint64_t since, unsigned *first, unsigned *end);

@@ -216,7 +216,7 @@ void vga_dispi_reset(struct vga *vga); /* after vga_reset() */
 void vga_dispi_after_load(struct vga *vga);
 
 /* serial.c */
-uint64_t vga_serial(void *opaque);
+bool vga_serial(void *opaque, uint64_t *serial);
 void vga_changed_rows(void *opaque, uint64_t since, unsigned *first, unsigned *end);
 void vga_seen_free(struct vga *vga);
 

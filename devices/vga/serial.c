@@ -2,7 +2,8 @@
  * out.
  *
  * Guests write to video memory without us, so it is compared: with a copy of what was shown the last time, a few
- * microseconds for the VGA's own modes, and one for each 10 KB of a linear frame buffer.
+ * microseconds for the VGA's own modes, and one for each 10 KB of a linear frame buffer. That is up to 16 MiB, which a
+ * slow host needs 100 ms for: so it is done piece by piece.
  */
 #include <limits.h>
 #include <string.h>
@@ -10,7 +11,8 @@
 #include "vclock.h"
 #include "regs.h"
 
-#define PAST 16u /* changes that are remembered */
+#define PAST  16u            /* changes that are remembered */
+#define PIECE (256u * 1024u) /* bytes that are compared at once: some 25 microseconds, on a slow host a millisecond */
 
 struct rows {
     unsigned first, end; /* none: both 0 */
@@ -28,7 +30,12 @@ struct vga_seen {
     uint8_t card[VGA_SHOWN_MAX];
     unsigned card_count;
     uint32_t start, size; /* of memory */
-    uint8_t *memory;
+    uint8_t *memory;      /* as it was when it was looked at last, up to `at` this time */
+    uint32_t at;
+    bool is_first; /* what is behind `at` was never looked at */
+    bool is_other; /* of memory up to `at`: something differed, from first to last */
+    bool has_other_fonts;
+    uint32_t first, last;
 };
 
 static struct rows rows_and(struct rows a, struct rows b)
@@ -93,8 +100,8 @@ static bool card_changed(const struct vga *vga, struct vga_seen *seen)
     return !same;
 }
 
-/* The first and the last byte that differ; false: none does. Takes them over. */
-static bool take_difference(uint8_t *before, const uint8_t *now, uint32_t size, uint32_t *first, uint32_t *last)
+/* The first and the last byte that differ; false: none does. */
+static bool difference(const uint8_t *before, const uint8_t *now, uint32_t size, uint32_t *first, uint32_t *last)
 {
     const uint32_t chunk = 1024;
     uint32_t from = 0, to = size;
@@ -134,28 +141,63 @@ static struct rows picture_rows(const struct vga *vga, uint32_t first, uint32_t 
     return (struct rows){first / picture.pitch * repeat, (last / picture.pitch + 1) * repeat};
 }
 
-/* The first time, and after a mode switch, there is nothing to compare with. *is_text_only: only cells have changed,
- * which are then looked at. */
-static struct rows memory_rows(struct vga *vga, struct vga_seen *seen, bool *is_text_only)
+/* The first time, and after a mode switch, there is nothing to compare with. False: nothing of it was looked at yet,
+ * but of other memory: a guest that changes its mode again and again has nobody look for ever. */
+static bool memory_begin(const struct vga *vga, struct vga_seen *seen)
 {
-    uint32_t start, size, first, last;
+    uint32_t start, size;
     shown_memory(vga, &start, &size);
-    *is_text_only = false;
-    if (!seen->memory || start != seen->start || size != seen->size) {
-        if (size != seen->size || !seen->memory) {
-            g_free(seen->memory);
-            seen->memory = g_malloc(size);
-        }
-        seen->start = start;
-        seen->size = size;
-        memcpy(seen->memory, vga->vram + start, size);
-        return all_rows;
+    if (seen->memory && start == seen->start && size == seen->size)
+        return true;
+    bool is_begin = !seen->at;
+    if (size != seen->size || !seen->memory) {
+        g_free(seen->memory);
+        seen->memory = g_malloc(size);
     }
-    if (!take_difference(seen->memory, vga->vram + start, size, &first, &last))
-        return (struct rows){0};
-    *is_text_only = vga_text_row_lines(vga) && !has_other_fonts(seen->memory, vga->vram + start, first, last);
-    memcpy(seen->memory + first, vga->vram + start + first, last - first + 1);
-    return picture_rows(vga, first, last);
+    seen->start = start;
+    seen->size = size;
+    seen->at = 0;
+    seen->is_first = true;
+    return is_begin;
+}
+
+/* Looks at a piece of memory, and takes it over; false: there is more. */
+static bool memory_look(const struct vga *vga, struct vga_seen *seen)
+{
+    if (!memory_begin(vga, seen))
+        return true;
+    uint32_t size = MIN(PIECE, seen->size - seen->at), first = 0, last = size - 1;
+    uint8_t *before = seen->memory + seen->at;
+    const uint8_t *now = vga->vram + seen->start + seen->at;
+    if (seen->is_first) {
+        memcpy(before, now, size);
+    } else if (difference(before, now, size, &first, &last)) {
+        seen->has_other_fonts |= has_other_fonts(before, now, first, last);
+        memcpy(before + first, now + first, last - first + 1);
+        seen->first = seen->is_other ? seen->first : seen->at + first;
+        seen->last = seen->at + last;
+        seen->is_other = true;
+    }
+    seen->at += size;
+    return seen->at == seen->size;
+}
+
+/* What has changed of memory that was looked at. *is_text_only: only cells have, which are then looked at.
+ */
+static struct rows memory_rows(const struct vga *vga, struct vga_seen *seen, bool *is_text_only)
+{
+    struct rows rows = {0};
+    *is_text_only = false;
+    if (seen->is_first) {
+        rows = all_rows;
+    } else if (seen->is_other) {
+        *is_text_only = vga_text_row_lines(vga) && !seen->has_other_fonts;
+        rows = picture_rows(vga, seen->first, seen->last);
+    }
+    seen->is_first &= seen->at != seen->size;
+    seen->is_other = seen->has_other_fonts = false;
+    seen->at = 0;
+    return rows;
 }
 
 static bool cells_blink(const struct display_text *text)
@@ -210,7 +252,7 @@ static bool cursor_has_moved(const struct vga *vga, const struct vga_seen *seen)
     return seen->cursor != (unsigned)(crtc[CRTC_CURSOR_HIGH] << 8 | crtc[CRTC_CURSOR_LOW]);
 }
 
-uint64_t vga_serial(void *opaque)
+bool vga_serial(void *opaque, uint64_t *serial)
 {
     struct vga *vga = opaque;
     if (!vga->seen)
@@ -219,6 +261,8 @@ uint64_t vga_serial(void *opaque)
     struct vga_regs regs = shown(&vga->regs);
     bool is_text_only;
     vga_sync(vga);
+    if (!memory_look(vga, seen))
+        return false;
     struct rows rows = memory_rows(vga, seen, &is_text_only);
     bool is_same = rows.first == rows.end, moved = cursor_has_moved(vga, seen);
     bool others = card_changed(vga, seen);
@@ -244,7 +288,8 @@ uint64_t vga_serial(void *opaque)
         seen->serial++;
         seen->past[seen->serial % PAST] = rows;
     }
-    return seen->serial;
+    *serial = seen->serial;
+    return true;
 }
 
 void vga_changed_rows(void *opaque, uint64_t since, unsigned *first, unsigned *end)

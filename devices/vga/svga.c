@@ -246,11 +246,11 @@ static const struct vga_card svga_card = {
 
 /* --- What the host side looks at: with the commands so far carried out, unless the machine stands --- */
 
-static uint64_t svga_serial(void *opaque)
+static bool svga_serial(void *opaque, uint64_t *serial)
 {
     if (!vclock_is_stopped())
         svga_fifo_run(opaque);
-    return vga_serial(opaque);
+    return vga_serial(opaque, serial);
 }
 
 static bool svga_rows(void *opaque, unsigned width, unsigned height, unsigned first, unsigned count, uint32_t *pixels)

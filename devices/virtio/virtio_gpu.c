@@ -135,12 +135,16 @@ static bool gpu_rows(void *opaque, unsigned width, unsigned height, unsigned fir
 
 #define OF_VGA (1ull << 63) /* a serial of the VGA's picture */
 
-static uint64_t gpu_serial(void *opaque)
+static bool gpu_serial(void *opaque, uint64_t *serial)
 {
     struct gpu *gpu = opaque;
-    if (shown(gpu) || !gpu->vga)
-        return gpu->serial;
-    return vga_serial(gpu->vga) | OF_VGA; /* no number of the other picture */
+    bool is_vga = !shown(gpu) && gpu->vga;
+    *serial = gpu->serial;
+    if (!is_vga)
+        return true;
+    bool is_done = vga_serial(gpu->vga, serial);
+    *serial |= OF_VGA; /* no number of the other picture */
+    return is_done;
 }
 
 /* Of a scanout all: a flush says what has changed, but not to whom it was shown before. */

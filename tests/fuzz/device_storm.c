@@ -1397,10 +1397,11 @@ static void look(void)
     static struct display_text text;
     const struct display *display = board_service(registry_board(registry), "display");
     unsigned width, height;
+    uint64_t number;
     if (!display)
         return;
     display->text(display->opaque, &text);
-    display->serial(display->opaque);
+    display->serial(display->opaque, &number);
     display->size(display->opaque, &width, &height);
     if (width && height && width <= G_N_ELEMENTS(pixels)) {
         unsigned first = below(height), some = 1 + below(64), most = (unsigned)G_N_ELEMENTS(pixels) / width;

@@ -343,7 +343,8 @@ static void display_act(const struct display *display)
 {
     static uint32_t pixels[2048 * 2048];
     unsigned width, height;
-    display->serial(display->opaque);
+    uint64_t number;
+    display->serial(display->opaque, &number);
     display->size(display->opaque, &width, &height);
     if ((uint64_t)width * height <= G_N_ELEMENTS(pixels) &&
         !display->rows(display->opaque, width, height, 0, height, pixels))

@@ -1,6 +1,7 @@
 /* CL-GD5446: one test per behaviour of its manual; blits against a model that knows what is asked of a pixel. */
 #include "board.h"
 #include "display.h"
+#include "display_number.h"
 #include "mem.h"
 #include "devices/pci.h"
 #include "devices/vga/vga.h"
@@ -900,7 +901,7 @@ static void test_cursor(void)
 static bool changed(void)
 {
     static uint64_t last;
-    uint64_t now = screen->serial(screen->opaque);
+    uint64_t now = display_number(screen);
     bool is = now != last;
     last = now;
     return is;
@@ -1018,7 +1019,7 @@ static void test_hostile(void)
         case 6:
             vclock_fake_advance(number(3) * MS);
             if (n % 500 == 0)
-                screen->serial(screen->opaque);
+                display_number(screen);
             break;
         default:
             gr(index, value);

@@ -2,6 +2,7 @@
  */
 #include "board.h"
 #include "display.h"
+#include "display_number.h"
 #include "mem.h"
 #include "devices/pci.h"
 #include "devices/vga/svga.h"
@@ -585,7 +586,7 @@ static void test_hostile(void)
             g_assert_cmpuint(width * height, <=, DISPI_MAX_XRES * DISPI_MAX_YRES);
             if (!number(10) && width <= SVGA_MAX_WIDTH && height <= SVGA_MAX_HEIGHT)
                 screen->rows(screen->opaque, width, height, 0, height, pixels);
-            screen->serial(screen->opaque);
+            display_number(screen);
             break;
         }
         }
@@ -693,25 +694,25 @@ static void test_text_stays_out(void)
         mem_write(at, "\x41\x07", 2);
     set(SVGA_REG_ENABLE, 1);
     noise(320 * 200 * 4);
-    screen->serial(screen->opaque);
+    display_number(screen);
     pixel_at(0, 0);
     GByteArray *saved = device_saved(&svga_class, card);
     check_memory("saved", 0, 320 * 200 * 4);
     device_load_checked(&svga_class, card, saved);
-    screen->serial(screen->opaque);
+    display_number(screen);
     check_memory("loaded", 0, 320 * 200 * 4);
 }
 
 static void test_looking_runs_the_fifo(void)
 {
     setup();
-    uint64_t serial = screen->serial(screen->opaque);
+    uint64_t serial = display_number(screen);
     command(2, 0x112233, 5, 5, 1, 1);
-    g_assert_cmpuint(screen->serial(screen->opaque), !=, serial);
+    g_assert_cmpuint(display_number(screen), !=, serial);
     command(2, 0x445566, 5, 5, 1, 1);
     g_assert_cmphex(pixel_at(5, 5), ==, 0x445566);
-    serial = screen->serial(screen->opaque);
-    g_assert_cmpuint(screen->serial(screen->opaque), ==, serial);
+    serial = display_number(screen);
+    g_assert_cmpuint(display_number(screen), ==, serial);
 }
 
 /* --- Cursors --- */
@@ -878,9 +879,9 @@ static void test_alpha_cursor(void)
     g_assert_cmphex(pixel_at(11, 7), ==, 0x112233);
     g_assert_cmphex(pixel_at(12, 7), ==, 0x805030); /* 127/255 of what is below */
     g_assert_cmphex(pixel_at(13, 7), ==, 0x804020);
-    uint64_t serial = screen->serial(screen->opaque);
+    uint64_t serial = display_number(screen);
     set(SVGA_REG_CURSOR_X, 12);
-    g_assert_cmpuint(screen->serial(screen->opaque), !=, serial);
+    g_assert_cmpuint(display_number(screen), !=, serial);
     set(SVGA_REG_CURSOR_X, 0x80000000); /* far away */
     g_assert_cmphex(pixel_at(0, 7), ==, 0x804020);
 }

@@ -1,6 +1,7 @@
 /* VGA pictures: each kind of mode, whole, against a model that knows the mode instead of the registers. */
 #include "board.h"
 #include "display.h"
+#include "display_number.h"
 #include "mem.h"
 #include "devices/vga/vga.h"
 
@@ -372,8 +373,7 @@ static void test_unchanged_is_said(void)
 
 static uint64_t serial(void)
 {
-    const struct display *display = vga_display(vga);
-    return display->serial(display->opaque);
+    return display_number(vga_display(vga));
 }
 
 #define EXPECT_SAME(now) g_assert_cmpuint(serial(), ==, now)
@@ -722,14 +722,14 @@ static void test_changed_rows(void)
         attr(0x13, m == 0 ? 8 : 0);
         display = vga_display(vga);
         uint32_t *before = whole(&width, &height);
-        now = display->serial(display->opaque);
+        now = serial();
         for (unsigned step = 0; step < 600; step++) {
             unsigned first, end, w, h, kind = noise(1, step * 3 + m);
             if (do_something(kind, m == 0, step))
                 registers_restore(modes[m]);
             if (step % 7 == 3)
                 do_something(kind / 8 % 5, m == 0, step + 1); /* two at once */
-            uint64_t next = display->serial(display->opaque);
+            uint64_t next = serial();
             uint32_t *after = whole(&w, &h);
             display->changed_rows(display->opaque, now, &first, &end);
             g_assert_true(w == width && h == height);
@@ -767,16 +767,92 @@ static void test_changed_pixel(void)
         dispi(8, 24);
         dispi(9, 10);
         for (unsigned y = 0; y < 100; y += 33) {
-            uint64_t now = display->serial(display->opaque);
+            uint64_t now = serial();
             uint32_t at = ((y + 10) * 400 + 24 + 319) * bytes;
             dispi(5, (uint16_t)(at >> 16));
             poke(0xa0000 + (at & 0xffff), 0x5a + y);
-            display->serial(display->opaque);
+            serial();
             display->changed_rows(display->opaque, now, &first, &end);
             g_assert_cmpuint(first, <=, y);
             g_assert_cmpuint(end, >, y);
             g_assert_cmpuint(end - first, <=, 2);
         }
+    }
+}
+
+/* A pixel through the VGA's window, which shows 64 KiB at a time. */
+static void poke_far(uint32_t at, uint8_t value)
+{
+    dispi(5, (uint16_t)(at >> 16));
+    poke(0xa0000 + (at & 0xffff), value);
+}
+
+static void mode_large(unsigned width, unsigned height)
+{
+    dispi(4, 0);
+    dispi(1, (uint16_t)width);
+    dispi(2, (uint16_t)height);
+    dispi(3, 32);
+    dispi(4, 0x41);
+}
+
+/* Many megabytes are looked at piece by piece: what differs in some of them makes one number, and its rows are between
+ * the first and the last. */
+static void test_changed_in_pieces(void)
+{
+    const struct display *display = vga_display(vga);
+    unsigned first, end, looks = 0;
+    uint64_t number;
+    mode_set(&mode_13);
+    mode_large(1600, 1200);
+    uint64_t now = serial();
+    EXPECT_SAME(now);
+    poke_far(300 * 1600 * 4, 1);
+    poke_far(900 * 1600 * 4, 1);
+    while (!display->serial(display->opaque, &number))
+        looks++;
+    g_assert_cmpuint(looks, >, 10); /* none long */
+    g_assert_cmpuint(number, ==, now + 1);
+    display->changed_rows(display->opaque, now, &first, &end);
+    g_assert_cmpuint(first, ==, 300);
+    g_assert_cmpuint(end, ==, 901);
+    now = number;
+    /* What comes where it was looked at already is found the next time. */
+    g_assert_false(display->serial(display->opaque, &number));
+    poke_far(0, 0x77);
+    EXPECT_SAME(now);
+    EXPECT_NEW(now);
+    display->changed_rows(display->opaque, now - 1, &first, &end);
+    g_assert_cmpuint(first, ==, 0);
+    g_assert_cmpuint(end, ==, 1);
+    EXPECT_SAME(now);
+}
+
+/* Another mode in the middle of a look ends it; all is new then, and once more when it was seen. */
+static void test_mode_changes_in_a_look(void)
+{
+    const struct display *display = vga_display(vga);
+    unsigned first, end;
+    uint64_t number;
+    mode_set(&mode_13);
+    for (unsigned size = 0; size < 6; size++) {
+        mode_large(1600, 1200);
+        uint64_t now = serial();
+        g_assert_false(display->serial(display->opaque, &number));
+        mode_large(1024 + 8 * size, 768);
+        g_assert_true(display->serial(display->opaque, &number));
+        g_assert_cmpuint(number, !=, now);
+        display->changed_rows(display->opaque, now, &first, &end);
+        g_assert_cmpuint(end, ==, UINT_MAX);
+        now = number;
+        poke_far((1024 + 8 * size) * 4 * 767, (uint8_t)(0x80 + size));
+        EXPECT_NEW(now);
+        EXPECT_SAME(now);
+        poke_far((1024 + 8 * size) * 4 * 767, (uint8_t)size);
+        EXPECT_NEW(now);
+        display->changed_rows(display->opaque, now - 1, &first, &end);
+        g_assert_cmpuint(first, ==, 767);
+        g_assert_cmpuint(end, ==, 768);
     }
 }
 
@@ -886,6 +962,8 @@ int main(int argc, char **argv)
     g_test_add_func("/vga_render/text_cells", test_text_cells);
     g_test_add_func("/vga_render/unchanged_is_said", test_unchanged_is_said);
     g_test_add_func("/vga_render/serial", test_serial);
+    g_test_add_func("/vga_render/changed_in_pieces", test_changed_in_pieces);
+    g_test_add_func("/vga_render/mode_changes_in_a_look", test_mode_changes_in_a_look);
     g_test_add_func("/vga_render/changed_rows", test_changed_rows);
     g_test_add_func("/vga_render/changed_pixel", test_changed_pixel);
     g_test_add_func("/vga_render/blank", test_blank);

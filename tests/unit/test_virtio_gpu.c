@@ -3,6 +3,7 @@
  */
 #include "devices/virtio/virtio_gpu.h"
 #include "display.h"
+#include "display_number.h"
 #include "virtio_guest.h"
 
 extern const struct device_class virtio_gpu_class, virtio_vga_class;
@@ -273,17 +274,17 @@ static void test_serial(void)
 {
     setup(&virtio_gpu_class);
     const struct display *d = display();
-    uint64_t serial = d->serial(d->opaque);
-    g_assert_cmpuint(d->serial(d->opaque), ==, serial);
+    uint64_t serial = display_number(d);
+    g_assert_cmpuint(display_number(d), ==, serial);
     ask(CREATE, 1, 2, 32, 32);
     attach(1, PIXELS, 4096);
-    g_assert_cmpuint(d->serial(d->opaque), ==, serial);
+    g_assert_cmpuint(display_number(d), ==, serial);
     ask(SCANOUT, 0, 0, 32, 32, 0, 1);
-    g_assert_cmpuint(d->serial(d->opaque), !=, serial);
-    serial = d->serial(d->opaque);
+    g_assert_cmpuint(display_number(d), !=, serial);
+    serial = display_number(d);
     ask(TRANSFER, 0, 0, 32, 32, 0, 0, 1, 0);
     ask(FLUSH, 0, 0, 32, 32, 1, 0);
-    g_assert_cmpuint(d->serial(d->opaque), !=, serial);
+    g_assert_cmpuint(display_number(d), !=, serial);
 }
 
 /* What is freed can be had again, also in another order; what is left stays what it was. */
@@ -466,10 +467,10 @@ static void test_vga_until_a_scanout(void)
     ioport_write(0x1cf, 2, 0x41);
     guest_write(0xe2000000, 4, 0x123456);
     g_assert_cmphex(pixel_at(0, 0), ==, 0x123456);
-    uint64_t serial = display()->serial(display()->opaque);
+    uint64_t serial = display_number(display());
     ask(CREATE, 1, 1, 64, 64);
     ask(SCANOUT, 0, 0, 64, 64, 0, 1);
-    g_assert_cmpuint(display()->serial(display()->opaque), !=, serial);
+    g_assert_cmpuint(display_number(display()), !=, serial);
     display()->size(display()->opaque, &width, &height);
     g_assert_cmpuint(width, ==, 64);
     guest_reload(&config);

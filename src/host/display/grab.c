@@ -6,8 +6,8 @@
 
 #include "lock.h"
 
-#define PIECE 262144u /* pixels drawn at once: about half a millisecond */
-#define TRIES 16      /* a guest that changes its mode again and again has a picture that is black where it moved on */
+#define PIECE 65536u /* pixels drawn at once: about 0.1 ms, on a slow host one */
+#define TRIES 16     /* a guest that changes its mode again and again has a picture that is black where it moved on */
 
 /* Some rows into a picture of that size; few of them at once, that they fit together. False: it has another one by now.
  */
@@ -59,8 +59,12 @@ bool display_read(const struct display *display, struct display_reader *reader, 
                   bool *is_other)
 {
     unsigned width, height;
+    uint64_t serial;
     machine_lock();
-    uint64_t serial = display->serial(display->opaque);
+    while (!display->serial(display->opaque, &serial)) {
+        machine_unlock();
+        machine_lock();
+    }
     bool is_known = serial == reader->serial && reader->picture.pixels;
     *first = 0;
     *end = UINT_MAX;
