@@ -29,6 +29,10 @@ OPTIONS = ("-accel kvm -m 128 -display none -vga none -net none -serial none -mo
 BY_CHANCE = {"WRONG failed: timer: ticks of 1 kHz in a second of the RTC",
              "WRONG failed: sti shadow: no interrupt between STI and HLT",
              "WRONG failed: mov ss shadow: no interrupt after MOV SS and POP SS"}
+# The same there: one in fifty runs of interrupts.elf sleeps for ever, as its only tick came between STI and HLT, and
+# sometimes all of the outer machine does. What sleeps three times in a row does so by a fault of ours.
+ASLEEP = "WRONG no verdict: the kernel did not come to its end"
+TRIES = 3
 problems = []
 
 
@@ -77,13 +81,12 @@ def report(name, wrong):
 
 
 def run_image(guest, folder, image):
-    """One of our kernels in there; run.py judges what it wrote, played back to it."""
+    """One of our kernels in there; run.py judges what it wrote, played back to it. What was wrong, and its last words."""
     name = os.path.basename(image)
-    out = guest.run(f"timeout 150 ringer {OPTIONS} -kernel /guest/{name} >/tmp/out 2>&1; echo status=$? >>/tmp/out; cat /tmp/out", 200)
+    out = guest.run(f"timeout 60 ringer {OPTIONS} -kernel /guest/{name} >/tmp/out 2>&1; echo status=$? >>/tmp/out; cat /tmp/out", 200)
     text, _, status = out.rpartition("status=")
     if not text.lstrip().startswith("ringer: engine kvm "):
-        report(name, ["the engine is not KVM: " + text[:300]])
-        return
+        return ["the engine is not KVM: " + text[:300]], text
     with open(os.path.join(folder, "out"), "w", encoding="utf-8") as file:
         file.write(text)
     replay = os.path.join(folder, "replay")
@@ -94,7 +97,25 @@ def run_image(guest, folder, image):
     wrong = [line for line in judged.stdout.splitlines() if line.startswith("WRONG")]
     if judged.returncode and not wrong:
         wrong = ["run.py ended with status %d; %s" % (judged.returncode, judged.stderr[-500:])]
-    report(name, [line for line in wrong if line not in BY_CHANCE])
+    return [line for line in wrong if line not in BY_CHANCE], text
+
+
+def check_image(start_guest, guest, folder, image):
+    """Returns the machine to go on with."""
+    wrong, text = ["it does not answer"], ""
+    for _ in range(TRIES):
+        try:
+            wrong, text = run_image(guest, folder, image)
+            if ASLEEP not in wrong:
+                break
+            print(f"# {os.path.basename(image)} sleeps")
+        except GuestError as e:
+            print(f"# the machine around {os.path.basename(image)} sleeps: {e}", flush=True)
+            guest = start_guest()
+    report(os.path.basename(image), wrong)
+    if wrong:
+        print("# its last words:\n" + "\n".join("#     " + line for line in text.splitlines()[-6:]), flush=True)
+    return guest
 
 
 def check_monitor(guest):
@@ -117,7 +138,8 @@ def check_monitor(guest):
         wrong.append("the reset did not start it again: " + str(stats["counters"]["hlt"]))
     report("monitor", wrong)
     wrong = []
-    out = guest.run(f"ringer {OPTIONS.replace('-accel kvm', '-enable-kvm')} -kernel /guest/idle >/tmp/out 2>&1 & sleep 3; kill -TERM $!; wait $!; "
+    out = guest.run(f"ringer {OPTIONS.replace('-accel kvm', '-enable-kvm')} -kernel /guest/idle >/tmp/out 2>&1 & n=0; "
+                    "until grep -q 'engine kvm' /tmp/out || [ $n = 60 ]; do sleep 1; n=$((n + 1)); done; sleep 2; kill -TERM $!; wait $!; "
                     "echo status=$?; cat /tmp/out")
     if "status=0" not in out or "ringer: engine kvm (-enable-kvm)" not in out:
         wrong.append("-enable-kvm, ended by SIGTERM: " + out)
@@ -148,7 +170,7 @@ def test_images(ringer, images):
         guest = start(folder, ringer, files)
         try:
             for image in images:
-                run_image(guest, folder, image)
+                guest = check_image(lambda: start(folder, ringer, files), guest, folder, image)
             check_monitor(guest)
         finally:
             guest.kill()
