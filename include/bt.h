@@ -234,9 +234,12 @@ struct bt {
     struct gate_desc gate_desc[GATES_DESC]; /* by selector >> 3 */
     struct gate_in gate_in[GATES_IN];       /* by vector */
     struct gate_out gate_out;
+    void (*call_fn)(void); /* world_call */
+    /* Where translated code goes on that has no way there yet: a host address. reason EXIT_LOOKUP: at EIP; EXIT_CHAIN:
+     * at the target of exit arg. */
+    uint32_t (*find)(struct bt *bt, uint32_t arg, uint32_t reason);
     /* Accesses a device, or RAM, for translated code, which goes on at touch_back: TOUCH_DONE further if that was done.
-     * world.c: world_touch, which calls touch. */
-    void (*touch_fn)(void);
+     */
     uint32_t (*touch)(struct bt *bt, gla_t gla, uint32_t what, uint32_t value);
     uint64_t touch_back;
     gpa_t touch_gpa; /* of TOUCH_CHANGE, if touch_host is NULL */

@@ -102,7 +102,7 @@ enum exit_reason {
     EXIT_SHUTDOWN, /* triple fault */
     EXIT_DEVICE,   /* interp only, with io_forbidden: the next instruction would touch a device */
     EXIT_LOOKUP,   /* translated code needs a block for cpu->eip */
-    EXIT_CHAIN,    /* the same, and the jump that asked can be patched */
+    EXIT_CHAIN,    /* the same, and the jump that asked can be patched: only bt->find sees it */
     EXIT_INTERP,   /* the instruction at cpu->eip is for the interpreter */
     EXIT_FPU,      /* an FPU instruction, and the FPU state is in memory */
     EXIT_STALE,    /* a block found that its source bytes have changed */

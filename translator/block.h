@@ -72,9 +72,10 @@ unsigned tcache_blocks_in_page(gpa_t gpa);
 bool tcache_page_is_mixed(gpa_t gpa);
 void tr_print_block(const struct tentry *entry); /* guest and host code, to the log */
 const void *tr_ret_slow(void);
+const void *tr_leave(void);                                  /* leaves with EXIT_LOOKUP */
 void tr_code_written(void *opaque, gpa_t gpa, uint32_t len); /* guest_mem.code_written */
 
-/* After EXIT_CHAIN with exit id arg: the EIP it wants. */
+/* EXIT_CHAIN with exit id arg: the EIP it wants. */
 uint32_t tr_exit_target(uint32_t arg);
 /* Makes exit arg jump to entry directly, if that is valid for good. */
 void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry);

@@ -168,9 +168,11 @@ uint32_t tcache_probe(void);
 
 /* Trampolines at the start of the cache, in reach of a rel32. */
 enum tramp {
+    /* Exit R8D of a block is not linked; there is no block known for EIP. By bt->find, without leaving if it may be. */
     TRAMP_CHAIN,
-    TRAMP_INTERP,
     TRAMP_LOOKUP,
+    /* Leave for the run loop. */
+    TRAMP_INTERP,
     TRAMP_FPU,
     TRAMP_STALE,
     TRAMP_GATE,
@@ -182,6 +184,8 @@ enum tramp {
     TRAMP_MODE_FLAGS,
     /* To EIP R8 in the real-mode segment with base R9, selector R10. Uses R11; changes no flags. */
     TRAMP_CS,
+    /* Leaves with EXIT_LOOKUP, for the run loop to go on at EIP. */
+    TRAMP_LEAVE,
     /* A call of bt->touch for linear address R8, R9 what, R10 the value, which comes back in R10; R11 as touch_back.
      * All else but R8 to R11 remains as it is. */
     TRAMP_TOUCH,

@@ -9,7 +9,7 @@
 
 static struct {
     const uint8_t *at[TRAMP_COUNT]; /* where they are executed */
-    const uint8_t *popfq[3];        /* the POPFQs in them, see tcache_is_popfq */
+    const uint8_t *popfq[4];        /* the POPFQs in them, see tcache_is_popfq */
     uint32_t probe;                 /* host address, see tcache_probe */
 } tramps;
 
@@ -138,20 +138,19 @@ static void write_cs_tramp(struct emit *e)
     emit_jmp_reg(e, R9);
 }
 
+/* --- Calls of C functions --- */
+
 /* The guest's registers that C functions do not save go onto the monitor's own stack, where it was when it entered
- * translated code; nothing may be pushed twice on the private one. A kick that arrives before the function has returned
- * is seen by the code behind the call (tr_touch.c), a later one finds this code and steps to the next boundary. */
-static void write_touch_tramp(struct emit *e)
+ * translated code; nothing may be pushed twice on the private one. */
+static const uint8_t kept[] = {RAX, RCX, RDX, RSI, RDI};
+_Static_assert(G_N_ELEMENTS(kept) % 2 == 1, "with the flags: the stack is aligned at the call");
+
+/* Calls the function at offset fn of struct bt with bt, R8D, R9D and R10D; R10D = what it returned. */
+static void write_call(struct emit *e, size_t fn)
 {
-    static const uint8_t kept[] = {RAX, RCX, RDX, RSI, RDI};
-    _Static_assert(G_N_ELEMENTS(kept) % 2 == 1, "with the flags: the stack is aligned at the call");
     struct hmem ras = hmem_base(R15, (int32_t)offsetof(struct bt, ras_rsp));
     struct hmem stack = hmem_base(R15, (int32_t)offsetof(struct bt, host_rsp));
-    struct hmem back = hmem_base(R15, (int32_t)offsetof(struct bt, touch_back));
-    struct hmem fn = hmem_base(R15, (int32_t)offsetof(struct bt, touch_fn));
-
-    tramps.at[TRAMP_TOUCH] = emit_rx(e);
-    emit_store64(e, &back, R11);
+    struct hmem call = hmem_base(R15, (int32_t)offsetof(struct bt, call_fn)), to = hmem_base(R15, (int32_t)fn);
     emit_store64(e, &ras, RSP);
     emit_load64(e, RSP, &stack);
     emit_pushfq(e);
@@ -162,16 +161,59 @@ static void write_touch_tramp(struct emit *e)
     emit_mov_rr(e, RSI, R8);
     emit_mov_rr(e, RDX, R9);
     emit_mov_rr(e, RCX, R10);
-    emit_load64(e, R11, &fn);
+    emit_load64(e, RAX, &to);
+    emit_load64(e, R11, &call);
     emit_call_reg(e, R11);
     emit_mov_rr(e, R10, RAX);
+}
+
+/* Everything is again as it was before write_call, but for R8 to R11. */
+static void write_return(struct emit *e, unsigned popfq)
+{
+    struct hmem ras = hmem_base(R15, (int32_t)offsetof(struct bt, ras_rsp));
     for (unsigned i = G_N_ELEMENTS(kept); i-- > 0;)
         emit_pop(e, kept[i]);
-    tramps.popfq[2] = emit_rx(e);
+    tramps.popfq[popfq] = emit_rx(e);
     emit_popfq(e);
     emit_load64(e, RSP, &ras);
+}
+
+/* A kick that arrives before the function has returned is seen by the code behind the call (tr_touch.c), a later one
+ * finds this code and steps to the next boundary. */
+static void write_touch_tramp(struct emit *e)
+{
+    struct hmem back = hmem_base(R15, (int32_t)offsetof(struct bt, touch_back));
+    tramps.at[TRAMP_TOUCH] = emit_rx(e);
+    emit_store64(e, &back, R11);
+    write_call(e, offsetof(struct bt, touch));
+    write_return(e, 2);
     emit_load64(e, R11, &back);
     emit_jmp_reg(e, R11);
+}
+
+/* A jump that has no way yet: bt->find says where it goes on, TRAMP_LEAVE if that is for the run loop to find out. */
+static void write_find_tramps(struct emit *e)
+{
+    struct hmem kick = hmem_base(R15, (int32_t)offsetof(struct bt, kick));
+    struct hmem exit = hmem_base(R15, (int32_t)offsetof(struct bt, exit_fn));
+    tramps.at[TRAMP_LEAVE] = emit_rx(e);
+    emit_mov_ri(e, R9, EXIT_LOOKUP);
+    emit_load64(e, R10, &exit);
+    emit_jmp_reg(e, R10);
+    tramps.at[TRAMP_CHAIN] = emit_rx(e);
+    emit_mov_ri(e, R9, EXIT_CHAIN);
+    uint8_t *find = emit_jmp_fwd(e);
+    tramps.at[TRAMP_LOOKUP] = emit_rx(e);
+    emit_mov_ri(e, R9, EXIT_LOOKUP);
+    emit_fix(e, find);
+    write_call(e, offsetof(struct bt, find));
+    /* As above; the signal of one that came before has found the monitor, and done nothing. */
+    emit_alu_mi(e, 7, &kick, 0);
+    uint8_t *none = emit_jcc_fwd(e, 4);
+    emit_mov_ri(e, R10, (uint32_t)(uintptr_t)tramps.at[TRAMP_LEAVE]);
+    emit_fix(e, none);
+    write_return(e, 3);
+    emit_jmp_reg(e, R10);
 }
 
 bool tcache_is_popfq(const void *pc_rx)
@@ -189,10 +231,12 @@ void tcache_write_tramps(struct emit e)
     struct hmem eip = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.eip));
     emit_store32(&e, &eip, R8);
     uint8_t *lookup = emit_jmp_fwd(&e);
-    static const enum exit_reason reason[] = {
-        [TRAMP_CHAIN] = EXIT_CHAIN, [TRAMP_INTERP] = EXIT_INTERP, [TRAMP_LOOKUP] = EXIT_LOOKUP, [TRAMP_FPU] = EXIT_FPU,
-        [TRAMP_STALE] = EXIT_STALE, [TRAMP_GATE] = EXIT_GATE,     [TRAMP_SITE] = EXIT_SITE};
-    for (unsigned i = TRAMP_CHAIN; i <= TRAMP_SITE; i++) {
+    static const enum exit_reason reason[] = {[TRAMP_INTERP] = EXIT_INTERP,
+                                              [TRAMP_FPU] = EXIT_FPU,
+                                              [TRAMP_STALE] = EXIT_STALE,
+                                              [TRAMP_GATE] = EXIT_GATE,
+                                              [TRAMP_SITE] = EXIT_SITE};
+    for (unsigned i = TRAMP_INTERP; i <= TRAMP_SITE; i++) {
         tramps.at[i] = emit_rx(&e);
         /* R9D = reason; world_exit expects R8D = argument, guest registers live */
         emit_mov_ri(&e, R9, reason[i]);
@@ -200,6 +244,7 @@ void tcache_write_tramps(struct emit e)
         emit_load64(&e, R10, &fn);
         emit_jmp_reg(&e, R10);
     }
+    write_find_tramps(&e);
     emit_patch(lookup, e.rx_delta, tramps.at[TRAMP_LOOKUP]);
     /* ret_slow: the private stack ran empty. R8D = guest return address. */
     tramps.at[TRAMP_RET_SLOW] = emit_rx(&e);

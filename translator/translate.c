@@ -814,6 +814,11 @@ const void *tr_ret_slow(void)
     return tcache_tramp(TRAMP_RET_SLOW);
 }
 
+const void *tr_leave(void)
+{
+    return tcache_tramp(TRAMP_LEAVE);
+}
+
 void tr_code_written(void *opaque, gpa_t gpa, uint32_t len)
 {
     stats_callout(STAT_code_write);

@@ -7,6 +7,7 @@
 
 #include "cpu/cpuid.h"
 #include "direct.h"
+#include "find.h"
 #include "flight.h"
 #include "gates.h"
 #include "translator/ginsn.h"
@@ -49,7 +50,8 @@ struct bt *bt_new(size_t tcache_size, GError **error)
     struct bt *bt = mmap(NULL, sizeof *bt, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_always(bt != MAP_FAILED);
     bt->exit_fn = world_exit;
-    bt->touch_fn = world_touch;
+    bt->call_fn = world_call;
+    bt->find = find_next;
     bt->touch = touch_memory;
     for (unsigned k = 0; k < 2; k++) {
         bt->ras[k].base = bt->ras[k].rsp = ras_new();
@@ -282,19 +284,6 @@ static void sample_opcode(struct bt *bt)
     bt_stats.interp_opcode[two * 256 + *p][p[1] >> 3 & 7] += 64;
 }
 
-static struct tentry *lookup(struct bt *bt)
-{
-    if (unlikely(jtable_crowded()))
-        jtable_make_room();
-    if (unlikely(shadow_code_crowded()))
-        shadow_code_forget();
-    jtable_touched(bt->table, bt->cpu.eip);
-    struct tentry *t = tr_lookup(bt, bt->cpu.eip, bt->loop.natural);
-    if (t && !log_on(LOG_NOCHAIN))
-        tr_publish(bt, t);
-    return t;
-}
-
 /* Back in user code after a page fault: what the guest's handler has mapped would fault a second time, unseen by the
  * guest, and a host signal costs more than to look. */
 static void premap(struct bt *bt)
@@ -426,7 +415,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         }
         const void *host = tr_published(bt, cpu->eip);
         if (!host) {
-            struct tentry *t = lookup(bt);
+            struct tentry *t = find_entry(bt);
             if (!t) {
                 step(bt, STAT_interp_fetch);
                 continue;
@@ -452,8 +441,8 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         stats_leave(STAT_dispatch);
         bt_merge_flags(bt);
         bt_stats.exits[reason]++;
-        bt->loop.natural = reason == EXIT_CHAIN || reason == EXIT_LOOKUP || reason == EXIT_FPU;
-        if (reason != EXIT_CHAIN && reason != EXIT_LOOKUP)
+        bt->loop.natural = reason == EXIT_LOOKUP || reason == EXIT_FPU;
+        if (reason != EXIT_LOOKUP)
             flight_exit(reason, cpu->eip);
         if (unlikely(bt->sites_due))
             tr_sites_take(bt);
@@ -467,17 +456,6 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
             if (cpu->cpl == 3)
                 direct_sample(bt);
             return EXIT_KICK;
-        case EXIT_CHAIN: {
-            uint32_t arg = bt->exit_arg;
-            uint32_t reuses = tcache_reuses();
-            cpu->eip = tr_exit_target(arg);
-            struct tentry *t = lookup(bt);
-            if (t && reuses == tcache_reuses() && !log_on(LOG_NOCHAIN)) {
-                stats_count(STAT_chained);
-                tr_chain(bt, arg, t);
-            }
-            break;
-        }
         case EXIT_LOOKUP:
             break;
         case EXIT_INTERP: {
@@ -521,7 +499,6 @@ void bt_stats_gather(struct stats *s)
 {
     s->n[STAT_exit_kick] = bt_stats.exits[EXIT_KICK];
     s->n[STAT_exit_lookup] = bt_stats.exits[EXIT_LOOKUP];
-    s->n[STAT_exit_chain] = bt_stats.exits[EXIT_CHAIN];
     s->n[STAT_exit_interp] = bt_stats.exits[EXIT_INTERP];
     s->n[STAT_exit_fpu] = bt_stats.exits[EXIT_FPU];
     s->n[STAT_exit_gate] = bt_stats.exits[EXIT_GATE];

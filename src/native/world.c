@@ -125,12 +125,12 @@ __attribute__((naked)) unsigned world_enter(struct bt *bt __attribute__((unused)
                        [exit_kick] "i"(EXIT_KICK));
 }
 
-/* RDI = bt. System V calls, but for the eight XMM registers of the guest and its MXCSR. */
-__attribute__((naked)) void world_touch(void)
+/* RAX = function, RDI = bt. System V calls, but for the eight XMM registers of the guest and its MXCSR. */
+__attribute__((naked)) void world_call(void)
 {
     __asm__ volatile("cmpl $0, %c[fpu_on](%%rdi)\n\t"
                      "jne 1f\n\t"
-                     "jmp *%c[touch](%%rdi)\n"
+                     "jmp *%%rax\n"
                      "1:\n\t"
                      "push %%rbx\n\t"
                      "sub $144, %%rsp\n\t"
@@ -145,7 +145,7 @@ __attribute__((naked)) void world_touch(void)
                      "movaps %%xmm7, 112(%%rsp)\n\t"
                      "stmxcsr 128(%%rsp)\n\t"
                      "ldmxcsr %c[host_mxcsr](%%rbx)\n\t"
-                     "call *%c[touch](%%rbx)\n\t"
+                     "call *%%rax\n\t"
                      "movaps (%%rsp), %%xmm0\n\t"
                      "movaps 16(%%rsp), %%xmm1\n\t"
                      "movaps 32(%%rsp), %%xmm2\n\t"
@@ -159,5 +159,5 @@ __attribute__((naked)) void world_touch(void)
                      "pop %%rbx\n\t"
                      "ret\n\t"
                      :
-                     : OFF(fpu_on), OFF(touch), OFF(host_mxcsr));
+                     : OFF(fpu_on), OFF(host_mxcsr));
 }

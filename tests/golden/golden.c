@@ -35,8 +35,8 @@ static void no_protect(gpa_t page)
 
 static const char *tramp_name(uint64_t target)
 {
-    static const char *const name[] = {"chain",    "interp", "lookup", "fpu",        "stale", "gate", "site",
-                                       "ret_slow", "jump",   "mode",   "mode_flags", "cs",    "touch"};
+    static const char *const name[] = {"chain",    "lookup", "interp", "fpu",        "stale", "gate",  "site",
+                                       "ret_slow", "jump",   "mode",   "mode_flags", "cs",    "leave", "touch"};
     _Static_assert(G_N_ELEMENTS(name) == TRAMP_COUNT, "one name each");
     for (unsigned i = 0; i < TRAMP_COUNT; i++)
         if ((uintptr_t)tcache_tramp(i) == target)
