@@ -208,6 +208,7 @@ struct bt {
     uint32_t exit_arg;        /* r8d at exit */
     uint8_t *window;          /* base of the current window */
     uint32_t *jtable;         /* base of the current jump table */
+    uint64_t jump_eip;        /* of the jump under way through a table */
     uint8_t *ras_rsp, *ras_base;
     void (*exit_fn)(void); /* world_exit: out of rel32 reach of the code cache */
     void *host_rsp;

@@ -36,6 +36,9 @@ static void copy_code(struct emit *e, const struct tblock *from, const uint8_t *
         case RELOC_MINUS:
             value -= eip_delta;
             break;
+        case RELOC_NUMBER: /* both lie in a page alike */
+            value = (value + tcache_number_of(eip_delta)) & tcache_number_of(UINT32_MAX);
+            break;
         case RELOC_OUT:
             value -= host_delta;
             break;

@@ -1,4 +1,4 @@
-/* Jump tables: EIP to host address, one load per indirect jump (see jtable.h). */
+/* Jump tables: EIP to host address, two loads an indirect jump (see jtable.h). */
 #include <glib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -8,53 +8,46 @@
 #include "bt.h"
 #include "jtable.h"
 
-#define JTABLE_BYTES (16 * GiB)
-
-/* Where the host does not overcommit (vm.overcommit_memory = 2), the range is reserved inaccessible
- * and opened piece by piece; reading elsewhere faults, which the fault handler takes for an empty
- * entry. */
-#define PIECE (64 * KiB)
-
-/* A page of a table holds the entries of 1 KiB of code. What is known of those of 4 MiB of code: */
-#define LEAF_SHIFT 10 /* of EIP, for the number of the table's page */
-#define LEAVES     4096
-struct chunk {
-    uint8_t filled[LEAVES / 8];   /* some entry is set */
-    uint8_t resident[LEAVES / 8]; /* has been written: the host keeps memory for it, though all entries may be 0 */
-};
-#define CHUNKS (1u << (32 - LEAF_SHIFT - 12))
-
-/* The host's own page tables are made by reading, too: one page for each 2 MiB of a table. */
-#define REGION_SHIFT 19 /* of EIP */
-
-struct jtable {
-    uint32_t *base;
-    bool guarded;                                    /* opened by PIECEs as it is written */
-    struct chunk *chunk[CHUNKS];                     /* NULL: nothing is resident */
-    uint8_t region[(1u << (32 - REGION_SHIFT)) / 8]; /* bit per region: it has been touched */
-    unsigned filled, resident, regions;              /* how many such bits are set */
-    struct jtable *next;                             /* of tables.all */
-    struct jtable *next_idle;                        /* of tables.idle */
-};
+/* A table has a number for each 256 bytes of code: where in `units` their entries are. A process's code is seldom where
+ * the last one's was, so the memory of its table is seldom what the host has given already, which costs a page fault
+ * for each 4 KiB: the numbers of 256 KiB of code are in one page, and units that were used before are used again. */
+#define UNIT_SHIFT   JTABLE_UNIT_SHIFT
+#define UNIT_ENTRIES (1u << UNIT_SHIFT)
+#define UNIT_BYTES   (UNIT_ENTRIES * 4)
+#define NUMBERS      (1u << (32 - UNIT_SHIFT))
+#define JTABLE_BYTES (NUMBERS * 4ull)
+#define LEAF_NUMBERS (PAGE_SIZE / 4) /* numbers in a page of a table, which is a leaf */
+#define LEAVES       (NUMBERS / LEAF_NUMBERS)
 
 /* Code can be run at any address, in any mode: budgets for all tables together. Where one is used up, all tables are
  * given back, those without entries first; the others' come again with the next look-ups. */
-#define RESIDENT_MAX (48 * MiB / PAGE_SIZE)
-#define REGIONS_MAX  8192 /* 32 MiB */
-#define DEPENDS_MAX  65536
+#define UNITS_MAX  (48 * MiB / UNIT_BYTES)
+#define LEAVES_MAX 4096 /* 16 MiB */
 
-/* A table's pages that are cleared one by one, and kept: the next process's code is mostly near where the last one's
- * was, and a page that the host gives anew costs several times as much. */
-#define CLEAR_MOST 8192
+/* Where the host does not overcommit (vm.overcommit_memory = 2), a table's range is reserved inaccessible and opened
+ * leaf by leaf; reading elsewhere faults, which the fault handler takes for an empty entry. */
+struct jtable {
+    uint32_t *base;           /* numbers of units, times UNIT_BYTES; 0: the one without entries */
+    bool guarded;             /* opened leaf by leaf */
+    uint8_t open[LEAVES / 8]; /* leaves that have been written */
+    uint16_t in_leaf[LEAVES]; /* numbers that are not 0 */
+    unsigned filled, opened;  /* numbers that are not 0; leaves that are open */
+    struct jtable *next;      /* of tables.all */
+    struct jtable *next_idle; /* of tables.idle */
+};
 
 static struct {
-    struct jtable *all;         /* each one made: none is ever freed */
-    struct jtable *idle;        /* those given back */
-    unsigned resident, regions; /* sums of theirs, within RESIDENT_MAX and REGIONS_MAX */
+    struct jtable *all;  /* each one made: none is ever freed */
+    struct jtable *idle; /* those given back */
+    unsigned opened;     /* sum of theirs, within LEAVES_MAX */
+    uint32_t *units;     /* UNITS_MAX of them, below 2 GiB: emitted code has the address as a displacement */
+    uint32_t *unused;    /* numbers of units that were used and are not any more */
+    unsigned unused_count, begun;
     /* Linear page -> linear pages with translations that hold only while that one is mapped as it was. NULL: none. */
     GHashTable *dependents;
     unsigned depends; /* pairs in it, DEPENDS_MAX */
 } tables;
+#define DEPENDS_MAX 65536
 
 void jtable_depends(gla_t gla, gla_t on)
 {
@@ -90,9 +83,60 @@ void jtable_give_back(struct jtable *table)
     tables.idle = table;
 }
 
+static unsigned units_used(void)
+{
+    return tables.begun - tables.unused_count;
+}
+
 bool jtable_should_share(void)
 {
-    return tables.resident >= RESIDENT_MAX / 2;
+    return units_used() >= UNITS_MAX / 2;
+}
+
+static uint32_t *unit_at(uint32_t number)
+{
+    return (uint32_t *)((uint8_t *)tables.units + number);
+}
+
+/* What an entry is that is unknown: the code that looks it up. */
+static uint32_t nobody(void)
+{
+    return (uint32_t)(uintptr_t)tcache_code();
+}
+
+static void unit_clear(uint32_t *unit)
+{
+    for (unsigned i = 0; i < UNIT_ENTRIES; i++)
+        unit[i] = nobody();
+}
+
+bool jtable_init(void)
+{
+    size_t size = (size_t)UNITS_MAX * UNIT_BYTES;
+    void *at = MAP_FAILED;
+    for (uintptr_t want = 0x04000000; want < 0x20000000 && at == MAP_FAILED; want += MiB)
+        at = mmap((void *)want, size, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (at == MAP_FAILED)
+        return false;
+    tables.units = at;
+    tables.unused = g_new(uint32_t, UNITS_MAX);
+    unit_clear(unit_at(0));
+    tables.begun = 1;
+    return true;
+}
+
+uint32_t jtable_units(void)
+{
+    return (uint32_t)(uintptr_t)tables.units;
+}
+
+static uint32_t unit_new(void)
+{
+    assert_always(tables.unused_count || tables.begun < UNITS_MAX); /* see jtable_crowded */
+    uint32_t number = tables.unused_count ? tables.unused[--tables.unused_count] : tables.begun++ * UNIT_BYTES;
+    unit_clear(unit_at(number));
+    return number;
 }
 
 struct jtable *jtable_new(void)
@@ -123,36 +167,25 @@ static bool bit(const uint8_t *map, unsigned n)
     return map[n >> 3] >> (n & 7) & 1;
 }
 
-static void bit_set(uint8_t *map, unsigned n)
-{
-    map[n >> 3] |= (uint8_t)(1u << (n & 7));
-}
-
-static bool is_filled(const struct jtable *t, uint32_t eip)
-{
-    const struct chunk *c = t->chunk[eip >> 22];
-    return c && bit(c->filled, eip >> LEAF_SHIFT & (LEAVES - 1));
-}
-
-void jtable_touched(struct jtable *t, uint32_t eip)
-{
-    if (bit(t->region, eip >> REGION_SHIFT))
-        return;
-    bit_set(t->region, eip >> REGION_SHIFT);
-    t->regions++;
-    tables.regions++;
-}
-
 bool jtable_contains(const struct jtable *table, const void *address)
 {
     return address >= (const void *)table->base &&
            (const uint8_t *)address < (const uint8_t *)table->base + JTABLE_BYTES;
 }
 
+/* The entry of eip, NULL if its unit is the one without entries. */
+static uint32_t *entry_at(const struct jtable *t, uint32_t eip)
+{
+    uint32_t n = eip >> UNIT_SHIFT;
+    if (!bit(t->open, n / LEAF_NUMBERS) || !t->base[n])
+        return NULL;
+    return unit_at(t->base[n]) + (eip & (UNIT_ENTRIES - 1));
+}
+
 const void *jtable_get(const struct jtable *t, uint32_t eip)
 {
-    uint32_t entry = is_filled(t, eip) ? t->base[eip] : 0;
-    return entry ? tcache_code() + entry : NULL;
+    const uint32_t *entry = entry_at(t, eip);
+    return entry && *entry != nobody() ? (const void *)(uintptr_t)*entry : NULL;
 }
 
 uint32_t *jtable_base(struct jtable *table)
@@ -160,30 +193,46 @@ uint32_t *jtable_base(struct jtable *table)
     return table->base;
 }
 
-/* Gives the table's memory back to the host, and the host's page tables for it. */
+/* Gives the units of a leaf back. */
+static void leaf_clear(struct jtable *t, unsigned leaf)
+{
+    uint32_t *number = t->base + leaf * LEAF_NUMBERS;
+    for (unsigned i = 0; t->in_leaf[leaf]; i++)
+        if (number[i]) {
+            tables.unused[tables.unused_count++] = number[i];
+            number[i] = 0;
+            t->in_leaf[leaf]--;
+            t->filled--;
+        }
+}
+
+void jtable_clear(struct jtable *t)
+{
+    for (unsigned i = 0; i < LEAVES / 8 && t->filled; i++)
+        for (unsigned k = 0; t->open[i] && k < 8; k++)
+            if (t->open[i] >> k & 1)
+                leaf_clear(t, i * 8 + k);
+}
+
+/* Gives the table's memory back to the host. */
 static void release(struct jtable *t)
 {
-    if (!t->resident && !t->regions)
+    jtable_clear(t);
+    if (!t->opened)
         return;
     int prot = t->guarded ? PROT_NONE : PROT_READ | PROT_WRITE;
     if (mmap(t->base, JTABLE_BYTES, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
         madvise(t->base, JTABLE_BYTES, MADV_DONTNEED); /* zero again, in all pieces */
     else
         madvise(t->base, JTABLE_BYTES, MADV_NOHUGEPAGE);
-    for (unsigned c = 0; c < CHUNKS; c++)
-        if (t->chunk[c]) {
-            g_free(t->chunk[c]);
-            t->chunk[c] = NULL;
-        }
-    memset(t->region, 0, sizeof t->region);
-    tables.resident -= t->resident;
-    tables.regions -= t->regions;
-    t->filled = t->resident = t->regions = 0;
+    memset(t->open, 0, sizeof t->open);
+    tables.opened -= t->opened;
+    t->opened = 0;
 }
 
 bool jtable_crowded(void)
 {
-    return tables.resident >= RESIDENT_MAX || tables.regions >= REGIONS_MAX;
+    return units_used() + 1 >= UNITS_MAX || tables.opened >= LEAVES_MAX;
 }
 
 void jtable_make_room(void)
@@ -191,7 +240,7 @@ void jtable_make_room(void)
     for (struct jtable *t = tables.all; t; t = t->next)
         if (!t->filled)
             release(t);
-    if (tables.resident >= RESIDENT_MAX / 2 || tables.regions >= REGIONS_MAX / 2)
+    if (units_used() >= UNITS_MAX / 2 || tables.opened >= LEAVES_MAX / 2)
         jtable_release_all();
 }
 
@@ -199,53 +248,56 @@ void jtable_release_all(void)
 {
     for (struct jtable *t = tables.all; t; t = t->next)
         release(t);
+    /* No unit but the first is in use. */
+    if (tables.begun > 1)
+        madvise((uint8_t *)tables.units + PAGE_SIZE, (size_t)UNITS_MAX * UNIT_BYTES - PAGE_SIZE, MADV_DONTNEED);
+    tables.begun = tables.begun ? 1 : 0;
+    tables.unused_count = 0;
 }
 
 static uint32_t entry_of(const struct tentry *entry)
 {
-    return (uint32_t)(entry->host - tcache_code());
+    return (uint32_t)(uintptr_t)entry->host;
+}
+
+static bool leaf_open(struct jtable *t, unsigned leaf)
+{
+    if (bit(t->open, leaf))
+        return true;
+    if (t->guarded && mprotect(t->base + leaf * LEAF_NUMBERS, PAGE_SIZE, PROT_READ | PROT_WRITE) != 0)
+        return false;
+    t->open[leaf >> 3] |= (uint8_t)(1u << (leaf & 7));
+    t->opened++;
+    tables.opened++;
+    return true;
 }
 
 void jtable_set(struct jtable *t, uint32_t eip, struct tentry *entry)
 {
-    struct chunk **c = &t->chunk[eip >> 22];
-    unsigned leaf = eip >> LEAF_SHIFT & (LEAVES - 1);
-    if (!*c)
-        *c = g_new0(struct chunk, 1);
-    if (!bit((*c)->resident, leaf)) {
-        if (t->guarded &&
-            mprotect((void *)((uintptr_t)(t->base + eip) & ~(PIECE - 1)), PIECE, PROT_READ | PROT_WRITE) != 0)
-            return; /* stays unknown: each jump there comes as a lookup */
-        bit_set((*c)->resident, leaf);
-        t->resident++;
-        tables.resident++;
-        jtable_touched(t, eip);
-    }
-    if (!bit((*c)->filled, leaf)) {
-        bit_set((*c)->filled, leaf);
+    uint32_t n = eip >> UNIT_SHIFT;
+    if (!leaf_open(t, n / LEAF_NUMBERS))
+        return; /* stays unknown: each jump there comes as a lookup */
+    if (!t->base[n]) {
+        t->base[n] = unit_new();
+        t->in_leaf[n / LEAF_NUMBERS]++;
         t->filled++;
     }
-    t->base[eip] = entry_of(entry);
+    unit_at(t->base[n])[eip & (UNIT_ENTRIES - 1)] = entry_of(entry);
     entry->tables |= entry->table && entry->table != t;
     entry->table = t;
 }
 
-/* Forgets the entries of page `leaf` of the table that chunk n knows of. */
-static void drop_leaf(struct jtable *t, unsigned n, unsigned leaf)
-{
-    struct chunk *c = t->chunk[n];
-    if (!bit(c->filled, leaf))
-        return;
-    memset(t->base + (n << 22 | leaf << LEAF_SHIFT), 0, PAGE_SIZE);
-    c->filled[leaf >> 3] &= (uint8_t) ~(1u << (leaf & 7));
-    t->filled--;
-}
-
 static void drop_code_page(struct jtable *t, uint32_t page)
 {
-    unsigned n = page >> 10, leaf = (page << 2) & (LEAVES - 1);
-    for (unsigned k = 0; t->chunk[n] && k < 4; k++)
-        drop_leaf(t, n, leaf + k);
+    uint32_t first = page << (PAGE_SHIFT - UNIT_SHIFT);
+    unsigned leaf = first / LEAF_NUMBERS;
+    for (unsigned k = 0; t->in_leaf[leaf] && k < PAGE_SIZE / UNIT_ENTRIES; k++)
+        if (t->base[first + k]) {
+            tables.unused[tables.unused_count++] = t->base[first + k];
+            t->base[first + k] = 0;
+            t->in_leaf[leaf]--;
+            t->filled--;
+        }
 }
 
 void jtable_drop_page(struct jtable *t, gla_t gla)
@@ -255,18 +307,6 @@ void jtable_drop_page(struct jtable *t, gla_t gla)
     GArray *pages = tables.dependents ? g_hash_table_lookup(tables.dependents, GUINT_TO_POINTER(page)) : NULL;
     for (unsigned i = 0; pages && i < pages->len; i++)
         drop_code_page(t, g_array_index(pages, uint32_t, i));
-}
-
-void jtable_clear(struct jtable *t)
-{
-    if (t->filled > CLEAR_MOST) {
-        release(t);
-        return;
-    }
-    for (unsigned n = 0; n < CHUNKS && t->filled; n++)
-        for (unsigned i = 0; t->chunk[n] && i < LEAVES / 8; i++)
-            for (unsigned k = 0; t->chunk[n]->filled[i] && k < 8; k++)
-                drop_leaf(t, n, i * 8 + k);
 }
 
 void jtable_clear_all(void)
@@ -280,8 +320,9 @@ void jtable_clear_all(void)
 
 static void forget(struct jtable *t, const struct tentry *entry)
 {
-    if (is_filled(t, entry->eip) && t->base[entry->eip] == entry_of(entry))
-        t->base[entry->eip] = 0;
+    uint32_t *at = entry_at(t, entry->eip);
+    if (at && *at == entry_of(entry))
+        *at = nobody();
 }
 
 void jtable_forget(const struct tentry *entry)

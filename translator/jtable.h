@@ -3,10 +3,16 @@
 
 #include "bt.h"
 
+#define JTABLE_UNIT_SHIFT 8 /* of EIP: entries that lie together */
+
 const void *jtable_get(const struct jtable *table, uint32_t eip);      /* NULL if unknown */
 bool jtable_contains(const struct jtable *table, const void *address); /* async-signal-safe */
 
-/* A table of 32-bit distances from tcache_code() indexed by EIP; 0 = unknown. 16 GiB of address space each. */
+/* A table of 32-bit host addresses by EIP, unknown ones that of tcache_code(), which looks them up. In two steps: the
+ * number at base[EIP >> 8] is how far the 256 entries around EIP are from jtable_units(). 64 MiB of address space each.
+ */
+bool jtable_init(void);          /* once; false: no address space */
+uint32_t jtable_units(void);     /* host address, fits into a displacement */
 struct jtable *jtable_new(void); /* empty; NULL: no address space */
 /* No entry is set, and nobody uses the table any more: jtable_new hands it out again, the last one first, whose memory
  * is likely to be where the next process's code is. */
@@ -16,8 +22,6 @@ bool jtable_is_empty(const struct jtable *table);
 bool jtable_should_share(void);
 uint32_t *jtable_base(struct jtable *table);
 void jtable_set(struct jtable *table, uint32_t eip, struct tentry *entry);
-/* Translated code has read the entry of eip. Async-signal-safe. */
-void jtable_touched(struct jtable *table, uint32_t eip);
 /* The tables together have reached their budget of memory: time for jtable_make_room, which gives back that of tables
  * without entries, or forgets all entries. */
 bool jtable_crowded(void);

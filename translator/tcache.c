@@ -136,7 +136,7 @@ bool tcache_init(size_t size, GError **error)
         goto fail;
     close(fd);
     fd = -1;
-    if (!tcache_map_probe() || !init_regions())
+    if (!tcache_map_probe() || !jtable_init() || !init_regions())
         goto fail;
     tc.page = reserve(MEM_PAGES * sizeof *tc.page);
     tc.page_blocks = reserve(MEM_PAGES * sizeof *tc.page_blocks);

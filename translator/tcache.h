@@ -73,11 +73,12 @@ struct trow {
 /* Four bytes of a block's code that are others where its instructions lie at other linear addresses, or its code
  * elsewhere: see copy.c. */
 enum reloc_kind {
-    RELOC_NONE,  /* tr_reloc: there is something that is none of these */
-    RELOC_EIP,   /* an EIP of the block's own surroundings */
-    RELOC_MINUS, /* the negative of one */
-    RELOC_OUT,   /* how far it is to something outside the block (a rel32) */
-    RELOC_HOST,  /* a host address in the block */
+    RELOC_NONE,   /* tr_reloc: there is something that is none of these */
+    RELOC_EIP,    /* an EIP of the block's own surroundings */
+    RELOC_MINUS,  /* the negative of one */
+    RELOC_NUMBER, /* tcache_number_of one */
+    RELOC_OUT,    /* how far it is to something outside the block (a rel32) */
+    RELOC_HOST,   /* a host address in the block */
 };
 struct treloc {
     uint16_t at;
@@ -192,10 +193,15 @@ enum tramp {
     TRAMP_COUNT
 };
 const uint8_t *tcache_tramp(enum tramp tramp);
-/* Where the code cache is executed: the tables' entries are relative to it, so that an empty one (0) leads to its first
- * bytes, which leave to look up the EIP in R8. Below 2 GiB. */
+/* Where the code cache is executed. Its first bytes look up the EIP in R8: where an empty entry of a jump table leads.
+ * Below 2 GiB. */
 const uint8_t *tcache_code(void);
-/* R9 = the host address that the jump table has for the EIP in R8. No flags. */
+/* R9 = the host address that the jump table has for the EIP in R8, whose upper half is zero. Uses R10. No flags. */
 void tcache_load_slot(struct emit *e);
+/* The same for an EIP that is known, in two steps: R9 = the number of its unit, which is the last four bytes of the
+ * code as tcache_number_of says it; its entry. */
+void tcache_load_number(struct emit *e, uint32_t eip);
+void tcache_load_entry(struct emit *e, uint32_t eip);
+uint32_t tcache_number_of(uint32_t eip);
 /* A POPFQ in a trampoline. */
 bool tcache_is_popfq(const void *pc_rx);

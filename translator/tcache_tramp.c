@@ -6,6 +6,7 @@
 
 #include "log.h"
 #include "bt.h"
+#include "jtable.h"
 
 static struct {
     const uint8_t *at[TRAMP_COUNT]; /* where they are executed */
@@ -45,10 +46,32 @@ static void load_flags(struct emit *e, unsigned n)
 
 void tcache_load_slot(struct emit *e)
 {
-    struct hmem entry = {.base = R12, .index = R8, .scale = 2};
-    struct hmem code = {.base = R9, .index = HREG_NONE, .disp = (int32_t)(uintptr_t)tcache_code()};
+    struct hmem eip = hmem_base(R15, (int32_t)offsetof(struct bt, jump_eip)), middle = eip;
+    struct hmem number = {.base = R12, .index = R9, .scale = 2};
+    struct hmem entry = {.base = R9, .index = R10, .scale = 2, .disp = (int32_t)jtable_units()};
+    middle.disp += 1;
+    emit_store64(e, &eip, R8);
+    emit_load32(e, R9, &middle); /* a shift would change flags */
+    emit_movzb(e, R10, R8);
+    emit_load32(e, R9, &number);
     emit_load32(e, R9, &entry);
-    emit_lea32(e, R9, &code);
+}
+
+uint32_t tcache_number_of(uint32_t eip)
+{
+    return (eip >> JTABLE_UNIT_SHIFT) * 4;
+}
+
+void tcache_load_number(struct emit *e, uint32_t eip)
+{
+    struct hmem number = hmem_base(R12, (int32_t)tcache_number_of(eip));
+    emit_load32(e, R9, &number);
+}
+
+void tcache_load_entry(struct emit *e, uint32_t eip)
+{
+    struct hmem entry = hmem_base(R9, (int32_t)(jtable_units() + (eip & ((1u << JTABLE_UNIT_SHIFT) - 1)) * 4));
+    emit_load32(e, R9, &entry);
 }
 
 static void write_mode_tramp(struct emit *e, enum tramp tramp)

@@ -163,6 +163,8 @@ void tr_reloc(struct tr *t, enum reloc_kind kind, uint32_t value);
 void tr_exit(struct tr *t, uint32_t eip, enum tramp tramp);
 /* jmp to a trampoline. */
 void tr_jmp_out(struct tr *t, enum tramp tramp);
+/* R8 = eip, R9 = the host address that the jump table has for it. No flags. */
+void tr_load_slot_of(struct tr *t, uint32_t eip);
 /* POPFQ inside an instruction's translation, known to the kick handler. */
 void tr_popfq(struct tr *t);
 /* Makes R13 the guest's ESP. Changes no flags. Only where no part of the instruction has taken

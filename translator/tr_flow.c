@@ -391,9 +391,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
             tr_pend(t, PEND_EXIT, emit_call_fwd(e), g->target);
         } else {
             tr_note_x87(t, tr_x87_before(t, t->i));
-            emit_mov_ri(e, R8, g->target);
-            tr_reloc(t, RELOC_EIP, g->target);
-            tcache_load_slot(e);
+            tr_load_slot_of(t, g->target);
             emit_call_reg(e, R9);
         }
     } else {

@@ -42,7 +42,7 @@ void tr_reloc(struct tr *t, enum reloc_kind kind, uint32_t value)
 {
     uint32_t is;
     memcpy(&is, t->e.pos - 4, 4);
-    if (kind == RELOC_NONE || (kind <= RELOC_MINUS && is != value) || t->reloc_count >= TR_MAX_RELOCS) {
+    if (kind == RELOC_NONE || (kind <= RELOC_NUMBER && is != value) || t->reloc_count >= TR_MAX_RELOCS) {
         t->reloc_count = TR_MAX_RELOCS + 1; /* a value that fitted into a byte, say */
         return;
     }
@@ -53,6 +53,15 @@ void tr_jmp_out(struct tr *t, enum tramp tramp)
 {
     emit_jmp(&t->e, tcache_tramp(tramp));
     tr_reloc(t, RELOC_OUT, 0);
+}
+
+void tr_load_slot_of(struct tr *t, uint32_t eip)
+{
+    emit_mov_ri(&t->e, R8, eip);
+    tr_reloc(t, RELOC_EIP, eip);
+    tcache_load_number(&t->e, eip);
+    tr_reloc(t, RELOC_NUMBER, tcache_number_of(eip));
+    tcache_load_entry(&t->e, eip);
 }
 
 void tr_popfq(struct tr *t)
@@ -363,9 +372,7 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
             tcache_exit_stub(tr_state.ring, e, x);
         } else if (!t->single) {
             tr_note_x87(t, p->x87);
-            emit_mov_ri(e, R8, p->target);
-            tr_reloc(t, RELOC_EIP, p->target);
-            tcache_load_slot(e);
+            tr_load_slot_of(t, p->target);
             emit_jmp_reg(e, R9);
         } else {
             struct hmem m = BT_FIELD(cpu.eip);

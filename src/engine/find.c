@@ -21,7 +21,6 @@ struct tentry *find_entry(struct bt *bt)
         jtable_make_room();
     if (unlikely(shadow_code_crowded()))
         shadow_code_forget();
-    jtable_touched(bt->table, bt->cpu.eip);
     struct tentry *t = tr_lookup(bt, bt->cpu.eip, bt->loop.natural);
     if (t && !log_on(LOG_NOCHAIN))
         tr_publish(bt, t);

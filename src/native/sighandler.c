@@ -74,7 +74,6 @@ static void missed_jump(struct bt *bt, ucontext_t *uc)
 {
     tr_take_registers(bt, uc, 0);
     bt->cpu.eip = (uint32_t)uc->uc_mcontext.gregs[REG_R8];
-    jtable_touched(bt->table, bt->cpu.eip);
     leave(bt, uc, EXIT_LOOKUP);
 }
 
