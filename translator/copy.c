@@ -91,6 +91,8 @@ static struct tblock *copy_block(const struct tblock *from, const uint8_t *host,
                                       .host = t->host + (host - from->host),
                                       .natural = t->natural,
                                       .block = b};
+        from->entry[i].copy = &b->entry[i];
+        from->entry[i].copy_reuses = tcache_reuses();
     }
     b->reloc = NULL;
     b->reloc_count = 0;
@@ -122,10 +124,14 @@ static struct tblock *copy_one(struct bt *bt, const struct tblock *model, uint32
     return b;
 }
 
-/* The copy of the entry for an address so far from its own; NULL: there is none. */
-static struct tentry *known(const struct tentry *t, uint32_t eip_delta)
+/* Mostly it is the one that was made last, and to look at it costs less than the hash table's cache misses. */
+struct tentry *tr_copy_known(struct tentry *from, uint32_t eip)
 {
-    return tcache_find_start(t->phys, t->eip + eip_delta, t->mode, t->cs_base, t->cs_limit);
+    if (from->eip == eip)
+        return from;
+    if (from->copy && from->copy_reuses == tcache_reuses() && from->copy->eip == eip && !from->copy->block->dead)
+        return from->copy;
+    return tcache_find_start(from->phys, eip, from->mode, from->cs_base, from->cs_limit);
 }
 
 /* Where a model goes to another block of its page directly, that way has been taken, and will be: copying that one at
@@ -143,10 +149,10 @@ struct tentry *tr_copy(struct bt *bt, const struct tentry *from, uint32_t eip)
     unsigned count = 1;
     for (unsigned n = 0; n < count && !bt->single && !log_on(LOG_NOCHAIN); n++)
         for (unsigned i = 0; i < models[n]->exit_count; i++) {
-            const struct tentry *target = models[n]->exit[i].to;
+            struct tentry *target = models[n]->exit[i].to;
             if (!target || models[n]->exit[i].cross_page || copies[n]->exit[i].to)
                 continue;
-            struct tentry *to = known(target, eip_delta);
+            struct tentry *to = tr_copy_known(target, target->eip + eip_delta);
             if (!to && target->block->is_model && count < AHEAD && tcache_has_room(TRING_COPIES, TR_BLOCK_BYTES) &&
                 (copies[count] = copy_one(bt, target->block, eip_delta))) {
                 to = &copies[count]->entry[target - target->block->entry];

@@ -106,8 +106,9 @@ static uint32_t nobody(void)
 
 static void unit_clear(uint32_t *unit)
 {
+    const uint32_t value = nobody();
     for (unsigned i = 0; i < UNIT_ENTRIES; i++)
-        unit[i] = nobody();
+        unit[i] = value;
 }
 
 bool jtable_init(void)

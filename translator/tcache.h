@@ -20,7 +20,9 @@ struct tentry {
     bool natural;  /* see tr_lookup */
     struct tblock *block;
     struct tentry *hash_next;
-    struct tentry *model_next; /* if the block is a model */
+    struct tentry *model_next; /* if the block is a model: */
+    struct tentry *copy;       /* the one that was made of it last, if memory is still what it was (copy.c) */
+    uint32_t copy_reuses;      /* tcache_reuses() then */
     struct jtable *table;      /* the one that it was entered into; NULL: into none, or, with `tables`, into several */
     bool tables;
     struct texit *in; /* exits that jump here directly */

@@ -266,6 +266,8 @@ bool tr_depends_alike(const struct tblock *from, const struct tentry *to);
 /* A copy of the block behind from, such that its instruction is at eip, in the present address space; NULL: there
  * cannot be one. copy.c. */
 struct tentry *tr_copy(struct bt *bt, const struct tentry *from, uint32_t eip);
+/* The one that there is, which may be from itself; NULL: there is none. */
+struct tentry *tr_copy_known(struct tentry *from, uint32_t eip);
 
 /* Listing for `-d tr`. */
 void tr_dump(const struct tr *t, const struct tblock *b);

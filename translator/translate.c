@@ -763,14 +763,13 @@ void tr_set_protect(tr_protect_fn *fn)
     tr_state.protect = fn;
 }
 
-/* The same code has been translated for another linear address. Breakpoints are at linear addresses. */
-static struct tentry *find_copy(struct bt *bt, uint32_t eip, gpa_t phys, bool global)
+/* The same code, translated for this or another linear address. Breakpoints are at linear addresses. */
+static struct tentry *find_model(const struct bt *bt, uint32_t eip, gpa_t phys, bool global)
 {
     if (global || (bt->mode & MODE_CPL) != MODE_CPL || bt->cs_limit != UINT32_MAX || points.page ||
         !tr_may_copy_at(eip))
         return NULL;
-    const struct tentry *model = tcache_find_model(phys, bt->mode, bt->cs_base);
-    return model ? tr_copy(bt, model, eip) : NULL;
+    return tcache_find_model(phys, bt->mode, bt->cs_base);
 }
 
 struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
@@ -783,7 +782,8 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
     if (!tr_state.code_page(bt, gla & PAGE_MASK, &page, &global))
         return NULL;
     gpa_t phys = page + (gla & (PAGE_SIZE - 1));
-    struct tentry *t = tcache_find(phys, eip, bt->mode, bt->cs_base, bt->cs_limit);
+    struct tentry *model = find_model(bt, eip, phys, global);
+    struct tentry *t = model ? tr_copy_known(model, eip) : tcache_find(phys, eip, bt->mode, bt->cs_base, bt->cs_limit);
     if (t && t->block->phys2 != TBLOCK_NO_PAGE) {
         gpa_t next;
         bool g2;
@@ -792,7 +792,7 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
             return NULL; /* the instruction at its entry may reach into it: the interpreter finds out */
         if (!mapped || next != t->block->phys2) {
             tcache_invalidate(phys, 1);
-            t = NULL;
+            model = t = NULL;
         }
     }
     if (t) {
@@ -800,7 +800,7 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
         return t;
     }
     enum stat_id phase = stats_enter(STAT_translate);
-    if (!(t = find_copy(bt, eip, phys, global)) && (t = tr_translate(bt, eip, phys, global))) {
+    if (!(model && (t = tr_copy(bt, model, eip))) && (t = tr_translate(bt, eip, phys, global))) {
         stats_add(STAT_guest_bytes, t->block->guest_len);
         stats_add(STAT_guest_insns, t->block->insn_count);
         stats_add(STAT_host_bytes, t->block->host_len);
