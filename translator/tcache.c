@@ -28,7 +28,7 @@
 #define BLOCKS_MAX      (tc.region_size / 256)
 #define COPIES_PART     1 / 4 /* of the regions */
 #define HASH_BITS       20
-#define MODEL_BITS      16
+#define MODEL_BITS      18
 #define STARTS_PAGES    65536 /* pages of RAM where entries begin: 256 MiB */
 #define PAGE_BLOCKS_MAX 16384 /* of one page of RAM: it may be mapped anywhere, and each place has its own blocks */
 #define EXIT_STUB_SIZE  11    /* mov $id, %r8d; jmp TRAMP_CHAIN */
