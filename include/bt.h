@@ -164,6 +164,7 @@ struct cs_slot {
 #define TOUCH_AGAIN      0x08000u /* this one, which cannot fail */
 #define TOUCH_USER       0x10000u
 #define TOUCH_PORT       0x20000u /* the address is that of a port, there is no site */
+#define TOUCH_INVLPG     0x40000u /* the page is to be looked up anew */
 /* How far behind the address where translated code goes on after a failure that after success is: a jmp rel32. */
 #define TOUCH_DONE 5
 

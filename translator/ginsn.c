@@ -242,6 +242,8 @@ static uint8_t class_base(const struct ginsn *g, const ZydisDecodedInstruction *
         if (op >= 0xc8 && op <= 0xcf)
             return g->opsize == 32 ? G_BSWAP : G_INTERP;
         switch (op) {
+        case 0x01:
+            return g->reg == 7 && g->is_mem ? G_INVLPG : G_INTERP;
         case 0x1e:
         case 0x1f:
         case 0x18:

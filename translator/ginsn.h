@@ -43,6 +43,7 @@ enum gclass {
     G_MOV_FROM_SEG,
     G_MOV_FROM_CR,
     G_RDTSC,
+    G_INVLPG,
     G_IN, /* not strings */
     G_OUT,
     G_MOV_TO_SEG, /* not SS, CS */

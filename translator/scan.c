@@ -129,6 +129,7 @@ static bool is_direct(const struct ginsn *g)
     case G_CLI: /* these trap */
     case G_STI:
     case G_MOV_FROM_CR:
+    case G_INVLPG:
     case G_IN:
     case G_OUT:
     case G_FOLLOWED: /* not made by ginsn_decode */

@@ -220,6 +220,11 @@ static inline bool tr_may_call_ports(const struct tr *t)
 {
     return (t->mode & MODE_IOPL_OK) && !t->single;
 }
+bool tr_invlpg(struct tr *t, const struct ginsn *g);
+static inline bool tr_may_call_invlpg(const struct tr *t, const struct ginsn *g)
+{
+    return !t->cpl && (t->mode & MODE_PAGING) && t->shape[g->seg] == SHAPE_FLAT && g->adsize == 32 && !t->single;
+}
 /* What a site's pend leads to. */
 void tr_settle_touch(struct tr *t, const struct pend *p);
 

@@ -334,6 +334,8 @@ static void decode_run(struct tr *t, uint32_t eip, uint32_t *high)
         }
         if ((g->gclass == G_IN || g->gclass == G_OUT) && !tr_may_call_ports(t))
             g->gclass = G_INTERP;
+        if (g->gclass == G_INVLPG && !tr_may_call_invlpg(t, g))
+            g->gclass = G_INTERP;
         uint32_t last = g->eip + g->len - 1;
         if (last > t->cs_limit || last < g->eip)
             break; /* #GP: not even fetched */

@@ -4,7 +4,8 @@
  * To leave translated code, interpret the instruction and come back costs some hundred cycles, and kernels ask the
  * local APIC in each system call. So before a site leaves, it calls bt->touch, which does the access if it is one of
  * these. The instruction itself is then done on a register. What the access has set off (an interrupt, another
- * memory map, code written by a bus master) is taken notice of behind the instruction: it sets bt->kick.
+ * memory map, code written by a bus master) is taken notice of behind the instruction: it sets bt->kick. INVLPG is
+ * done by such a call, too.
  */
 #include <string.h>
 
@@ -142,6 +143,19 @@ bool tr_port(struct tr *t, const struct ginsn *g)
     if (in)
         emit_hop(e, &(struct hop){
                         .p66 = size == 2, .opcode = size == 1 ? 0x88 : 0x89, .modrm = true, .reg = R10, .rm = RAX});
+    emit_look_at_kick(t, g, t->delta);
+    return true;
+}
+
+/* Kernels that have more RAM than they map drop a page with each use of one that they do not. */
+bool tr_invlpg(struct tr *t, const struct ginsn *g)
+{
+    if (!tr_may_call_invlpg(t, g))
+        return false;
+    tr_ea(t, g, R8);
+    tr_row(t, ROW_GLUE, 0);
+    emit_call_touch(t, TOUCH_INVLPG);
+    tr_pend_slow(t, emit_jmp_fwd(&t->e), false);
     emit_look_at_kick(t, g, t->delta);
     return true;
 }

@@ -269,6 +269,8 @@ static bool tr_insn(struct tr *t, const struct ginsn *g)
     case G_IN:
     case G_OUT:
         return tr_port(t, g);
+    case G_INVLPG:
+        return tr_invlpg(t, g);
     case G_LOAD_FAR:
     case G_CALL_FAR:
     case G_JMP_FAR:

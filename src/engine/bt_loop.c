@@ -42,7 +42,7 @@ struct bt *bt_new(size_t tcache_size, GError **error)
         return NULL;
     if (!shadow_init()) {
         g_set_error(error, g_quark_from_static_string("ringer"), 0,
-                    "translated code needs 16 GiB address ranges for its tables and got none (%s): raise "
+                    "translated code needs gigabytes of address space and got none (%s): raise "
                     "the address-space limit (ulimit -v unlimited) or use -accel interp",
                     g_strerror(errno));
         return NULL;

@@ -1,4 +1,5 @@
-/* Devices' memory, and RAM not worth mapping, for translated code that does not leave for it (translator/tr_touch.c).
+/* Devices' memory, RAM not worth mapping, and INVLPG, for translated code that does not leave for it
+ * (translator/tr_touch.c).
  *
  * On the monitor's stack, below world_enter's frame, with most guest registers on it: nothing here may look at or
  * change them, or leave translated code. Whatever else the run loop would look at before it goes on, it is made to by
@@ -8,6 +9,7 @@
 
 #include <string.h>
 
+#include "cpu/interp.h"
 #include "ioport.h"
 #include "lock.h"
 #include "mem.h"
@@ -54,6 +56,20 @@ static uint32_t touch_port(struct bt *bt, uint16_t port, uint32_t what, uint32_t
     return value;
 }
 
+static void touch_invlpg(struct bt *bt, gla_t gla)
+{
+    if (bt->kick || bt->cpu.changed || guest_mem.generation != bt->mem_generation)
+        return;
+    struct seen seen = look();
+    enum stat_id before = stats_enter(STAT_invlpg);
+    stats_count(STAT_invlpg_calls);
+    interp_flush_page(&bt->cpu, gla);
+    shadow_invlpg(bt, gla);
+    stats_leave(before);
+    after_access(bt, seen);
+    bt->touch_back += TOUCH_DONE;
+}
+
 /* What only reading the guest's tables finds out: where the access goes. False: translated code is to leave. */
 static bool find(struct bt *bt, gla_t gla, unsigned size, uint32_t what)
 {
@@ -79,6 +95,10 @@ uint32_t touch_memory(struct bt *bt, gla_t gla, uint32_t what, uint32_t value)
 
     if (what & TOUCH_PORT)
         return touch_port(bt, (uint16_t)gla, what, value);
+    if (what & TOUCH_INVLPG) {
+        touch_invlpg(bt, gla);
+        return 0;
+    }
     bt->site_gla = gla;
     struct seen seen = look(); /* to find the page may write to page tables */
     if (!(what & TOUCH_AGAIN) && !find(bt, gla, size, what))

@@ -84,6 +84,17 @@ void shadow_forget_all(void)
     rmap_trim();
 }
 
+void shadow_invlpg(struct bt *bt, gla_t gla)
+{
+    gla &= PAGE_MASK;
+    space_sync_page(&bt->cpu, shadow.current, gla);
+    tr_site_unmapped(shadow_page_number(gla));
+    code_check_page(bt, gla);
+    /* All of a large page's translations go, whichever of its addresses is named. */
+    for (unsigned k = 0; shadow.sup.large[gla >> 22] && k < 1024; k++)
+        code_check_page(bt, (gla & 0xffc00000u) + k * PAGE_SIZE);
+}
+
 void shadow_sync(struct bt *bt)
 {
     struct cpu *cpu = &bt->cpu;
@@ -113,15 +124,8 @@ void shadow_sync(struct bt *bt)
             code_check(bt, true);
     }
     if (changed & CHANGED_INVLPG) {
-        for (unsigned n = 0; n < cpu->invlpg_count; n++) {
-            gla_t gla = cpu->invlpg[n] & PAGE_MASK;
-            space_sync_page(cpu, shadow.current, gla);
-            tr_site_unmapped(shadow_page_number(gla));
-            code_check_page(bt, gla);
-            /* All of a large page's translations go, whichever of its addresses is named. */
-            for (unsigned k = 0; shadow.sup.large[gla >> 22] && k < 1024; k++)
-                code_check_page(bt, (gla & 0xffc00000u) + k * PAGE_SIZE);
-        }
+        for (unsigned n = 0; n < cpu->invlpg_count; n++)
+            shadow_invlpg(bt, cpu->invlpg[n]);
     }
     cpu->invlpg_count = 0;
     shadow_select(bt);

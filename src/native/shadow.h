@@ -20,6 +20,8 @@ void shadow_set_pse36(unsigned high_bits);
 /* Switches to the space of cpu's present paging state and consumes cpu->changed. Then
  * bt->window, bt->jtable belong to bt->mode, which must be up to date. */
 void shadow_sync(struct bt *bt);
+/* INVLPG in the present space, which is otherwise in line with the CPU. */
+void shadow_invlpg(struct bt *bt, gla_t gla);
 /* Forgets all spaces and all translations, and gives back what was needed for them. A sync of everything must follow.
  */
 void shadow_forget_all(void);
