@@ -8,9 +8,13 @@
  *   - x87, MMX and SSE state is the host's if bt->fpu_on. With MODE_FPU_OFF an FPU instruction leaves with
  *     EXIT_FPU, and the run loop puts the state into the host and changes the mode. Saving and restoring
  *     costs more than all the rest of a short visit to the kernel.
- *   - R15 = struct bt, R14 = base of the window (also GS base), R12 = jump table. R8-R11 are scratch.
- *   - RSP is the private return-address stack. Nothing on it but addresses of return sites, or, below
- *     the last of these, transient values within one instruction.
+ *   - R15 = struct bt, R14 = base of the window (also GS base). R8-R11 are scratch.
+ *   - R12 = jump table in code that never meets position-independent code (struct tr's meets_pic); in
+ *     position-independent code, the linear address of the page that it is in.
+ *   - Where a block is entered through the jump table R8 = EIP.
+ *   - RSP is the private return-address stack. Nothing on it but addresses of return sites, each of those of
+ *     position-independent code with the caller's R12 above it, or, below the last of these, transient values within
+ *     one instruction.
  *   - A faulting access changes nothing the guest can see beyond what its row describes.
  */
 #pragma once
@@ -37,6 +41,7 @@
 #define MODE_CS_READ     0x00000800u /* data may be read through CS */
 #define MODE_SHAPE_SHIFT 12          /* MODE_SHAPE_BITS each for ES CS SS DS FS GS */
 #define MODE_SHAPE_BITS  3
+#define MODE_SHARED      0x80000000u /* of a block: see struct tblock */
 static inline unsigned mode_shape(uint32_t mode, unsigned seg)
 {
     return mode >> (MODE_SHAPE_SHIFT + MODE_SHAPE_BITS * seg) & ((1u << MODE_SHAPE_BITS) - 1);
@@ -165,6 +170,7 @@ struct cs_slot {
 #define TOUCH_USER       0x10000u
 #define TOUCH_PORT       0x20000u /* the address is that of a port, there is no site */
 #define TOUCH_INVLPG     0x40000u /* the page is to be looked up anew */
+#define TOUCH_NEAR       0x80000u /* is the page's frame the one of that number? See tr_near. */
 /* How far behind the address where translated code goes on after a failure that after success is: a jmp rel32. */
 #define TOUCH_DONE 5
 
@@ -210,6 +216,7 @@ struct bt {
     uint8_t *window;          /* base of the current window */
     uint32_t *jtable;         /* base of the current jump table */
     uint64_t jump_eip;        /* of the jump under way through a table */
+    uint32_t bias;            /* R12 of a jump that has no way yet */
     uint8_t *ras_rsp, *ras_base;
     void (*exit_fn)(void); /* world_exit: out of rel32 reach of the code cache */
     void *host_rsp;
@@ -218,6 +225,7 @@ struct bt {
     /* What the host knows of the last x87 instruction: FNSTENV's image at world_exit, and an address in the code cache
      * that is known to be of that instruction, should the image say nothing. See src/engine/x87.h. */
     uint32_t x87_env[7], x87_at;
+    uint32_t x87_bias;    /* R12 at the last x87 instruction of position-independent code */
     uint32_t x87_ran;     /* not 0: an x87 instruction was executed since world_enter, the image is of now */
     uint64_t x87_operand; /* the first 8 bytes of its segment register (selector, base), as the last x87 instruction
                              with an operand in memory found it; all ones: there was none */

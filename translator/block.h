@@ -48,12 +48,12 @@ unsigned tentry_insn_steps(const struct tentry *entry, unsigned i);
 bool tentry_is_current(const struct tentry *entry);
 bool tentry_crosses(const struct tentry *entry); /* it has bytes in a second page */
 
-/* The jump table's entry for eip, NULL if none; and making entry the one for its EIP. */
+/* The jump table's entry for eip, NULL if none; and making entry the one. */
 static inline const void *tr_published(const struct bt *bt, uint32_t eip)
 {
     return jtable_get(bt->table, eip);
 }
-void tr_publish(struct bt *bt, struct tentry *entry);
+void tr_publish(struct bt *bt, uint32_t eip, struct tentry *entry);
 /* A hint: entering at host would only come back with EXIT_INTERP. Such entries are at odd addresses. */
 static inline bool tr_leads_to_interp(const void *host)
 {
@@ -76,7 +76,7 @@ const void *tr_leave(void);                                  /* leaves with EXIT
 void tr_code_written(void *opaque, gpa_t gpa, uint32_t len); /* guest_mem.code_written */
 
 /* EXIT_CHAIN with exit id arg: the EIP it wants. */
-uint32_t tr_exit_target(uint32_t arg);
+uint32_t tr_exit_target(const struct bt *bt, uint32_t arg);
 /* Makes exit arg jump to entry directly, if that is valid for good. */
 void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry);
 
@@ -100,4 +100,6 @@ struct x87_place {
     uint16_t fop;
     bool has_operand; /* in memory */
 };
-bool tr_x87_find(uint32_t host, struct x87_place *place);
+bool tr_x87_find(const struct bt *bt, uint32_t host, struct x87_place *place);
+/* Whether gla is the page of RAM of that number, from now on as far as the jump table is right. TOUCH_NEAR. */
+bool tr_know_page(struct bt *bt, gla_t gla, uint32_t page);

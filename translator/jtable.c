@@ -6,6 +6,7 @@
 #include "log.h"
 #include "tcache.h"
 #include "bt.h"
+#include "cache.h"
 #include "jtable.h"
 
 /* A table has a number for each 256 bytes of code: where in `units` their entries are. A process's code is seldom where
@@ -23,6 +24,7 @@
  * given back, those without entries first; the others' come again with the next look-ups. */
 #define UNITS_MAX  (48 * MiB / UNIT_BYTES)
 #define LEAVES_MAX 4096 /* 16 MiB */
+#define PAGES_MAX  65536
 
 /* Where the host does not overcommit (vm.overcommit_memory = 2), a table's range is reserved inaccessible and opened
  * leaf by leaf; reading elsewhere faults, which the fault handler takes for an empty entry. */
@@ -36,6 +38,12 @@ struct jtable {
     struct jtable *next_idle; /* of tables.idle */
 };
 
+/* A block that may run at any linear address has its entries in units that all tables have in common. */
+struct jpage {
+    uint64_t key;
+    uint32_t unit[PAGE_SIZE >> UNIT_SHIFT]; /* numbers, 0: there is none yet */
+};
+
 static struct {
     struct jtable *all;  /* each one made: none is ever freed */
     struct jtable *idle; /* those given back */
@@ -43,6 +51,9 @@ static struct {
     uint32_t *units;     /* UNITS_MAX of them, below 2 GiB: emitted code has the address as a displacement */
     uint32_t *unused;    /* numbers of units that were used and are not any more */
     unsigned unused_count, begun;
+    uint8_t *is_shared; /* a bit for each unit */
+    GHashTable *pages;  /* struct jpage by its key */
+    bool guarded;       /* some table is */
     /* Linear page -> linear pages with translations that hold only while that one is mapped as it was. NULL: none. */
     GHashTable *dependents;
     unsigned depends; /* pairs in it, DEPENDS_MAX */
@@ -69,7 +80,7 @@ void jtable_depends(gla_t gla, gla_t on)
 
 bool jtable_depends_crowded(void)
 {
-    return tables.depends >= DEPENDS_MAX;
+    return tables.depends >= DEPENDS_MAX || g_hash_table_size(tables.pages) >= PAGES_MAX;
 }
 
 bool jtable_is_empty(const struct jtable *table)
@@ -122,6 +133,8 @@ bool jtable_init(void)
         return false;
     tables.units = at;
     tables.unused = g_new(uint32_t, UNITS_MAX);
+    tables.is_shared = g_new0(uint8_t, UNITS_MAX / 8);
+    tables.pages = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
     unit_clear(unit_at(0));
     tables.begun = 1;
     return true;
@@ -147,25 +160,73 @@ struct jtable *jtable_new(void)
         tables.idle = idle->next_idle;
         return idle;
     }
-    void *base = mmap(NULL, JTABLE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t size = JTABLE_BYTES + 2 * JTABLE_MARGIN;
+    uint8_t *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     bool guarded = base == MAP_FAILED;
     if (guarded)
-        base = mmap(NULL, JTABLE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        base = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         return NULL;
     /* Huge pages would make every first touch clear 2 MiB. */
-    madvise(base, JTABLE_BYTES, MADV_NOHUGEPAGE);
+    madvise(base, size, MADV_NOHUGEPAGE);
     struct jtable *t = g_new0(struct jtable, 1);
-    t->base = base;
+    t->base = (uint32_t *)(base + JTABLE_MARGIN);
     t->guarded = guarded;
     t->next = tables.all;
     tables.all = t;
+    if (guarded && !tables.guarded) {
+        tables.guarded = true;
+        tcache_flush(); /* shared blocks read everywhere */
+    }
     return t;
 }
 
 static bool bit(const uint8_t *map, unsigned n)
 {
     return map[n >> 3] >> (n & 7) & 1;
+}
+
+static bool is_shared(uint32_t number)
+{
+    return bit(tables.is_shared, number / UNIT_BYTES);
+}
+
+/* The table is done with the unit. */
+static void unit_leave(uint32_t number)
+{
+    if (!is_shared(number))
+        tables.unused[tables.unused_count++] = number;
+}
+
+bool jtable_may_share(void)
+{
+    return !tables.guarded;
+}
+
+struct jpage *jtable_page(gpa_t page, uint32_t mode)
+{
+    uint64_t key = page >> PAGE_SHIFT << 32 | mode;
+    struct jpage *p = g_hash_table_lookup(tables.pages, &key);
+    if (p)
+        return p;
+    p = g_new0(struct jpage, 1);
+    p->key = key;
+    g_hash_table_insert(tables.pages, &p->key, p);
+    return p;
+}
+
+static uint32_t shared_unit(struct jpage *page, unsigned k)
+{
+    if (!page->unit[k]) {
+        uint32_t number = page->unit[k] = unit_new(), n = number / UNIT_BYTES;
+        tables.is_shared[n >> 3] |= (uint8_t)(1u << (n & 7));
+    }
+    return page->unit[k];
+}
+
+uint32_t jtable_page_number(struct jpage *page)
+{
+    return shared_unit(page, 0);
 }
 
 bool jtable_contains(const struct jtable *table, const void *address)
@@ -200,7 +261,7 @@ static void leaf_clear(struct jtable *t, unsigned leaf)
     uint32_t *number = t->base + leaf * LEAF_NUMBERS;
     for (unsigned i = 0; t->in_leaf[leaf]; i++)
         if (number[i]) {
-            tables.unused[tables.unused_count++] = number[i];
+            unit_leave(number[i]);
             number[i] = 0;
             t->in_leaf[leaf]--;
             t->filled--;
@@ -233,7 +294,8 @@ static void release(struct jtable *t)
 
 bool jtable_crowded(void)
 {
-    return units_used() + 1 >= UNITS_MAX || tables.opened >= LEAVES_MAX;
+    /* A look-up takes two: the page's, and the first one of another. */
+    return units_used() + 2 >= UNITS_MAX || tables.opened + 2 >= LEAVES_MAX;
 }
 
 void jtable_make_room(void)
@@ -249,10 +311,11 @@ void jtable_release_all(void)
 {
     for (struct jtable *t = tables.all; t; t = t->next)
         release(t);
+    if (!tables.begun || g_hash_table_size(tables.pages))
+        return;
     /* No unit but the first is in use. */
-    if (tables.begun > 1)
-        madvise((uint8_t *)tables.units + PAGE_SIZE, (size_t)UNITS_MAX * UNIT_BYTES - PAGE_SIZE, MADV_DONTNEED);
-    tables.begun = tables.begun ? 1 : 0;
+    madvise((uint8_t *)tables.units + PAGE_SIZE, (size_t)UNITS_MAX * UNIT_BYTES - PAGE_SIZE, MADV_DONTNEED);
+    tables.begun = 1;
     tables.unused_count = 0;
 }
 
@@ -273,17 +336,50 @@ static bool leaf_open(struct jtable *t, unsigned leaf)
     return true;
 }
 
-void jtable_set(struct jtable *t, uint32_t eip, struct tentry *entry)
+/* Number n becomes that of the unit. False: the leaf cannot be had. */
+static bool number_set(struct jtable *t, uint32_t n, uint32_t unit)
 {
-    uint32_t n = eip >> UNIT_SHIFT;
     if (!leaf_open(t, n / LEAF_NUMBERS))
-        return; /* stays unknown: each jump there comes as a lookup */
-    if (!t->base[n]) {
-        t->base[n] = unit_new();
+        return false;
+    if (t->base[n]) {
+        unit_leave(t->base[n]);
+    } else {
         t->in_leaf[n / LEAF_NUMBERS]++;
         t->filled++;
     }
-    unit_at(t->base[n])[eip & (UNIT_ENTRIES - 1)] = entry_of(entry);
+    t->base[n] = unit;
+    return true;
+}
+
+static uint32_t number_at(const struct jtable *t, uint32_t n)
+{
+    return bit(t->open, n / LEAF_NUMBERS) ? t->base[n] : 0;
+}
+
+bool jtable_know(struct jtable *t, gla_t gla, struct jpage *page)
+{
+    uint32_t n = (gla & PAGE_MASK) >> UNIT_SHIFT, unit = shared_unit(page, 0);
+    return number_at(t, n) == unit || number_set(t, n, unit);
+}
+
+void jtable_set(struct jtable *t, uint32_t eip, struct tentry *entry)
+{
+    uint32_t n = eip >> UNIT_SHIFT, unit = number_at(t, n);
+    struct jpage *page = entry->block->jpage;
+    if (page) {
+        uint32_t shared = shared_unit(page, n % G_N_ELEMENTS(page->unit));
+        unit_at(shared)[eip & (UNIT_ENTRIES - 1)] = entry_of(entry);
+        if (unit != shared)
+            number_set(t, n, shared);
+        return;
+    }
+    if (!unit || is_shared(unit)) {
+        if (!leaf_open(t, n / LEAF_NUMBERS))
+            return; /* stays unknown: each jump there comes as a lookup */
+        unit = unit_new();
+        number_set(t, n, unit);
+    }
+    unit_at(unit)[eip & (UNIT_ENTRIES - 1)] = entry_of(entry);
     entry->tables |= entry->table && entry->table != t;
     entry->table = t;
 }
@@ -294,7 +390,7 @@ static void drop_code_page(struct jtable *t, uint32_t page)
     unsigned leaf = first / LEAF_NUMBERS;
     for (unsigned k = 0; t->in_leaf[leaf] && k < PAGE_SIZE / UNIT_ENTRIES; k++)
         if (t->base[first + k]) {
-            tables.unused[tables.unused_count++] = t->base[first + k];
+            unit_leave(t->base[first + k]);
             t->base[first + k] = 0;
             t->in_leaf[leaf]--;
             t->filled--;
@@ -317,6 +413,10 @@ void jtable_clear_all(void)
     tables.depends = 0;
     for (struct jtable *t = tables.all; t; t = t->next)
         jtable_clear(t);
+    g_hash_table_remove_all(tables.pages);
+    memset(tables.is_shared, 0, UNITS_MAX / 8);
+    tables.begun = 1;
+    tables.unused_count = 0;
 }
 
 static void forget(struct jtable *t, const struct tentry *entry)
@@ -328,6 +428,14 @@ static void forget(struct jtable *t, const struct tentry *entry)
 
 void jtable_forget(const struct tentry *entry)
 {
+    const struct jpage *page = entry->block->jpage;
+    if (page) {
+        uint32_t number = page->unit[entry->eip >> UNIT_SHIFT & (G_N_ELEMENTS(page->unit) - 1)];
+        uint32_t *at = unit_at(number) + (entry->eip & (UNIT_ENTRIES - 1));
+        if (number && *at == entry_of(entry))
+            *at = nobody();
+        return;
+    }
     if (!entry->tables) {
         if (entry->table)
             forget(entry->table, entry);

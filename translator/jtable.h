@@ -22,8 +22,20 @@ bool jtable_is_empty(const struct jtable *table);
 bool jtable_should_share(void);
 uint32_t *jtable_base(struct jtable *table);
 void jtable_set(struct jtable *table, uint32_t eip, struct tentry *entry);
+/* What all tables have alike of a page of RAM in a mode, wherever it is mapped: units with the entries of its shared
+ * blocks. */
+struct jpage;
+struct jpage *jtable_page(gpa_t page, uint32_t mode);
+/* May code be in units that tables share? Not where a table may not be read everywhere. */
+bool jtable_may_share(void);
+/* The number that a table has for the first unit of a page that is known to be this one. */
+uint32_t jtable_page_number(struct jpage *page);
+/* From now on linear page gla is known to be this one, in the table. False: it cannot be had. */
+bool jtable_know(struct jtable *table, gla_t gla, struct jpage *page);
+/* How far around a table emitted code may read, bytes: zero there. */
+#define JTABLE_MARGIN (1 * MiB)
 /* The tables together have reached their budget of memory: time for jtable_make_room, which gives back that of tables
- * without entries, or forgets all entries. */
+ * without entries, or forgets all entries. If that does not help it is time for a tcache_flush. */
 bool jtable_crowded(void);
 void jtable_make_room(void);
 void jtable_release_all(void);
@@ -32,7 +44,7 @@ void jtable_drop_page(struct jtable *table, gla_t gla);
 /* From now on entries of linear page gla go when linear page `on` goes: some translation of it holds only
  * while that page is mapped where it was. */
 void jtable_depends(gla_t gla, gla_t on);
-bool jtable_depends_crowded(void); /* time for a tcache_flush, which forgets them */
+bool jtable_depends_crowded(void); /* of them, or pages, are too many: time for a tcache_flush, which forgets them */
 void jtable_clear(struct jtable *table);
 void jtable_clear_all(void); /* all entries of all tables, and all dependences */
 /* Forgets one entry point in every table. */

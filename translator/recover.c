@@ -15,7 +15,7 @@ static const struct trow *row_at(const uint8_t *pc, const struct tblock **block,
     return row;
 }
 
-bool tr_x87_find(uint32_t host, struct x87_place *place)
+bool tr_x87_find(const struct bt *bt, uint32_t host, struct x87_place *place)
 {
     const uint8_t *pc = (const uint8_t *)(uintptr_t)host;
     if (!tr_in_code(pc))
@@ -26,7 +26,7 @@ bool tr_x87_find(uint32_t host, struct x87_place *place)
     unsigned i = tblock_row(b, pc)->insn;
     if (!(b->x87[i] & X87_INSN))
         return false;
-    *place = (struct x87_place){.eip = b->eip + (uint32_t)b->insn_off[i],
+    *place = (struct x87_place){.eip = b->eip + (uint32_t)b->insn_off[i] + (b->jpage ? bt->x87_bias : 0),
                                 .cs_base = b->cs_base,
                                 .mode = b->mode,
                                 .fop = b->x87[i] & X87_FOP,
@@ -90,6 +90,8 @@ bool tr_recover(struct bt *bt, ucontext_t *uc)
         return false;
     tr_take_registers(bt, uc, row->delta);
     bt->cpu.eip = b->eip + (uint32_t)b->insn_off[row->insn];
+    if (b->jpage)
+        bt->cpu.eip += (uint32_t)uc->uc_mcontext.gregs[REG_R12];
     if (row->kind == ROW_STRING_SEG)
         recover_string(&bt->cpu, uc->uc_mcontext.gregs, row->arg);
     if (row->kind == ROW_FLAGS) {

@@ -13,10 +13,8 @@
 #include "jtable.h"
 #include "tcache_tramp.h"
 
-/* The cache is made of regions of one size, each with its code, metadata, exits and blocks. They form two rings: blocks
- * that were translated, and copies of them for other linear addresses, which are cheap to make again, so that a host of
- * short-lived processes does not cost the translations of those that stay. A ring is filled region by region; when it
- * comes to one that is in use, that one's blocks go.
+/* The cache is made of regions of one size, each with its code, metadata, exits and blocks. It is filled region by
+ * region; when it comes to one that is in use, that one's blocks go.
  *
  * Budgets, by the size of a region. A boot of Debian to the shell and 300 processes: 6.3 MB of code, 276 bytes of
  * code and 3 exits a block, 3.1 bytes of metadata for one of code. Where one of them is used up, the region is full.
@@ -26,9 +24,7 @@
 #define META_SIZE       (2 * tc.region_size)
 #define EXITS_MAX       (tc.region_size / 128)
 #define BLOCKS_MAX      (tc.region_size / 256)
-#define COPIES_PART     1 / 4 /* of the regions */
 #define HASH_BITS       20
-#define MODEL_BITS      18
 #define STARTS_PAGES    65536 /* pages of RAM where entries begin: 256 MiB */
 #define PAGE_BLOCKS_MAX 16384 /* of one page of RAM: it may be mapped anywhere, and each place has its own blocks */
 #define EXIT_STUB_SIZE  11    /* mov $id, %r8d; jmp TRAMP_CHAIN */
@@ -62,13 +58,9 @@ static struct {
     size_t size;        /* of it; it begins with TCACHE_FIXED bytes of trampolines */
     size_t region_size; /* the first one's trampolines included */
     struct region region[REGIONS_MAX];
-    struct ring {
-        unsigned first, count; /* which regions */
-        unsigned now;          /* the one being filled */
-    } ring[TRING_COUNT];
-    uint32_t blocks_made;                   /* in all, those before the last flush too: the clock of struct heat */
-    struct tentry *hash[1u << HASH_BITS];   /* by hash_of: lists by hash_next */
-    struct tentry *model[1u << MODEL_BITS]; /* by hash_of, without an EIP: lists by model_next */
+    unsigned region_count, now_filling;
+    uint32_t blocks_made;                 /* in all, those before the last flush too: the clock of struct heat */
+    struct tentry *hash[1u << HASH_BITS]; /* by hash_of: lists by hash_next */
     /* A bit per byte of a page of RAM: some entry begins there, or did before the last flush. Most questions for an
      * entry are about instructions that are none. */
     struct starts {
@@ -96,14 +88,11 @@ static void *reserve(size_t size)
     return p == MAP_FAILED ? NULL : p;
 }
 
-/* The rings, and each region's memory. */
+/* Each region's memory. */
 static bool init_regions(void)
 {
-    unsigned count = (unsigned)MIN(tc.size / REGION_MIN, REGIONS_MAX);
-    unsigned copies = MAX(count * COPIES_PART, 1);
+    unsigned count = tc.region_count = (unsigned)MIN(tc.size / REGION_MIN, REGIONS_MAX);
     tc.region_size = tc.size / count & ~(size_t)(PAGE_SIZE - 1);
-    tc.ring[TRING_TRANSLATED] = (struct ring){.first = 0, .count = count - copies, .now = 0};
-    tc.ring[TRING_COPIES] = (struct ring){.first = count - copies, .count = copies, .now = count - copies};
     for (unsigned i = 0; i < count; i++) {
         struct region *r = &tc.region[i];
         r->used = r->first = i ? i * tc.region_size : TCACHE_FIXED;
@@ -158,15 +147,10 @@ fail:
     return false;
 }
 
-static unsigned region_count(void)
-{
-    return tc.ring[TRING_COPIES].first + tc.ring[TRING_COPIES].count;
-}
-
 uint64_t tcache_used(void)
 {
     uint64_t used = 0;
-    for (unsigned i = 0; i < region_count(); i++)
+    for (unsigned i = 0; i < tc.region_count; i++)
         used += tc.region[i].used - i * tc.region_size;
     return used;
 }
@@ -179,7 +163,7 @@ uint64_t tcache_size(void)
 unsigned tcache_block_count(void)
 {
     unsigned count = 0;
-    for (unsigned i = 0; i < region_count(); i++)
+    for (unsigned i = 0; i < tc.region_count; i++)
         count += tc.region[i].block_count;
     return count;
 }
@@ -218,7 +202,7 @@ const uint8_t *tcache_code(void)
 
 void tcache_flush(void)
 {
-    for (unsigned k = 0; k < region_count(); k++) {
+    for (unsigned k = 0; k < tc.region_count; k++) {
         struct region *r = &tc.region[k];
         for (unsigned i = 0; i < r->block_count; i++) {
             struct tblock *b = r->blocks[i];
@@ -236,12 +220,10 @@ void tcache_flush(void)
         region_empty(r);
     }
     memset(tc.hash, 0, sizeof tc.hash);
-    memset(tc.model, 0, sizeof tc.model);
     madvise(tc.starts, STARTS_PAGES * sizeof *tc.starts, MADV_DONTNEED);
     madvise(tc.starts_of, MEM_PAGES * sizeof *tc.starts_of, MADV_DONTNEED);
     tc.starts_used = 1;
-    for (unsigned k = 0; k < TRING_COUNT; k++)
-        tc.ring[k].now = tc.ring[k].first;
+    tc.now_filling = 0;
     tc.epoch++;
     tc.flushes++;
     tc.reuses++;
@@ -252,15 +234,15 @@ void tcache_forget(void)
 {
     tcache_flush();
     madvise(tc.rw + TCACHE_FIXED, tc.size - TCACHE_FIXED, MADV_REMOVE);
-    for (unsigned k = 0; k < region_count(); k++) {
+    for (unsigned k = 0; k < tc.region_count; k++) {
         madvise(tc.region[k].meta, META_SIZE, MADV_DONTNEED);
         madvise(tc.region[k].exits, EXITS_MAX * sizeof(struct texit), MADV_DONTNEED);
     }
 }
 
-static struct region *filling(enum tring ring)
+static struct region *filling(void)
 {
-    return &tc.region[tc.ring[ring].now];
+    return &tc.region[tc.now_filling];
 }
 
 static size_t region_end(const struct region *r)
@@ -297,20 +279,15 @@ static void start_at(gpa_t phys)
     tc.starts[*number].bit[off >> 6] |= 1ull << (off & 63);
 }
 
-bool tcache_has_room(enum tring ring, size_t bytes)
+struct emit tcache_begin(void)
 {
-    return !starts_are_used_up() && has_room(filling(ring), bytes);
-}
-
-struct emit tcache_begin(enum tring ring)
-{
-    const struct region *r = filling(ring);
+    const struct region *r = filling();
     return (struct emit){.pos = tc.rw + r->used, .end = tc.rw + region_end(r), .rx_delta = tc.rx - tc.rw};
 }
 
-void *tcache_alloc(enum tring ring, size_t bytes)
+void *tcache_alloc(size_t bytes)
 {
-    struct region *r = filling(ring);
+    struct region *r = filling();
     bytes = (bytes + 15) & ~(size_t)15;
     assert_always(r->meta_used + bytes <= META_SIZE);
     void *p = r->meta + r->meta_used;
@@ -318,18 +295,18 @@ void *tcache_alloc(enum tring ring, size_t bytes)
     return memset(p, 0, bytes);
 }
 
-struct texit *tcache_alloc_exits(enum tring ring, unsigned count)
+struct texit *tcache_alloc_exits(unsigned count)
 {
-    struct region *r = filling(ring);
+    struct region *r = filling();
     assert_always(r->exit_count + count <= EXITS_MAX);
     struct texit *x = r->exits + r->exit_count;
     r->exit_count += count;
     return memset(x, 0, count * sizeof *x);
 }
 
-void tcache_return_exits(enum tring ring, unsigned count)
+void tcache_return_exits(unsigned count)
 {
-    filling(ring)->exit_count -= count;
+    filling()->exit_count -= count;
 }
 
 /* Region r's exits are numbered from r * EXITS_MAX on. */
@@ -341,14 +318,14 @@ static unsigned exit_id(const struct region *r, const struct texit *exit)
 struct texit *tcache_exit_by_id(unsigned id)
 {
     struct region *r = &tc.region[id / EXITS_MAX];
-    assert_always(id / EXITS_MAX < region_count() && id % EXITS_MAX < r->exit_count);
+    assert_always(id / EXITS_MAX < tc.region_count && id % EXITS_MAX < r->exit_count);
     return &r->exits[id % EXITS_MAX];
 }
 
-void tcache_exit_stub(enum tring ring, struct emit *e, struct texit *exit)
+void tcache_exit_stub(struct emit *e, struct texit *exit)
 {
     exit->stub = emit_rx(e);
-    emit_mov_ri(e, R8, exit_id(filling(ring), exit));
+    emit_mov_ri(e, R8, exit_id(filling(), exit));
     emit_jmp(e, tcache_tramp(TRAMP_CHAIN));
 }
 
@@ -366,32 +343,12 @@ static unsigned hash_of(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_bas
     return (unsigned)(h >> (64 - HASH_BITS + HASH_NEAR)) << HASH_NEAR | near;
 }
 
-static struct tentry **model_head(gpa_t phys, uint32_t mode, uint32_t cs_base)
-{
-    return &tc.model[hash_of(phys, (uint32_t)phys, mode, cs_base) & ((1u << MODEL_BITS) - 1)];
-}
-
 struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit)
 {
     if (!starts_at(phys))
         return NULL;
-    return tcache_find_start(phys, eip, mode, cs_base, cs_limit);
-}
-
-struct tentry *tcache_find_start(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit)
-{
     for (struct tentry *t = tc.hash[hash_of(phys, eip, mode, cs_base)]; t; t = t->hash_next)
         if (t->phys == phys && t->eip == eip && t->mode == mode && t->cs_base == cs_base && t->cs_limit == cs_limit)
-            return t;
-    return NULL;
-}
-
-struct tentry *tcache_find_model(gpa_t phys, uint32_t mode, uint32_t cs_base)
-{
-    if (!starts_at(phys))
-        return NULL;
-    for (struct tentry *t = *model_head(phys, mode, cs_base); t; t = t->model_next)
-        if (t->phys == phys && t->mode == mode && t->cs_base == cs_base)
             return t;
     return NULL;
 }
@@ -429,9 +386,9 @@ static void page_remove(struct tblock *b, gpa_t pfn)
         guest_mem.page_flags[pfn] &= (uint8_t)~MEM_PAGE_CODE;
 }
 
-void tcache_commit(enum tring ring, struct tblock *b, const struct emit *e)
+void tcache_commit(struct tblock *b, const struct emit *e)
 {
-    struct region *r = filling(ring);
+    struct region *r = filling();
     assert_always(!e->full);
     r->used = (size_t)(e->pos - tc.rw);
     r->blocks[r->block_count++] = b;
@@ -442,11 +399,6 @@ void tcache_commit(enum tring ring, struct tblock *b, const struct emit *e)
         struct tentry **head = &tc.hash[hash_of(t->phys, t->eip, t->mode, t->cs_base)];
         t->hash_next = *head;
         *head = t;
-        if (!b->is_model)
-            continue;
-        head = model_head(t->phys, t->mode, t->cs_base);
-        t->model_next = *head;
-        *head = t;
     }
     page_add(b, b->phys >> PAGE_SHIFT);
     if (is_on_two_pages(b))
@@ -456,7 +408,7 @@ void tcache_commit(enum tring ring, struct tblock *b, const struct emit *e)
 struct tblock *tcache_block_at(const void *pc_rx)
 {
     const uint8_t *pc = pc_rx;
-    if (!tr_in_code(pc) || (size_t)(pc - tc.rx) / tc.region_size >= region_count())
+    if (!tr_in_code(pc) || (size_t)(pc - tc.rx) / tc.region_size >= tc.region_count)
         return NULL;
     const struct region *r = &tc.region[(size_t)(pc - tc.rx) / tc.region_size];
     unsigned lo = 0, hi = r->block_count;
@@ -502,7 +454,7 @@ void tcache_link(struct texit *exit, struct tentry *entry)
     if (entry->in)
         entry->in->link_in = &exit->next_in;
     entry->in = exit;
-    emit_patch(exit->rel32, tc.rx - tc.rw, entry->host);
+    emit_patch(exit->rel32, tc.rx - tc.rw, entry->direct);
 }
 
 void tcache_exit_by_table(struct texit *exit)
@@ -510,6 +462,7 @@ void tcache_exit_by_table(struct texit *exit)
     assert_always(!exit->to);
     uint8_t *stub = tc.rw + (exit->stub - tc.rx);
     struct emit e = {.pos = stub, .end = stub + EXIT_STUB_SIZE, .rx_delta = tc.rx - tc.rw};
+    assert_always(!exit->block->jpage);
     emit_mov_ri(&e, R8, exit->target);
     emit_jmp(&e, tcache_tramp(TRAMP_JUMP));
     assert_always(!e.full);
@@ -534,12 +487,6 @@ static void kill_block(struct tblock *b)
         while (*p != t)
             p = &(*p)->hash_next;
         *p = t->hash_next;
-        if (b->is_model) {
-            p = model_head(t->phys, t->mode, t->cs_base);
-            while (*p != t)
-                p = &(*p)->model_next;
-            *p = t->model_next;
-        }
         while (t->in)
             unlink_exit(t->in);
         jtable_forget(t);
@@ -562,21 +509,15 @@ static void region_drop(struct region *r)
     region_empty(r);
 }
 
-void tcache_make_room(enum tring ring, size_t bytes)
+void tcache_make_room(size_t bytes)
 {
-    struct ring *g = &tc.ring[ring];
     if (starts_are_used_up())
         tcache_flush();
-    if (has_room(filling(ring), bytes))
+    if (has_room(filling(), bytes))
         return;
-    g->now = g->first + (g->now + 1 - g->first) % g->count;
-    struct region *r = filling(ring);
-    /* Copies have their models' rows, some of which go. */
-    const struct ring *copies = &tc.ring[TRING_COPIES];
-    for (unsigned k = 0; ring == TRING_TRANSLATED && r->block_count && k < copies->count; k++)
-        region_drop(&tc.region[copies->first + k]);
-    region_drop(r);
-    assert_always(has_room(r, bytes));
+    tc.now_filling = (tc.now_filling + 1) % tc.region_count;
+    region_drop(filling());
+    assert_always(has_room(filling(), bytes));
 }
 
 /* True if the block may have source bytes in [gpa, gpa + len), which lies in one page. */
@@ -681,6 +622,8 @@ void tcache_drop_linear(gpa_t gpa, gla_t gla)
     for (struct tblock *b = tc.page[pfn]; b; b = next) {
         next = page_link(b, pfn)->next;
         gla_t first = b->cs_base + b->eip;
+        if (b->jpage)
+            continue; /* at no linear page in particular */
         if ((first ^ gla) < PAGE_SIZE || (b->phys2 != TBLOCK_NO_PAGE && b->gla2 == (gla & PAGE_MASK)))
             kill_block(b);
     }
@@ -688,12 +631,13 @@ void tcache_drop_linear(gpa_t gpa, gla_t gla)
 
 void tcache_drop_code(gla_t gla)
 {
-    for (unsigned k = 0; k < region_count(); k++)
+    for (unsigned k = 0; k < tc.region_count; k++)
         for (unsigned i = 0; i < tc.region[k].block_count; i++) {
             struct tblock *b = tc.region[k].blocks[i];
             gla_t first = b->cs_base + b->eip;
-            if (!b->dead && ((first & PAGE_MASK) == (gla & PAGE_MASK) ||
-                             (b->phys2 != TBLOCK_NO_PAGE && b->gla2 == (gla & PAGE_MASK))))
+            if (!b->dead && !b->jpage &&
+                ((first & PAGE_MASK) == (gla & PAGE_MASK) ||
+                 (b->phys2 != TBLOCK_NO_PAGE && b->gla2 == (gla & PAGE_MASK))))
                 kill_block(b);
         }
 }

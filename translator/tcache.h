@@ -11,19 +11,18 @@
 #include "types.h"
 
 struct tblock;
+struct jpage;
 
 /* A place where a block can be entered: its start, or the return site of a call in it. */
 struct tentry {
     gpa_t phys; /* of the instruction at eip */
     uint32_t eip, mode, cs_base, cs_limit;
-    uint8_t *host; /* RX address */
-    bool natural;  /* see tr_lookup */
+    uint8_t *host;   /* RX address, for those who come through a jump table or the run loop */
+    uint8_t *direct; /* the same for jumps of the block's own page: R12 is right already */
+    bool natural;    /* see tr_lookup */
     struct tblock *block;
     struct tentry *hash_next;
-    struct tentry *model_next; /* if the block is a model: */
-    struct tentry *copy;       /* the one that was made of it last, if memory is still what it was (copy.c) */
-    uint32_t copy_reuses;      /* tcache_reuses() then */
-    struct jtable *table;      /* the one that it was entered into; NULL: into none, or, with `tables`, into several */
+    struct jtable *table; /* the one that it was entered into; NULL: into none, or, with `tables`, into several */
     bool tables;
     struct texit *in; /* exits that jump here directly */
 };
@@ -72,21 +71,6 @@ struct trow {
 #define X87_MEM  0x4000u /* an operand in memory */
 #define X87_INSN 0x8000u
 
-/* Four bytes of a block's code that are others where its instructions lie at other linear addresses, or its code
- * elsewhere: see copy.c. */
-enum reloc_kind {
-    RELOC_NONE,   /* tr_reloc: there is something that is none of these */
-    RELOC_EIP,    /* an EIP of the block's own surroundings */
-    RELOC_MINUS,  /* the negative of one */
-    RELOC_NUMBER, /* tcache_number_of one */
-    RELOC_OUT,    /* how far it is to something outside the block (a rel32) */
-    RELOC_HOST,   /* a host address in the block */
-};
-struct treloc {
-    uint16_t at;
-    uint8_t kind;
-};
-
 /* In the list of a page's blocks. */
 struct tlink {
     struct tblock *next, **at; /* at: the pointer that points to this block */
@@ -121,9 +105,9 @@ struct tblock {
     uint8_t *insn_steps;
     struct tseen *seen; /* lockstep only: of the first and the second page */
     unsigned insn_count;
-    struct treloc *reloc;
-    unsigned reloc_count;
-    bool is_model;        /* may be copied to another linear address: reloc is all there is to it */
+    /* The block is position-independent and stands for its page wherever that is mapped: all EIPs in it and its entries
+     * and exits are counted from the page's beginning, its mode has MODE_SHARED. NULL: it is not. */
+    struct jpage *jpage;
     struct tlink link[2]; /* of the page of phys, and of that of phys2 */
     bool dead;
 };
@@ -132,36 +116,28 @@ struct tblock {
 
 #define TCACHE_BLOCK_EXITS 1024 /* no block has more */
 
-/* The two parts of the cache, filled each for itself. */
-enum tring { TRING_TRANSLATED, TRING_COPIES, TRING_COUNT };
-/* Makes room for a block of at least that many bytes of code, and twice as many of metadata. Drops the oldest blocks of
- * the ring if need be, or all there are. */
-void tcache_make_room(enum tring ring, size_t bytes);
-bool tcache_has_room(enum tring ring, size_t bytes); /* without dropping any */
+/* Makes room for a block of at least that many bytes of code, and twice as many of metadata. Drops the oldest blocks if
+ * need be, or all there are. */
+void tcache_make_room(size_t bytes);
 /* An emitter at the end of the used part. */
-struct emit tcache_begin(enum tring ring);
-/* Metadata memory, zeroed, living as long as the blocks made before the next tcache_make_room do, and as copies that
- * were made meanwhile. */
-void *tcache_alloc(enum tring ring, size_t bytes);
+struct emit tcache_begin(void);
+/* Metadata memory, zeroed, living as long as the blocks made before the next tcache_make_room do. */
+void *tcache_alloc(size_t bytes);
 /* Enters a finished block (all fields set, code up to e->pos) into the indexes. */
-void tcache_commit(enum tring ring, struct tblock *block, const struct emit *e);
+void tcache_commit(struct tblock *block, const struct emit *e);
 
 /* The page has so many blocks that dropping a few of them takes long: time to drop them all. */
 bool tcache_page_is_crowded(gpa_t gpa);
 
 struct tentry *tcache_find(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit);
-/* The same where some entry is known to begin at phys. */
-struct tentry *tcache_find_start(gpa_t phys, uint32_t eip, uint32_t mode, uint32_t cs_base, uint32_t cs_limit);
-/* A block's entry for the same instruction at any linear address; the block is a model. */
-struct tentry *tcache_find_model(gpa_t phys, uint32_t mode, uint32_t cs_base);
 struct tblock *tcache_block_at(const void *pc_rx); /* NULL if in no block; async-signal-safe */
 /* The row that holds at pc, which is in the block. Async-signal-safe. */
 const struct trow *tblock_row(const struct tblock *b, const void *pc_rx);
 struct texit *tcache_exit_by_id(unsigned id);
-struct texit *tcache_alloc_exits(enum tring ring, unsigned count); /* consecutive, numbered, zeroed */
-void tcache_return_exits(enum tring ring, unsigned count);         /* the last ones, which turned out to be too many */
+struct texit *tcache_alloc_exits(unsigned count); /* consecutive, numbered, zeroed */
+void tcache_return_exits(unsigned count);         /* the last ones, which turned out to be too many */
 /* Emits what an exit leads to as long as it is not linked. */
-void tcache_exit_stub(enum tring ring, struct emit *e, struct texit *exit);
+void tcache_exit_stub(struct emit *e, struct texit *exit);
 void tcache_link(struct texit *exit, struct tentry *entry);
 /* Makes the exit go through the jump table from now on. */
 void tcache_exit_by_table(struct texit *exit);
@@ -199,11 +175,9 @@ const uint8_t *tcache_tramp(enum tramp tramp);
  * Below 2 GiB. */
 const uint8_t *tcache_code(void);
 /* R9 = the host address that the jump table has for the EIP in R8, whose upper half is zero. Uses R10. No flags. */
-void tcache_load_slot(struct emit *e);
-/* The same for an EIP that is known, in two steps: R9 = the number of its unit, which is the last four bytes of the
- * code as tcache_number_of says it; its entry. */
-void tcache_load_number(struct emit *e, uint32_t eip);
-void tcache_load_entry(struct emit *e, uint32_t eip);
-uint32_t tcache_number_of(uint32_t eip);
+void tcache_load_slot(struct emit *e, uint8_t table); /* the register with the table's base; may be R11 */
+void tcache_load_slot_low(struct emit *e, uint8_t table, uint8_t low); /* the same if EIP's low byte is known */
+void tcache_load_middle(struct emit *e, uint8_t from); /* R9 = bits 31 to 8 of a register, whose upper half is zero */
+void tcache_load_slot_of(struct emit *e, uint32_t eip, uint8_t table); /* the same for an EIP that is known */
 /* A POPFQ in a trampoline. */
 bool tcache_is_popfq(const void *pc_rx);

@@ -44,33 +44,38 @@ static void load_flags(struct emit *e, unsigned n)
     emit_popfq(e);
 }
 
-void tcache_load_slot(struct emit *e)
+void tcache_load_middle(struct emit *e, uint8_t from)
 {
     struct hmem eip = hmem_base(R15, (int32_t)offsetof(struct bt, jump_eip)), middle = eip;
-    struct hmem number = {.base = R12, .index = R9, .scale = 2};
-    struct hmem entry = {.base = R9, .index = R10, .scale = 2, .disp = (int32_t)jtable_units()};
-    middle.disp += 1;
-    emit_store64(e, &eip, R8);
+    middle.disp += JTABLE_UNIT_SHIFT / 8;
+    emit_store64(e, &eip, from);
     emit_load32(e, R9, &middle); /* a shift would change flags */
+}
+
+void tcache_load_slot(struct emit *e, uint8_t table)
+{
+    struct hmem number = {.base = table, .index = R9, .scale = 2};
+    struct hmem entry = {.base = R9, .index = R10, .scale = 2, .disp = (int32_t)jtable_units()};
+    tcache_load_middle(e, R8);
     emit_movzb(e, R10, R8);
     emit_load32(e, R9, &number);
     emit_load32(e, R9, &entry);
 }
 
-uint32_t tcache_number_of(uint32_t eip)
+void tcache_load_slot_low(struct emit *e, uint8_t table, uint8_t low)
 {
-    return (eip >> JTABLE_UNIT_SHIFT) * 4;
-}
-
-void tcache_load_number(struct emit *e, uint32_t eip)
-{
-    struct hmem number = hmem_base(R12, (int32_t)tcache_number_of(eip));
+    struct hmem number = {.base = table, .index = R9, .scale = 2};
+    struct hmem entry = hmem_base(R9, (int32_t)(jtable_units() + low * 4u));
+    tcache_load_middle(e, R8);
     emit_load32(e, R9, &number);
+    emit_load32(e, R9, &entry);
 }
 
-void tcache_load_entry(struct emit *e, uint32_t eip)
+void tcache_load_slot_of(struct emit *e, uint32_t eip, uint8_t table)
 {
+    struct hmem number = hmem_base(table, (int32_t)((eip >> JTABLE_UNIT_SHIFT) * 4));
     struct hmem entry = hmem_base(R9, (int32_t)(jtable_units() + (eip & ((1u << JTABLE_UNIT_SHIFT) - 1)) * 4));
+    emit_load32(e, R9, &number);
     emit_load32(e, R9, &entry);
 }
 
@@ -100,7 +105,7 @@ static void write_mode_tramp(struct emit *e, enum tramp tramp)
     emit_store64(e, &jtable, R12);
     emit_load64(e, R9, &slot_table);
     emit_store64(e, &table, R9);
-    tcache_load_slot(e);
+    tcache_load_slot(e, R12);
     if (flags)
         load_flags(e, 0);
     emit_jmp_reg(e, R9);
@@ -157,7 +162,7 @@ static void write_cs_tramp(struct emit *e)
     emit_store64(e, &jtable, R12);
     emit_load64(e, R9, &slot_table);
     emit_store64(e, &table, R9);
-    tcache_load_slot(e);
+    tcache_load_slot(e, R12);
     emit_jmp_reg(e, R9);
 }
 
@@ -219,11 +224,15 @@ static void write_find_tramps(struct emit *e)
 {
     struct hmem kick = hmem_base(R15, (int32_t)offsetof(struct bt, kick));
     struct hmem exit = hmem_base(R15, (int32_t)offsetof(struct bt, exit_fn));
+    struct hmem bias = hmem_base(R15, (int32_t)offsetof(struct bt, bias));
+    struct hmem jtable = hmem_base(R15, (int32_t)offsetof(struct bt, jtable));
+    struct hmem eip = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.eip));
     tramps.at[TRAMP_LEAVE] = emit_rx(e);
     emit_mov_ri(e, R9, EXIT_LOOKUP);
     emit_load64(e, R10, &exit);
     emit_jmp_reg(e, R10);
     tramps.at[TRAMP_CHAIN] = emit_rx(e);
+    emit_store32(e, &bias, R12);
     emit_mov_ri(e, R9, EXIT_CHAIN);
     uint8_t *find = emit_jmp_fwd(e);
     tramps.at[TRAMP_LOOKUP] = emit_rx(e);
@@ -236,6 +245,8 @@ static void write_find_tramps(struct emit *e)
     emit_mov_ri(e, R10, (uint32_t)(uintptr_t)tramps.at[TRAMP_LEAVE]);
     emit_fix(e, none);
     write_return(e, 3);
+    emit_load32(e, R8, &eip);
+    emit_load64(e, R12, &jtable);
     emit_jmp_reg(e, R10);
 }
 
@@ -272,10 +283,12 @@ void tcache_write_tramps(struct emit e)
     /* ret_slow: the private stack ran empty. R8D = guest return address. */
     tramps.at[TRAMP_RET_SLOW] = emit_rx(&e);
     struct hmem base = hmem_base(R15, (int32_t)offsetof(struct bt, ras_base));
+    struct hmem jtable = hmem_base(R15, (int32_t)offsetof(struct bt, jtable));
     emit_load64(&e, RSP, &base);
     /* Jump through the table: R8D = guest EIP. */
     tramps.at[TRAMP_JUMP] = emit_rx(&e);
-    tcache_load_slot(&e);
+    emit_load64(&e, R12, &jtable);
+    tcache_load_slot(&e, R12);
     emit_jmp_reg(&e, R9);
     write_mode_tramp(&e, TRAMP_MODE);
     write_mode_tramp(&e, TRAMP_MODE_FLAGS);

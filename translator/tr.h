@@ -12,7 +12,6 @@
 #define TR_MAX_INSNS   96
 #define TR_MAX_ROWS    1536
 #define TR_MAX_PENDS   768
-#define TR_MAX_RELOCS  2048       /* a block that has more is not copied */
 #define TR_BLOCK_BYTES (48 * KiB) /* rows hold host offsets of 16 bits */
 
 /* The worst instruction (IRET takes 12 pends, a CMPS between limited segments most rows), with some room, and settling
@@ -22,6 +21,7 @@
 #define TR_INSN_BYTES   1024
 #define TR_SETTLE_ROWS  4
 #define TR_SETTLE_BYTES 96
+#define TR_ENTRY_BYTES  16 /* of a return site or label */
 
 enum pend_kind {
     PEND_EXIT,     /* to guest EIP `target`, with delta 0 */
@@ -29,6 +29,7 @@ enum pend_kind {
     PEND_MISS,     /* a return site that is not the one: through the table to R8 */
     PEND_STALE,    /* the entry check failed */
     PEND_MODE,     /* a segment register has another shape, R9, from here on: see tr_gate.c */
+    PEND_NEAR,     /* the second page is not known to be the one that the block was made from */
     PEND_SLOW,     /* leave before the present instruction: the interpreter executes it */
 };
 
@@ -44,8 +45,8 @@ struct pend {
     uint8_t touch;  /* of a site: enum touch */
     uint8_t insn;   /* the same: its number */
     uint8_t *back;  /* the same: RX address behind the instruction */
-    int16_t delta;  /* PEND_SLOW, PEND_MODE */
-    uint32_t eip;   /* PEND_SLOW */
+    int16_t delta;  /* PEND_SLOW, PEND_MODE, PEND_NEAR */
+    uint32_t eip;   /* PEND_SLOW, PEND_NEAR */
     uint32_t x87;   /* PEND_EXIT: see tr_x87_before */
 };
 
@@ -73,8 +74,14 @@ struct tr {
     const uint8_t *page; /* host pointer to the source page */
     bool global;         /* the page is mapped alike everywhere */
     bool code32, fast_stack, stack32, use_table, single;
-    bool mixed;   /* see tcache_page_is_mixed */
-    bool regions; /* blocks go on behind an unconditional end, see tr_decode.c */
+    bool pic;          /* the code is position-independent: R12 is its page's linear address, which was bias */
+    bool meets_pic;    /* it is, or may call some that is or be called by it: R12 is not the jump table */
+    bool shared;       /* and so are its entries and exits: the same block wherever the page is mapped */
+    uint32_t bias;     /* subtracted from EIPs in the code, if it is */
+    uint32_t key_bias; /* the same for those of entries and exits */
+    uint32_t key_mode; /* theirs */
+    bool mixed;        /* see tcache_page_is_mixed */
+    bool regions;      /* blocks go on behind an unconditional end, see tr_decode.c */
     uint8_t shape[6];
     unsigned cpl;
 
@@ -102,6 +109,7 @@ struct tr {
     int delta;      /* guest ESP - R13 */
     int insn_delta; /* the same at the start of instruction i */
     uint8_t *start_rw;
+    const uint8_t *start; /* RX address of instruction 0 */
     struct trow row[TR_MAX_ROWS];
     unsigned row_count;
     struct pend pend[TR_MAX_PENDS];
@@ -110,8 +118,6 @@ struct tr {
     uint8_t *stale;                        /* RX address of what all PEND_STALE share */
     struct tentry entry[2 * TR_MAX_INSNS]; /* return sites, labels */
     unsigned entry_count;
-    struct treloc reloc[TR_MAX_RELOCS];
-    unsigned reloc_count; /* TR_MAX_RELOCS + 1: there are more, or something that is none of them */
 };
 
 /* Host register of a guest general register. */
@@ -138,11 +144,12 @@ extern struct tr_state {
     tr_protect_fn *protect;  /* see tr_set_protect */
     GHashTable *undecided;   /* see tr_decode.c */
     struct tr block;         /* being translated: there is one vCPU thread */
-    enum tring ring;         /* where translations go; TRING_COPIES: a test compares them with copies */
 } tr_state;
 
 /* Fills t->g and what belongs to it. False: not even one instruction. */
 bool tr_decode(struct tr *t);
+/* What is found at eip may make code worth translating anew. */
+void tr_decide(const struct bt *bt, uint32_t eip, gpa_t phys);
 /* Joins, loops and live flags of what tr_decode found. */
 void tr_analyse(struct tr *t);
 /* Number of the instruction at eip in the block, -1 if it is not there. */
@@ -156,14 +163,16 @@ static inline bool tr_is_branch(const struct ginsn *g) /* a direct jump, conditi
 }
 
 void tr_row(struct tr *t, enum row_kind kind, uint8_t arg);
-/* The last four bytes emitted are an EIP near the block's own (RELOC_EIP), or the like: whoever emits such a value says
- * so, or the block's copies for other addresses would have the wrong one. */
-void tr_reloc(struct tr *t, enum reloc_kind kind, uint32_t value);
+/* dst = eip, one near the block's own; and memory. No flags; the second uses R9. */
+void tr_eip(struct tr *t, uint8_t dst, uint32_t eip);
+void tr_store_eip(struct tr *t, const struct hmem *to, uint32_t eip);
 /* Leaves with cpu.eip = eip. */
 void tr_exit(struct tr *t, uint32_t eip, enum tramp tramp);
 /* jmp to a trampoline. */
 void tr_jmp_out(struct tr *t, enum tramp tramp);
-/* R8 = eip, R9 = the host address that the jump table has for it. No flags. */
+/* R9 = the host address that the jump table has for the EIP in R8; for eip, which R8 is then, too. Uses R10, R11. Then
+ No flags. */
+void tr_load_slot(struct tr *t);
 void tr_load_slot_of(struct tr *t, uint32_t eip);
 /* POPFQ inside an instruction's translation, known to the kick handler. */
 void tr_popfq(struct tr *t);
@@ -220,6 +229,10 @@ static inline bool tr_may_call_ports(const struct tr *t)
 {
     return (t->mode & MODE_IOPL_OK) && !t->single;
 }
+/* Before an instruction that depends on the second page: is it mapped as it was? A shared block asks the jump table,
+ * which has the number of its units if it is known to be. Uses R8 to R11, no flags. */
+void tr_near(struct tr *t);
+void tr_settle_near(struct tr *t, const struct pend *p);
 bool tr_invlpg(struct tr *t, const struct ginsn *g);
 static inline bool tr_may_call_invlpg(const struct tr *t, const struct ginsn *g)
 {
@@ -261,18 +274,7 @@ bool tr_real_can_far(const struct tr *t, const struct ginsn *g); /* or the far t
 /* What PEND_MODE jumps to. */
 void tr_settle_mode(struct tr *t, const struct pend *p);
 
-/* An EIP so far from the ends of the address space that no jump of a block there leads across them. */
-static inline bool tr_may_copy_at(uint32_t eip)
-{
-    return eip >= 64 * KiB && eip <= UINT32_MAX - 64 * KiB;
-}
 /* Whether a block entered from `from` needs no look at its second page. */
 bool tr_depends_alike(const struct tblock *from, const struct tentry *to);
-/* A copy of the block behind from, such that its instruction is at eip, in the present address space; NULL: there
- * cannot be one. copy.c. */
-struct tentry *tr_copy(struct bt *bt, const struct tentry *from, uint32_t eip);
-/* The one that there is, which may be from itself; NULL: there is none. */
-struct tentry *tr_copy_known(struct tentry *from, uint32_t eip);
-
 /* Listing for `-d tr`. */
 void tr_dump(const struct tr *t, const struct tblock *b);

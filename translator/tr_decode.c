@@ -13,6 +13,7 @@
 #include "tr.h"
 #include "block.h"
 #include "cache.h"
+#include "jtable.h"
 
 static bool is_call(const struct ginsn *g)
 {
@@ -111,17 +112,18 @@ static void undecided_add(uint32_t target, gpa_t site)
         g_array_append_val(sites, site);
 }
 
-/* Code at eip gets translated: if it is a thunk, its callers are to be translated anew with it inside. */
-static void decide(const struct tr *t)
+/* If what is at eip is a thunk, its callers are to be translated anew with it inside. */
+void tr_decide(const struct bt *bt, uint32_t eip, gpa_t phys)
 {
-    GArray *sites = tr_state.undecided ? g_hash_table_lookup(tr_state.undecided, GUINT_TO_POINTER(t->eip)) : NULL;
+    GArray *sites = tr_state.undecided ? g_hash_table_lookup(tr_state.undecided, GUINT_TO_POINTER(eip)) : NULL;
     if (!sites)
         return;
-    unsigned off = (t->cs_base + t->eip) & (PAGE_SIZE - 1);
-    if (off + THUNK_LEN <= PAGE_SIZE && is_thunk(t->page + off))
+    const uint8_t *page = mem_ptr(phys & ~(gpa_t)(PAGE_SIZE - 1));
+    unsigned off = (bt->cs_base + eip) & (PAGE_SIZE - 1);
+    if (page && off + THUNK_LEN <= PAGE_SIZE && is_thunk(page + off))
         for (unsigned i = 0; i < sites->len; i++)
             tcache_invalidate(g_array_index(sites, gpa_t, i), 1);
-    g_hash_table_remove(tr_state.undecided, GUINT_TO_POINTER(t->eip));
+    g_hash_table_remove(tr_state.undecided, GUINT_TO_POINTER(eip));
 }
 
 /* Makes the CALL g a G_THUNK if it is one and may be: the thunk's page becomes the block's second page
@@ -141,8 +143,10 @@ static void try_thunk(struct tr *t, struct ginsn *g)
             undecided_add(g->target, (t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + (g->eip & (PAGE_SIZE - 1)));
             return;
         }
+        int64_t far = (int64_t)(int32_t)(gla - t->bias);
         page = mem_ptr(phys);
-        if (!page || tcache_page_is_mixed(phys) || (t->phys2 != TBLOCK_NO_PAGE && t->gla2 != gla) ||
+        if (!page || (t->shared && ABS(far) >= (int64_t)(JTABLE_MARGIN / 4) << JTABLE_UNIT_SHIFT) ||
+            tcache_page_is_mixed(phys) || (t->phys2 != TBLOCK_NO_PAGE && t->gla2 != gla) ||
             (t->cpl != 3 && !(t->global && global)))
             return;
     }
@@ -273,7 +277,8 @@ uint32_t tr_next_eip(const struct ginsn *g)
 static bool is_known(const struct tr *t, uint32_t eip)
 {
     gpa_t phys = (t->phys & ~(gpa_t)(PAGE_SIZE - 1)) + ((t->cs_base + eip) & (PAGE_SIZE - 1));
-    const struct tentry *known = tcache_find(phys, eip, t->mode, t->cs_base, t->cs_limit);
+    const struct tentry *known =
+        tcache_find(phys, t->shared ? eip & (PAGE_SIZE - 1) : eip, t->key_mode, t->cs_base, t->cs_limit);
     return known && known->natural;
 }
 
@@ -404,7 +409,6 @@ bool tr_decode(struct tr *t)
         t->seen[n].from = PAGE_SIZE;
         t->seen[n].to = 0;
     }
-    decide(t);
     decode_run(t, t->eip, &high);
     if (!t->count)
         return false;

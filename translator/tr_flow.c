@@ -64,13 +64,10 @@ bool tr_push(struct tr *t, unsigned size, uint8_t src, uint32_t imm)
 
 bool tr_push_eip(struct tr *t, unsigned size, uint32_t eip)
 {
-    if (!t->fast_stack || size != 4)
-        tr_reloc(t, RELOC_NONE, 0);
-    if (!push_part(t, size, size, HREG_NONE, eip))
-        return false;
-    if (t->fast_stack && size == 4)
-        tr_reloc(t, RELOC_EIP, eip);
-    return true;
+    if (!t->pic)
+        return push_part(t, size, size, HREG_NONE, eip);
+    tr_eip(t, R9, eip); /* its stack is flat */
+    return push_part(t, size, size, R9, 0);
 }
 
 /* Loads what is on top of a stack that is not flat into dst, zero-extended; R8 is then its offset. */
@@ -267,7 +264,7 @@ static void jump_r8(struct tr *t)
     struct emit *e = &t->e;
     if (!t->single) {
         tr_note_x87(t, tr_x87_before(t, t->i));
-        tcache_load_slot(e);
+        tr_load_slot(t);
         emit_jmp_reg(e, R9);
     } else {
         struct hmem eip = BT_FIELD(cpu.eip);
@@ -325,6 +322,7 @@ static void flush_after(struct tr *t)
 static void return_site(struct tr *t, uint32_t ra)
 {
     struct emit *e = &t->e;
+    struct hmem want = {.base = R12, .index = HREG_NONE, .disp = (int32_t)(ra - t->bias)};
     bool last = t->after[t->i] != AFTER_NEXT;
     bool dead = t->live_out[t->i] == 0 && t->code32;
     bool interp = !last && t->g[t->i + 1].gclass == G_INTERP; /* parity: see tr_leads_to_interp */
@@ -332,26 +330,33 @@ static void return_site(struct tr *t, uint32_t ra)
     t->i = last ? call : call + 1;
     tr_row(t, ROW_GLUE, 0);
     t->i = call;
+    if (t->pic) {
+        emit_pop(e, R12);
+        emit_lea32(e, R9, &want);
+    }
     if (dead) {
-        emit_alu_ri(e, 7, R8, (int32_t)ra);
-        tr_reloc(t, RELOC_EIP, ra);
+        if (t->pic)
+            emit_alu_rr(e, 7, R8, R9);
+        else
+            emit_alu_ri(e, 7, R8, (int32_t)ra);
         tr_pend(t, PEND_MISS, emit_jcc_fwd(e, 5), 0);
-        if (((uintptr_t)e->pos & 1) != interp)
-            emit_nop(e);
     } else {
         struct hmem diff = {.base = R8, .index = HREG_NONE, .disp = (int32_t)(0u - ra)};
+        if (t->pic) {
+            emit_not(e, R9);
+            diff = (struct hmem){.base = R8, .index = R9, .disp = 1};
+        }
         emit_mov_rr(e, R10, RCX);
         emit_lea32(e, RCX, &diff);
-        tr_reloc(t, RELOC_MINUS, 0u - ra);
         uint8_t *hit = emit_jecxz_fwd(e);
         emit_mov_rr(e, RCX, R10);
-        tcache_load_slot(e);
+        tr_load_slot(t);
         emit_jmp_reg(e, R9);
-        if ((((uintptr_t)e->pos + 3) & 1) != interp)
-            emit_nop(e);
         emit_fix8(e, hit);
         emit_mov_rr(e, RCX, R10);
     }
+    if (((uintptr_t)e->pos & 1) != interp)
+        emit_nop(e);
     if (last)
         return; /* what follows is the exit to RA itself, which must not find itself there */
     t->entry[t->entry_count++] =
@@ -359,6 +364,13 @@ static void return_site(struct tr *t, uint32_t ra)
                         .eip = ra,
                         .host = emit_rx(e),
                         .natural = true};
+}
+
+/* For the return site. */
+static void keep_page(struct tr *t)
+{
+    if (t->pic)
+        emit_push(&t->e, R12);
 }
 
 static bool tr_call(struct tr *t, const struct ginsn *g)
@@ -388,10 +400,12 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
             return true;
         }
         if (tr_may_chain(t, g->target)) {
+            keep_page(t);
             tr_pend(t, PEND_EXIT, emit_call_fwd(e), g->target);
         } else {
             tr_note_x87(t, tr_x87_before(t, t->i));
             tr_load_slot_of(t, g->target);
+            keep_page(t);
             emit_call_reg(e, R9);
         }
     } else {
@@ -424,7 +438,8 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
             jump_r8(t);
             return true;
         }
-        tcache_load_slot(e);
+        tr_load_slot(t);
+        keep_page(t);
         emit_call_reg(e, R9);
     }
     if (t->after[t->i] != AFTER_NONE) {
@@ -432,6 +447,7 @@ static bool tr_call(struct tr *t, const struct ginsn *g)
     } else {
         /* What follows in a mixed page may have changed: it is another block's. Or the return address, of 16 bits, is
          * not what follows. */
+        assert_always(!t->pic);
         tr_row(t, ROW_GLUE, 0);
         tr_jmp_out(t, TRAMP_JUMP);
     }
@@ -537,8 +553,8 @@ bool tr_flow(struct tr *t, const struct ginsn *g)
         return g->gclass != G_LOOP;
     if ((tr_is_branch(g) || g->gclass == G_CALL) && g->target > t->cs_limit)
         return false; /* #GP, if it is taken */
-    if ((tr_is_branch(g) || g->gclass == G_CALL) && g->opsize == 16)
-        tr_reloc(t, RELOC_NONE, 0); /* the upper half of its target is zero wherever it lies */
+    if (t->pic && (tr_is_branch(g) || g->gclass == G_CALL) && g->opsize == 16)
+        return false; /* the upper half of its target is zero wherever it lies */
     switch (g->gclass) {
     case G_CALL:
     case G_CALL_IND:
@@ -548,10 +564,10 @@ bool tr_flow(struct tr *t, const struct ginsn *g)
     case G_THUNK: {
         /* The return address stays below the stack's end, as it would. */
         struct hmem below = {.gs = true, .a32 = true, .base = R13, .index = HREG_NONE, .disp = t->delta - 4};
-        emit_store32_i(e, &below, g->eip + g->len);
-        tr_reloc(t, RELOC_EIP, g->eip + g->len);
-        emit_mov_ri(e, g->reg, g->eip + g->len);
-        tr_reloc(t, RELOC_EIP, g->eip + g->len);
+        if (!tr_same_page(t, g->target))
+            tr_near(t);
+        tr_store_eip(t, &below, g->eip + g->len);
+        tr_eip(t, g->reg, g->eip + g->len);
         return true;
     }
     case G_JMP:

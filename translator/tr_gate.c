@@ -222,8 +222,7 @@ void tr_settle_mode(struct tr *t, const struct pend *p)
     emit_alu_ri(e, 1, R9, (int32_t)(t->mode & ~(((1u << MODE_SHAPE_BITS) - 1) << p->shift)));
     if (p->delta)
         tr_lea_esp(t, R13, p->delta);
-    emit_mov_ri(e, R8, p->target);
-    tr_reloc(t, RELOC_EIP, p->target);
+    tr_eip(t, R8, p->target);
     if (!t->single)
         enter_supervisor_stack(t);
     leave_in_mode(t, p->pop_flags);
@@ -322,8 +321,7 @@ static bool tr_int(struct tr *t, const struct ginsn *g)
     emit_load16z(e, R9, &user_cs);
     emit_store32(e, &slot, R9);
     slot.disp = 0;
-    emit_store32_i(e, &slot, g->eip + g->len);
-    tr_reloc(t, RELOC_EIP, g->eip + g->len);
+    tr_store_eip(t, &slot, g->eip + g->len);
     /* Nothing can go wrong from here on. */
     keep_selector(t, R9);
     emit_mov_rr(e, R13, R8);
@@ -479,7 +477,7 @@ static bool tr_iret(struct tr *t, const struct ginsn *g)
     tr_popfq(t);
     emit_mov_rr(e, R8, R10);
     if (!t->single) {
-        tcache_load_slot(e);
+        tr_load_slot(t);
         emit_jmp_reg(e, R9);
     } else {
         struct hmem eip = BT_FIELD(cpu.eip);

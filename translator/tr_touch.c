@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "jtable.h"
 #include "tr.h"
 
 enum touch tr_touch_of(const struct tr *t, const struct ginsn *g)
@@ -101,7 +102,6 @@ static const uint8_t *emit_call_touch(struct tr *t, uint32_t what)
     emit_mov_ri(e, R9, what);
     emit_mov_ri(e, R11, 0);
     uint8_t *back = e->pos - 4;
-    tr_reloc(t, RELOC_HOST, 0);
     tr_jmp_out(t, TRAMP_TOUCH);
     uint32_t at = (uint32_t)(uintptr_t)emit_rx(e);
     memcpy(back, &at, 4);
@@ -145,6 +145,50 @@ bool tr_port(struct tr *t, const struct ginsn *g)
                         .p66 = size == 2, .opcode = size == 1 ? 0x88 : 0x89, .modrm = true, .reg = R10, .rm = RAX});
     emit_look_at_kick(t, g, t->delta);
     return true;
+}
+
+void tr_near(struct tr *t)
+{
+    struct emit *e = &t->e;
+    if (!t->shared)
+        return; /* others go when the page goes: jtable_depends */
+    struct hmem jtable = BT_FIELD(jtable), number = {.base = R10, .index = R9, .scale = 2};
+    uint32_t known = jtable_page_number(jtable_page(t->phys2, t->key_mode));
+    number.disp = ((int32_t)(t->gla2 - t->bias) >> JTABLE_UNIT_SHIFT) * 4;
+    tcache_load_middle(e, R12);
+    emit_load64(e, R10, &jtable);
+    if (!t->live_in[t->i]) {
+        emit_cmp_mi(e, 4, &number, known);
+        tr_pend_slow(t, emit_jcc_fwd(e, 5), false);
+    } else {
+        struct hmem diff = {.base = R9, .index = HREG_NONE, .disp = -(int32_t)known};
+        emit_load32(e, R9, &number);
+        emit_mov_rr(e, R11, RCX);
+        tr_row(t, ROW_GLUE, 0);
+        emit_lea32(e, RCX, &diff);
+        uint8_t *near = emit_jecxz_fwd(e);
+        emit_mov_rr(e, RCX, R11);
+        tr_pend_slow(t, emit_jmp_fwd(e), false);
+        emit_fix8(e, near);
+        emit_mov_rr(e, RCX, R11);
+    }
+    struct pend *p = &t->pend[t->pend_count - 1];
+    p->kind = PEND_NEAR;
+    p->back = emit_rx(e);
+}
+
+void tr_settle_near(struct tr *t, const struct pend *p)
+{
+    struct emit *e = &t->e;
+    tr_eip(t, R8, t->gla2);
+    emit_mov_ri(e, R10, (uint32_t)(t->phys2 >> PAGE_SHIFT));
+    emit_call_touch(t, TOUCH_NEAR);
+    uint8_t *failed = emit_jmp_fwd(e);
+    emit_jmp(e, p->back);
+    emit_fix(e, failed);
+    if (p->delta)
+        tr_lea_esp(t, R13, p->delta);
+    tr_exit(t, p->eip, TRAMP_INTERP);
 }
 
 /* Kernels that have more RAM than they map drop a page with each use of one that they do not. */

@@ -38,30 +38,52 @@ void tr_row(struct tr *t, enum row_kind kind, uint8_t arg)
         .host = (uint16_t)host, .delta = (int16_t)delta, .insn = (uint8_t)t->i, .kind = (uint8_t)kind, .arg = arg};
 }
 
-void tr_reloc(struct tr *t, enum reloc_kind kind, uint32_t value)
+void tr_eip(struct tr *t, uint8_t dst, uint32_t eip)
 {
-    uint32_t is;
-    memcpy(&is, t->e.pos - 4, 4);
-    if (kind == RELOC_NONE || (kind <= RELOC_NUMBER && is != value) || t->reloc_count >= TR_MAX_RELOCS) {
-        t->reloc_count = TR_MAX_RELOCS + 1; /* a value that fitted into a byte, say */
+    struct hmem m = {.base = R12, .index = HREG_NONE, .disp = (int32_t)(eip - t->bias)};
+    if (t->pic)
+        emit_lea32(&t->e, dst, &m);
+    else
+        emit_mov_ri(&t->e, dst, eip);
+}
+
+void tr_store_eip(struct tr *t, const struct hmem *to, uint32_t eip)
+{
+    if (!t->pic) {
+        emit_store32_i(&t->e, to, eip);
         return;
     }
-    t->reloc[t->reloc_count++] = (struct treloc){.at = (uint16_t)(t->e.pos - 4 - t->start_rw), .kind = (uint8_t)kind};
+    tr_eip(t, R9, eip);
+    emit_store32(&t->e, to, R9);
 }
 
 void tr_jmp_out(struct tr *t, enum tramp tramp)
 {
     emit_jmp(&t->e, tcache_tramp(tramp));
-    tr_reloc(t, RELOC_OUT, 0);
+}
+
+/* The register that has the table's base. */
+static uint8_t load_table(struct tr *t)
+{
+    struct hmem jtable = BT_FIELD(jtable);
+    if (!t->meets_pic)
+        return R12;
+    emit_load64(&t->e, R11, &jtable);
+    return R11;
+}
+
+void tr_load_slot(struct tr *t)
+{
+    tcache_load_slot(&t->e, load_table(t));
 }
 
 void tr_load_slot_of(struct tr *t, uint32_t eip)
 {
-    emit_mov_ri(&t->e, R8, eip);
-    tr_reloc(t, RELOC_EIP, eip);
-    tcache_load_number(&t->e, eip);
-    tr_reloc(t, RELOC_NUMBER, tcache_number_of(eip));
-    tcache_load_entry(&t->e, eip);
+    tr_eip(t, R8, eip);
+    if (t->pic) /* a page's address ends in zeros */
+        tcache_load_slot_low(&t->e, load_table(t), (uint8_t)eip);
+    else
+        tcache_load_slot_of(&t->e, eip, load_table(t));
 }
 
 void tr_popfq(struct tr *t)
@@ -108,8 +130,7 @@ void tr_pend_slow(struct tr *t, uint8_t *rel32, bool pop_flags)
 void tr_exit(struct tr *t, uint32_t eip, enum tramp tramp)
 {
     struct hmem m = BT_FIELD(cpu.eip);
-    emit_store32_i(&t->e, &m, eip);
-    tr_reloc(t, RELOC_EIP, eip);
+    tr_store_eip(t, &m, eip);
     tr_jmp_out(t, tramp);
 }
 
@@ -152,7 +173,6 @@ void tr_note_x87(struct tr *t, uint32_t at)
     if (!at)
         return;
     emit_store32_i(&t->e, &m, at);
-    tr_reloc(t, RELOC_HOST, 0);
 }
 
 /* The nearest x87 instruction with one of the properties (X87_*) that comes before in each way to this one, without an
@@ -174,9 +194,12 @@ static const struct ginsn *always_before(const struct tr *t, uint16_t properties
 /* Before an x87 instruction that leaves its address behind: world_exit is to ask for it. Changes no flags. */
 static void tr_note_ran(struct tr *t, const struct ginsn *g)
 {
-    struct hmem m = BT_FIELD(x87_ran);
-    if (tr_x87_of(g) && !always_before(t, X87_INSN))
-        emit_store32_i(&t->e, &m, 1);
+    struct hmem m = BT_FIELD(x87_ran), bias = BT_FIELD(x87_bias);
+    if (!tr_x87_of(g) || always_before(t, X87_INSN))
+        return;
+    emit_store32_i(&t->e, &m, 1);
+    if (t->pic)
+        emit_store32(&t->e, &bias, R12);
 }
 
 /* Behind an x87 instruction with an operand in memory: its segment register may be another by the time that somebody
@@ -301,15 +324,6 @@ bool tr_may_chain(const struct tr *t, uint32_t target)
     return tr_same_page(t, target) || !(t->mode & MODE_PAGING) || t->global;
 }
 
-/* The rel32 leads out of the block. */
-static void reloc_out(struct tr *t, const uint8_t *rel32)
-{
-    if (t->reloc_count >= TR_MAX_RELOCS)
-        t->reloc_count = TR_MAX_RELOCS + 1;
-    else
-        t->reloc[t->reloc_count++] = (struct treloc){.at = (uint16_t)(rel32 - t->start_rw), .kind = RELOC_OUT};
-}
-
 static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
 {
     struct emit *e = &t->e;
@@ -323,7 +337,6 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
         }
         if (p->kind == PEND_MISS) {
             emit_patch(p->rel32, e->rx_delta, tcache_tramp(TRAMP_JUMP));
-            reloc_out(t, p->rel32);
             continue;
         }
         if (p->kind == PEND_STALE && t->stale) {
@@ -341,6 +354,11 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
         if (p->kind == PEND_SLOW && p->touch) {
             emit_fix(e, p->rel32);
             tr_settle_touch(t, p);
+            continue;
+        }
+        if (p->kind == PEND_NEAR) {
+            emit_fix(e, p->rel32);
+            tr_settle_near(t, p);
             continue;
         }
         if (p->kind == PEND_SLOW) {
@@ -368,20 +386,45 @@ static void settle(struct tr *t, struct texit *exits, unsigned *exit_count)
         if (tr_may_chain(t, p->target)) {
             struct texit *x = &exits[(*exit_count)++];
             x->rel32 = p->rel32;
-            x->target = p->target;
+            x->target = p->target - t->key_bias;
             x->cross_page = !tr_same_page(t, p->target);
             x->has_table = t->use_table;
-            tcache_exit_stub(tr_state.ring, e, x);
+            tcache_exit_stub(e, x);
         } else if (!t->single) {
             tr_note_x87(t, p->x87);
             tr_load_slot_of(t, p->target);
             emit_jmp_reg(e, R9);
         } else {
             struct hmem m = BT_FIELD(cpu.eip);
-            emit_store32_i(e, &m, p->target);
-            tr_reloc(t, RELOC_EIP, p->target);
+            tr_store_eip(t, &m, p->target);
             tr_jmp_out(t, TRAMP_LOOKUP);
         }
+    }
+}
+
+/* Where position-independent code is entered through the table, at an instruction of the block: R12 is to be its page.
+ */
+static void emit_arrival(struct tr *t, uint32_t eip)
+{
+    struct hmem m = {.base = R8, .index = HREG_NONE, .disp = (int32_t)(t->bias - eip)};
+    tr_row(t, ROW_GLUE, 0);
+    emit_lea32(&t->e, R12, &m);
+}
+
+/* The same for return sites and labels, behind the block. */
+static void settle_entries(struct tr *t)
+{
+    struct emit *e = &t->e;
+    for (unsigned k = 0; k < t->entry_count; k++) {
+        struct tentry *entry = &t->entry[k];
+        entry->direct = entry->host;
+        if (!t->pic)
+            continue;
+        if (((uintptr_t)e->pos ^ (uintptr_t)entry->direct) & 1) /* see tr_leads_to_interp */
+            emit_nop(e);
+        entry->host = emit_rx(e);
+        emit_arrival(t, entry->eip);
+        emit_jmp(e, entry->direct);
     }
 }
 
@@ -394,17 +437,18 @@ static bool wants_flush(const struct tr *t, unsigned i)
 /* Where emission stood before an instruction. */
 struct tr_mark {
     uint8_t *pos;
-    unsigned pend_count, settle_count, row_count, reloc_count;
+    unsigned pend_count, settle_count, row_count;
     int delta;
 };
 
 /* Are there rows, pends and bytes for n more of the worst instructions and for settling the block? */
 static bool has_room(const struct tr *t, unsigned n)
 {
-    unsigned settle = t->settle_count + n * TR_INSN_PENDS;
+    unsigned settle = t->settle_count + n * TR_INSN_PENDS, entries = t->entry_count + t->count;
     return t->pend_count + n * TR_INSN_PENDS <= TR_MAX_PENDS &&
-           t->row_count + n * TR_INSN_ROWS + settle * TR_SETTLE_ROWS <= TR_MAX_ROWS &&
-           (size_t)(t->e.pos - t->start_rw) + n * TR_INSN_BYTES + settle * TR_SETTLE_BYTES <= TR_BLOCK_BYTES;
+           t->row_count + n * TR_INSN_ROWS + settle * TR_SETTLE_ROWS + entries <= TR_MAX_ROWS &&
+           (size_t)(t->e.pos - t->start_rw) + n * TR_INSN_BYTES + settle * TR_SETTLE_BYTES + entries * TR_ENTRY_BYTES <=
+               TR_BLOCK_BYTES;
 }
 
 /* An instruction took no more than has_room assumes. */
@@ -478,7 +522,6 @@ static void give_up(struct tr *t, const struct tr_mark *mark)
     t->settle_count = mark->settle_count;
     t->e.pos = mark->pos;
     t->row_count = mark->row_count;
-    t->reloc_count = mark->reloc_count;
     t->delta = t->insn_delta = mark->delta;
     if (t->row_count)
         tr_row(t, ROW_INSN, 0);
@@ -498,13 +541,16 @@ static void tr_emit(struct tr *t)
 {
     t->start_rw = t->e.pos;
     t->i = 0;
+    if (t->pic)
+        emit_arrival(t, t->eip);
+    t->start = emit_rx(&t->e);
     tr_row(t, ROW_INSN, 0);
     if (t->mixed)
         emit_entry_check(t);
     for (t->i = 0; t->i < t->count; t->i++) {
         const struct ginsn *g = &t->g[t->i];
         unsigned i = t->i;
-        struct tr_mark begin = {t->e.pos, t->pend_count, t->settle_count, t->row_count, t->reloc_count, t->delta};
+        struct tr_mark begin = {t->e.pos, t->pend_count, t->settle_count, t->row_count, t->delta};
         /* The last one must know that it is: a call has no return site then, and STI is the interpreter's. */
         if (!has_room(t, 2)) {
             t->count = i + 1;
@@ -522,7 +568,9 @@ static void tr_emit(struct tr *t)
         if (t->delta > 0x7000 || t->delta < -0x7000)
             tr_flush_delta(t);
         t->site = tr_site_of(t, g->eip);
-        struct tr_mark mark = {t->e.pos, t->pend_count, t->settle_count, t->row_count, t->reloc_count, t->delta};
+        if (t->phys2 != TBLOCK_NO_PAGE && !tr_same_page(t, g->eip + g->len - 1))
+            tr_near(t);
+        struct tr_mark mark = {t->e.pos, t->pend_count, t->settle_count, t->row_count, t->delta};
         if (!tr_insn(t, g))
             give_up(t, &mark);
         else if (t->after[i] == AFTER_EXIT)
@@ -556,11 +604,11 @@ static void enter_labels(struct tr *t)
     }
 }
 
-/* Whether a block entered from `from` needs no look at its second page. */
+/* Whether a block entered from `from` needs no look at its second page (a shared one looks itself). */
 bool tr_depends_alike(const struct tblock *from, const struct tentry *to)
 {
     const struct tblock *b = to->block;
-    return b->phys2 == TBLOCK_NO_PAGE || (b->phys2 == from->phys2 && b->gla2 == from->gla2);
+    return b->phys2 == TBLOCK_NO_PAGE || b->jpage || (b->phys2 == from->phys2 && b->gla2 == from->gla2);
 }
 
 /* Links the exits to translations that exist already. */
@@ -596,13 +644,16 @@ static void mark_code(gpa_t gpa)
     tr_state.protect(gpa & ~(gpa_t)(PAGE_SIZE - 1));
 }
 
-/* May its copies stand for the same code at other linear addresses? The programs' code, which is where the loader wants
- * it to be; the supervisor's is where it is for good. The budgets hold for where it is: an EIP may have no limit, and
- * no jump leads across the end of the address space. */
-static bool is_model(const struct tr *t, bool global)
+/* Does code at eip become position-independent, so that one block stands for it wherever its page is mapped? The
+ * programs' code, which is where the loader wants it to be; the supervisor's is where it is for good. An EIP may have
+ * no limit, and no jump leads across the end of the address space. Breakpoints are at linear addresses. */
+static bool is_pic(const struct bt *bt, uint32_t eip, gpa_t phys, bool global)
 {
-    return t->reloc_count <= TR_MAX_RELOCS && t->cpl == 3 && (t->mode & MODE_PAGING) && t->code32 && !global &&
-           !t->mixed && t->cs_limit == UINT32_MAX && tr_may_copy_at(t->eip);
+    uint32_t mode = bt->mode;
+    return (mode & MODE_CPL) == MODE_CPL && (mode & MODE_PAGING) && (mode & MODE_CODE32) && (mode & MODE_STACK32) &&
+           mode_shape(mode, SEG_SS) == SHAPE_FLAT && mode_shape(mode, SEG_CS) == SHAPE_FLAT && !global &&
+           !bt->cs_base && bt->cs_limit == UINT32_MAX && eip >= 64 * KiB && eip <= UINT32_MAX - 64 * KiB &&
+           !tcache_page_is_mixed(phys) && !points_of_page(eip) && jtable_may_share();
 }
 
 static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool global)
@@ -613,7 +664,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     memset(t->join, 0, sizeof t->join);
     memset(t->loop, 0, sizeof t->loop);
     memset(t->label, 0, sizeof t->label);
-    t->count = t->i = t->row_count = t->pend_count = t->settle_count = t->entry_count = t->reloc_count = 0;
+    t->count = t->i = t->row_count = t->pend_count = t->settle_count = t->entry_count = 0;
     t->stale = NULL;
     t->interp_first = false;
     t->delta = t->insn_delta = 0;
@@ -635,6 +686,12 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     t->mixed = tcache_page_is_mixed(phys);
     t->regions = !t->mixed;
     t->use_table = t->regions && !t->single;
+    t->pic = is_pic(bt, eip, phys, global);
+    t->shared = t->pic && !t->single;
+    t->meets_pic = t->cpl == 3 && (t->mode & MODE_PAGING);
+    t->bias = eip & PAGE_MASK;
+    t->key_bias = t->shared ? t->bias : 0;
+    t->key_mode = t->mode | (t->shared ? MODE_SHARED : 0);
     if (!t->page)
         return NULL;
     if (t->mixed && unlikely(points_of_page(t->cs_base + eip) & POINT_READ))
@@ -642,16 +699,15 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     if (!tr_decode(t))
         return NULL;
 
-    enum tring ring = tr_state.ring;
     if (jtable_depends_crowded())
         tcache_flush();
-    tcache_make_room(ring, TR_BLOCK_BYTES);
+    tcache_make_room(TR_BLOCK_BYTES);
     if (tcache_page_is_crowded(phys))
         tcache_invalidate(phys & ~(gpa_t)(PAGE_SIZE - 1), PAGE_SIZE);
     if (t->phys2 != TBLOCK_NO_PAGE && tcache_page_is_crowded(t->phys2))
         tcache_invalidate(t->phys2, PAGE_SIZE);
     tr_analyse(t);
-    t->e = tcache_begin(ring);
+    t->e = tcache_begin();
     /* Even addresses for entries into real code, odd ones for those that lead to the interpreter. */
     if ((uintptr_t)t->e.pos & 1)
         emit_nop(&t->e);
@@ -659,38 +715,42 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     enter_labels(t);
     if (t->count == 1 && t->interp_first && !(t->g[0].fpu && (t->mode & MODE_FPU_OFF))) {
         t->e.pos = t->start_rw;
-        t->row_count = t->pend_count = t->settle_count = t->reloc_count = 0;
+        t->row_count = t->pend_count = t->settle_count = 0;
         t->i = 0;
         emit_nop(&t->e);
         t->start_rw = t->e.pos;
+        if (t->pic)
+            emit_arrival(t, t->eip);
+        t->start = emit_rx(&t->e);
         tr_row(t, ROW_INSN, 0);
         tr_interp(t);
     }
 
-    struct texit *exits = tcache_alloc_exits(ring, t->pend_count);
+    struct texit *exits = tcache_alloc_exits(t->pend_count);
     unsigned exit_count = 0;
     unsigned rows = t->row_count;
     const uint8_t *pos = t->e.pos;
     settle(t, exits, &exit_count);
-    tcache_return_exits(ring, t->pend_count - exit_count);
-    assert_always(!t->e.full && t->row_count <= rows + t->settle_count * TR_SETTLE_ROWS &&
-                  t->e.pos <= pos + t->settle_count * TR_SETTLE_BYTES);
+    settle_entries(t);
+    tcache_return_exits(t->pend_count - exit_count);
+    assert_always(!t->e.full && t->row_count <= rows + t->settle_count * TR_SETTLE_ROWS + t->entry_count &&
+                  t->e.pos <= pos + t->settle_count * TR_SETTLE_BYTES + t->entry_count * TR_ENTRY_BYTES);
 
-    struct tblock *b = tcache_alloc(ring, sizeof *b);
+    struct tblock *b = tcache_alloc(sizeof *b);
     b->phys = phys;
     b->phys2 = t->phys2;
-    b->gla2 = t->gla2;
-    b->eip = eip;
+    b->gla2 = t->phys2 != TBLOCK_NO_PAGE ? t->gla2 - t->key_bias : 0;
+    b->eip = eip - t->key_bias;
     b->cs_base = t->cs_base;
     b->cs_limit = t->cs_limit;
-    b->mode = t->mode;
+    b->mode = t->key_mode;
     b->host = t->start_rw + t->e.rx_delta;
     b->host_len = (uint32_t)(t->e.pos - t->start_rw);
     b->row_count = t->row_count;
-    b->row = tcache_alloc(ring, t->row_count * sizeof *b->row);
+    b->row = tcache_alloc(t->row_count * sizeof *b->row);
     memcpy(b->row, t->row, t->row_count * sizeof *b->row);
     b->insn_count = t->count;
-    b->insn_off = tcache_alloc(ring, t->count * sizeof *b->insn_off);
+    b->insn_off = tcache_alloc(t->count * sizeof *b->insn_off);
     for (unsigned i = 0; i < t->count; i++) {
         int32_t off = (int32_t)(t->g[i].eip - eip), end = off + t->g[i].len;
         b->insn_off[i] = (int16_t)off;
@@ -702,22 +762,22 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
         if (!x87)
             continue;
         if (!b->x87)
-            b->x87 = tcache_alloc(ring, t->count * sizeof *b->x87);
+            b->x87 = tcache_alloc(t->count * sizeof *b->x87);
         b->x87[i] = x87;
     }
     if (t->single) {
-        b->seen = tcache_alloc(ring, 2 * sizeof *b->seen);
+        b->seen = tcache_alloc(2 * sizeof *b->seen);
         for (unsigned n = 0; n < 2; n++) {
             const uint8_t *page = n ? mem_ptr(t->phys2) : t->page;
             if (t->seen[n].from >= t->seen[n].to)
                 continue;
             b->seen[n].from = (uint16_t)t->seen[n].from;
             b->seen[n].len = (uint16_t)(t->seen[n].to - t->seen[n].from);
-            b->seen[n].bytes = tcache_alloc(ring, b->seen[n].len);
+            b->seen[n].bytes = tcache_alloc(b->seen[n].len);
             memcpy(b->seen[n].bytes, page + t->seen[n].from, b->seen[n].len);
         }
-        b->insn_next = tcache_alloc(ring, t->count * sizeof *b->insn_next);
-        b->insn_steps = tcache_alloc(ring, t->count * sizeof *b->insn_steps);
+        b->insn_next = tcache_alloc(t->count * sizeof *b->insn_next);
+        b->insn_steps = tcache_alloc(t->count * sizeof *b->insn_steps);
         for (unsigned i = 0; i < t->count; i++) {
             const struct ginsn *g = &t->g[i];
             b->insn_steps[i] = g->gclass == G_THUNK ? 3 : 1;
@@ -727,12 +787,13 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
         }
     }
     b->entry_count = t->entry_count + 1;
-    b->entry = tcache_alloc(ring, b->entry_count * sizeof *b->entry);
-    b->entry[0] = (struct tentry){.phys = phys, .eip = eip, .host = b->host};
+    b->entry = tcache_alloc(b->entry_count * sizeof *b->entry);
+    b->entry[0] = (struct tentry){.phys = phys, .eip = eip, .host = b->host, .direct = (uint8_t *)(uintptr_t)t->start};
     memcpy(b->entry + 1, t->entry, t->entry_count * sizeof *t->entry);
     for (unsigned i = 0; i < b->entry_count; i++) {
         b->entry[i].block = b;
-        b->entry[i].mode = t->mode;
+        b->entry[i].eip -= t->key_bias;
+        b->entry[i].mode = t->key_mode;
         b->entry[i].cs_base = t->cs_base;
         b->entry[i].cs_limit = t->cs_limit;
     }
@@ -740,20 +801,16 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     b->exit_count = exit_count;
     for (unsigned i = 0; i < exit_count; i++)
         exits[i].block = b;
-    b->is_model = is_model(t, global);
-    if (b->is_model) {
-        b->reloc_count = t->reloc_count;
-        b->reloc = tcache_alloc(ring, t->reloc_count * sizeof *b->reloc);
-        memcpy(b->reloc, t->reloc, t->reloc_count * sizeof *b->reloc);
-    }
-    tcache_commit(ring, b, &t->e);
+    b->jpage = t->shared ? jtable_page(phys, t->key_mode) : NULL;
+    tcache_commit(b, &t->e);
     if (!t->single && !log_on(LOG_NOCHAIN))
         link_known(b);
     if (!t->mixed)
         mark_code(phys);
     if (t->phys2 != TBLOCK_NO_PAGE) {
         mark_code(t->phys2);
-        jtable_depends(t->cs_base + eip, t->gla2);
+        if (!t->shared)
+            jtable_depends(t->cs_base + eip, t->gla2);
     }
     if (log_on(LOG_TR | LOG_ASM) && log_wants(t->cs_base + eip))
         tr_dump(t, b);
@@ -763,15 +820,6 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
 void tr_set_protect(tr_protect_fn *fn)
 {
     tr_state.protect = fn;
-}
-
-/* The same code, translated for this or another linear address. Breakpoints are at linear addresses. */
-static struct tentry *find_model(const struct bt *bt, uint32_t eip, gpa_t phys, bool global)
-{
-    if (global || (bt->mode & MODE_CPL) != MODE_CPL || bt->cs_limit != UINT32_MAX || points.page ||
-        !tr_may_copy_at(eip))
-        return NULL;
-    return tcache_find_model(phys, bt->mode, bt->cs_base);
 }
 
 struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
@@ -784,9 +832,11 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
     if (!tr_state.code_page(bt, gla & PAGE_MASK, &page, &global))
         return NULL;
     gpa_t phys = page + (gla & (PAGE_SIZE - 1));
-    struct tentry *model = find_model(bt, eip, phys, global);
-    struct tentry *t = model ? tr_copy_known(model, eip) : tcache_find(phys, eip, bt->mode, bt->cs_base, bt->cs_limit);
-    if (t && t->block->phys2 != TBLOCK_NO_PAGE) {
+    bool shared = !bt->single && is_pic(bt, eip, phys, global);
+    tr_decide(bt, eip, phys);
+    struct tentry *t = tcache_find(phys, shared ? eip & (PAGE_SIZE - 1) : eip, bt->mode | (shared ? MODE_SHARED : 0),
+                                   bt->cs_base, bt->cs_limit);
+    if (t && !shared && t->block->phys2 != TBLOCK_NO_PAGE) {
         gpa_t next;
         bool g2;
         bool mapped = tr_state.code_page(bt, t->block->gla2, &next, &g2);
@@ -794,7 +844,7 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
             return NULL; /* the instruction at its entry may reach into it: the interpreter finds out */
         if (!mapped || next != t->block->phys2) {
             tcache_invalidate(phys, 1);
-            model = t = NULL;
+            t = NULL;
         }
     }
     if (t) {
@@ -802,7 +852,7 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
         return t;
     }
     enum stat_id phase = stats_enter(STAT_translate);
-    if (!(model && (t = tr_copy(bt, model, eip))) && (t = tr_translate(bt, eip, phys, global))) {
+    if ((t = tr_translate(bt, eip, phys, global))) {
         stats_add(STAT_guest_bytes, t->block->guest_len);
         stats_add(STAT_guest_insns, t->block->insn_count);
         stats_add(STAT_host_bytes, t->block->host_len);
@@ -813,9 +863,17 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
     return t;
 }
 
-void tr_publish(struct bt *bt, struct tentry *entry)
+bool tr_know_page(struct bt *bt, gla_t gla, uint32_t page)
 {
-    jtable_set(bt->table, entry->eip, entry);
+    gpa_t phys;
+    bool global;
+    return tr_state.code_page(bt, gla, &phys, &global) && phys >> PAGE_SHIFT == page && !points_of_page(gla) &&
+           !jtable_crowded() && jtable_know(bt->table, gla, jtable_page(phys, bt->mode | MODE_SHARED));
+}
+
+void tr_publish(struct bt *bt, uint32_t eip, struct tentry *entry)
+{
+    jtable_set(bt->table, eip, entry);
 }
 
 const void *tr_ret_slow(void)
@@ -881,9 +939,10 @@ bool tentry_crosses(const struct tentry *entry)
     return entry->block->phys2 != TBLOCK_NO_PAGE;
 }
 
-uint32_t tr_exit_target(uint32_t arg)
+uint32_t tr_exit_target(const struct bt *bt, uint32_t arg)
 {
-    return tcache_exit_by_id(arg)->target;
+    const struct texit *x = tcache_exit_by_id(arg);
+    return x->target + (x->block->jpage ? bt->bias : 0);
 }
 
 void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry)

@@ -17,13 +17,16 @@
 
 struct tentry *find_entry(struct bt *bt)
 {
-    if (unlikely(jtable_crowded()))
+    if (unlikely(jtable_crowded())) {
         jtable_make_room();
+        if (jtable_crowded())
+            tcache_flush();
+    }
     if (unlikely(shadow_code_crowded()))
         shadow_code_forget();
     struct tentry *t = tr_lookup(bt, bt->cpu.eip, bt->loop.natural);
     if (t && !log_on(LOG_NOCHAIN))
-        tr_publish(bt, t);
+        tr_publish(bt, bt->cpu.eip, t);
     return t;
 }
 
@@ -44,7 +47,7 @@ uint32_t find_next(struct bt *bt, uint32_t arg, uint32_t reason)
 {
     const void *host = tr_leave();
     if (reason == EXIT_CHAIN)
-        bt->cpu.eip = tr_exit_target(arg);
+        bt->cpu.eip = tr_exit_target(bt, arg);
     if (!may_stay(bt))
         return (uint32_t)(uintptr_t)host;
     enum stat_id before = stats_enter(STAT_dispatch);

@@ -15,6 +15,7 @@
 #include "mem.h"
 #include "native/shadow.h"
 #include "stats.h"
+#include "translator/block.h"
 #include "translator/cache.h"
 #include "translator/site.h"
 
@@ -70,6 +71,17 @@ static void touch_invlpg(struct bt *bt, gla_t gla)
     bt->touch_back += TOUCH_DONE;
 }
 
+static void touch_near(struct bt *bt, gla_t gla, uint32_t page)
+{
+    if (bt->kick || bt->cpu.changed || guest_mem.generation != bt->mem_generation)
+        return;
+    struct seen seen = look();
+    bool known = tr_know_page(bt, gla, page);
+    after_access(bt, seen);
+    if (known && !bt->kick)
+        bt->touch_back += TOUCH_DONE;
+}
+
 /* What only reading the guest's tables finds out: where the access goes. False: translated code is to leave. */
 static bool find(struct bt *bt, gla_t gla, unsigned size, uint32_t what)
 {
@@ -97,6 +109,10 @@ uint32_t touch_memory(struct bt *bt, gla_t gla, uint32_t what, uint32_t value)
         return touch_port(bt, (uint16_t)gla, what, value);
     if (what & TOUCH_INVLPG) {
         touch_invlpg(bt, gla);
+        return 0;
+    }
+    if (what & TOUCH_NEAR) {
+        touch_near(bt, gla, value);
         return 0;
     }
     bt->site_gla = gla;

@@ -48,8 +48,8 @@ static void note(struct bt *bt)
 
     if (likely(!env[ENV_FIP] && !bt->x87_at))
         return;
-    bool lost = !tr_x87_find(env[ENV_FIP], &p);
-    if (lost && !tr_x87_find(bt->x87_at, &p))
+    bool lost = !tr_x87_find(bt, env[ENV_FIP], &p);
+    if (lost && !tr_x87_find(bt, bt->x87_at, &p))
         return;
     uint16_t fcs = code_selector(bt, &p);
     cpu->fpu.fip = p.eip;

@@ -72,6 +72,7 @@ void shadow_drop_page(gla_t gla)
         unsigned i = gla >> pde_shift(s), j = entry_number(s, gla);
         if (!s->live || s->kind[i] == PDE_UNUSED)
             continue;
+        space_drop_code(s, gla); /* blocks that run wherever their page is mapped know of no points */
         if (s->kind[i] == PDE_TABLE && (used_bits(s->pt[i], j >> 6) >> (j & 63) & 1))
             space_drop_entry(s, i, j, true);
         for (unsigned v = 0; v < WINDOWS && s->kind[i] == PDE_LARGE; v++)

@@ -67,6 +67,7 @@ __attribute__((naked)) unsigned world_enter(struct bt *bt __attribute__((unused)
                      "mov 20+%c[gpr](%%r15), %%ebp\n\t"
                      "mov 24+%c[gpr](%%r15), %%esi\n\t"
                      "mov 28+%c[gpr](%%r15), %%edi\n\t"
+                     "mov %c[eip](%%r15), %%r8d\n\t"
                      "jmp *%%r11\n\t"
                      ".globl world_enter_end\n"
                      "world_enter_end:\n\t"
@@ -121,8 +122,8 @@ __attribute__((naked)) unsigned world_enter(struct bt *bt __attribute__((unused)
                      :
                      : OFF(host_rsp), OFF(kick), OFF(jtable), OFF(window), OFF(ras_rsp), OFF(host_flags), OFF(exit_arg),
                        OFF(host_mxcsr), OFF(fpu_on), OFF(x87_env),
-                       OFF(x87_ran), [gpr] "i"(offsetof(struct bt, cpu.gpr)), [fpu] "i"(offsetof(struct bt, cpu.fpu)),
-                       [exit_kick] "i"(EXIT_KICK));
+                       OFF(x87_ran), [gpr] "i"(offsetof(struct bt, cpu.gpr)), [eip] "i"(offsetof(struct bt, cpu.eip)),
+                       [fpu] "i"(offsetof(struct bt, cpu.fpu)), [exit_kick] "i"(EXIT_KICK));
 }
 
 /* RAX = function, RDI = bt. System V calls, but for the eight XMM registers of the guest and its MXCSR. */
