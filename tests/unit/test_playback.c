@@ -96,6 +96,47 @@ static void test_guest_is_late(void)
     playback_free(playback);
 }
 
+/* The guest sends nothing for so many hundredths of a second, and then all of it. */
+static void late(struct playback *playback, struct speaker *speaker, unsigned steps)
+{
+    for (unsigned step = 0; step < steps; step++)
+        ten_ms(playback, speaker, step);
+    for (unsigned step = 0; step < steps; step++)
+        guest_plays(playback, speaker, 441);
+}
+
+/* A host that keeps the guest waiting again and again: each gap makes the next one less likely, four times the latency
+ * is the most, and what has not been needed for ten minutes goes. */
+static void test_latency_follows(void)
+{
+    struct playback *playback = playback_new(RATE, 2, LATENCY);
+    struct speaker speaker = {.clock = 1};
+    run(playback, &speaker, 20);
+    unsigned steps = LATENCY * 100 / RATE + 2;
+    late(playback, &speaker, steps);
+    struct playback_counts counts = run(playback, &speaker, 20);
+    g_assert_cmpuint(counts.underruns, ==, 1);
+    g_assert_cmpuint(counts.latency, ==, 2 * LATENCY);
+    for (unsigned i = 0; i < 20; i++) {
+        late(playback, &speaker, steps);
+        counts = run(playback, &speaker, 20);
+    }
+    g_assert_cmpuint(counts.underruns, ==, 1);
+    for (unsigned i = 0; i < 5; i++) {
+        late(playback, &speaker, 6 * steps);
+        counts = run(playback, &speaker, 20);
+    }
+    g_assert_cmpuint(counts.latency, ==, 4 * LATENCY);
+    run(playback, &speaker, 560);
+    g_assert_cmpuint(playback_counts(playback).latency, ==, 4 * LATENCY);
+    counts = run(playback, &speaker, 120);
+    g_assert_cmpuint(counts.latency, <, 4 * LATENCY);
+    g_assert_cmpuint(counts.latency, >, 3 * LATENCY);
+    counts = run(playback, &speaker, 2000);
+    g_assert_cmpuint(counts.latency, ==, LATENCY);
+    playback_free(playback);
+}
+
 /* What is too much goes, and the latency is what it was. */
 static void test_speaker_is_late(void)
 {
@@ -179,6 +220,7 @@ int main(int argc, char **argv)
     TEST(clocks_differ);
     TEST(gently);
     TEST(guest_is_late);
+    TEST(latency_follows);
     TEST(speaker_is_late);
     TEST(ends);
     return g_test_run();

@@ -4,6 +4,9 @@
  * about ten seconds) makes the resampling ratio follow, by at most RATIO_MOST, which nobody hears: so the ring neither
  * runs dry nor over, and the latency stays. The loudspeaker's thread only copies. Where frames are missing for once, it
  * waits until the ring is as full as it should be: one gap instead of many.
+ *
+ * How long a host keeps a thread waiting is known afterwards only: so each gap doubles the latency, up to four times of
+ * what was asked for, and ten minutes without one bring it back slowly.
  */
 #include "playback.h"
 
@@ -17,10 +20,13 @@
 #define MEAN_S       0.5  /* the fill goes up and down with each of the loudspeaker's buffers */
 #define ROOM_S       0.5  /* beyond the latency */
 #define CHUNK        512u
+#define GROWTH_MOST  4     /* times the latency */
+#define CALM_S       600   /* before it becomes less */
+#define LESS         0.001 /* of it, for each second then */
 
 struct playback {
     uint32_t frequency;
-    unsigned channels, latency;
+    unsigned channels, least; /* latency at first */
     /* The guest's side */
     SRC_STATE *src;
     double mean, integral, ratio;
@@ -29,6 +35,8 @@ struct playback {
     GMutex mutex;
     float *ring;
     unsigned size, first, fill; /* frames */
+    double latency;             /* that wait on the average, least to GROWTH_MOST * least */
+    double calm;                /* seconds played since the last underrun */
     bool is_taken;              /* the loudspeaker has begun: a sound server takes seconds for it */
     bool flows;                 /* else the ring is being filled, or empty and at rest */
     bool pauses;                /* no more comes */
@@ -41,6 +49,10 @@ static void fill_follow(struct playback *playback, unsigned count)
     g_mutex_lock(&playback->mutex);
     fill = playback->fill;
     bool flows = playback->flows && playback->is_taken;
+    playback->calm += flows ? seconds : 0;
+    if (flows && playback->calm > CALM_S)
+        playback->latency = MAX(playback->least, playback->latency * (1 - LESS * MIN(1, seconds)));
+    double latency = playback->latency;
     g_mutex_unlock(&playback->mutex);
     if (!flows) { /* says nothing about clocks */
         playback->is_new = true;
@@ -48,10 +60,10 @@ static void fill_follow(struct playback *playback, unsigned count)
     }
     /* It begins with the latency and is that on the average, if clocks agree. */
     if (playback->is_new)
-        playback->mean = playback->latency;
+        playback->mean = latency;
     playback->is_new = false;
     playback->mean += (fill - playback->mean) * MIN(1, seconds / MEAN_S);
-    double error = (playback->latency - playback->mean) / playback->frequency;
+    double error = (latency - playback->mean) / playback->frequency;
     double more = PROPORTIONAL * error + playback->integral;
     playback->ratio = 1 + CLAMP(more, -RATIO_MOST, RATIO_MOST);
     /* What the loudspeaker once did not take for a moment says nothing about clocks, either: while the ratio is at its
@@ -63,9 +75,10 @@ static void fill_follow(struct playback *playback, unsigned count)
 /* Leaves out the oldest, so that no more waits than the latency. */
 static void ring_cut(struct playback *playback)
 {
-    if (playback->fill > playback->latency) {
-        playback->first = (playback->first + playback->fill - playback->latency) % playback->size;
-        playback->fill = playback->latency;
+    unsigned latency = (unsigned)playback->latency;
+    if (playback->fill > latency) {
+        playback->first = (playback->first + playback->fill - latency) % playback->size;
+        playback->fill = latency;
     }
 }
 
@@ -74,7 +87,7 @@ static void ring_put(struct playback *playback, const float *frames, unsigned co
 {
     unsigned channels = playback->channels;
     g_mutex_lock(&playback->mutex);
-    if (playback->fill + count > playback->size) {
+    if (playback->fill + count > (unsigned)(playback->latency + ROOM_S * playback->frequency)) {
         playback->overruns++;
         ring_cut(playback);
     }
@@ -85,7 +98,7 @@ static void ring_put(struct playback *playback, const float *frames, unsigned co
     if (!playback->is_taken) /* nobody has heard what came before */
         ring_cut(playback);
     playback->pauses = false;
-    if (playback->fill >= playback->latency)
+    if (playback->fill >= (unsigned)playback->latency)
         playback->flows = true;
     g_mutex_unlock(&playback->mutex);
 }
@@ -129,8 +142,11 @@ void playback_take(struct playback *playback, float *frames, unsigned count, boo
     }
     if (playback->flows && done < count) {
         playback->flows = false;
-        if (!playback->pauses && !holds)
+        if (!playback->pauses && !holds) {
             playback->underruns++;
+            playback->latency = MIN(2 * playback->latency, GROWTH_MOST * playback->least);
+            playback->calm = 0;
+        }
     }
     g_mutex_unlock(&playback->mutex);
     memset(frames + (size_t)done * channels, 0, (size_t)(count - done) * channels * sizeof(float));
@@ -140,7 +156,8 @@ struct playback_counts playback_counts(struct playback *playback)
 {
     g_mutex_lock(&playback->mutex);
     struct playback_counts counts = {playback->underruns, playback->overruns, playback->ratio,
-                                     playback->is_new ? playback->fill : (unsigned)playback->mean};
+                                     playback->is_new ? playback->fill : (unsigned)playback->mean,
+                                     (unsigned)playback->latency};
     g_mutex_unlock(&playback->mutex);
     return counts;
 }
@@ -154,11 +171,11 @@ struct playback *playback_new(uint32_t frequency, unsigned channels, unsigned la
     struct playback *playback = g_new0(struct playback, 1);
     playback->frequency = frequency;
     playback->channels = channels;
-    playback->latency = latency;
+    playback->least = playback->latency = latency;
     playback->src = src;
     playback->ratio = 1;
     playback->is_new = true;
-    playback->size = latency + (unsigned)(ROOM_S * frequency);
+    playback->size = GROWTH_MOST * latency + (unsigned)(ROOM_S * frequency);
     playback->ring = g_new0(float, (size_t)playback->size *channels);
     g_mutex_init(&playback->mutex);
     return playback;

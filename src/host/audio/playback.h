@@ -7,7 +7,7 @@
 
 struct playback;
 
-/* latency: frames that wait on the average. NULL: no memory. */
+/* latency: frames that wait on the average, more after sound was missing. NULL: no memory. */
 struct playback *playback_new(uint32_t frequency, unsigned channels, unsigned latency);
 void playback_free(struct playback *playback);
 
@@ -23,5 +23,6 @@ struct playback_counts {
     uint64_t underruns, overruns; /* times that sound was missing, or left out */
     double ratio;                 /* frames of the loudspeaker for one of the guest's */
     unsigned waiting;             /* frames, on the average */
+    unsigned latency;             /* how many are to wait */
 };
 struct playback_counts playback_counts(struct playback *playback);
