@@ -42,6 +42,7 @@ struct jtable {
 struct jpage {
     uint64_t key;
     uint32_t unit[PAGE_SIZE >> UNIT_SHIFT]; /* numbers, 0: there is none yet */
+    unsigned users;                         /* see jtable_page_use */
 };
 
 static struct {
@@ -215,6 +216,11 @@ struct jpage *jtable_page(gpa_t page, uint32_t mode)
     return p;
 }
 
+void jtable_page_use(struct jpage *page, int more)
+{
+    page->users += (unsigned)more;
+}
+
 static uint32_t shared_unit(struct jpage *page, unsigned k)
 {
     if (!page->unit[k]) {
@@ -298,13 +304,31 @@ bool jtable_crowded(void)
     return units_used() + 2 >= UNITS_MAX || tables.opened + 2 >= LEAVES_MAX;
 }
 
+/* Pages whose blocks are all gone. No table may have their units. */
+static gboolean page_is_unused(gpointer key, gpointer value, gpointer opaque)
+{
+    const struct jpage *page = value;
+    if (page->users)
+        return FALSE;
+    for (unsigned k = 0; k < G_N_ELEMENTS(page->unit); k++) {
+        uint32_t n = page->unit[k] / UNIT_BYTES;
+        if (!n)
+            continue;
+        tables.is_shared[n >> 3] &= (uint8_t) ~(1u << (n & 7));
+        tables.unused[tables.unused_count++] = page->unit[k];
+    }
+    return TRUE;
+}
+
 void jtable_make_room(void)
 {
     for (struct jtable *t = tables.all; t; t = t->next)
         if (!t->filled)
             release(t);
-    if (units_used() >= UNITS_MAX / 2 || tables.opened >= LEAVES_MAX / 2)
-        jtable_release_all();
+    if (units_used() < UNITS_MAX / 2 && tables.opened < LEAVES_MAX / 2)
+        return;
+    jtable_release_all();
+    g_hash_table_foreach_remove(tables.pages, page_is_unused, NULL);
 }
 
 void jtable_release_all(void)

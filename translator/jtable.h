@@ -26,6 +26,8 @@ void jtable_set(struct jtable *table, uint32_t eip, struct tentry *entry);
  * blocks. */
 struct jpage;
 struct jpage *jtable_page(gpa_t page, uint32_t mode);
+/* A block has entries there, or asks whether some linear page is this one; and no longer. */
+void jtable_page_use(struct jpage *page, int more);
 /* May code be in units that tables share? Not where a table may not be read everywhere. */
 bool jtable_may_share(void);
 /* The number that a table has for the first unit of a page that is known to be this one. */

@@ -400,6 +400,10 @@ void tcache_commit(struct tblock *b, const struct emit *e)
         t->hash_next = *head;
         *head = t;
     }
+    if (b->jpage)
+        jtable_page_use(b->jpage, 1);
+    if (b->near)
+        jtable_page_use(b->near, 1);
     page_add(b, b->phys >> PAGE_SHIFT);
     if (is_on_two_pages(b))
         page_add(b, b->phys2 >> PAGE_SHIFT);
@@ -494,6 +498,10 @@ static void kill_block(struct tblock *b)
     for (unsigned i = 0; i < b->exit_count; i++)
         if (b->exit[i].to)
             unlink_exit(&b->exit[i]);
+    if (b->jpage)
+        jtable_page_use(b->jpage, -1);
+    if (b->near)
+        jtable_page_use(b->near, -1);
     page_remove(b, b->phys >> PAGE_SHIFT);
     if (is_on_two_pages(b))
         page_remove(b, b->phys2 >> PAGE_SHIFT);

@@ -108,6 +108,7 @@ struct tblock {
     /* The block is position-independent and stands for its page wherever that is mapped: all EIPs in it and its entries
      * and exits are counted from the page's beginning, its mode has MODE_SHARED. NULL: it is not. */
     struct jpage *jpage;
+    struct jpage *near;   /* of a shared block: of phys2 */
     struct tlink link[2]; /* of the page of phys, and of that of phys2 */
     bool dead;
 };

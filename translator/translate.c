@@ -802,6 +802,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     for (unsigned i = 0; i < exit_count; i++)
         exits[i].block = b;
     b->jpage = t->shared ? jtable_page(phys, t->key_mode) : NULL;
+    b->near = t->shared && t->phys2 != TBLOCK_NO_PAGE ? jtable_page(t->phys2, t->key_mode) : NULL;
     tcache_commit(b, &t->e);
     if (!t->single && !log_on(LOG_NOCHAIN))
         link_known(b);

@@ -13,7 +13,7 @@ static uint32_t pt[1024] __attribute__((aligned(4096)));
 
 extern uint8_t sh_begin[], sh_end[], sh_nest[], sh_first[], sh_second[], sh_enter[], sh_far[], sh_far_ra[], sh_load[],
     sh_ud[], sh_int[], sh_int_ra[], sh_jump[], sh_done[], sh_imm[], sh_cross[], sh_fpu[], sh_fpu_insn[], sh_live[],
-    sh_cond[];
+    sh_cond[], sh_many[];
 __asm__(
     ".pushsection .text.shared,\"ax\"\n.balign 4096\n"
     "sh_begin:\n"
@@ -40,6 +40,8 @@ __asm__(
     "sh_live: stc\n call 1f\n adcl $0, %ebx\n stc\n jmp sh_cross\n"
     "1: leal 1(%ebx), %ebx\n ret\n"
     "sh_cond: stc\n jmp sh_cross\n"
+    /* EBX = the sum of what ECX functions return, one each 256 bytes from ESI on. */
+    "sh_many: call *%esi\n addl %eax, %ebx\n addl $256, %esi\n decl %ecx\n jnz sh_many\n int $0x80\n"
     ".org sh_begin + 4094\n"
     "sh_cross: .byte 0xb8, 0x11\n" /* mov $..., %eax: three more bytes in the next page */
     "sh_end: .popsection\n");
@@ -196,6 +198,33 @@ static void test_changes(void)
     check_equal(swapped, 0, "other pages in its place");
 }
 
+/* More code than jump tables have room for at a time, in pages that change: what is gone makes room for what comes. */
+static void test_many(void)
+{
+    enum { BEGIN = 0x2400000, COUNT = 65536 };
+    struct state s;
+    unsigned wrong = 0;
+    for (uint32_t round = 0; round < 3; round++) {
+        uint32_t want = 1;
+        for (uint32_t n = 0; n < COUNT; n++) { /* mov $..., %eax; ret */
+            uint8_t *p = (uint8_t *)BEGIN + n * 256;
+            uint32_t value = n * 3 + round;
+            p[0] = 0xb8;
+            memcpy(p + 1, &value, 4);
+            p[5] = 0xc3;
+            want += value;
+        }
+        for (unsigned k = 0; k < 2; k++) {
+            run_at(&s, k, sh_many);
+            s.esi = BEGIN;
+            s.ecx = COUNT;
+            run(&s);
+            wrong += s.vector != VEC_DONE || s.ebx != want;
+        }
+    }
+    check_equal(wrong, 0, "65,536 functions in 16 MiB, three times others");
+}
+
 void guest_main(void)
 {
     gate_set(0x81, D_INT32 | D_DPL(3));
@@ -217,6 +246,7 @@ void guest_main(void)
     test_eips();
     test_next_page();
     test_changes();
+    test_many();
     test_nested();
     guest_end();
 }
