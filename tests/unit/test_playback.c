@@ -96,44 +96,53 @@ static void test_guest_is_late(void)
     playback_free(playback);
 }
 
-/* The guest sends nothing for so many hundredths of a second, and then all of it. */
-static void late(struct playback *playback, struct speaker *speaker, unsigned steps)
+#define SLOW_RATE    8000 /* for long times */
+#define SLOW_LATENCY 480
+#define SLOW_STEP    80 /* frames in ten milliseconds */
+
+static void plays_slowly(struct playback *playback, unsigned steps, bool guest, bool speaker)
 {
-    for (unsigned step = 0; step < steps; step++)
-        ten_ms(playback, speaker, step);
-    for (unsigned step = 0; step < steps; step++)
-        guest_plays(playback, speaker, 441);
+    static float frames[2 * SLOW_STEP];
+    for (unsigned step = 0; step < steps; step++) {
+        if (guest)
+            playback_write(playback, frames, SLOW_STEP);
+        if (speaker)
+            playback_take(playback, frames, SLOW_STEP, false);
+    }
+}
+
+/* For so many hundredths of a second the guest sends nothing, and then all of it; a while after that. */
+static struct playback_counts late(struct playback *playback, unsigned steps)
+{
+    plays_slowly(playback, steps, false, true);
+    plays_slowly(playback, steps, true, false);
+    plays_slowly(playback, 1000, true, true);
+    return playback_counts(playback);
 }
 
 /* A host that keeps the guest waiting again and again: each gap makes the next one less likely, four times the latency
  * is the most, and what has not been needed for ten minutes goes. */
 static void test_latency_follows(void)
 {
-    struct playback *playback = playback_new(RATE, 2, LATENCY);
-    struct speaker speaker = {.clock = 1};
-    run(playback, &speaker, 20);
-    unsigned steps = LATENCY * 100 / RATE + 2;
-    late(playback, &speaker, steps);
-    struct playback_counts counts = run(playback, &speaker, 20);
-    g_assert_cmpuint(counts.underruns, ==, 1);
-    g_assert_cmpuint(counts.latency, ==, 2 * LATENCY);
-    for (unsigned i = 0; i < 20; i++) {
-        late(playback, &speaker, steps);
-        counts = run(playback, &speaker, 20);
+    struct playback *playback = playback_new(SLOW_RATE, 2, SLOW_LATENCY);
+    struct playback_counts counts;
+    plays_slowly(playback, 2000, true, true);
+    for (unsigned i = 0; i < 10; i++) {
+        counts = late(playback, SLOW_LATENCY / SLOW_STEP + 2);
+        g_assert_cmpuint(counts.underruns, ==, 1);
+        g_assert_cmpuint(counts.latency, ==, 2 * SLOW_LATENCY);
     }
-    g_assert_cmpuint(counts.underruns, ==, 1);
-    for (unsigned i = 0; i < 5; i++) {
-        late(playback, &speaker, 6 * steps);
-        counts = run(playback, &speaker, 20);
-    }
-    g_assert_cmpuint(counts.latency, ==, 4 * LATENCY);
-    run(playback, &speaker, 560);
-    g_assert_cmpuint(playback_counts(playback).latency, ==, 4 * LATENCY);
-    counts = run(playback, &speaker, 120);
-    g_assert_cmpuint(counts.latency, <, 4 * LATENCY);
-    g_assert_cmpuint(counts.latency, >, 3 * LATENCY);
-    counts = run(playback, &speaker, 2000);
-    g_assert_cmpuint(counts.latency, ==, LATENCY);
+    for (unsigned i = 0; i < 5; i++)
+        counts = late(playback, 6 * SLOW_LATENCY / SLOW_STEP);
+    g_assert_cmpuint(counts.latency, ==, 4 * SLOW_LATENCY);
+    plays_slowly(playback, 58000, true, true);
+    g_assert_cmpuint(playback_counts(playback).latency, ==, 4 * SLOW_LATENCY);
+    plays_slowly(playback, 5000, true, true);
+    counts = playback_counts(playback);
+    g_assert_cmpuint(counts.latency, <, 4 * SLOW_LATENCY);
+    g_assert_cmpuint(counts.latency, >, 2 * SLOW_LATENCY);
+    plays_slowly(playback, 15000, true, true);
+    g_assert_cmpuint(playback_counts(playback).latency, ==, SLOW_LATENCY);
     playback_free(playback);
 }
 

@@ -20,9 +20,9 @@
 #define MEAN_S       0.5  /* the fill goes up and down with each of the loudspeaker's buffers */
 #define ROOM_S       0.5  /* beyond the latency */
 #define CHUNK        512u
-#define GROWTH_MOST  4     /* times the latency */
-#define CALM_S       600   /* before it becomes less */
-#define LESS         0.001 /* of it, for each second then */
+#define GROWTH_MOST  4    /* times the latency */
+#define CALM_S       600  /* before it becomes less */
+#define LESS         0.01 /* of it, for each second then */
 
 struct playback {
     uint32_t frequency;
