@@ -800,10 +800,10 @@ static void mode_large(unsigned width, unsigned height)
  * the first and the last. */
 static void test_changed_in_pieces(void)
 {
-    const struct display *display = vga_display(vga);
     unsigned first, end, looks = 0;
     uint64_t number;
     mode_set(&mode_13);
+    const struct display *display = vga_display(vga);
     mode_large(1600, 1200);
     uint64_t now = serial();
     EXPECT_SAME(now);
@@ -831,10 +831,10 @@ static void test_changed_in_pieces(void)
 /* Another mode in the middle of a look ends it; all is new then, and once more when it was seen. */
 static void test_mode_changes_in_a_look(void)
 {
-    const struct display *display = vga_display(vga);
     unsigned first, end;
     uint64_t number;
     mode_set(&mode_13);
+    const struct display *display = vga_display(vga);
     for (unsigned size = 0; size < 6; size++) {
         mode_large(1600, 1200);
         uint64_t now = serial();
