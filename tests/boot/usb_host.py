@@ -60,7 +60,7 @@ class Bus(ctypes.Structure):
 
 
 def wait_for(guest, what, seconds=60):
-    guest.run("n=0; until %s; do n=$((n+1)); [ $n -lt %d ] || break; sleep 0.1; done; %s"
+    guest.run("n=0; until %s; do n=$((n+1)); [ $n -lt %d ] || break; sleep 0.1; done; %s || { dmesg | tail -n 20; false; }"
               % (what, 10 * seconds, what), seconds + 120)
 
 
