@@ -22,9 +22,10 @@
 
 /* Code can be run at any address, in any mode: budgets for all tables together. Where one is used up, all tables are
  * given back, those without entries first; the others' come again with the next look-ups. */
-#define UNITS_MAX  (48 * MiB / UNIT_BYTES)
-#define LEAVES_MAX 4096 /* 16 MiB */
-#define PAGES_MAX  65536
+#define UNITS_MAX   (48 * MiB / UNIT_BYTES)
+#define LEAVES_MAX  4096 /* 16 MiB */
+#define PAGES_MAX   65536
+#define DEPENDS_MAX 65536
 
 /* Where the host does not overcommit (vm.overcommit_memory = 2), a table's range is reserved inaccessible and opened
  * leaf by leaf; reading elsewhere faults, which the fault handler takes for an empty entry. */
@@ -59,7 +60,6 @@ static struct {
     GHashTable *dependents;
     unsigned depends; /* pairs in it, DEPENDS_MAX */
 } tables;
-#define DEPENDS_MAX 65536
 
 void jtable_depends(gla_t gla, gla_t on)
 {
@@ -261,17 +261,21 @@ uint32_t *jtable_base(struct jtable *table)
     return table->base;
 }
 
+/* Number n becomes that of the unit without entries again. */
+static void number_drop(struct jtable *t, uint32_t n)
+{
+    unit_leave(t->base[n]);
+    t->base[n] = 0;
+    t->in_leaf[n / LEAF_NUMBERS]--;
+    t->filled--;
+}
+
 /* Gives the units of a leaf back. */
 static void leaf_clear(struct jtable *t, unsigned leaf)
 {
-    uint32_t *number = t->base + leaf * LEAF_NUMBERS;
-    for (unsigned i = 0; t->in_leaf[leaf]; i++)
-        if (number[i]) {
-            unit_leave(number[i]);
-            number[i] = 0;
-            t->in_leaf[leaf]--;
-            t->filled--;
-        }
+    for (uint32_t n = leaf * LEAF_NUMBERS; t->in_leaf[leaf]; n++)
+        if (t->base[n])
+            number_drop(t, n);
 }
 
 void jtable_clear(struct jtable *t)
@@ -411,14 +415,9 @@ void jtable_set(struct jtable *t, uint32_t eip, struct tentry *entry)
 static void drop_code_page(struct jtable *t, uint32_t page)
 {
     uint32_t first = page << (PAGE_SHIFT - UNIT_SHIFT);
-    unsigned leaf = first / LEAF_NUMBERS;
-    for (unsigned k = 0; t->in_leaf[leaf] && k < PAGE_SIZE / UNIT_ENTRIES; k++)
-        if (t->base[first + k]) {
-            unit_leave(t->base[first + k]);
-            t->base[first + k] = 0;
-            t->in_leaf[leaf]--;
-            t->filled--;
-        }
+    for (uint32_t n = first; t->in_leaf[first / LEAF_NUMBERS] && n < first + PAGE_SIZE / UNIT_ENTRIES; n++)
+        if (t->base[n])
+            number_drop(t, n);
 }
 
 void jtable_drop_page(struct jtable *t, gla_t gla)

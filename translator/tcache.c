@@ -386,6 +386,14 @@ static void page_remove(struct tblock *b, gpa_t pfn)
         guest_mem.page_flags[pfn] &= (uint8_t)~MEM_PAGE_CODE;
 }
 
+static void pages_use(struct tblock *b, int more)
+{
+    if (b->jpage)
+        jtable_page_use(b->jpage, more);
+    if (b->near)
+        jtable_page_use(b->near, more);
+}
+
 void tcache_commit(struct tblock *b, const struct emit *e)
 {
     struct region *r = filling();
@@ -400,10 +408,7 @@ void tcache_commit(struct tblock *b, const struct emit *e)
         t->hash_next = *head;
         *head = t;
     }
-    if (b->jpage)
-        jtable_page_use(b->jpage, 1);
-    if (b->near)
-        jtable_page_use(b->near, 1);
+    pages_use(b, 1);
     page_add(b, b->phys >> PAGE_SHIFT);
     if (is_on_two_pages(b))
         page_add(b, b->phys2 >> PAGE_SHIFT);
@@ -498,10 +503,7 @@ static void kill_block(struct tblock *b)
     for (unsigned i = 0; i < b->exit_count; i++)
         if (b->exit[i].to)
             unlink_exit(&b->exit[i]);
-    if (b->jpage)
-        jtable_page_use(b->jpage, -1);
-    if (b->near)
-        jtable_page_use(b->near, -1);
+    pages_use(b, -1);
     page_remove(b, b->phys >> PAGE_SHIFT);
     if (is_on_two_pages(b))
         page_remove(b, b->phys2 >> PAGE_SHIFT);

@@ -274,7 +274,5 @@ bool tr_real_can_far(const struct tr *t, const struct ginsn *g); /* or the far t
 /* What PEND_MODE jumps to. */
 void tr_settle_mode(struct tr *t, const struct pend *p);
 
-/* Whether a block entered from `from` needs no look at its second page. */
-bool tr_depends_alike(const struct tblock *from, const struct tentry *to);
 /* Listing for `-d tr`. */
 void tr_dump(const struct tr *t, const struct tblock *b);

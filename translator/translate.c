@@ -537,7 +537,7 @@ static void give_up(struct tr *t, const struct tr_mark *mark)
     t->i = next - 1;
 }
 
-static void tr_emit(struct tr *t)
+static void begin(struct tr *t)
 {
     t->start_rw = t->e.pos;
     t->i = 0;
@@ -545,6 +545,11 @@ static void tr_emit(struct tr *t)
         emit_arrival(t, t->eip);
     t->start = emit_rx(&t->e);
     tr_row(t, ROW_INSN, 0);
+}
+
+static void tr_emit(struct tr *t)
+{
+    begin(t);
     if (t->mixed)
         emit_entry_check(t);
     for (t->i = 0; t->i < t->count; t->i++) {
@@ -605,7 +610,7 @@ static void enter_labels(struct tr *t)
 }
 
 /* Whether a block entered from `from` needs no look at its second page (a shared one looks itself). */
-bool tr_depends_alike(const struct tblock *from, const struct tentry *to)
+static bool depends_alike(const struct tblock *from, const struct tentry *to)
 {
     const struct tblock *b = to->block;
     return b->phys2 == TBLOCK_NO_PAGE || b->jpage || (b->phys2 == from->phys2 && b->gla2 == from->gla2);
@@ -621,7 +626,7 @@ static void link_known(struct tblock *b)
         uint32_t lin = b->cs_base + x->target;
         gpa_t phys = (b->phys & ~(gpa_t)(PAGE_SIZE - 1)) + (lin & (PAGE_SIZE - 1));
         struct tentry *to = tcache_find(phys, x->target, b->mode, b->cs_base, b->cs_limit);
-        if (to && (tr_depends_alike(b, to) || !(b->mode & MODE_PAGING))) {
+        if (to && (depends_alike(b, to) || !(b->mode & MODE_PAGING))) {
             to->natural = true;
             tcache_link(x, to);
         }
@@ -656,7 +661,7 @@ static bool is_pic(const struct bt *bt, uint32_t eip, gpa_t phys, bool global)
            !tcache_page_is_mixed(phys) && !points_of_page(eip) && jtable_may_share();
 }
 
-static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool global)
+static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool global, bool pic)
 {
     struct tr *const t = &tr_state.block;
     size_t keep = offsetof(struct tr, g);
@@ -686,7 +691,7 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     t->mixed = tcache_page_is_mixed(phys);
     t->regions = !t->mixed;
     t->use_table = t->regions && !t->single;
-    t->pic = is_pic(bt, eip, phys, global);
+    t->pic = pic;
     t->shared = t->pic && !t->single;
     t->meets_pic = t->cpl == 3 && (t->mode & MODE_PAGING);
     t->bias = eip & PAGE_MASK;
@@ -716,13 +721,8 @@ static struct tentry *tr_translate(struct bt *bt, uint32_t eip, gpa_t phys, bool
     if (t->count == 1 && t->interp_first && !(t->g[0].fpu && (t->mode & MODE_FPU_OFF))) {
         t->e.pos = t->start_rw;
         t->row_count = t->pend_count = t->settle_count = 0;
-        t->i = 0;
         emit_nop(&t->e);
-        t->start_rw = t->e.pos;
-        if (t->pic)
-            emit_arrival(t, t->eip);
-        t->start = emit_rx(&t->e);
-        tr_row(t, ROW_INSN, 0);
+        begin(t);
         tr_interp(t);
     }
 
@@ -833,7 +833,7 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
     if (!tr_state.code_page(bt, gla & PAGE_MASK, &page, &global))
         return NULL;
     gpa_t phys = page + (gla & (PAGE_SIZE - 1));
-    bool shared = !bt->single && is_pic(bt, eip, phys, global);
+    bool pic = is_pic(bt, eip, phys, global), shared = pic && !bt->single;
     tr_decide(bt, eip, phys);
     struct tentry *t = tcache_find(phys, shared ? eip & (PAGE_SIZE - 1) : eip, bt->mode | (shared ? MODE_SHARED : 0),
                                    bt->cs_base, bt->cs_limit);
@@ -853,7 +853,7 @@ struct tentry *tr_lookup(struct bt *bt, uint32_t eip, bool natural)
         return t;
     }
     enum stat_id phase = stats_enter(STAT_translate);
-    if ((t = tr_translate(bt, eip, phys, global))) {
+    if ((t = tr_translate(bt, eip, phys, global, pic))) {
         stats_add(STAT_guest_bytes, t->block->guest_len);
         stats_add(STAT_guest_insns, t->block->insn_count);
         stats_add(STAT_host_bytes, t->block->host_len);
@@ -959,7 +959,7 @@ void tr_chain(struct bt *bt, uint32_t arg, struct tentry *entry)
         if (x->cross_page &&
             !(tr_state.code_page(bt, (entry->cs_base + entry->eip) & PAGE_MASK, &page, &global) && global))
             return;
-        if (!tr_depends_alike(x->block, entry) &&
+        if (!depends_alike(x->block, entry) &&
             !(tr_state.code_page(bt, entry->block->gla2, &page, &global) && global)) {
             if (x->has_table)
                 tcache_exit_by_table(x);

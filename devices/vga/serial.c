@@ -258,11 +258,11 @@ bool vga_serial(void *opaque, uint64_t *serial)
     if (!vga->seen)
         vga->seen = g_new0(struct vga_seen, 1);
     struct vga_seen *seen = vga->seen;
-    struct vga_regs regs = shown(&vga->regs);
-    bool is_text_only;
     vga_sync(vga);
     if (!memory_look(vga, seen))
         return false;
+    struct vga_regs regs = shown(&vga->regs);
+    bool is_text_only;
     struct rows rows = memory_rows(vga, seen, &is_text_only);
     bool is_same = rows.first == rows.end, moved = cursor_has_moved(vga, seen);
     bool others = card_changed(vga, seen);

@@ -211,7 +211,7 @@ static void fpu_use(struct bt *bt)
 /* Return sites on the private stacks may be gone: forget both. */
 static void check_epochs(struct bt *bt)
 {
-    if (likely(bt->loop.ras_seen.tcache_epoch == tcache_epoch() && bt->loop.ras_seen.code_epoch == shadow_code_epoch()))
+    if (likely(find_stacks_hold(bt)))
         return;
     bt->loop.ras_seen.tcache_epoch = tcache_epoch();
     bt->loop.ras_seen.code_epoch = shadow_code_epoch();

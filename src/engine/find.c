@@ -37,8 +37,7 @@ static bool may_stay(const struct bt *bt)
            !bt->sites_due && !(bt->leave_out && bt->cpu.cpl == 3) && !log_on(LOG_EXEC | LOG_CPU | LOG_NOCHAIN);
 }
 
-/* Is what the private stacks and the loop's own memory are about still there? (See check_epochs.) */
-static bool is_unchanged(const struct bt *bt)
+bool find_stacks_hold(const struct bt *bt)
 {
     return bt->loop.ras_seen.tcache_epoch == tcache_epoch() && bt->loop.ras_seen.code_epoch == shadow_code_epoch();
 }
@@ -58,7 +57,7 @@ uint32_t find_next(struct bt *bt, uint32_t arg, uint32_t reason)
         stats_count(STAT_chained);
         tr_chain(bt, arg, t);
     }
-    if (t && is_unchanged(bt) && may_stay(bt) && !tr_leads_to_interp(tentry_host(t))) {
+    if (t && find_stacks_hold(bt) && may_stay(bt) && !tr_leads_to_interp(tentry_host(t))) {
         stats_count(STAT_ways_found);
         host = tentry_host(t);
     }

@@ -57,9 +57,15 @@ static uint32_t touch_port(struct bt *bt, uint16_t port, uint32_t what, uint32_t
     return value;
 }
 
+/* Is there nothing that the run loop is to look at first? */
+static bool is_in_line(const struct bt *bt)
+{
+    return !bt->kick && !bt->cpu.changed && guest_mem.generation == bt->mem_generation;
+}
+
 static void touch_invlpg(struct bt *bt, gla_t gla)
 {
-    if (bt->kick || bt->cpu.changed || guest_mem.generation != bt->mem_generation)
+    if (!is_in_line(bt))
         return;
     struct seen seen = look();
     enum stat_id before = stats_enter(STAT_invlpg);
@@ -73,7 +79,7 @@ static void touch_invlpg(struct bt *bt, gla_t gla)
 
 static void touch_near(struct bt *bt, gla_t gla, uint32_t page)
 {
-    if (bt->kick || bt->cpu.changed || guest_mem.generation != bt->mem_generation)
+    if (!is_in_line(bt))
         return;
     struct seen seen = look();
     bool known = tr_know_page(bt, gla, page);
