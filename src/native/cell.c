@@ -45,6 +45,7 @@ struct cell {
     pid_t manager, runner;
     struct orders *orders; /* shared with the manager, which cannot write to it */
     unsigned count;
+    bool lost; /* orders that were too many to be collected failed: nothing is mapped, as far as one knows */
     bool dead;
     bool last_known; /* regs and last_fpu are those of the runner's end */
     struct fxstate last_fpu;
@@ -245,31 +246,6 @@ struct cell *cell_new(const char **why)
 
 /* --- orders --- */
 
-static void give(struct cell *c, struct order order)
-{
-    if (c->dead)
-        return;
-    if (c->count == STUB_ORDERS && !cell_flush(c))
-        return;
-    c->orders->order[c->count++] = order;
-}
-
-void cell_map(struct cell *c, gla_t gla, uint64_t ram_offset, uint64_t len, int prot)
-{
-    give(c, (struct order){SYS_mmap,
-                           {gla, len, (uint64_t)prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, STUB_FD_RAM, ram_offset}});
-}
-
-void cell_protect(struct cell *c, gla_t gla, uint64_t len, int prot)
-{
-    give(c, (struct order){SYS_mprotect, {gla, len, (uint64_t)prot}});
-}
-
-void cell_unmap(struct cell *c, gla_t gla, uint64_t len)
-{
-    give(c, (struct order){SYS_munmap, {gla, len}});
-}
-
 /* Only one of us and the cell's two tasks runs at a time. On one processor of the host the other starts at once and
  * finds its cache warm: a round trip of 8.5 us instead of 50 on two (loaded machine, 2026-11-22). So all are bound to
  * the processor we are on, and let go for a few round trips now and then: the scheduler may know a better one. */
@@ -366,11 +342,39 @@ static bool carry_out(struct cell *c)
     return false;
 }
 
+static void give(struct cell *c, struct order order)
+{
+    if (c->dead)
+        return;
+    if (c->count == STUB_ORDERS && !carry_out(c))
+        c->lost = true;
+    c->orders->order[c->count++] = order;
+}
+
+void cell_map(struct cell *c, gla_t gla, uint64_t ram_offset, uint64_t len, int prot)
+{
+    give(c, (struct order){SYS_mmap,
+                           {gla, len, (uint64_t)prot, MAP_SHARED | MAP_FIXED | MAP_POPULATE, STUB_FD_RAM, ram_offset}});
+}
+
+void cell_protect(struct cell *c, gla_t gla, uint64_t len, int prot)
+{
+    give(c, (struct order){SYS_mprotect, {gla, len, (uint64_t)prot}});
+}
+
+void cell_unmap(struct cell *c, gla_t gla, uint64_t len)
+{
+    give(c, (struct order){SYS_munmap, {gla, len}});
+}
+
 bool cell_flush(struct cell *c)
 {
     if (c->dead)
         return false;
-    if (c->count && !carry_out(c) && !c->dead) {
+    if (c->count && !carry_out(c))
+        c->lost = true;
+    if (c->lost && !c->dead) {
+        c->lost = false;
         cell_unmap(c, 0, 4 * GiB);
         if (!carry_out(c))
             take_last(c);

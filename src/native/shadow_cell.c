@@ -32,12 +32,23 @@ void space_cell_unmap(struct space *s, gla_t gla, uint64_t len)
         cell_unmap(s->cell, gla, len);
 }
 
-void space_cell_protect(struct space *s, gla_t gla)
+void space_cell_protect(struct space *s, gla_t gla, uint64_t len)
 {
-    const struct ptcopy *c = s->pt[gla >> pde_shift(s)];
-    unsigned j = entry_number(s, gla);
-    if (s->cell && !bit_test(c->direct, j))
-        cell_protect(s->cell, gla, PAGE_SIZE, PROT_READ);
+    if (s->cell)
+        cell_protect(s->cell, gla, len, PROT_READ);
+}
+
+void space_cell_unmap_large(struct space *s, unsigned i)
+{
+    if (s->large_mapped[i] & LARGE_MAPPED(VIEW_CELL))
+        space_cell_unmap(s, entry_gla(s, i, 0), pde_span(s));
+    s->large_mapped[i] &= (uint8_t) ~(LARGE_MAPPED(VIEW_CELL) | LARGE_WRITABLE(VIEW_CELL));
+}
+
+bool space_cell_is_direct(const struct space *s, gla_t gla)
+{
+    unsigned i = gla >> pde_shift(s);
+    return s->kind[i] == PDE_TABLE && bit_test(s->pt[i]->direct, entry_number(s, gla));
 }
 
 static void forget_page(struct space *s, struct ptcopy *c, unsigned j, gla_t gla, gpa_t page)
@@ -53,6 +64,7 @@ static void forget_mappings(struct space *s)
     for (unsigned n = 0; n < s->used_count; n++) {
         unsigned i = s->used[n];
         struct ptcopy *c = s->pt[i];
+        s->large_mapped[i] &= (uint8_t) ~(LARGE_MAPPED(VIEW_CELL) | LARGE_WRITABLE(VIEW_CELL));
         for (unsigned w = 0; s->kind[i] == PDE_TABLE && w < 16; w++)
             while (c->mapped[VIEW_CELL][w]) {
                 unsigned j = w * 64 + (unsigned)__builtin_ctzll(c->mapped[VIEW_CELL][w]);
@@ -188,6 +200,9 @@ void shadow_code_written(void *opaque, gpa_t gpa, uint32_t len)
             forget_page(s, s->pt[gla >> pde_shift(s)], entry_number(s, gla), gla, page);
             space_cell_unmap(s, gla, PAGE_SIZE);
         }
+        for (unsigned n = 0; rmap_next_large(page, &n, &s, &gla);)
+            if (s->large_mapped[gla >> pde_shift(s)] & LARGE_MAPPED(VIEW_CELL))
+                space_cell_protect(s, gla, PAGE_SIZE);
     }
 }
 
@@ -266,18 +281,50 @@ static void take_neighbours(struct bt *bt, struct space *s, struct ptcopy *c, co
     stretch_end(s, &r);
 }
 
+/* Large page k is mapped as a whole. In it, the page of gla is then mapped as it is to be: pages change their rights
+ * one by one as they get code, and lose it. */
+static void take_large(struct space *s, const struct walk *k, gla_t gla, bool execute)
+{
+    bool writable = k->w && (k->pte & PTE_D);
+    space_use_table(s, k);
+    s->pde[k->i] = k->pde; /* with the A and D bits just set */
+    uint8_t *mapped = &s->large_mapped[k->i];
+    bool anew = !(*mapped & LARGE_MAPPED(VIEW_CELL));
+    if (anew) {
+        gpa_t gpa = large_gpa(s, k->pde), ram_end = mem_ram_end(k->page);
+        gla_t base = entry_gla(s, k->i, 0);
+        uint64_t skip = base < cell_lowest() ? cell_lowest() - base : 0;
+        uint64_t len = MIN(pde_span(s), ram_end - gpa) - skip;
+        cell_map(s->cell, base + (gla_t)skip, mem_ram_offset(gpa + skip), len, PROT_READ | (writable ? PROT_WRITE : 0));
+        *mapped |= LARGE_MAPPED(VIEW_CELL) | (writable ? LARGE_WRITABLE(VIEW_CELL) : 0);
+        space_fix_large(s, VIEW_CELL, base + (gla_t)skip, gpa + skip, len);
+        stats_add(STAT_cell_pages, len >> PAGE_SHIFT);
+    }
+    if (execute || !anew)
+        cell_map(s->cell, gla & PAGE_MASK, mem_file_offset(k->page), PAGE_SIZE,
+                 PROT_READ | (execute    ? PROT_EXEC
+                              : writable ? PROT_WRITE
+                                         : 0));
+}
+
+static bool is_mapped(const struct space *s, gla_t gla)
+{
+    unsigned i = gla >> pde_shift(s);
+    return s->kind[i] == PDE_TABLE ? bit_test(s->pt[i]->mapped[VIEW_CELL], entry_number(s, gla))
+                                   : s->kind[i] == PDE_LARGE && (s->large_mapped[i] & LARGE_MAPPED(VIEW_CELL));
+}
+
 /* Orders what shadow_cell_fill has carried out, too. */
 static bool order(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
 {
     struct space *s = shadow.current;
     struct walk k;
-    if (gla < cell_lowest() || !shadow_walk(&bt->cpu, s, gla, &k) || !k.u || k.large || !mem_is_ram(k.page))
+    if (gla < cell_lowest() || !shadow_walk(&bt->cpu, s, gla, &k) || !k.u || !mem_is_ram(k.page))
         return false;
-    struct ptcopy *known = s->kind[k.i] == PDE_TABLE ? s->pt[k.i] : NULL;
-    bool mapped = known && bit_test(known->mapped[VIEW_CELL], k.j);
+    bool mapped = is_mapped(s, gla);
     /* The rest of an instruction that began in the page before begins nothing. */
     unsigned entry = gla == eip ? gla & (PAGE_SIZE - 1) : PAGE_SIZE;
-    if (execute && (!may_execute(bt, &k, gla, entry) || (mapped && bit_test(known->direct, k.j))))
+    if (execute && (!may_execute(bt, &k, gla, entry) || space_cell_is_direct(s, gla)))
         return false;
     bool write = mapped && !execute;
     if ((points_of_page(gla) & POINT_READ) || (write && (points_of_page(gla) & POINT_WRITE)))
@@ -288,6 +335,11 @@ static bool order(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
         return false;
     if (rmap_is_crowded())
         shadow_make_room();
+    stats_count(STAT_cell_fills);
+    if (k.large) {
+        take_large(s, &k, gla, execute);
+        return true;
+    }
     struct ptcopy *c = space_use_table(s, &k);
     struct stretch r = {0};
     take_page(s, c, &k, gla, execute, &r);
@@ -295,7 +347,6 @@ static bool order(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
     if (!mapped)
         take_neighbours(bt, s, c, &k);
     rmap_settle();
-    stats_count(STAT_cell_fills);
     return true;
 }
 
@@ -312,8 +363,6 @@ bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
 void shadow_cell_premap(struct bt *bt, gla_t gla)
 {
     struct space *s = shadow.current;
-    unsigned i = gla >> pde_shift(s);
-    if (s->cell && !cell_is_dead(s->cell) &&
-        !(s->kind[i] == PDE_TABLE && bit_test(s->pt[i]->mapped[VIEW_CELL], entry_number(s, gla))))
+    if (s->cell && !cell_is_dead(s->cell) && !is_mapped(s, gla))
         order(bt, gla, gla == bt->cpu.eip, gla);
 }

@@ -4,11 +4,19 @@
 
 #include <string.h>
 
-static void view_unmap(struct space *s, enum view view, gla_t gla, uint64_t len)
+void view_unmap(struct space *s, enum view view, gla_t gla, uint64_t len)
 {
     if (view == VIEW_CELL)
         space_cell_unmap(s, gla, len);
     else
+        window_unmap(s->window[view], gla, len);
+}
+
+void view_protect(struct space *s, enum view view, gla_t gla, uint64_t len)
+{
+    if (view == VIEW_CELL)
+        space_cell_protect(s, gla, len);
+    else if (!window_protect(s->window[view], gla, len, false))
         window_unmap(s->window[view], gla, len);
 }
 
@@ -36,8 +44,8 @@ void space_drop_pde(struct space *s, unsigned i, bool unmap)
     gla_t gla = entry_gla(s, i, 0);
     bool mapped[VIEWS] = {false};
     if (s->kind[i] == PDE_LARGE) {
-        mapped[0] = s->large_mapped[i] & 1;
-        mapped[1] = s->large_mapped[i] & 2;
+        for (unsigned v = 0; v < VIEWS; v++)
+            mapped[v] = s->large_mapped[i] & LARGE_MAPPED(v);
         if (s->large_code[i])
             for (uint64_t off = 0; off < pde_span(s); off += PAGE_SIZE)
                 space_drop_code(s, gla + (gla_t)off);
@@ -75,9 +83,12 @@ void shadow_drop_page(gla_t gla)
         space_drop_code(s, gla); /* blocks that run wherever their page is mapped know of no points */
         if (s->kind[i] == PDE_TABLE && (used_bits(s->pt[i], j >> 6) >> (j & 63) & 1))
             space_drop_entry(s, i, j, true);
-        for (unsigned v = 0; v < WINDOWS && s->kind[i] == PDE_LARGE; v++)
-            if (s->large_mapped[i] & 1u << v)
+        if (s->kind[i] != PDE_LARGE)
+            continue;
+        for (unsigned v = 0; v < WINDOWS; v++)
+            if (s->large_mapped[i] & LARGE_MAPPED(v))
                 view_unmap(s, v, gla & PAGE_MASK, PAGE_SIZE);
+        space_cell_unmap_large(s, i); /* the cell's faults do not say whether they are for reading */
     }
 }
 
@@ -93,11 +104,6 @@ void space_clear(struct space *s)
         if (s->user[k].table)
             jtable_clear(s->user[k].table);
     shadow.codes++;
-}
-
-void space_unmap_page(struct space *s, enum view view, gla_t gla, uint32_t pages)
-{
-    view_unmap(s, view, gla, (uint64_t)pages << PAGE_SHIFT);
 }
 
 void shadow_evict(void)

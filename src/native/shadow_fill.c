@@ -69,8 +69,7 @@ static uint8_t page_exception(gpa_t gpa)
     return flags & MEM_PAGE_MMIO ? MEM_PAGE_MMIO : flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM) ? MEM_PAGE_ROM : 0;
 }
 
-/* Puts the protections of single pages into a large mapping. */
-static void fix_large(uint8_t *window, gla_t gla, gpa_t gpa, uint64_t len)
+void space_fix_large(struct space *s, enum view view, gla_t gla, gpa_t gpa, uint64_t len)
 {
     for (uint64_t off = 0; off < len;) {
         uint8_t want = page_exception(gpa + off);
@@ -78,17 +77,17 @@ static void fix_large(uint8_t *window, gla_t gla, gpa_t gpa, uint64_t len)
         while (want && end < len && page_exception(gpa + end) == want)
             end += PAGE_SIZE;
         if (want == MEM_PAGE_MMIO)
-            window_unmap(window, gla + (gla_t)off, end - off);
+            view_unmap(s, view, gla + (gla_t)off, end - off);
         else if (want)
-            window_protect(window, gla + (gla_t)off, end - off, false);
+            view_protect(s, view, gla + (gla_t)off, end - off);
         off = end;
     }
     for (uint64_t off = 0; unlikely(points.page != NULL) && off < len; off += PAGE_SIZE) {
         unsigned watched = points_of_page(gla + (gla_t)off);
         if (watched & POINT_READ)
-            window_unmap(window, gla + (gla_t)off, PAGE_SIZE);
-        else if ((watched & POINT_WRITE) && !window_protect(window, gla + (gla_t)off, PAGE_SIZE, false))
-            window_unmap(window, gla + (gla_t)off, PAGE_SIZE);
+            view_unmap(s, view, gla + (gla_t)off, PAGE_SIZE);
+        else if (watched & POINT_WRITE)
+            view_protect(s, view, gla + (gla_t)off, PAGE_SIZE);
     }
 }
 
@@ -106,7 +105,7 @@ static enum fill fill_large(struct space *s, struct walk *k, unsigned view, gla_
     uint64_t len = pde_span(s);
     space_use_table(s, k);
     s->pde[k->i] = k->pde; /* with the A and D bits just set */
-    uint8_t bit = (uint8_t)(1u << view), wbit = (uint8_t)(4u << view);
+    uint8_t bit = LARGE_MAPPED(view), wbit = LARGE_WRITABLE(view);
     if ((s->large_mapped[k->i] & bit) && (!write || (s->large_mapped[k->i] & wbit))) {
         /* Mapped already: a single page was protected for its translations, which are gone now. */
         if (write && window_protect(s->window[view], gla & PAGE_MASK, PAGE_SIZE, true))
@@ -126,7 +125,7 @@ static enum fill fill_large(struct space *s, struct walk *k, unsigned view, gla_
     if (s->kind[k->i] != PDE_LARGE)
         return FILL_OK; /* the present space had to go as well: begin again */
     s->large_mapped[k->i] |= bit | (writable ? wbit : 0);
-    fix_large(s->window[view], base, gpa, len);
+    space_fix_large(s, view, base, gpa, len);
     return FILL_OK;
 }
 

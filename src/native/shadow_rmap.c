@@ -50,7 +50,7 @@ void rmap_settle(void)
 {
     struct leaving *l = &shadow.rmap.leaving;
     if (l->pages)
-        space_unmap_page(l->s, l->view, l->first, l->pages);
+        view_unmap(l->s, l->view, l->first, (uint64_t)l->pages << PAGE_SHIFT);
     l->pages = 0;
 }
 
@@ -135,6 +135,25 @@ bool rmap_find_cell(gpa_t gpa, struct space **s, gla_t *gla)
     return false;
 }
 
+bool rmap_next_large(gpa_t page, unsigned *n, struct space **s, gla_t *gla)
+{
+    for (; *n < SPACES * PDES; *n += PDES - *n % PDES) {
+        *s = &shadow.spaces[*n / PDES];
+        for (unsigned k = *n % PDES; (*s)->live && k < (*s)->used_count; k++) {
+            unsigned i = (*s)->used[k];
+            if ((*s)->kind[i] != PDE_LARGE || !(*s)->large_mapped[i])
+                continue;
+            gpa_t base = large_gpa(*s, (*s)->pde[i]);
+            if (page < base || page >= base + pde_span(*s))
+                continue;
+            *gla = entry_gla(*s, i, 0) + (gla_t)(page - base);
+            *n = *n / PDES * PDES + k + 1;
+            return true;
+        }
+    }
+    return false;
+}
+
 void shadow_protect(gpa_t page)
 {
     for (uint32_t n = shadow.rmap.head[page >> PAGE_SHIFT]; n; n = shadow.rmap.pool[n].next) {
@@ -142,24 +161,13 @@ void shadow_protect(gpa_t page)
         struct space *s = &shadow.spaces[where >> 22];
         enum view view = where >> 20 & 3;
         gla_t gla = where << PAGE_SHIFT;
-        if (view == VIEW_CELL)
-            space_cell_protect(s, gla);
-        else if (!window_protect(s->window[view], gla, PAGE_SIZE, false))
-            window_unmap(s->window[view], gla, PAGE_SIZE);
+        if (view != VIEW_CELL || !space_cell_is_direct(s, gla))
+            view_protect(s, view, gla, PAGE_SIZE);
     }
-    for (unsigned i = 0; i < SPACES; i++) {
-        struct space *s = &shadow.spaces[i];
-        for (unsigned n = 0; s->live && n < s->used_count; n++) {
-            unsigned d = s->used[n];
-            if (s->kind[d] != PDE_LARGE || !s->large_mapped[d])
-                continue;
-            gpa_t base = large_gpa(s, s->pde[d]);
-            if (page < base || page >= base + pde_span(s))
-                continue;
-            gla_t gla = entry_gla(s, d, 0) + (gla_t)(page - base);
-            for (unsigned v = 0; v < WINDOWS; v++)
-                if ((s->large_mapped[d] & 4u << v) && !window_protect(s->window[v], gla, PAGE_SIZE, false))
-                    window_unmap(s->window[v], gla, PAGE_SIZE);
-        }
-    }
+    struct space *s;
+    gla_t gla;
+    for (unsigned n = 0; rmap_next_large(page, &n, &s, &gla);)
+        for (unsigned v = 0; v < VIEWS; v++)
+            if (s->large_mapped[gla >> pde_shift(s)] & LARGE_WRITABLE(v))
+                view_protect(s, v, gla, PAGE_SIZE);
 }

@@ -34,6 +34,8 @@ struct ptcopy {
 #define RUN_MAX 16 /* pages that a fill maps, or an invalidation drops, together */
 
 enum pde_kind { PDE_UNUSED, PDE_TABLE, PDE_LARGE };
+#define LARGE_MAPPED(view)   (1u << (view))
+#define LARGE_WRITABLE(view) (8u << (view))
 
 struct user_table {
     uint32_t mode, cs_base, cs_limit;
@@ -52,7 +54,7 @@ struct space {
     uint32_t serial;   /* another address space, another number */
     uint64_t pde[PDES];
     uint8_t kind[PDES];
-    uint8_t large_mapped[PDES]; /* bit per window; bits 2, 3: mapped writable */
+    uint8_t large_mapped[PDES]; /* LARGE_* of each view */
     uint8_t large_code[PDES];
     struct ptcopy *pt[PDES];
     uint16_t used[PDES]; /* indices of entries that are not PDE_UNUSED */
@@ -248,6 +250,8 @@ bool shadow_set_accessed(struct walk *k, bool dirty);
 /* shadow_fill.c */
 /* The copy of the page table of k, taking entries into account from now on; NULL for a large page. */
 struct ptcopy *space_use_table(struct space *s, const struct walk *k);
+/* Puts the protections of single pages into a large mapping: len bytes at gla of what is at gpa. */
+void space_fix_large(struct space *s, enum view view, gla_t gla, gpa_t gpa, uint64_t len);
 /* Brings the copy's entry up to date; drops what was made from an older value. */
 void space_use_entry(struct space *s, struct ptcopy *c, const struct walk *k, uint64_t pte);
 
@@ -262,8 +266,9 @@ void shadow_evict(void);
 /* Makes room among the host's mappings, and in the reverse map. */
 bool shadow_is_crowded(void);
 void shadow_make_room(void);
-/* Takes one page out of a view. */
-void space_unmap_page(struct space *s, enum view view, gla_t gla, uint32_t pages);
+/* Takes pages, or the right to write to them, out of a view; what is remembered of them is the caller's. */
+void view_unmap(struct space *s, enum view view, gla_t gla, uint64_t len);
+void view_protect(struct space *s, enum view view, gla_t gla, uint64_t len);
 /* Maps, dropping other spaces while the host refuses (too many mappings, address-space limit). False when it refuses
  * even so: the access must be emulated. May have dropped the current space too. */
 bool shadow_map_or_evict(uint8_t *window, gla_t gla, uint64_t offset, uint64_t len, bool writable, bool populate);
@@ -276,6 +281,8 @@ void rmap_init(void);
 /* May take another place of the page out of its view: rmap_settle must follow before translated code runs. */
 void rmap_add(const struct space *s, enum view view, gla_t gla, gpa_t gpa);
 void rmap_settle(void);
+/* The next linear page that a large page of some space shows page at, mapped in some view; *n is 0 at first. */
+bool rmap_next_large(gpa_t page, unsigned *n, struct space **s, gla_t *gla);
 bool rmap_is_full(gpa_t gpa); /* the next rmap_add takes one away */
 bool rmap_is_crowded(void);   /* less room than one fill may need */
 void rmap_remove(const struct space *s, enum view view, gla_t gla, gpa_t gpa);
@@ -295,5 +302,7 @@ void code_rest(struct space *s);       /* the space is not present any more: giv
 /* shadow_cell.c */
 /* The cell's part of an unmapping; space_clear's. */
 void space_cell_unmap(struct space *s, gla_t gla, uint64_t len);
-/* Takes the right to write out of a mapping of the cell. */
-void space_cell_protect(struct space *s, gla_t gla);
+void space_cell_protect(struct space *s, gla_t gla, uint64_t len);
+void space_cell_unmap_large(struct space *s, unsigned i); /* what large page i is mapped in it */
+/* The cell has the page of gla, from a page table, executable. */
+bool space_cell_is_direct(const struct space *s, gla_t gla);
