@@ -453,8 +453,7 @@ enum exit_reason bt_run(struct bt *bt, bool lockstep)
         case EXIT_KICK:
             if (!bt->kick)
                 continue;
-            if (cpu->cpl == 3)
-                direct_sample(bt);
+            direct_sample(bt);
             return EXIT_KICK;
         case EXIT_LOOKUP:
             break;

@@ -2,8 +2,9 @@
  *
  * A stop of the cell costs some microseconds, an entry to the kernel from translated code some tens of nanoseconds;
  * translated code of real programs takes half as long again as direct code, or twice as long. So a process starts
- * translated, and moves to a cell when it has shown for some time that the time between its entries to the kernel is
- * long against the stop, sooner if it is where another was when its cell paid; it moves back when that no longer holds.
+ * translated, and what a cell would have saved of its time by now is kept account of: it moves to one when that is as
+ * much as a cell costs (who does so at most pays twice), sooner if it is where another was when its cell paid, later
+ * where one was begun in vain. It moves back when it has lost some milliseconds by being there.
  */
 #include "direct.h"
 
@@ -17,14 +18,15 @@
 
 /* In ticks of the host's TSC, which are between a third and half of a nanosecond on what we run on. */
 #define TICKS_US     3000ull
-#define STAY_GOOD    (30 * TICKS_US)        /* between entries to the kernel: worth a cell */
-#define STAY_BAD     (12 * TICKS_US)        /* average between stops of a cell: not worth it */
+#define STOP_COST    (8 * TICKS_US)         /* an entry to the kernel from a cell costs so much more */
+#define SAVED(span)  ((span) / 2)           /* what a cell saves of the time of translated user code */
+#define CELL_COST    (16 * 1000 * TICKS_US) /* of a cell, its pages, and the same pages in windows again */
+#define ENTER_KNOWN  (5 * 1000 * TICKS_US)  /* what it would have saved, where one has paid before */
+#define REGRETS_MOST 4                      /* each doubles what it would have had to save */
+#define SPAN_MOST    (10 * 1000 * TICKS_US) /* between samples: longer, somebody slept */
+#define STAY_BAD     (20 * TICKS_US)        /* average between stops of a cell, with what they cost: not worth it */
+#define LOST_MOST    (4 * 1000 * TICKS_US)  /* by staying all the same: programs have phases that touch fresh memory */
 #define FILLS_A_STOP 8                      /* stops that map something, which come to an end, count that much less */
-#define EARNED       (50 * 1000 * TICKS_US) /* in good samples before the move: a cell and its first pages cost a few ms */
-#define EARNED_KNOWN (10 * 1000 * TICKS_US) /* if it is at code that has paid: */
-#define PAID         (60 * TICKS_US)        /* average between stops there */
-#define PAID_FOR     (2 * 1000 * TICKS_US)  /* as seen in so much of a cell's time */
-#define SAMPLE_MIN   (500 * TICKS_US)       /* shorter ones say nothing */
 #define STOPS_JUDGED 64
 #define AWAY_FIRST   (20 * 1000 * TICKS_US) /* how long it stays translated after it did not pay; doubled each time */
 #define AWAY_LONGEST (5000 * 1000 * TICKS_US)
@@ -34,7 +36,10 @@
 struct process {
     uint32_t serial;     /* of the space: another one with the same number begins anew */
     bool in_cell;        /* runs directly */
-    uint64_t good;       /* ticks in good samples, halved with each bad one */
+    uint64_t owed;       /* ticks that a cell would have saved lately */
+    uint64_t gained;     /* ticks in the cell so far, */
+    uint64_t spent;      /* and what of them its stops took */
+    uint64_t lost;       /* ticks, lately, by being there */
     unsigned stops;      /* of the cell since they were last judged, but for those that */
     unsigned fills;      /* mapped something: in the end all is there */
     unsigned bounces;    /* those for code that may not run directly */
@@ -125,8 +130,17 @@ static unsigned stops_of(const struct process *p)
     return p->stops + p->fills / FILLS_A_STOP;
 }
 
+/* Has its cell, in all, saved more than it cost? What is saved is as long as what the guest's own code takes there. */
+static bool has_paid(const struct process *p)
+{
+    uint64_t spent = p->spent + (p->stops + p->fills) * STOP_COST;
+    return p->gained + p->inside > CELL_COST + 2 * spent;
+}
+
 static void judge_anew(struct process *p)
 {
+    p->gained += p->inside;
+    p->spent += (p->stops + p->fills) * STOP_COST;
     p->stops = p->fills = p->bounces = 0;
     p->inside = 0;
 }
@@ -139,26 +153,25 @@ void direct_sample(struct bt *bt)
     uint64_t now = __rdtsc();
     uint32_t entries = bt->user_exits;
     struct process *p = process_of();
-    uint64_t span = now - direct.sampled_at;
-    uint32_t count = entries - direct.sampled_entries;
-    bool same = direct.sampled_serial == p->serial;
-    if (same && span < SAMPLE_MIN)
-        return;
+    uint64_t span = MIN(now - direct.sampled_at, SPAN_MOST);
+    uint64_t lost = (entries - direct.sampled_entries) * STOP_COST;
+    bool same = direct.sampled_serial == p->serial, user = bt->cpu.cpl == 3;
     direct.sampled_at = now;
     direct.sampled_entries = entries;
     direct.sampled_serial = p->serial;
-    if (!same || now < p->away_until || !fits(bt)) {
-        p->good = 0;
+    if (!same || now < p->away_until)
         return;
-    }
-    if (span < (count + 1) * STAY_GOOD) {
-        p->good /= 2;
+    /* The kernel's time counts for nothing: as samples go, all of a span is that of who is found at its end. */
+    uint64_t owed = p->owed + (user ? SAVED(span) : 0);
+    p->owed = owed > lost ? owed - lost : 0;
+    if (!user || p->owed < ENTER_KNOWN || !fits(bt))
         return;
-    }
-    p->good += span;
-    if (p->good < EARNED && (p->good < EARNED_KNOWN || !shadow_cell_has_paid(bt, bt->cs_base + bt->cpu.eip)))
+    enum cell_worth worth = shadow_cell_worth(bt, bt->cs_base + bt->cpu.eip);
+    if (worth != CELL_PAID && p->owed < CELL_COST << worth)
         return;
-    p->good = 0;
+    shadow_cell_set_worth(bt, bt->cs_base + bt->cpu.eip,
+                          worth == CELL_PAID ? CELL_UNKNOWN : MIN(worth + 1, REGRETS_MOST));
+    p->owed = 0;
     p->in_cell = true;
     judge_anew(p);
     bt->leave_out |= LEAVE_DIRECT;
@@ -168,6 +181,7 @@ void direct_sample(struct bt *bt)
 static void demote(struct bt *bt, struct process *p)
 {
     p->in_cell = false;
+    p->lost = 0;
     p->away_until = __rdtsc() + p->away;
     if (p->away < AWAY_LONGEST)
         p->away *= 2;
@@ -265,8 +279,8 @@ enum exit_reason direct_run(struct bt *bt)
                 break;
             cell_get(cell, cpu);
             /* A sample of what it is that runs, as ticks come. */
-            if (p->inside > PAID_FOR)
-                shadow_cell_set_paid(bt, cpu->eip, p->inside / (stops_of(p) + 1) >= PAID);
+            if (has_paid(p))
+                shadow_cell_set_worth(bt, cpu->eip, CELL_PAID);
             reason = EXIT_KICK;
             out = true;
             break;
@@ -313,7 +327,9 @@ enum exit_reason direct_run(struct bt *bt)
         }
     }
     if (p->in_cell && stops_of(p) >= STOPS_JUDGED) {
-        bool bad = p->inside / stops_of(p) < STAY_BAD;
+        uint64_t cost = stops_of(p) * STAY_BAD + p->lost;
+        p->lost = cost > p->inside ? cost - p->inside : 0;
+        bool bad = p->lost > LOST_MOST;
         if (bad && !direct.always)
             demote(bt, p);
         else if (bad && p->bounces > p->stops / 2)
@@ -321,7 +337,7 @@ enum exit_reason direct_run(struct bt *bt)
         else
             p->away = AWAY_FIRST;
         if (bad)
-            shadow_cell_set_paid(bt, cpu->eip, false);
+            shadow_cell_set_worth(bt, cpu->eip, 1);
         judge_anew(p);
     }
     stats_leave(STAT_dispatch);

@@ -7,6 +7,7 @@
  */
 #include "find.h"
 
+#include "direct.h"
 #include "log.h"
 #include "mem.h"
 #include "native/shadow.h"
@@ -30,11 +31,19 @@ struct tentry *find_entry(struct bt *bt)
     return t;
 }
 
+/* Of user code that is to be left: not where it goes on translated, as it may not run directly. What never got a way
+ * there would leave at each turn of a loop. */
+static bool leads_out(const struct bt *bt)
+{
+    return bt->leave_out != LEAVE_DIRECT || direct_ready(bt);
+}
+
 /* Is there nothing that the run loop is to look at? */
 static bool may_stay(const struct bt *bt)
 {
     return !bt->single && !bt->kick && !bt->cpu.changed && guest_mem.generation == bt->mem_generation &&
-           !bt->sites_due && !(bt->leave_out && bt->cpu.cpl == 3) && !log_on(LOG_EXEC | LOG_CPU | LOG_NOCHAIN);
+           !bt->sites_due && !(bt->leave_out && bt->cpu.cpl == 3 && leads_out(bt)) &&
+           !log_on(LOG_EXEC | LOG_CPU | LOG_NOCHAIN);
 }
 
 bool find_stacks_hold(const struct bt *bt)

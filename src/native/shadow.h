@@ -74,10 +74,11 @@ void shadow_cell_drop_mappings(void);
 bool shadow_cell_fill(struct bt *bt, gla_t gla, bool execute, uint32_t eip);
 /* The guest has just mapped the page of gla, which the runner touched: it is there at the next cell_run. */
 void shadow_cell_premap(struct bt *bt, gla_t gla);
-/* Was running the code at gla directly worth it, whichever process did it last? Known of code that a cell may execute.
- */
-void shadow_cell_set_paid(struct bt *bt, gla_t gla, bool paid);
-bool shadow_cell_has_paid(struct bt *bt, gla_t gla);
+/* Was running the code at gla directly worth it, whichever process did it last? A number: how often it was begun
+ * without being it; CELL_PAID; 0 also if nothing is known. It is known of code until that is written to. */
+enum cell_worth { CELL_UNKNOWN, CELL_PAID = 15 };
+void shadow_cell_set_worth(struct bt *bt, gla_t gla, enum cell_worth worth);
+enum cell_worth shadow_cell_worth(struct bt *bt, gla_t gla);
 /* guest_mem.code_written: translations and direct code of these bytes are void. */
 void shadow_code_written(void *opaque, gpa_t gpa, uint32_t len);
 /* Another number for each guest address space that is met. */

@@ -23,7 +23,7 @@ enum scan { SCAN_UNKNOWN, SCAN_DIRECT, SCAN_NOT };
 void shadow_cell_init(void)
 {
     shadow.cell.scans = shadow_reserve(MEM_PAGES);
-    shadow.cell.paid = shadow_reserve(MEM_PAGES);
+    shadow.cell.worth = shadow_reserve(MEM_PAGES);
 }
 
 void space_cell_unmap(struct space *s, gla_t gla, uint64_t len)
@@ -142,10 +142,8 @@ static bool may_execute(struct bt *bt, const struct walk *k, gla_t gla, unsigned
         return false;
     if (points_of_page(gla) & POINT_BREAK)
         return false;
-    if (!(guest_mem.page_flags[pfn] & MEM_PAGE_DIRECT)) {
+    if (!(guest_mem.page_flags[pfn] & MEM_PAGE_DIRECT))
         shadow.cell.scans[pfn] = SCAN_UNKNOWN;
-        shadow.cell.paid[pfn] = false;
-    }
     uint8_t *scan = &shadow.cell.scans[pfn];
     unsigned found = *scan >= SCAN_NOT ? *scan - SCAN_NOT + 1u : 0;
     if (*scan == SCAN_UNKNOWN || (found && found <= AGAIN_MOST && tcache_blocks_in_page(k->page) >= AGAIN(found))) {
@@ -165,32 +163,31 @@ static bool may_execute(struct bt *bt, const struct walk *k, gla_t gla, unsigned
     return *scan == SCAN_DIRECT;
 }
 
-static uint8_t *paid_at(struct bt *bt, gla_t gla)
+static uint8_t *worth_at(struct bt *bt, gla_t gla)
 {
     struct walk k;
-    if (!shadow_walk(&bt->cpu, shadow.current, gla, &k) || !mem_is_ram(k.page) ||
-        !(mem_page_flags(k.page) & MEM_PAGE_DIRECT))
-        return NULL;
-    return &shadow.cell.paid[k.page >> PAGE_SHIFT];
+    bool known = shadow_walk(&bt->cpu, shadow.current, gla, &k) && mem_is_ram(k.page);
+    return known ? &shadow.cell.worth[k.page >> PAGE_SHIFT] : NULL;
 }
 
-void shadow_cell_set_paid(struct bt *bt, gla_t gla, bool paid)
+void shadow_cell_set_worth(struct bt *bt, gla_t gla, enum cell_worth worth)
 {
-    uint8_t *at = paid_at(bt, gla);
+    uint8_t *at = worth_at(bt, gla);
     if (at)
-        *at = paid;
+        *at = (uint8_t)worth;
 }
 
-bool shadow_cell_has_paid(struct bt *bt, gla_t gla)
+enum cell_worth shadow_cell_worth(struct bt *bt, gla_t gla)
 {
-    const uint8_t *at = paid_at(bt, gla);
-    return at && *at;
+    const uint8_t *at = worth_at(bt, gla);
+    return at ? *at : CELL_UNKNOWN;
 }
 
 void shadow_code_written(void *opaque, gpa_t gpa, uint32_t len)
 {
     tr_code_written(opaque, gpa, len);
     for (gpa_t page = gpa & ~(gpa_t)(PAGE_SIZE - 1); page < gpa + len; page += PAGE_SIZE) {
+        shadow.cell.worth[page >> PAGE_SHIFT] = CELL_UNKNOWN;
         if (!(mem_page_flags(page) & MEM_PAGE_DIRECT))
             continue;
         guest_mem.page_flags[page >> PAGE_SHIFT] &= (uint8_t)~MEM_PAGE_DIRECT;

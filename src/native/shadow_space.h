@@ -108,8 +108,8 @@ extern struct shadow {
         unsigned count; /* spaces that have one */
         /* enum scan for each page of RAM: what is known of it as code. Right while MEM_PAGE_DIRECT is set. */
         uint8_t *scans;
-        uint8_t *paid; /* by page of RAM: see shadow_cell_set_paid */
-        bool with_sse; /* CR4.OSFXSR was set, and pages with SSE code count as direct since */
+        uint8_t *worth; /* by page of RAM: enum cell_worth */
+        bool with_sse;  /* CR4.OSFXSR was set, and pages with SSE code count as direct since */
     } cell;
 
     /* shadow_code.c: the supervisor's code. */

@@ -296,10 +296,13 @@ class Native:
 
 def children_of(pid):
     found = []
-    for thread in os.listdir("/proc/%d/task" % pid):
-        with open("/proc/%d/task/%s/children" % (pid, thread), encoding="ascii") as f:
-            for child in map(int, f.read().split()):
-                found += [child] + children_of(child)
+    try:
+        for thread in os.listdir("/proc/%d/task" % pid):
+            with open("/proc/%d/task/%s/children" % (pid, thread), encoding="ascii") as f:
+                for child in map(int, f.read().split()):
+                    found += [child] + children_of(child)
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # it has ended meanwhile
     return found
 
 
