@@ -157,6 +157,15 @@ static void put_selector(uint32_t at)
     memcpy((uint8_t *)at, "\x8c\xc8\xc3", 3);
 }
 
+/* ECX turns, each a few blocks; EDX counts every other one. */
+extern uint8_t turns[], turns_end[];
+__asm__(".pushsection .rodata\n"
+        "turns: movl %cs, %eax\n xorl %edx, %edx\n"
+        "1: call 2f\n decl %ecx\n jnz 1b\n ret\n"
+        "2: testb $1, %cl\n jz 3f\n incl %edx\n"
+        "3: ret\n"
+        "turns_end: .popsection\n");
+
 static uint32_t call(uint32_t at)
 {
     struct state s;
@@ -211,6 +220,12 @@ static void test_code(void)
         stale += access(store, DATA + at + 1, &v) != FINE || ((uint32_t(*)(void))(FRAME + at))() != round;
     }
     check_equal(stale, 0, "code older than the mapping that it is changed through");
+    memcpy((void *)(FRAME + 0x300000), turns, (size_t)(turns_end - turns));
+    write_cr3((uint32_t)pd);
+    begin(&s, call_it, DATA + 0x300000);
+    s.ecx = 1000000;
+    run(&s);
+    check_equal(s.edx, 500000, "a loop on a page that may not run directly");
     /* And what was code is data for long. */
     begin(&s, stride, DATA);
     s.ecx = LARGE / PAGE;
