@@ -18,15 +18,16 @@
 
 /* In ticks of the host's TSC, which are between a third and half of a nanosecond on what we run on. */
 #define TICKS_US     3000ull
-#define STOP_COST    (8 * TICKS_US)         /* an entry to the kernel from a cell costs so much more */
-#define SAVED(span)  ((span) / 2)           /* what a cell saves of the time of translated user code */
-#define CELL_COST    (16 * 1000 * TICKS_US) /* of a cell, its pages, and the same pages in windows again */
-#define ENTER_KNOWN  (5 * 1000 * TICKS_US)  /* what it would have saved, where one has paid before */
-#define REGRETS_MOST 4                      /* each doubles what it would have had to save */
-#define SPAN_MOST    (10 * 1000 * TICKS_US) /* between samples: longer, somebody slept */
-#define STAY_BAD     (20 * TICKS_US)        /* average between stops of a cell, with what they cost: not worth it */
-#define LOST_MOST    (4 * 1000 * TICKS_US)  /* by staying all the same: programs have phases that touch fresh memory */
-#define FILLS_A_STOP 8                      /* stops that map something, which come to an end, count that much less */
+#define STOP_LEAST   (8 * TICKS_US)   /* an entry to the kernel from a cell costs so much more on a quiet host, */
+#define STOP_MOST    (200 * TICKS_US) /* and on one that is slow at it (a tracer of its own, say): see direct.stop */
+#define SAVED(span)  ((span) / 2)     /* what a cell saves of the time of translated user code */
+#define CELL_COST    (16 * 1000 * TICKS_US)    /* of a cell, its pages, and the same pages in windows again */
+#define ENTER_KNOWN  (5 * 1000 * TICKS_US)     /* what it would have saved, where one has paid before */
+#define REGRETS_MOST 4                         /* each doubles what it would have had to save */
+#define SPAN_MOST    (10 * 1000 * TICKS_US)    /* between samples: longer, somebody slept */
+#define STAY_BAD(n)  ((n)*direct.stop * 5 / 2) /* time in a cell with n stops, what they cost in it: not worth it */
+#define LOST_MOST    (4 * 1000 * TICKS_US) /* by staying all the same: programs have phases that touch fresh memory */
+#define FILLS_A_STOP 8                     /* stops that map something, which come to an end, count that much less */
 #define STOPS_JUDGED 64
 #define AWAY_FIRST   (20 * 1000 * TICKS_US) /* how long it stays translated after it did not pay; doubled each time */
 #define AWAY_LONGEST (5000 * 1000 * TICKS_US)
@@ -49,6 +50,7 @@ struct process {
 };
 
 static struct {
+    uint64_t stop;                      /* ticks that a stop costs, by what was measured lately */
     bool on;                            /* see direct_enable */
     bool always;                        /* its argument */
     bool told;                          /* the user, that a cell was ended from outside */
@@ -71,6 +73,7 @@ bool direct_enable(struct bt *bt, bool always, const char **why)
         return false;
     cell_free(probe);
     direct.on = true;
+    direct.stop = STOP_LEAST;
     direct.always = always;
     return true;
 }
@@ -133,14 +136,14 @@ static unsigned stops_of(const struct process *p)
 /* Has its cell, in all, saved more than it cost? What is saved is as long as what the guest's own code takes there. */
 static bool has_paid(const struct process *p)
 {
-    uint64_t spent = p->spent + (p->stops + p->fills) * STOP_COST;
+    uint64_t spent = p->spent + (p->stops + p->fills) * direct.stop;
     return p->gained + p->inside > CELL_COST + 2 * spent;
 }
 
 static void judge_anew(struct process *p)
 {
     p->gained += p->inside;
-    p->spent += (p->stops + p->fills) * STOP_COST;
+    p->spent += (p->stops + p->fills) * direct.stop;
     p->stops = p->fills = p->bounces = 0;
     p->inside = 0;
 }
@@ -154,7 +157,7 @@ void direct_sample(struct bt *bt)
     uint32_t entries = bt->user_exits;
     struct process *p = process_of();
     uint64_t span = MIN(now - direct.sampled_at, SPAN_MOST);
-    uint64_t lost = (entries - direct.sampled_entries) * STOP_COST;
+    uint64_t lost = (entries - direct.sampled_entries) * direct.stop;
     bool same = direct.sampled_serial == p->serial, user = bt->cpu.cpl == 3;
     direct.sampled_at = now;
     direct.sampled_entries = entries;
@@ -176,6 +179,14 @@ void direct_sample(struct bt *bt)
     judge_anew(p);
     bt->leave_out |= LEAVE_DIRECT;
     stats_count(STAT_cell_promoted);
+}
+
+/* One stop in 64 is a measure of them. What is not the guest's time must not pass for it: on a host where they are
+ * slow, a process that does little else would be found to stay in its cell for long each time. */
+static void measure(struct cell *cell)
+{
+    uint64_t found = MIN(MAX(cell_measure(cell) * 3 / 2, STOP_LEAST), MIN(2 * direct.stop, STOP_MOST));
+    direct.stop = (7 * direct.stop + found) / 8;
 }
 
 static void demote(struct bt *bt, struct process *p)
@@ -327,7 +338,9 @@ enum exit_reason direct_run(struct bt *bt)
         }
     }
     if (p->in_cell && stops_of(p) >= STOPS_JUDGED) {
-        uint64_t cost = stops_of(p) * STAY_BAD + p->lost;
+        if (!direct.always) /* then it lives */
+            measure(cell);
+        uint64_t cost = STAY_BAD(stops_of(p)) + p->lost;
         p->lost = cost > p->inside ? cost - p->inside : 0;
         bool bad = p->lost > LOST_MOST;
         if (bad && !direct.always)
