@@ -17,40 +17,43 @@
 #include "stats.h"
 
 /* In ticks of the host's TSC, which are between a third and half of a nanosecond on what we run on. */
-#define TICKS_US     3000ull
-#define STOP_LEAST   (8 * TICKS_US)   /* an entry to the kernel from a cell costs so much more on a quiet host, */
-#define STOP_MOST    (200 * TICKS_US) /* and on one that is slow at it (a tracer of its own, say): see direct.stop */
-#define SAVED(span)  ((span) / 2)     /* what a cell saves of the time of translated user code */
-#define CELL_COST    (16 * 1000 * TICKS_US)    /* of a cell, its pages, and the same pages in windows again */
-#define ENTER_KNOWN  (5 * 1000 * TICKS_US)     /* what it would have saved, where one has paid before */
-#define REGRETS_MOST 4                         /* each doubles what it would have had to save */
-#define SPAN_MOST    (10 * 1000 * TICKS_US)    /* between samples: longer, somebody slept */
-#define STAY_BAD(n)  ((n)*direct.stop * 5 / 2) /* time in a cell with n stops, what they cost in it: not worth it */
-#define LOST_MOST    (4 * 1000 * TICKS_US) /* by staying all the same: programs have phases that touch fresh memory */
-#define FILLS_A_STOP 8                     /* stops that map something, which come to an end, count that much less */
-#define STOPS_JUDGED 64
-#define AWAY_FIRST   (20 * 1000 * TICKS_US) /* how long it stays translated after it did not pay; doubled each time */
-#define AWAY_LONGEST (5000 * 1000 * TICKS_US)
-#define SPACES_MAX   64
+#define TICKS_US             3000ull
+#define TRIP_LEAST           (4 * TICKS_US) /* to a cell and back, on a quiet host, */
+#define TRIP_MOST            (100 * TICKS_US) /* and on one that is slow at it (a tracer of its own, say): see direct.trip */
+#define STOP_FIRST           (12 * TICKS_US)        /* see direct.stop */
+#define SAVED_OF(translated) ((translated)*2 / 5)   /* what a cell saves of the time of translated user code */
+#define SAVED_BY(native)     ((native)*2 / 3)       /* that, by the time it takes in the cell */
+#define CELL_COST            (16 * 1000 * TICKS_US) /* of a cell, its pages, and the same pages in windows again */
+#define ENTER_KNOWN          (5 * 1000 * TICKS_US)  /* what it would have saved, where one has paid before */
+#define REGRETS_MOST         4                      /* each doubles what it would have had to save */
+#define SPAN_MOST            (10 * 1000 * TICKS_US) /* between samples: longer, somebody slept */
+#define LOST_MOST            (4 * 1000 * TICKS_US) /* by staying all the same: programs have phases that touch fresh memory */
+#define FILLS_A_STOP         8 /* stops that map something, which come to an end, count that much less */
+#define STOPS_JUDGED         64
+#define AWAY_FIRST           (20 * 1000 * TICKS_US) /* how long it stays translated after it did not pay; doubled each time */
+#define AWAY_LONGEST         (5000 * 1000 * TICKS_US)
+#define SPACES_MAX           64
 
 /* One guest address space. */
 struct process {
     uint32_t serial;     /* of the space: another one with the same number begins anew */
     bool in_cell;        /* runs directly */
     uint64_t owed;       /* ticks that a cell would have saved lately */
-    uint64_t gained;     /* ticks in the cell so far, */
-    uint64_t spent;      /* and what of them its stops took */
+    uint64_t saved;      /* ticks, by the cell so far, */
+    uint64_t spent;      /* and what its stops took */
     uint64_t lost;       /* ticks, lately, by being there */
     unsigned stops;      /* of the cell since they were last judged, but for those that */
     unsigned fills;      /* mapped something: in the end all is there */
     unsigned bounces;    /* those for code that may not run directly */
-    uint64_t inside;     /* ticks in the cell since then */
+    uint64_t inside;     /* ticks in the cell since then, with the ways in and out, */
+    uint64_t outside;    /* and at stops, but for mapping */
     uint64_t away;       /* how long the next time out of a cell will be, in ticks */
     uint64_t away_until; /* TSC: it stays translated until then */
 };
 
 static struct {
-    uint64_t stop;                      /* ticks that a stop costs, by what was measured lately */
+    uint64_t trip;                      /* ticks from the monitor to a cell and back, by what was measured lately */
+    uint64_t stop;                      /* and what a stop costs in all */
     bool on;                            /* see direct_enable */
     bool always;                        /* its argument */
     bool told;                          /* the user, that a cell was ended from outside */
@@ -73,7 +76,8 @@ bool direct_enable(struct bt *bt, bool always, const char **why)
         return false;
     cell_free(probe);
     direct.on = true;
-    direct.stop = STOP_LEAST;
+    direct.trip = TRIP_LEAST;
+    direct.stop = STOP_FIRST;
     direct.always = always;
     return true;
 }
@@ -133,19 +137,29 @@ static unsigned stops_of(const struct process *p)
     return p->stops + p->fills / FILLS_A_STOP;
 }
 
-/* Has its cell, in all, saved more than it cost? What is saved is as long as what the guest's own code takes there. */
+/* Ticks since it was last judged. */
+static uint64_t cost_of(const struct process *p)
+{
+    return p->outside + stops_of(p) * direct.trip;
+}
+static uint64_t saved_by(const struct process *p)
+{
+    uint64_t ways = (p->stops + p->fills) * direct.trip;
+    return p->inside > ways ? SAVED_BY(p->inside - ways) : 0;
+}
+
+/* Has its cell, in all, saved more than it cost? */
 static bool has_paid(const struct process *p)
 {
-    uint64_t spent = p->spent + (p->stops + p->fills) * direct.stop;
-    return p->gained + p->inside > CELL_COST + 2 * spent;
+    return p->saved + saved_by(p) > CELL_COST + p->spent + cost_of(p);
 }
 
 static void judge_anew(struct process *p)
 {
-    p->gained += p->inside;
-    p->spent += (p->stops + p->fills) * direct.stop;
+    p->saved += saved_by(p);
+    p->spent += cost_of(p);
     p->stops = p->fills = p->bounces = 0;
-    p->inside = 0;
+    p->inside = p->outside = 0;
 }
 
 void direct_sample(struct bt *bt)
@@ -165,7 +179,7 @@ void direct_sample(struct bt *bt)
     if (!same || now < p->away_until)
         return;
     /* The kernel's time counts for nothing: as samples go, all of a span is that of who is found at its end. */
-    uint64_t owed = p->owed + (user ? SAVED(span) : 0);
+    uint64_t owed = p->owed + (user ? SAVED_OF(span) : 0);
     p->owed = owed > lost ? owed - lost : 0;
     if (!user || p->owed < ENTER_KNOWN || !fits(bt))
         return;
@@ -183,10 +197,11 @@ void direct_sample(struct bt *bt)
 
 /* One stop in 64 is a measure of them. What is not the guest's time must not pass for it: on a host where they are
  * slow, a process that does little else would be found to stay in its cell for long each time. */
-static void measure(struct cell *cell)
+static void measure(struct process *p, struct cell *cell)
 {
-    uint64_t found = MIN(MAX(cell_measure(cell) * 3 / 2, STOP_LEAST), MIN(2 * direct.stop, STOP_MOST));
-    direct.stop = (7 * direct.stop + found) / 8;
+    uint64_t trip = MIN(MAX(cell_measure(cell) * 3 / 2, TRIP_LEAST), MIN(2 * direct.trip, TRIP_MOST));
+    direct.trip = (7 * direct.trip + trip) / 8;
+    direct.stop = (7 * direct.stop + MIN(cost_of(p) / stops_of(p), 2 * direct.stop)) / 8;
 }
 
 static void demote(struct bt *bt, struct process *p)
@@ -261,6 +276,7 @@ enum exit_reason direct_run(struct bt *bt)
         bt->leave_out &= ~LEAVE_DIRECT;
         return EXIT_LOOKUP;
     }
+    uint64_t since = __rdtsc();
     stats_enter(STAT_handoff);
     if (!cell_flush(cell)) {
         if (cell_is_dead(cell)) {
@@ -281,7 +297,10 @@ enum exit_reason direct_run(struct bt *bt)
         stats_enter(STAT_direct);
         uint64_t entered = __rdtsc();
         enum cell_stop stop = cell_run(cell, &bt->kick, &address);
-        p->inside += __rdtsc() - entered;
+        uint64_t left = __rdtsc();
+        p->inside += left - entered;
+        p->outside += entered - since;
+        since = left;
         stats_leave(STAT_handoff);
         stats_count(STAT_cell_stops);
         switch (stop) {
@@ -302,6 +321,7 @@ enum exit_reason direct_run(struct bt *bt)
             fault_before = address;
             if (address < 4 * GiB && repeats < 3 && shadow_cell_fill(bt, (gla_t)address, fetch, eip)) {
                 p->fills++;
+                since = __rdtsc();
                 break;
             }
             p->stops++;
@@ -337,11 +357,12 @@ enum exit_reason direct_run(struct bt *bt)
             break;
         }
     }
+    p->outside += __rdtsc() - since;
     if (p->in_cell && stops_of(p) >= STOPS_JUDGED) {
         if (!direct.always) /* then it lives */
-            measure(cell);
-        uint64_t cost = STAY_BAD(stops_of(p)) + p->lost;
-        p->lost = cost > p->inside ? cost - p->inside : 0;
+            measure(p, cell);
+        uint64_t cost = p->lost + cost_of(p), saved = saved_by(p);
+        p->lost = cost > saved ? cost - saved : 0;
         bool bad = p->lost > LOST_MOST;
         if (bad && !direct.always)
             demote(bt, p);
