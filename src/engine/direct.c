@@ -21,8 +21,8 @@
 #define TRIP_LEAST           (4 * TICKS_US) /* to a cell and back, on a quiet host, */
 #define TRIP_MOST            (100 * TICKS_US) /* and on one that is slow at it (a tracer of its own, say): see direct.trip */
 #define STOP_FIRST           (12 * TICKS_US)        /* see direct.stop */
-#define SAVED_OF(translated) ((translated)*2 / 5)   /* what a cell saves of the time of translated user code */
-#define SAVED_BY(native)     ((native)*2 / 3)       /* that, by the time it takes in the cell */
+#define SAVED_OF(translated) ((translated) / 3)     /* what a cell saves of the time of translated user code */
+#define SAVED_BY(native)     ((native) / 2)         /* that, by the time it takes in the cell */
 #define CELL_COST            (16 * 1000 * TICKS_US) /* of a cell, its pages, and the same pages in windows again */
 #define ENTER_KNOWN          (5 * 1000 * TICKS_US)  /* what it would have saved, where one has paid before */
 #define REGRETS_MOST         4                      /* each doubles what it would have had to save */
@@ -30,7 +30,8 @@
 #define LOST_MOST            (4 * 1000 * TICKS_US) /* by staying all the same: programs have phases that touch fresh memory */
 #define FILLS_A_STOP         8 /* stops that map something, which come to an end, count that much less */
 #define STOPS_JUDGED         64
-#define AWAY_FIRST           (20 * 1000 * TICKS_US) /* how long it stays translated after it did not pay; doubled each time */
+#define AWAY_PAID            (20 * 1000 * TICKS_US)  /* how long it stays translated after a stay that paid, */
+#define AWAY_FIRST           (100 * 1000 * TICKS_US) /* and after one that did not; doubled each time */
 #define AWAY_LONGEST         (5000 * 1000 * TICKS_US)
 #define SPACES_MAX           64
 
@@ -42,6 +43,7 @@ struct process {
     uint64_t saved;      /* ticks, by the cell so far, */
     uint64_t spent;      /* and what its stops took */
     uint64_t lost;       /* ticks, lately, by being there */
+    int64_t before;      /* saved less spent when it came there */
     unsigned stops;      /* of the cell since they were last judged, but for those that */
     unsigned fills;      /* mapped something: in the end all is there */
     unsigned bounces;    /* those for code that may not run directly */
@@ -191,6 +193,7 @@ void direct_sample(struct bt *bt)
     p->owed = 0;
     p->in_cell = true;
     judge_anew(p);
+    p->before = (int64_t)(p->saved - p->spent);
     bt->leave_out |= LEAVE_DIRECT;
     stats_count(STAT_cell_promoted);
 }
@@ -208,9 +211,12 @@ static void demote(struct bt *bt, struct process *p)
 {
     p->in_cell = false;
     p->lost = 0;
-    p->away_until = __rdtsc() + p->away;
-    if (p->away < AWAY_LONGEST)
-        p->away *= 2;
+    bool paid = (int64_t)(p->saved - p->spent) - p->before > (int64_t)CELL_COST;
+    p->away_until = __rdtsc() + (paid ? AWAY_PAID : p->away);
+    if (!paid) {
+        p->away = MIN(2 * p->away, AWAY_LONGEST);
+        shadow_cell_set_worth(bt, bt->cs_base + bt->cpu.eip, 1);
+    }
     bt->leave_out &= ~LEAVE_DIRECT;
     cell_unbind();
     stats_count(STAT_cell_demoted);
@@ -363,16 +369,12 @@ enum exit_reason direct_run(struct bt *bt)
             measure(p, cell);
         uint64_t cost = p->lost + cost_of(p), saved = saved_by(p);
         p->lost = cost > saved ? cost - saved : 0;
-        bool bad = p->lost > LOST_MOST;
+        bool bad = p->lost > LOST_MOST, bouncing = p->bounces > p->stops / 2;
+        judge_anew(p);
         if (bad && !direct.always)
             demote(bt, p);
-        else if (bad && p->bounces > p->stops / 2)
+        else if (bad && bouncing)
             direct.hold = true;
-        else
-            p->away = AWAY_FIRST;
-        if (bad)
-            shadow_cell_set_worth(bt, cpu->eip, 1);
-        judge_anew(p);
     }
     stats_leave(STAT_dispatch);
     return reason;

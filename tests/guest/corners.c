@@ -4,12 +4,6 @@
  */
 #include "code.h"
 
-#define P_P  1u
-#define P_W  2u
-#define P_U  4u
-#define P_A  0x20u
-#define P_D  0x40u
-#define P_PS 0x80u
 #define TEST 0x40000000u
 
 enum {

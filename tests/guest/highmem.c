@@ -3,15 +3,6 @@
  * Intel SDM vol. 3A, 4.3 and 4.4. */
 #include "guest.h"
 
-#define P_P  0x1u
-#define P_W  0x2u
-#define P_U  0x4u
-#define P_A  0x20u
-#define P_D  0x40u
-#define P_PS 0x80u
-#define ALL  (P_P | P_W | P_U)
-#define PAGE 4096u
-
 #define G4   (1ull << 32)
 #define GiB  (1ull << 30)
 #define AREA 0x4000000u /* a low frame with room for 4 MiB, whose twin G4 above is used as well */

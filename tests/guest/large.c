@@ -2,14 +2,6 @@
  * changes. Which engine has what mapped in pieces of which size is not to be seen (Intel SDM vol. 3A, 4.3 and 4.6). */
 #include "guest.h"
 
-#define P_P    0x1u
-#define P_W    0x2u
-#define P_U    0x4u
-#define P_A    0x20u
-#define P_D    0x40u
-#define P_PS   0x80u
-#define ALL    (P_P | P_W | P_U)
-#define PAGE   4096u
 #define LARGE  0x400000u
 #define FRAME  0x2000000u /* two large pages of RAM, and page tables' pages behind them */
 #define TABLE  (FRAME + 2 * LARGE)

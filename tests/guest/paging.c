@@ -2,18 +2,8 @@
  * Intel SDM vol. 3A, chapter 4. What must fault is computed here from the manual's rules. */
 #include "guest.h"
 
-#define P_P  0x1u
-#define P_W  0x2u
-#define P_U  0x4u
-#define P_A  0x20u
-#define P_D  0x40u
-#define P_PS 0x80u
-#define P_G  0x100u
-#define P_NX (1ull << 63)
-#define PAGE 4096u
 #define TEST 0x40000000u /* linear addresses under test: this 4 MiB */
 #define EFER 0xc0000080u
-#define ALL  (P_P | P_W | P_U)
 
 static uint32_t pd[1024] __attribute__((aligned(4096)));
 static uint32_t pt[1024] __attribute__((aligned(4096)));

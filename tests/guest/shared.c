@@ -3,7 +3,6 @@
  * the page, and other pages in its place. */
 #include "guest.h"
 
-#define PAGE   4096u
 #define FRAME  0x2000000u /* the code's; then two that come next to it, by turns */
 #define PLACES 64u        /* of four pages: code, what comes next, two that are never there */
 #define AT(n)  ((uint32_t)(0x40000000u + (n)*4 * PAGE))

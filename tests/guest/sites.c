@@ -3,12 +3,6 @@
  * 6.15), once, with the right error code, and then does its work; and what does not access memory does not fault. */
 #include "guest.h"
 
-#define P_P    0x1u
-#define P_W    0x2u
-#define P_U    0x4u
-#define P_PS   0x80u
-#define ALL    (P_P | P_W | P_U)
-#define PAGE   4096u
 #define TEST   0x40000000u /* linear addresses under test: this 4 MiB */
 #define FRAMES 0x2000000u
 #define ROUNDS 300

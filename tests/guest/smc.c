@@ -4,7 +4,6 @@
  */
 #include "guest.h"
 
-#define PAGE 4096u
 #define AREA 0x2000000u /* where code is written */
 static uint8_t *const area = (uint8_t *)AREA;
 

@@ -2,8 +2,6 @@
  * every kind across pages with faults in the middle. Results are compared with plain C or computed twice. */
 #include "guest.h"
 
-#define PAGE 4096u
-
 /* --- Recursion in RAM: 200,000 levels --- */
 
 #define DEEP_STACK 0x2000000u

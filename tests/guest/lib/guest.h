@@ -203,6 +203,17 @@ READ_CR(4)
 #define CR4_PGE    0x80u
 #define CR4_OSFXSR 0x200u
 #define CR4_OSXMM  0x400u
+/* Entries of page tables and directories. */
+#define PAGE 4096u
+#define P_P  0x1u
+#define P_W  0x2u
+#define P_U  0x4u
+#define P_A  0x20u
+#define P_D  0x40u
+#define P_PS 0x80u
+#define P_G  0x100u
+#define P_NX (1ull << 63)
+#define ALL  (P_P | P_W | P_U)
 static inline uint64_t rdtsc(void)
 {
     uint64_t v;
