@@ -331,7 +331,7 @@ static bool order(struct bt *bt, gla_t gla, bool execute, uint32_t eip)
     if (!shadow_set_accessed(&k, write))
         return false;
     if (rmap_is_crowded())
-        shadow_make_room();
+        shadow_make_room(&bt->cpu);
     stats_count(STAT_cell_fills);
     if (k.large) {
         take_large(s, &k, gla, execute);

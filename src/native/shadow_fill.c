@@ -200,7 +200,7 @@ enum fill shadow_fill(struct bt *bt, enum view view, gla_t gla, bool write, uint
         return FILL_EMULATE;
     }
     if (shadow_is_crowded())
-        shadow_make_room();
+        shadow_make_room(&bt->cpu);
     if (!shadow_set_accessed(&k, write))
         return FILL_EMULATE;
     bool writable = may_write && (k.pte & PTE_D);

@@ -49,6 +49,7 @@ struct space {
     uint32_t root;   /* CR3's address bits */
     uint32_t config; /* CONFIG_* it was filled under */
     uint64_t used_at;
+    uint64_t tidied_at; /* when it was last tidied: see shadow_make_room */
     uint8_t *window[WINDOWS];
     struct cell *cell; /* NULL: none yet */
     uint32_t serial;   /* another address space, another number */
@@ -265,7 +266,7 @@ void space_clear(struct space *s);
 void shadow_evict(void);
 /* Makes room among the host's mappings, and in the reverse map. */
 bool shadow_is_crowded(void);
-void shadow_make_room(void);
+void shadow_make_room(const struct cpu *cpu);
 /* Takes pages, or the right to write to them, out of a view; what is remembered of them is the caller's. */
 void view_unmap(struct space *s, enum view view, gla_t gla, uint64_t len);
 void view_protect(struct space *s, enum view view, gla_t gla, uint64_t len);

@@ -9,18 +9,28 @@ uint32_t space_config_of(const struct cpu *cpu)
            (cpu->cr0 & CR0_WP ? CONFIG_WP : 0) | (cpu->efer & EFER_NXE ? CONFIG_NXE : 0);
 }
 
+/* PAE: the entry for directory i >> 9. The processor keeps those of the present space; another's are loaded when it
+ * gets its turn. */
+static uint64_t pdpte_of(const struct cpu *cpu, const struct space *s, unsigned i)
+{
+    if (s == shadow.current)
+        return cpu->pdpte[i >> 9];
+    const uint8_t *table = mem_ptr(s->root);
+    return table ? entry_read(s, table + (s->root & (PAGE_SIZE - 1)) + (i >> 9) * 8) : 0;
+}
+
 /* Where the guest's page-directory entry for index i is. */
 static gpa_t pde_gpa(const struct cpu *cpu, const struct space *s, unsigned i)
 {
     if (s->config & CONFIG_PAE)
-        return (cpu->pdpte[i >> 9] & 0xffffff000ull) + (i & 511) * 8;
+        return (pdpte_of(cpu, s, i) & 0xffffff000ull) + (i & 511) * 8;
     return (s->root & PAGE_MASK) + i * 4;
 }
 
 /* Host pointer to it, NULL if there is none to read. */
 static void *pde_ptr(const struct cpu *cpu, const struct space *s, unsigned i)
 {
-    if ((s->config & CONFIG_PAE) && !(cpu->pdpte[i >> 9] & PTE_P))
+    if ((s->config & CONFIG_PAE) && !(pdpte_of(cpu, s, i) & PTE_P))
         return NULL;
     return mem_ptr(pde_gpa(cpu, s, i));
 }
