@@ -19,6 +19,7 @@ void *shadow_reserve(size_t bytes)
 bool shadow_init(void)
 {
     shadow.codes = 1;
+    shadow.live_most = SPACES;
     shadow_set_pse36(0);
     window_init();
     if (!code_init())
@@ -47,18 +48,21 @@ static struct space *space_find(const struct cpu *cpu)
 {
     uint32_t config = space_config_of(cpu);
     uint32_t root = config & CONFIG_PAGING ? cpu->cr3 & (config & CONFIG_PAE ? ~31u : PAGE_MASK) : 0;
-    struct space *victim = NULL;
+    struct space *oldest = NULL, *unused = NULL;
+    unsigned live = 0;
     for (unsigned n = 0; n < SPACES; n++) {
         struct space *s = &shadow.spaces[n];
         if (s->live && s->root == root && s->config == config)
             return s;
-        if (!s->live) {
-            if (!victim || victim->live)
-                victim = s;
-        } else if (!victim || (victim->live && s->used_at < victim->used_at)) {
-            victim = s;
-        }
+        live += s->live;
+        if (!s->live)
+            unused = s;
+        else if (!oldest || s->used_at < oldest->used_at)
+            oldest = s;
     }
+    if (live >= shadow.live_most && shadow.live_most < SPACES && window_is_roomy())
+        shadow.live_most++;
+    struct space *victim = unused && live < shadow.live_most ? unused : oldest;
     if (victim->live && victim->config != config)
         space_clear(victim);
     /* What a recycled space has in common with the new one (the kernel half) stays mapped: the

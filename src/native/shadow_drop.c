@@ -106,7 +106,8 @@ void space_clear(struct space *s)
     shadow.codes++;
 }
 
-void shadow_evict(void)
+/* The space that has not been present for longest is empty then; the present one only if it is alone. */
+static struct space *evict_oldest(void)
 {
     struct space *oldest = NULL;
     for (unsigned n = 0; n < SPACES; n++) {
@@ -118,6 +119,12 @@ void shadow_evict(void)
         oldest = shadow.current;
     shadow.stats.evicted++;
     space_clear(oldest);
+    return oldest;
+}
+
+void shadow_evict(void)
+{
+    evict_oldest();
 }
 
 bool shadow_is_crowded(void)
@@ -125,12 +132,14 @@ bool shadow_is_crowded(void)
     return window_crowded() || rmap_is_crowded();
 }
 
+#define LIVE_LEAST 8 /* spaces: as many processes as take turns closely */
+
 /* Brings the spaces in line that were not looked at since they were present. What processes had that are no more goes,
  * and what a space that is taken over keeps, the kernel's half, stays: to evict costs the next process thousands of
  * faults. */
 static void tidy(const struct cpu *cpu)
 {
-    for (unsigned n = 0; n < SPACES && shadow_is_crowded(); n++) {
+    for (unsigned n = 0; n < SPACES; n++) {
         struct space *s = &shadow.spaces[n];
         if (!s->live || s == shadow.current || s->tidied_at > s->used_at)
             continue;
@@ -142,8 +151,17 @@ static void tidy(const struct cpu *cpu)
 void shadow_make_room(const struct cpu *cpu)
 {
     tidy(cpu);
-    for (unsigned n = 0; n <= SPACES && shadow_is_crowded(); n++)
-        shadow_evict();
+    for (unsigned n = 0; n <= SPACES && (shadow_is_crowded() || !window_is_roomy()); n++) {
+        /* From then on there is one less: the next process takes one over that has the kernel's half. */
+        struct space *s = evict_oldest();
+        if (s == shadow.current)
+            continue;
+        s->live = false;
+        unsigned live = 0;
+        for (unsigned k = 0; k < SPACES; k++)
+            live += shadow.spaces[k].live;
+        shadow.live_most = MAX(live, LIVE_LEAST);
+    }
 }
 
 /* Maps, dropping other spaces while the host refuses (too many mappings, address-space limit). False

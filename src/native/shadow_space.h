@@ -84,6 +84,7 @@ extern struct shadow {
     uint32_t seen_generation; /* of guest_mem, at the latest sync */
     uint32_t codes;           /* see shadow_code_epoch */
     unsigned steal_turn;      /* whose jump table is taken next */
+    unsigned live_most; /* spaces in use: fewer than SPACES where the host has too few mappings for all their pages */
     /* Bits of a 4 MiB page's entry that must be zero: 13 to 21, less those for address bits 32 up (PSE-36). */
     uint64_t pse_reserved;
 

@@ -161,6 +161,11 @@ bool window_crowded(void)
     return window.count >= window.limit;
 }
 
+bool window_is_roomy(void)
+{
+    return window.count < window.limit / 4 * 3;
+}
+
 uint32_t window_mappings(void)
 {
     return window.count;

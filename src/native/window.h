@@ -30,4 +30,5 @@ bool window_protect(uint8_t *base, gla_t gla, uint64_t len, bool writable);
 
 /* True when so many mappings may be in use that some must be dropped first. Async-signal-safe. */
 bool window_crowded(void);
+bool window_is_roomy(void);     /* a quarter of them is free */
 uint32_t window_mappings(void); /* at most */
