@@ -40,10 +40,9 @@ struct process {
     uint32_t serial;     /* of the space: another one with the same number begins anew */
     bool in_cell;        /* runs directly */
     uint64_t owed;       /* ticks that a cell would have saved lately */
-    uint64_t saved;      /* ticks, by the cell so far, */
-    uint64_t spent;      /* and what its stops took */
-    uint64_t lost;       /* ticks, lately, by being there */
-    int64_t before;      /* saved less spent when it came there */
+    int64_t gain;        /* ticks that the cell has saved so far, less what its stops took; */
+    int64_t before;      /* that when it came there */
+    int64_t lost;        /* ticks, lately, by being there */
     unsigned stops;      /* of the cell since they were last judged, but for those that */
     unsigned fills;      /* mapped something: in the end all is there */
     unsigned bounces;    /* those for code that may not run directly */
@@ -150,16 +149,20 @@ static uint64_t saved_by(const struct process *p)
     return p->inside > ways ? SAVED_BY(p->inside - ways) : 0;
 }
 
+static int64_t gain_of(const struct process *p)
+{
+    return (int64_t)saved_by(p) - (int64_t)cost_of(p);
+}
+
 /* Has its cell, in all, saved more than it cost? */
 static bool has_paid(const struct process *p)
 {
-    return p->saved + saved_by(p) > CELL_COST + p->spent + cost_of(p);
+    return p->gain + gain_of(p) > (int64_t)CELL_COST;
 }
 
 static void judge_anew(struct process *p)
 {
-    p->saved += saved_by(p);
-    p->spent += cost_of(p);
+    p->gain += gain_of(p);
     p->stops = p->fills = p->bounces = 0;
     p->inside = p->outside = 0;
 }
@@ -185,15 +188,15 @@ void direct_sample(struct bt *bt)
     p->owed = owed > lost ? owed - lost : 0;
     if (!user || p->owed < ENTER_KNOWN || !fits(bt))
         return;
-    enum cell_worth worth = shadow_cell_worth(bt, bt->cs_base + bt->cpu.eip);
+    gla_t gla = bt->cs_base + bt->cpu.eip;
+    enum cell_worth worth = shadow_cell_worth(bt, gla);
     if (worth != CELL_PAID && p->owed < CELL_COST << worth)
         return;
-    shadow_cell_set_worth(bt, bt->cs_base + bt->cpu.eip,
-                          worth == CELL_PAID ? CELL_UNKNOWN : MIN(worth + 1, REGRETS_MOST));
+    shadow_cell_set_worth(bt, gla, worth == CELL_PAID ? CELL_UNKNOWN : MIN(worth + 1, REGRETS_MOST));
     p->owed = 0;
     p->in_cell = true;
     judge_anew(p);
-    p->before = (int64_t)(p->saved - p->spent);
+    p->before = p->gain;
     bt->leave_out |= LEAVE_DIRECT;
     stats_count(STAT_cell_promoted);
 }
@@ -202,8 +205,11 @@ void direct_sample(struct bt *bt)
  * slow, a process that does little else would be found to stay in its cell for long each time. */
 static void measure(struct process *p, struct cell *cell)
 {
-    uint64_t trip = MIN(MAX(cell_measure(cell) * 3 / 2, TRIP_LEAST), MIN(2 * direct.trip, TRIP_MOST));
-    direct.trip = (7 * direct.trip + trip) / 8;
+    uint64_t found = cell_measure(cell);
+    if (found) {
+        uint64_t trip = MIN(MAX(found * 3 / 2, TRIP_LEAST), MIN(2 * direct.trip, TRIP_MOST));
+        direct.trip = (7 * direct.trip + trip) / 8;
+    }
     direct.stop = (7 * direct.stop + MIN(cost_of(p) / stops_of(p), 2 * direct.stop)) / 8;
 }
 
@@ -211,7 +217,7 @@ static void demote(struct bt *bt, struct process *p)
 {
     p->in_cell = false;
     p->lost = 0;
-    bool paid = (int64_t)(p->saved - p->spent) - p->before > (int64_t)CELL_COST;
+    bool paid = p->gain - p->before > (int64_t)CELL_COST;
     p->away_until = __rdtsc() + (paid ? AWAY_PAID : p->away);
     if (!paid) {
         p->away = MIN(2 * p->away, AWAY_LONGEST);
@@ -367,9 +373,8 @@ enum exit_reason direct_run(struct bt *bt)
     if (p->in_cell && stops_of(p) >= STOPS_JUDGED) {
         if (!direct.always) /* then it lives */
             measure(p, cell);
-        uint64_t cost = p->lost + cost_of(p), saved = saved_by(p);
-        p->lost = cost > saved ? cost - saved : 0;
-        bool bad = p->lost > LOST_MOST, bouncing = p->bounces > p->stops / 2;
+        p->lost = MAX(p->lost - gain_of(p), 0);
+        bool bad = p->lost > (int64_t)LOST_MOST, bouncing = p->bounces > p->stops / 2;
         judge_anew(p);
         if (bad && !direct.always)
             demote(bt, p);

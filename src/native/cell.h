@@ -31,8 +31,8 @@ void cell_unmap(struct cell *cell, gla_t gla, uint64_t len); /* len up to 4 GiB 
  * mapped any more. */
 bool cell_flush(struct cell *cell);
 
-/* How long a stop takes on this host just now, in ticks of its TSC: of the manager, which has nothing to do. 0: the
- * cell is dead. */
+/* How long a stop takes on this host just now, in ticks of its TSC: of the manager, which has nothing to do. 0: it has
+ * orders, or the cell is dead. */
 uint64_t cell_measure(struct cell *cell);
 
 /* Lowest address at which the host lets a process map something. */

@@ -38,11 +38,16 @@ void space_cell_protect(struct space *s, gla_t gla, uint64_t len)
         cell_protect(s->cell, gla, len, PROT_READ);
 }
 
+static void forget_large(struct space *s, unsigned i)
+{
+    s->large_mapped[i] &= (uint8_t) ~(LARGE_MAPPED(VIEW_CELL) | LARGE_WRITABLE(VIEW_CELL));
+}
+
 void space_cell_unmap_large(struct space *s, unsigned i)
 {
     if (s->large_mapped[i] & LARGE_MAPPED(VIEW_CELL))
         space_cell_unmap(s, entry_gla(s, i, 0), pde_span(s));
-    s->large_mapped[i] &= (uint8_t) ~(LARGE_MAPPED(VIEW_CELL) | LARGE_WRITABLE(VIEW_CELL));
+    forget_large(s, i);
 }
 
 bool space_cell_is_direct(const struct space *s, gla_t gla)
@@ -64,7 +69,7 @@ static void forget_mappings(struct space *s)
     for (unsigned n = 0; n < s->used_count; n++) {
         unsigned i = s->used[n];
         struct ptcopy *c = s->pt[i];
-        s->large_mapped[i] &= (uint8_t) ~(LARGE_MAPPED(VIEW_CELL) | LARGE_WRITABLE(VIEW_CELL));
+        forget_large(s, i);
         for (unsigned w = 0; s->kind[i] == PDE_TABLE && w < 16; w++)
             while (c->mapped[VIEW_CELL][w]) {
                 unsigned j = w * 64 + (unsigned)__builtin_ctzll(c->mapped[VIEW_CELL][w]);
@@ -288,10 +293,10 @@ static void take_large(struct space *s, const struct walk *k, gla_t gla, bool ex
     uint8_t *mapped = &s->large_mapped[k->i];
     bool anew = !(*mapped & LARGE_MAPPED(VIEW_CELL));
     if (anew) {
-        gpa_t gpa = large_gpa(s, k->pde), ram_end = mem_ram_end(k->page);
+        gpa_t gpa = large_gpa(s, k->pde);
         gla_t base = entry_gla(s, k->i, 0);
         uint64_t skip = base < cell_lowest() ? cell_lowest() - base : 0;
-        uint64_t len = MIN(pde_span(s), ram_end - gpa) - skip;
+        uint64_t len = large_ram(s, gpa) - skip; /* the page of gla is in it */
         cell_map(s->cell, base + (gla_t)skip, mem_ram_offset(gpa + skip), len, PROT_READ | (writable ? PROT_WRITE : 0));
         *mapped |= LARGE_MAPPED(VIEW_CELL) | (writable ? LARGE_WRITABLE(VIEW_CELL) : 0);
         space_fix_large(s, VIEW_CELL, base + (gla_t)skip, gpa + skip, len);

@@ -106,8 +106,8 @@ void space_clear(struct space *s)
     shadow.codes++;
 }
 
-/* The space that has not been present for longest is empty then; the present one only if it is alone. */
-static struct space *evict_oldest(void)
+/* The one that has not been present for longest, among those with pages; NULL: the present one is alone. */
+static struct space *oldest_other(void)
 {
     struct space *oldest = NULL;
     for (unsigned n = 0; n < SPACES; n++) {
@@ -115,16 +115,19 @@ static struct space *evict_oldest(void)
         if (s->live && s != shadow.current && s->used_count && (!oldest || s->used_at < oldest->used_at))
             oldest = s;
     }
-    if (!oldest)
-        oldest = shadow.current;
-    shadow.stats.evicted++;
-    space_clear(oldest);
     return oldest;
+}
+
+static void evict(struct space *s)
+{
+    shadow.stats.evicted++;
+    space_clear(s);
 }
 
 void shadow_evict(void)
 {
-    evict_oldest();
+    struct space *other = oldest_other();
+    evict(other ? other : shadow.current);
 }
 
 bool shadow_is_crowded(void)
@@ -141,27 +144,32 @@ static void tidy(const struct cpu *cpu)
 {
     for (unsigned n = 0; n < SPACES; n++) {
         struct space *s = &shadow.spaces[n];
-        if (!s->live || s == shadow.current || s->tidied_at > s->used_at)
+        if (!s->live || s == shadow.current || s->tidied_at == s->used_at)
             continue;
         space_sync(cpu, s);
-        s->tidied_at = s->used_at + 1;
+        s->tidied_at = s->used_at;
     }
 }
 
 void shadow_make_room(const struct cpu *cpu)
 {
     tidy(cpu);
-    for (unsigned n = 0; n <= SPACES && (shadow_is_crowded() || !window_is_roomy()); n++) {
-        /* From then on there is one less: the next process takes one over that has the kernel's half. */
-        struct space *s = evict_oldest();
-        if (s == shadow.current)
-            continue;
+    struct space *s;
+    bool fewer = false;
+    while ((shadow_is_crowded() || !window_is_roomy()) && (s = oldest_other())) {
+        evict(s);
         s->live = false;
-        unsigned live = 0;
-        for (unsigned k = 0; k < SPACES; k++)
-            live += shadow.spaces[k].live;
-        shadow.live_most = MAX(live, LIVE_LEAST);
+        fewer = true;
     }
+    if (shadow_is_crowded())
+        evict(shadow.current);
+    if (!fewer)
+        return;
+    /* From now on the next process takes a space over that has the kernel's half. */
+    unsigned live = 0;
+    for (unsigned n = 0; n < SPACES; n++)
+        live += shadow.spaces[n].live;
+    shadow.live_most = MAX(live, LIVE_LEAST);
 }
 
 /* Maps, dropping other spaces while the host refuses (too many mappings, address-space limit). False

@@ -102,7 +102,7 @@ static enum fill fill_large(struct space *s, struct walk *k, unsigned view, gla_
 {
     gla_t base = gla & ~(gla_t)(pde_span(s) - 1);
     gpa_t gpa = large_gpa(s, k->pde);
-    uint64_t len = pde_span(s);
+    uint64_t len = large_ram(s, gpa);
     space_use_table(s, k);
     s->pde[k->i] = k->pde; /* with the A and D bits just set */
     uint8_t bit = LARGE_MAPPED(view), wbit = LARGE_WRITABLE(view);
@@ -113,9 +113,6 @@ static enum fill fill_large(struct space *s, struct walk *k, unsigned view, gla_
         /* Or a page is missing that is RAM by now, or the host refused part of it: map that page. */
         return fill_page(s, k, view, gla, write);
     }
-    gpa_t ram_end = mem_ram_end(gpa);
-    if (gpa + len > ram_end)
-        len = gpa < ram_end ? ram_end - gpa : 0;
     if (!mem_is_ram(k->page)) { /* video RAM, ROM: page by page */
         s->large_mapped[k->i] |= bit | (writable ? wbit : 0);
         return fill_page(s, k, view, gla, write);

@@ -137,17 +137,20 @@ bool rmap_find_cell(gpa_t gpa, struct space **s, gla_t *gla)
 
 bool rmap_next_large(gpa_t page, unsigned *n, struct space **s, gla_t *gla)
 {
-    for (; *n < SPACES * PDES; *n += PDES - *n % PDES) {
+    while (*n < SPACES * PDES) {
+        unsigned k = *n % PDES;
         *s = &shadow.spaces[*n / PDES];
-        for (unsigned k = *n % PDES; (*s)->live && k < (*s)->used_count; k++) {
-            unsigned i = (*s)->used[k];
-            if ((*s)->kind[i] != PDE_LARGE || !(*s)->large_mapped[i])
-                continue;
-            gpa_t base = large_gpa(*s, (*s)->pde[i]);
-            if (page < base || page >= base + pde_span(*s))
-                continue;
+        if (!(*s)->live || k >= (*s)->used_count) {
+            *n += PDES - k;
+            continue;
+        }
+        ++*n;
+        unsigned i = (*s)->used[k];
+        if ((*s)->kind[i] != PDE_LARGE || !(*s)->large_mapped[i])
+            continue;
+        gpa_t base = large_gpa(*s, (*s)->pde[i]);
+        if (page >= base && page < base + pde_span(*s)) {
             *gla = entry_gla(*s, i, 0) + (gla_t)(page - base);
-            *n = *n / PDES * PDES + k + 1;
             return true;
         }
     }

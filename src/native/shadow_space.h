@@ -49,7 +49,7 @@ struct space {
     uint32_t root;   /* CR3's address bits */
     uint32_t config; /* CONFIG_* it was filled under */
     uint64_t used_at;
-    uint64_t tidied_at; /* when it was last tidied: see shadow_make_room */
+    uint64_t tidied_at; /* used_at when it was last tidied: see shadow_make_room */
     uint8_t *window[WINDOWS];
     struct cell *cell; /* NULL: none yet */
     uint32_t serial;   /* another address space, another number */
@@ -207,6 +207,13 @@ static inline gpa_t large_gpa(const struct space *s, uint64_t pde)
 static inline gpa_t small_gpa(const struct space *s, uint64_t pte)
 {
     return s->config & CONFIG_PAE ? pte & 0xffffff000ull : pte & 0xfffff000u;
+}
+
+/* How much of a large page at gpa is RAM, from its beginning on. */
+static inline uint64_t large_ram(const struct space *s, gpa_t gpa)
+{
+    gpa_t end = mem_ram_end(gpa);
+    return gpa < end ? MIN(pde_span(s), end - gpa) : 0;
 }
 
 /* One translation as the guest's tables give it. */
