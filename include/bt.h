@@ -128,12 +128,9 @@ struct mode_slot {
     struct jtable *table;
     uint64_t unused2;
 };
-#define MODE_SLOTS     32
-#define MODE_SLOT_HASH 0x9e3779b1u
-static inline unsigned mode_slot_number(uint32_t mode)
-{
-    return mode * MODE_SLOT_HASH >> 27;
-}
+#define MODE_SLOTS      32
+#define MODE_SLOT_HASH  0x9e3779b1u /* the first; odd, as all */
+#define MODE_SLOT_SHIFT 27
 
 /* The same for CS in real mode and V86 with a limit of FFFFh, by the low byte of the selector; negative so that they
  * are compared without flags. */
@@ -240,6 +237,7 @@ struct bt {
     uint32_t site_gla;   /* EXIT_SITE: what was not mapped */
     uint32_t site_credit[SITES];
     struct mode_slot slot[MODE_SLOTS];
+    uint32_t slot_hash; /* a slot's number: the highest bits of the mode's product with it */
     struct cs_slot cs_slot[CS_SLOTS];
     struct gate_desc gate_desc[GATES_DESC]; /* by selector >> 3 */
     struct gate_in gate_in[GATES_IN];       /* by vector */

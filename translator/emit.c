@@ -303,9 +303,9 @@ void emit_shrx(struct emit *e, uint8_t dst, uint8_t src, uint8_t count)
     emit8(e, (uint8_t)(0xc0 | (dst & 7) << 3 | (src & 7)));
 }
 
-void emit_imul_ri(struct emit *e, uint8_t dst, uint8_t src, uint32_t imm)
+void emit_imul_rm(struct emit *e, uint8_t reg, const struct hmem *src)
 {
-    emit_hop(e, &(struct hop){.opcode = 0x69, .modrm = true, .reg = dst, .rm = src, .imm_size = 4, .imm = imm});
+    emit_hop(e, &(struct hop){.map = 1, .opcode = 0xaf, .modrm = true, .reg = reg, .mem = src});
 }
 
 void emit_alu_mi(struct emit *e, unsigned op, const struct hmem *dst, int32_t imm)

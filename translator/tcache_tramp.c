@@ -88,6 +88,7 @@ static void write_mode_tramp(struct emit *e, enum tramp tramp)
         .base = R15, .index = R10, .disp = (int32_t)(offsetof(struct bt, slot) + offsetof(struct mode_slot, field))})
     struct hmem key = SLOT(mode), slot_jtable = SLOT(jtable), slot_table = SLOT(table);
 #undef SLOT
+    struct hmem hash = hmem_base(R15, (int32_t)offsetof(struct bt, slot_hash));
     struct hmem mode = hmem_base(R15, (int32_t)offsetof(struct bt, mode));
     struct hmem jtable = hmem_base(R15, (int32_t)offsetof(struct bt, jtable));
     struct hmem table = hmem_base(R15, (int32_t)offsetof(struct bt, table));
@@ -95,8 +96,9 @@ static void write_mode_tramp(struct emit *e, enum tramp tramp)
     struct hmem changed = hmem_base(R15, (int32_t)offsetof(struct bt, cpu.changed));
 
     tramps.at[tramp] = emit_rx(e);
-    emit_imul_ri(e, R10, R9, MODE_SLOT_HASH);
-    emit_shift64_i(e, false, R10, 27);
+    emit_mov_rr(e, R10, R9);
+    emit_imul_rm(e, R10, &hash);
+    emit_shift64_i(e, false, R10, MODE_SLOT_SHIFT);
     emit_shift64_i(e, true, R10, 5);
     emit_alu_rm(e, 7, R9, &key);
     uint8_t *miss = emit_jcc_fwd(e, 5);

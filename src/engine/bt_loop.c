@@ -61,6 +61,7 @@ struct bt *bt_new(size_t tcache_size, GError **error)
     bt->ras_base = bt->ras_rsp = bt->ras[0].base;
     bt->inline_gates = world_has_fsgsbase();
     gates_clear(bt);
+    bt->slot_hash = MODE_SLOT_HASH;
     __asm__ volatile("stmxcsr %0" : "=m"(bt->host_mxcsr));
     tr_set_code_page(shadow_code_page);
     tr_set_protect(shadow_protect);

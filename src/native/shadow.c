@@ -115,7 +115,7 @@ void shadow_sync(struct bt *bt)
         struct space *before = shadow.current;
         shadow.current = space_find(cpu);
         if (shadow.current != before) {
-            code_forget_slots(bt);
+            code_forget_slots(bt, NULL);
             if (before)
                 code_rest(before);
             for (unsigned v = 0; v < WINDOWS; v++)

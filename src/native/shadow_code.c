@@ -159,13 +159,33 @@ static struct jtable *steal_table(const struct bt *bt)
     return table;
 }
 
-void code_forget_slots(struct bt *bt)
+static void slots_clear(struct bt *bt)
 {
     for (unsigned n = 0; n < MODE_SLOTS; n++)
         bt->slot[n].mode = GATES_NONE;
+}
+
+void code_forget_slots(struct bt *bt, const struct jtable *table)
+{
+    for (unsigned n = 0; n < MODE_SLOTS; n++)
+        if (table ? bt->slot[n].table == table : (bt->slot[n].mode & MODE_CPL) == MODE_CPL)
+            bt->slot[n].mode = GATES_NONE;
     if (bt->cs_slots_used)
         memset(bt->cs_slot, 0, sizeof bt->cs_slot);
     bt->cs_slots_used = false;
+}
+
+/* Two modes in one slot would leave translated code at every change from one to the other. Then another hash is tried:
+ * few modes are in use at a time, so most put each into a slot of its own. */
+static void slot_set(struct bt *bt, const struct mode_slot *slot)
+{
+    struct mode_slot *at = &bt->slot[bt->mode * bt->slot_hash >> MODE_SLOT_SHIFT];
+    if (at->mode != GATES_NONE && at->mode != slot->mode) {
+        bt->slot_hash = bt->slot_hash * MODE_SLOT_HASH;
+        slots_clear(bt);
+        at = &bt->slot[bt->mode * bt->slot_hash >> MODE_SLOT_SHIFT];
+    }
+    *at = *slot;
 }
 
 static struct jtable *table_of(struct user_table *tables, unsigned count, unsigned *next, struct bt *bt)
@@ -182,7 +202,7 @@ static struct jtable *table_of(struct user_table *tables, unsigned count, unsign
     if (!t->table)
         t->table = steal_table(bt);
     jtable_clear(t->table);
-    code_forget_slots(bt); /* one of them may have been this table's */
+    code_forget_slots(bt, t->table);
     t->mode = bt->mode;
     t->cs_base = bt->cs_base;
     t->cs_limit = bt->cs_limit;
@@ -199,8 +219,7 @@ void shadow_select(struct bt *bt)
     bt->table = table;
     bt->jtable = jtable_base(table);
     if (bt->cs_base == 0 && bt->cs_limit == UINT32_MAX)
-        bt->slot[mode_slot_number(bt->mode)] =
-            (struct mode_slot){.mode = bt->mode, .jtable = bt->jtable, .table = table};
+        slot_set(bt, &(struct mode_slot){.mode = bt->mode, .jtable = bt->jtable, .table = table});
     if (!(bt->mode & MODE_PROT) && bt->cs_limit == 0xffff) {
         bt->cs_slot[bt->cpu.seg[SEG_CS].sel % CS_SLOTS] =
             (struct cs_slot){.minus_base = -bt->cs_base, .minus_mode = -bt->mode, .jtable = bt->jtable, .table = table};

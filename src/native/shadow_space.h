@@ -305,8 +305,9 @@ void space_drop_code(struct space *s, gla_t gla);
 /* Looks whether supervisor code is still where it was: in non-global pages, in all, in one. */
 void code_check(struct bt *bt, bool global);
 void code_check_page(struct bt *bt, gla_t gla);
-void code_forget_slots(struct bt *bt); /* bt->slot */
-void code_rest(struct space *s);       /* the space is not present any more: gives back tables without entries */
+/* Empties those of bt->slot that lead to a table; NULL: to user code, which another space has in other tables. */
+void code_forget_slots(struct bt *bt, const struct jtable *table);
+void code_rest(struct space *s); /* the space is not present any more: gives back tables without entries */
 
 /* shadow_cell.c */
 /* The cell's part of an unmapping; space_clear's. */

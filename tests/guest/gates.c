@@ -309,6 +309,33 @@ static void test_state(void)
     run_expect(&s, EXC_GP, 0, "state: beyond its limit");
 }
 
+/* --- Back and forth in many modes: each pair of them has its way, whichever comes beside it (gates_modes) --- */
+
+extern char handler_loads[];
+__asm__(".pushsection .text\n"
+        "handler_loads: pushl %ds\n pushl %es\n pushl %fs\n movl %ss, %eax\n movl %eax, %ds\n movl %eax, %es\n"
+        " movl %eax, %fs\n popl %fs\n popl %es\n popl %ds\n iret\n"
+        ".popsection\n");
+SNIPPET(code_round, "1: int $0x81\n decl %ecx\n jnz 1b");
+
+static void test_modes(void)
+{
+    gdt[SEL_A / 8] = desc_make((uint32_t)&words[0], 31, D_DATA | D_32 | D_DPL(3));
+    gdt[SEL_B / 8] = desc_make((uint32_t)&words[0], 0xfffff, D_DATA | D_FLAT | D_DPL(3));
+    idt[0x81] = gate_make(KCODE, handler_loads, D_INT32 | D_DPL(3), 0);
+    static const uint16_t shape[] = {UDATA, SEL_A | 3, SEL_B | 3, 0};
+    for (unsigned i = 0; i < 64; i++) {
+        struct state s;
+        state_init(&s, 3, code_round);
+        s.ds = shape[i & 3];
+        s.es = shape[i >> 2 & 3];
+        s.fs = shape[i >> 4];
+        s.ecx = 2000;
+        run_expect(&s, VEC_DONE, 0, "modes: %u", i);
+        check_equal(s.ecx, 0, "modes: rounds");
+    }
+}
+
 /* Flags that IRET brings: at the same level, and outward. */
 SNIPPET(code_iret_same, "pushl %eax\n pushl %cs\n pushl $1f\n iret\n 1: pushfl\n popl %ebx");
 
@@ -470,6 +497,7 @@ void guest_main(void)
     test_loads(code_flags, 1, "mov gs with live flags");
     test_tables();
     test_int();
+    test_modes();
     test_iret_flags();
     test_sysenter();
     test_interrupted();
