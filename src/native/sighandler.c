@@ -122,6 +122,11 @@ static void on_fault(int sig, siginfo_t *si, void *context)
         switch (shadow_fill(bt, view, gla, page_fault && (r[REG_ERR] & PFERR_W), &error)) {
         case FILL_OK:
             stats_leave(before);
+            /* A loop that is never left otherwise would fault for good: it is translated anew now. */
+            if (bt->sites_due && !bt->single) {
+                assert_always(tr_recover(bt, uc));
+                leave(bt, uc, EXIT_KICK);
+            }
             errno = saved_errno;
             return;
         case FILL_FAULT:

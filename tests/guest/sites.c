@@ -37,6 +37,8 @@ SNIPPET(hint, "prefetchnta (%esi); prefetcht0 64(%esi); nopl (%esi)");
 SNIPPET(unaligned_sse, "movaps (%esi), %xmm0");
 SNIPPET(x87_load, "fninit; fldl (%esi); fstp %st(0)");
 SNIPPET(many_stores, "1: movl %ecx, (%esi); decl %ecx; jnz 1b");
+/* Nothing here ends the loop but its count. */
+SNIPPET(turns, "1: xorl $0x1000, (%edi); invlpg (%esi); addl (%esi), %eax; decl %ecx; jnz 1b");
 
 static struct {
     unsigned faults;
@@ -389,6 +391,25 @@ static void code(void)
     check_equal(wrong, 0, "a hint in the place of an access");
 }
 
+/* A page given another frame at each turn of a loop that leaves translated code for nothing else: what one finds in it
+ * is the new frame's, and mapping it each time is the dearest way (sites_looks: dropped_pages). */
+static void another_frame(void)
+{
+    struct state s;
+    frame(2)[0] = 3;
+    frame(3)[0] = 1000;
+    pt[0] = (uint32_t)frame(2) | ALL;
+    invlpg(TEST);
+    state_init(&s, 0, turns);
+    s.eax = 0;
+    s.ecx = 20000;
+    s.esi = TEST;
+    s.edi = (uint32_t)&pt[0];
+    run_expect(&s, VEC_DONE, 0, "a page of two frames by turns");
+    check_equal(s.eax, 10000 * 1003, "what both hold");
+    unmap(TEST);
+}
+
 void guest_main(void)
 {
     for (unsigned i = 0; i < 32; i++)
@@ -409,5 +430,6 @@ void guest_main(void)
     }
     devices();
     code();
+    another_frame();
     guest_end();
 }
