@@ -158,6 +158,7 @@ struct cs_slot {
 #define SITE_COUNT 0x40000u  /* ECX says how many elements there are: none, and nothing is touched */
 #define SITE_CALLS 0x80000u  /* bt->touch answers for a device or an unmapped page: no use in interpreting on */
 #define SITE_BULK  0x100000u /* the interpreter does as many of them at a time as are in a page */
+#define SITE_DIV   0x200000u /* not a page: the division cannot be done */
 
 /* Argument of bt->touch: number of the site, size, TOUCH_*. */
 #define TOUCH_SIZE_SHIFT 10 /* bytes: 1, 2, 4 */

@@ -293,12 +293,12 @@ void emit_alu_mr(struct emit *e, unsigned op, const struct hmem *dst, uint8_t sr
     emit_rm(e, 0, (uint8_t)(op << 3 | 1), false, src, dst);
 }
 
-void emit_shrx(struct emit *e, uint8_t dst, uint8_t src, uint8_t count)
+void emit_shrx(struct emit *e, bool wide, uint8_t dst, uint8_t src, uint8_t count)
 {
-    /* VEX.LZ.F2.0F38.W0 F7 /r, the three-byte prefix with R, B and vvvv inverted */
+    /* VEX.LZ.F2.0F38 F7 /r, the three-byte prefix with R, B and vvvv inverted */
     emit8(e, 0xc4);
     emit8(e, (uint8_t)((dst & 8 ? 0 : 0x80) | 0x40 | (src & 8 ? 0 : 0x20) | 2));
-    emit8(e, (uint8_t)((~count & 15) << 3 | 3));
+    emit8(e, (uint8_t)((wide ? 0x80 : 0) | (~count & 15) << 3 | 3));
     emit8(e, 0xf7);
     emit8(e, (uint8_t)(0xc0 | (dst & 7) << 3 | (src & 7)));
 }

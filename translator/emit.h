@@ -83,7 +83,7 @@ void emit_alu_rr64(struct emit *e, unsigned op, uint8_t dst, uint8_t src);
 void emit_alu_rm64(struct emit *e, unsigned op, uint8_t dst, const struct hmem *src);
 void emit_alu_mr(struct emit *e, unsigned op, const struct hmem *dst, uint8_t src);
 void emit_alu_mi(struct emit *e, unsigned op, const struct hmem *dst, int32_t imm);
-void emit_shrx(struct emit *e, uint8_t dst, uint8_t src, uint8_t count);               /* BMI2; no flags */
+void emit_shrx(struct emit *e, bool wide, uint8_t dst, uint8_t src, uint8_t count);    /* BMI2; no flags */
 void emit_imul_rm(struct emit *e, uint8_t reg, const struct hmem *src);                /* changes flags */
 void emit_cmp_mi(struct emit *e, unsigned size, const struct hmem *mem, uint32_t imm); /* 1, 2, 4 */
 void emit_test_ri(struct emit *e, uint8_t reg, uint32_t imm);                          /* changes flags */

@@ -3,7 +3,8 @@
 
 #include "bt.h"
 
-/* The instruction at host address pc touched a page that was not mapped (for this). Async-signal-safe. */
+/* The instruction at host address pc touched a page that was not mapped (for this), or divided what cannot be divided.
+ * Async-signal-safe. */
 void tr_site_fault(struct bt *bt, const void *pc);
 /* If bt->sites_due: translates anew the instructions that tr_site_fault found worth it. Not while translated code runs.
  */

@@ -107,6 +107,7 @@ bool tr_generic(struct tr *t, const struct ginsn *g)
         emit_hop(e, &swap);
         return true;
     }
+    tr_site_look_divisor(t, g, &op);
     emit_hop(e, &op);
     tr_touch_back(t);
     return true;

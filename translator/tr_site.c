@@ -12,6 +12,8 @@
  * or a few interpreted instructions. So a page is mapped when that much has been spent on touching it without; who
  * does so at most pays twice. A site whose pages are all mapped in the end pays once: it maps at once for a while.
  *
+ * A division by zero costs the same signal, and is looked for in the same way.
+ *
  * What is found by looking is what the access would have found, but for what lies beyond the operand's first page: the
  * access itself finds that out. RCX serves for the look, as JECXZ is the one conditional jump without flags.
  */
@@ -268,23 +270,17 @@ unsigned tr_site_of(const struct tr *t, uint32_t eip)
     return sites.site[n].on && sites.site[n].phys == phys ? n + 1 : 0;
 }
 
-_Static_assert(SITE_WRITE + SITE_EXACT + SITE_COUNT + SITE_CALLS + SITE_BULK ==
-                       (SITE_WRITE | SITE_EXACT | SITE_COUNT | SITE_CALLS | SITE_BULK) &&
+_Static_assert(SITE_WRITE + SITE_EXACT + SITE_COUNT + SITE_CALLS + SITE_BULK + SITE_DIV ==
+                       (SITE_WRITE | SITE_EXACT | SITE_COUNT | SITE_CALLS | SITE_BULK | SITE_DIV) &&
                    SITE_WRITE >= SITES,
                "a bit each, beside the number");
 
-/* The linear address is in R8. */
-static void look(struct tr *t, uint32_t flags)
+/* Leaves if RCX is 0, or the credit is spent. The guest's ECX is in R11. */
+static void leave_if_missed(struct tr *t, uint32_t flags)
 {
     struct emit *e = &t->e;
-    struct hmem page = {.base = R14, .index = R9, .disp = flags & SITE_WRITE ? -WINDOW_WRITABLE : -WINDOW_READABLE};
     struct hmem credit = cpu_field(offsetof(struct bt, site_credit) + (t->site - 1) * sizeof(uint32_t));
     struct hmem less = {.base = RCX, .index = HREG_NONE, .disp = -1};
-    emit_mov_rr(e, R11, RCX);
-    tr_row(t, ROW_GLUE, 0);
-    emit_mov_ri(e, R9, PAGE_SHIFT);
-    emit_shrx(e, R9, R8, R9);
-    emit_hop(e, &(struct hop){.map = 1, .opcode = 0xb6, .modrm = true, .reg = RCX, .mem = &page});
     uint8_t *missed = emit_jecxz_fwd(e);
     emit_load32(e, RCX, &credit);
     emit_lea32(e, RCX, &less);
@@ -298,6 +294,63 @@ static void look(struct tr *t, uint32_t flags)
     tr_pend_slow(t, emit_jmp_fwd(e), false);
     t->pend[t->pend_count - 1].site = ((t->site - 1) | flags) + 1;
     emit_fix(e, there);
+}
+
+/* The linear address is in R8. */
+static void look(struct tr *t, uint32_t flags)
+{
+    struct emit *e = &t->e;
+    struct hmem page = {.base = R14, .index = R9, .disp = flags & SITE_WRITE ? -WINDOW_WRITABLE : -WINDOW_READABLE};
+    emit_mov_rr(e, R11, RCX);
+    tr_row(t, ROW_GLUE, 0);
+    emit_mov_ri(e, R9, PAGE_SHIFT);
+    emit_shrx(e, false, R9, R8, R9);
+    emit_hop(e, &(struct hop){.map = 1, .opcode = 0xb6, .modrm = true, .reg = RCX, .mem = &page});
+    leave_if_missed(t, flags);
+}
+
+/* The divisor into R9: zero-extended, so that what it is compared with is, too. */
+static void load_divisor(struct emit *e, const struct hop *op)
+{
+    if (op->opcode == 0xf6)
+        emit_hop(e, &(struct hop){
+                        .map = 1, .opcode = 0xb6, .modrm = true, .reg = R9, .rm = op->rm, .mem = op->mem, .rex = true});
+    else if (op->p66)
+        emit_hop(e, &(struct hop){.map = 1, .opcode = 0xb7, .modrm = true, .reg = R9, .rm = op->rm, .mem = op->mem});
+    else
+        emit_hop(e, &(struct hop){.opcode = 0x8b, .modrm = true, .reg = R9, .rm = op->rm, .mem = op->mem});
+}
+
+void tr_site_look_divisor(struct tr *t, const struct ginsn *g, const struct hop *op)
+{
+    struct emit *e = &t->e;
+    if (!t->site || g->map != 0 || (g->opcode | 1) != 0xf7 || g->reg < 6)
+        return;
+    if (g->rm_kind == GO_GPR8 && g->rm >= 4)
+        return; /* AH to BH cannot be named beside R9 */
+    load_divisor(e, op);
+    emit_mov_rr(e, R11, RCX);
+    tr_row(t, ROW_GLUE, 0);
+    if (g->reg == 7) {
+        emit_mov_rr(e, RCX, R9); /* IDIV: whether the quotient has room would take too long to find out */
+    } else {
+        /* DIV: the dividend's upper half is to be less than the divisor, so that divisor + ~half has a carry. */
+        if (op->opcode == 0xf6) {
+            emit_movzw(e, R10, RAX);
+            emit_mov_ri(e, RCX, 8);
+            emit_shrx(e, false, R10, R10, RCX);
+        } else if (op->p66) {
+            emit_movzw(e, R10, RDX);
+        } else {
+            emit_mov_rr(e, R10, RDX);
+        }
+        struct hmem sum = {.base = R9, .index = R10};
+        emit_not(e, R10);
+        emit_lea64(e, R9, &sum);
+        emit_mov_ri(e, RCX, 32);
+        emit_shrx(e, true, RCX, R9, RCX);
+    }
+    leave_if_missed(t, SITE_DIV);
 }
 
 void tr_site_look(struct tr *t, const struct ginsn *g, unsigned size, bool write, struct hmem *m)

@@ -306,6 +306,8 @@ enum exit_reason bt_site(struct bt *bt)
     uint32_t error;
     if (!tr_site_missed(bt))
         return EXIT_LOOKUP;
+    if (bt->exit_arg & SITE_DIV)
+        return EXIT_INTERP;
     if ((bt->exit_arg & SITE_COUNT) && !bt->cpu.gpr[ECX])
         return EXIT_INTERP; /* mapping the page would set its accessed bit */
     uint64_t page = shadow_page_number(bt->site_gla);

@@ -22,6 +22,7 @@
 #include "translator/site.h"
 
 #define ALTSTACK_SIZE (256 * 1024)
+#define TRAP_DE       0
 #define TRAP_DB       1
 #define TRAP_PF       14
 #define HOST_TF       0x100
@@ -144,6 +145,8 @@ static void on_fault(int sig, siginfo_t *si, void *context)
             break;
         }
     }
+    if (sig == SIGFPE && r[REG_TRAPNO] == TRAP_DE)
+        tr_site_fault(bt, (void *)r[REG_RIP]);
     /* Beyond the window's end, #GP for alignment, #DE, x87 and SIMD exceptions, MMIO, stores to code:
      * the interpreter does the instruction again and finds out. */
     assert_always(tr_recover(bt, uc));

@@ -36,6 +36,18 @@ SNIPPET(string_copy_down, "movl $2, %ecx; std; rep movsl; cld");
 SNIPPET(hint, "prefetchnta (%esi); prefetcht0 64(%esi); nopl (%esi)");
 SNIPPET(unaligned_sse, "movaps (%esi), %xmm0");
 SNIPPET(x87_load, "fninit; fldl (%esi); fstp %st(0)");
+/* Each division divides EDX:EAX, or part of it, by ECX. A flag lives across it into the frame of a fault. */
+SNIPPET(divide_long, "stc; divl %ecx");
+SNIPPET(divide_word, "stc; divw %cx");
+SNIPPET(divide_byte, "stc; divb %cl");
+SNIPPET(divide_memory, "stc; divl (%esi)");
+SNIPPET(divide_byte_memory, "stc; divb (%esi)");
+SNIPPET(divide_ebx, "movl %ecx, %ebx; stc; divl %ebx");
+SNIPPET(divide_high, "movb %cl, %bh; stc; divb %bh");
+SNIPPET(divide_by_cx_memory, "movl %esi, %ecx; stc; divw (%ecx)");
+SNIPPET(divide_signed, "stc; idivl %ecx");
+SNIPPET(divide_signed_word, "stc; idivw %cx");
+SNIPPET(divide_signed_byte, "stc; idivb %cl");
 SNIPPET(many_stores, "1: movl %ecx, (%esi); decl %ecx; jnz 1b");
 /* Nothing here ends the loop but its count. */
 SNIPPET(turns, "1: xorl $0x1000, (%edi); invlpg (%esi); addl (%esi), %eax; decl %ecx; jnz 1b");
@@ -391,6 +403,48 @@ static void code(void)
     check_equal(wrong, 0, "a hint in the place of an access");
 }
 
+/* Divisions that fault again and again, among others that do not, at the edges of what has room. */
+static void divisions(unsigned ring)
+{
+    static const struct {
+        const char *code;
+        unsigned bits, sign;
+        const char *name;
+    } form[] = {{divide_long, 32, 0, "DIV r32"},      {divide_word, 16, 0, "DIV r16"},
+                {divide_byte, 8, 0, "DIV r8"},        {divide_memory, 32, 0, "DIV m32"},
+                {divide_byte_memory, 8, 0, "DIV m8"}, {divide_ebx, 32, 0, "DIV EBX"},
+                {divide_high, 8, 0, "DIV BH"},        {divide_by_cx_memory, 16, 0, "DIV m16"},
+                {divide_signed, 32, 1, "IDIV r32"},   {divide_signed_word, 16, 1, "IDIV r16"},
+                {divide_signed_byte, 8, 1, "IDIV r8"}};
+    static uint32_t divisor;
+    for (unsigned f = 0; f < ARRAY_COUNT(form); f++) {
+        unsigned bits = form[f].bits;
+        uint32_t mask = bits == 32 ? ~0u : (1u << bits) - 1, wrong = 0;
+        for (unsigned i = 0; i < ROUNDS; i++) {
+            /* upper half and divisor: 0, small, around each other, all ones; what is above them is not to matter */
+            uint32_t by = (i % 5 == 0 ? 0 : i % 5 == 4 ? ~0u : i * 0x01010101u) & mask;
+            uint32_t half = (i % 3 == 0 ? by : i % 3 == 1 ? by - 1 : by + 1) & mask;
+            if (form[f].sign)
+                half = 0; /* 55h by anything has room */
+            struct state s;
+            state_init(&s, ring, form[f].code);
+            s.eax = bits == 8 ? (half << 8 | 0x55) | 0xabc00000 : 0x55;
+            s.edx = bits == 8 ? 0x77777777 : bits == 16 ? half | 0xdef00000 : half;
+            s.ecx = by | (~mask & 0x12345678);
+            divisor = s.ecx;
+            s.esi = (uint32_t)&divisor;
+            bool fits = half < by;
+            run(&s);
+            wrong += s.vector != (fits ? VEC_DONE : EXC_DE);
+            if (!fits)
+                wrong += *(uint8_t *)s.eip == 0xf9 || !(s.eflags & FL_CF) || (s.eax & 0xff) != 0x55;
+            else if (!form[f].sign && bits == 32)
+                wrong += s.edx >= by || s.eax * by + s.edx != 0x55;
+        }
+        check(!wrong, "%s: in ring %u, %u of %u rounds are wrong", form[f].name, ring, wrong, ROUNDS);
+    }
+}
+
 /* A page given another frame at each turn of a loop that leaves translated code for nothing else: what one finds in it
  * is the new frame's, and mapping it each time is the dearest way (sites_looks: dropped_pages). */
 static void another_frame(void)
@@ -427,6 +481,7 @@ void guest_main(void)
         what_does_not_touch(ring);
         changes(ring);
         entries(ring);
+        divisions(ring);
     }
     devices();
     code();
