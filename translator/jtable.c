@@ -46,6 +46,12 @@ struct jpage {
     unsigned users;                         /* see jtable_page_use */
 };
 
+/* By page and mode: neighbours must not be neighbours in the hash table, where they would be looked at in turn. */
+static guint page_hash(gconstpointer key)
+{
+    return (guint)(*(const uint64_t *)key * 0x9e3779b97f4a7c15ull >> 32);
+}
+
 static struct {
     struct jtable *all;  /* each one made: none is ever freed */
     struct jtable *idle; /* those given back */
@@ -53,9 +59,10 @@ static struct {
     uint32_t *units;     /* UNITS_MAX of them, below 2 GiB: emitted code has the address as a displacement */
     uint32_t *unused;    /* numbers of units that were used and are not any more */
     unsigned unused_count, begun;
-    uint8_t *is_shared; /* a bit for each unit */
-    GHashTable *pages;  /* struct jpage by its key */
-    bool guarded;       /* some table is */
+    uint8_t *is_shared;    /* a bit for each unit */
+    unsigned shared_count; /* of them */
+    GHashTable *pages;     /* struct jpage by its key */
+    bool guarded;          /* some table is */
     /* Linear page -> linear pages with translations that hold only while that one is mapped as it was. NULL: none. */
     GHashTable *dependents;
     unsigned depends; /* pairs in it, DEPENDS_MAX */
@@ -102,7 +109,7 @@ static unsigned units_used(void)
 
 bool jtable_should_share(void)
 {
-    return units_used() >= UNITS_MAX / 2;
+    return units_used() - tables.shared_count >= UNITS_MAX / 2; /* the others no table can give back */
 }
 
 static uint32_t *unit_at(uint32_t number)
@@ -135,7 +142,7 @@ bool jtable_init(void)
     tables.units = at;
     tables.unused = g_new(uint32_t, UNITS_MAX);
     tables.is_shared = g_new0(uint8_t, UNITS_MAX / 8);
-    tables.pages = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+    tables.pages = g_hash_table_new_full(page_hash, g_int64_equal, NULL, g_free);
     unit_clear(unit_at(0));
     tables.begun = 1;
     return true;
@@ -226,6 +233,7 @@ static uint32_t shared_unit(struct jpage *page, unsigned k)
     if (!page->unit[k]) {
         uint32_t number = page->unit[k] = unit_new(), n = number / UNIT_BYTES;
         tables.is_shared[n >> 3] |= (uint8_t)(1u << (n & 7));
+        tables.shared_count++;
     }
     return page->unit[k];
 }
@@ -319,6 +327,7 @@ static gboolean page_is_unused(gpointer key, gpointer value, gpointer opaque)
         if (!n)
             continue;
         tables.is_shared[n >> 3] &= (uint8_t) ~(1u << (n & 7));
+        tables.shared_count--;
         tables.unused[tables.unused_count++] = page->unit[k];
     }
     return TRUE;
@@ -390,6 +399,16 @@ bool jtable_know(struct jtable *t, gla_t gla, struct jpage *page)
     return number_at(t, n) == unit || number_set(t, n, unit);
 }
 
+/* The page that number n lies in is known to be that one: what is known of it holds for all of its units. A process
+ * that begins finds the libraries' code by page, not by unit. */
+static void know_units(struct jtable *t, uint32_t n, const struct jpage *page)
+{
+    uint32_t first = n & ~(uint32_t)(G_N_ELEMENTS(page->unit) - 1);
+    for (unsigned k = 0; k < G_N_ELEMENTS(page->unit); k++)
+        if (page->unit[k] && !t->base[first + k])
+            number_set(t, first + k, page->unit[k]);
+}
+
 void jtable_set(struct jtable *t, uint32_t eip, struct tentry *entry)
 {
     uint32_t n = eip >> UNIT_SHIFT, unit = number_at(t, n);
@@ -397,8 +416,8 @@ void jtable_set(struct jtable *t, uint32_t eip, struct tentry *entry)
     if (page) {
         uint32_t shared = shared_unit(page, n % G_N_ELEMENTS(page->unit));
         unit_at(shared)[eip & (UNIT_ENTRIES - 1)] = entry_of(entry);
-        if (unit != shared)
-            number_set(t, n, shared);
+        if (unit != shared && number_set(t, n, shared))
+            know_units(t, n, page);
         return;
     }
     if (!unit || is_shared(unit)) {
@@ -438,6 +457,7 @@ void jtable_clear_all(void)
         jtable_clear(t);
     g_hash_table_remove_all(tables.pages);
     memset(tables.is_shared, 0, UNITS_MAX / 8);
+    tables.shared_count = 0;
     tables.begun = 1;
     tables.unused_count = 0;
 }
