@@ -236,7 +236,6 @@ struct bt {
     uint32_t user_exits; /* entries to the supervisor by instructions and page faults */
     uint32_t user_tsd;   /* MODE_TSD if RDTSC is privileged at CPL 3 */
     uint32_t site_gla;   /* EXIT_SITE: what was not mapped */
-    uint32_t site_credit[SITES];
     struct mode_slot slot[MODE_SLOTS];
     uint32_t slot_hash; /* a slot's number: the highest bits of the mode's product with it */
     struct cs_slot cs_slot[CS_SLOTS];

@@ -3,8 +3,10 @@
  * An access to what is not mapped costs a host signal, some microseconds; to look first costs a nanosecond or two. So
  * an instruction whose memory operand faults again and again (touching fresh memory, copying to and from programs, a
  * device's memory) is translated anew with a look into the window's list of mapped pages in front, and leaves with
- * EXIT_SITE where the page is not there. Each look takes from a credit that each miss replenishes: an instruction that
- * seldom misses by now is translated as before, and has to fault more often the next time.
+ * EXIT_SITE where the page is not there. Where interrupts find the processor at one again and again, and it has seldom
+ * missed in between, it costs more than it saves: it is translated as before, and has to fault more often the next
+ * time. (Counting looks would tell the same, but makes each wait for the last: a loop that fills memory word by word
+ * took half as long again.)
  *
  * Some pages are touched a few times and then unmapped by the guest: Linux patches its own code through such mappings,
  * thousands of times while it starts, and where memory is high it reaches page tables and fresh pages by no other way.
@@ -23,11 +25,11 @@
 #include "cache.h"
 #include "site.h"
 
-#define FAULTS     8    /* before it is a site: retranslating costs as much */
-#define IDLE       32   /* before another one gets its place */
-#define TIMES_MAX  8    /* twice as many each time it was given up */
-#define CREDIT     1024 /* looks that cost about as much as a signal */
-#define CREDIT_MAX (4 * CREDIT)
+#define FAULTS     8  /* before it is a site: retranslating costs as much */
+#define IDLE       32 /* before another one gets its place */
+#define TIMES_MAX  8  /* twice as many each time it was given up */
+#define SELDOM     64 /* misses between two samples: their signals would cost less than the looks of some milliseconds */
+#define SELDOM_MAX 4  /* samples of an instruction that seldom misses */
 
 static struct {
     struct site {
@@ -35,6 +37,8 @@ static struct {
         uint32_t faults; /* while it is off, see FAULTS */
         uint8_t times;   /* it was given up, see TIMES_MAX */
         uint8_t idle;    /* while it is on: faults of others that want its place, since its own last miss */
+        uint8_t seldom;  /* and samples, one after the other, since which it has missed seldom */
+        uint16_t misses; /* since the last sample */
         bool on;         /* it looks */
         bool device;     /* it has found one's memory */
         bool due;        /* to be turned on by tr_sites_take */
@@ -121,42 +125,56 @@ void tr_sites_take(struct bt *bt)
         s->on = true;
         ++*on_in(s->phys);
         s->faults = 0;
-        bt->site_credit[n] = CREDIT;
+        s->seldom = 0;
+        s->misses = 0;
         stats_count(STAT_sites_on);
         tcache_invalidate(s->phys, 1);
     }
 }
 
-bool tr_site_missed(struct bt *bt)
+static bool missed(struct site *s)
 {
-    unsigned n = bt->exit_arg % SITES;
-    struct site *s = &sites.site[n];
-    uint32_t credit = bt->site_credit[n];
-    if (credit && s->on) {
-        bt->site_credit[n] = MIN(credit + CREDIT, CREDIT_MAX);
-        s->idle = 0;
-        return true;
-    }
-    s->times += s->times < TIMES_MAX;
-    turn_off(s);
-    return false;
-}
-
-/* A miss that is done with. False: it is tr_site_missed's to turn the site off. */
-static bool answers(struct bt *bt, struct site *s)
-{
-    uint32_t *credit = &bt->site_credit[s - sites.site];
-    if (!*credit || !s->on)
+    if (!s->on)
         return false;
-    *credit = MIN(*credit + CREDIT, CREDIT_MAX);
+    s->misses += s->misses < UINT16_MAX;
     s->idle = 0;
     return true;
 }
 
-bool tr_site_answers(struct bt *bt, unsigned n)
+bool tr_site_missed(struct bt *bt)
+{
+    return missed(&sites.site[bt->exit_arg % SITES]);
+}
+
+static void sample(struct bt *bt, struct site *s)
+{
+    s->seldom = s->misses < SELDOM ? s->seldom + 1 : 0;
+    s->misses = 0;
+    if (s->seldom < SELDOM_MAX)
+        return;
+    s->seldom = 0;
+    s->times += s->times < TIMES_MAX;
+    s->leave = true;
+    bt->sites_due = true;
+}
+
+void tr_site_sample(struct bt *bt, const void *pc)
+{
+    const struct tblock *b = tcache_block_at(pc);
+    if (!b || !*on_in(b->phys))
+        return;
+    for (unsigned i = 0; i < b->insn_count; i++) {
+        gpa_t phys = b->phys + (gpa_t)(int64_t)b->insn_off[i];
+        struct site *s = &sites.site[site_number(phys)];
+        if (s->on && s->phys == phys)
+            sample(bt, s);
+    }
+}
+
+bool tr_site_answers(unsigned n)
 {
     struct site *s = &sites.site[n];
-    if (!answers(bt, s))
+    if (!missed(s))
         return false;
     s->device = true;
     return true;
@@ -249,10 +267,10 @@ void tr_site_interpreted(const struct bt *bt, uint64_t page, gpa_t frame)
     spend(&sites.site[bt->exit_arg % SITES], page, frame, INTERPRETING);
 }
 
-bool tr_site_touches(struct bt *bt, unsigned n, uint64_t page, gpa_t frame)
+bool tr_site_touches(unsigned n, uint64_t page, gpa_t frame)
 {
     struct site *s = &sites.site[n];
-    if (!is_worth(s, known(page, frame), 1) || !answers(bt, s))
+    if (!is_worth(s, known(page, frame), 1) || !missed(s))
         return false;
     spend(s, page, frame, 1);
     return true;
@@ -275,21 +293,14 @@ _Static_assert(SITE_WRITE + SITE_EXACT + SITE_COUNT + SITE_CALLS + SITE_BULK + S
                    SITE_WRITE >= SITES,
                "a bit each, beside the number");
 
-/* Leaves if RCX is 0, or the credit is spent. The guest's ECX is in R11. */
+/* Leaves if RCX is 0. The guest's ECX is in R11. */
 static void leave_if_missed(struct tr *t, uint32_t flags)
 {
     struct emit *e = &t->e;
-    struct hmem credit = cpu_field(offsetof(struct bt, site_credit) + (t->site - 1) * sizeof(uint32_t));
-    struct hmem less = {.base = RCX, .index = HREG_NONE, .disp = -1};
     uint8_t *missed = emit_jecxz_fwd(e);
-    emit_load32(e, RCX, &credit);
-    emit_lea32(e, RCX, &less);
-    emit_store32(e, &credit, RCX);
-    uint8_t *spent = emit_jecxz_fwd(e);
     emit_mov_rr(e, RCX, R11);
     uint8_t *there = emit_jmp_fwd(e);
     emit_fix8(e, missed);
-    emit_fix8(e, spent);
     emit_mov_rr(e, RCX, R11);
     tr_pend_slow(t, emit_jmp_fwd(e), false);
     t->pend[t->pend_count - 1].site = ((t->site - 1) | flags) + 1;

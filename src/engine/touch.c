@@ -99,11 +99,11 @@ static bool find(struct bt *bt, gla_t gla, unsigned size, uint32_t what)
         return false;
     bt->touch_host = NULL;
     if (interp_find_device(&bt->cpu, gla, size, write, user, tr_site_is_device(n), &bt->touch_gpa))
-        return tr_site_answers(bt, n);
+        return tr_site_answers(n);
     if (user && (gla & (size - 1)) && (bt->cpu.cr0 & CR0_AM))
         return false; /* #AC, perhaps */
     bt->touch_host = shadow_touch(bt, user ? VIEW_USER : VIEW_SUPERVISOR, gla, write, &frame);
-    return bt->touch_host && tr_site_touches(bt, n, shadow_page_number(gla), frame);
+    return bt->touch_host && tr_site_touches(n, shadow_page_number(gla), frame);
 }
 
 uint32_t touch_memory(struct bt *bt, gla_t gla, uint32_t what, uint32_t value)

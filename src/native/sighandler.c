@@ -182,9 +182,10 @@ static void on_kick(int sig, siginfo_t *si, void *context)
     uintptr_t pc = (uintptr_t)r[REG_RIP];
     if (pc >= (uintptr_t)world_enter_restart && pc < (uintptr_t)world_enter_end)
         r[REG_RIP] = (greg_t)(uintptr_t)world_enter_abort;
-    else if (tr_in_code((void *)pc))
+    else if (tr_in_code((void *)pc)) {
+        tr_site_sample(bt, (void *)pc);
         leave_at_boundary(bt, uc);
-    else
+    } else
         cell_kick();
     /* else: in the monitor, which looks at bt->kick before it enters again */
 }

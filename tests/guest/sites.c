@@ -48,7 +48,8 @@ SNIPPET(divide_by_cx_memory, "movl %esi, %ecx; stc; divw (%ecx)");
 SNIPPET(divide_signed, "stc; idivl %ecx");
 SNIPPET(divide_signed_word, "stc; idivw %cx");
 SNIPPET(divide_signed_byte, "stc; idivb %cl");
-SNIPPET(many_stores, "1: movl %ecx, (%esi); decl %ecx; jnz 1b");
+volatile uint32_t ticks;
+SNIPPET(stores_for_ticks, "1: movl %ecx, (%esi); cmpl %ecx, %ss:ticks; jb 1b");
 /* Nothing here ends the loop but its count. */
 SNIPPET(turns, "1: xorl $0x1000, (%edi); invlpg (%esi); addl (%esi), %eax; decl %ecx; jnz 1b");
 
@@ -229,6 +230,13 @@ static void what_does_not_touch(unsigned ring)
     check_equal(sse, 0, "x87 and SSE loads; misaligned is #GP before the page is looked for");
 }
 
+static bool on_tick(struct trap *t)
+{
+    ticks++;
+    pic_eoi(0);
+    return true;
+}
+
 /* A site that faults no more, then does again; whose page changes its frame and its rights. */
 static void changes(unsigned ring)
 {
@@ -241,17 +249,23 @@ static void changes(unsigned ring)
             pf.faults = 0;
             pf.want_page = page;
             pf.entry = (uint32_t)frame(n) | ALL;
-            state_init(&s, ring, many_stores);
+            state_init(&s, ring, stores_for_ticks);
             s.esi = page;
-            s.ecx = 10;
+            s.ecx = ticks = 1;
             run(&s);
             wrong += s.vector != VEC_DONE || pf.faults != 1 || frame(n)[0] != 1;
         }
         pf.faults = 0;
-        state_init(&s, ring, many_stores);
+        state_init(&s, ring, stores_for_ticks);
+        s.eflags |= FL_IF;
         s.esi = TEST;
-        s.ecx = 100000;
+        s.ecx = 20;
+        ticks = 0;
+        pic_unmask(0);
+        pit_periodic(1193);
         run(&s);
+        pit_stop();
+        pic_mask(0);
         wrong += s.vector != VEC_DONE || pf.faults;
     }
     check_equal(wrong, 0, "an access that faults now and then");
@@ -474,6 +488,8 @@ void guest_main(void)
     write_cr3((uint32_t)pd);
     write_cr0(read_cr0() | CR0_PG);
     trap_handlers[EXC_PF] = on_page_fault;
+    trap_handlers[VEC_IRQ0] = on_tick;
+    pic_init();
     for (unsigned ring = 0; ring < 4; ring += 3) {
         print("# ring %u\n", ring);
         each_form(ring);
