@@ -36,8 +36,8 @@ static struct {
         gpa_t phys;      /* of the instruction; 0: free */
         uint32_t faults; /* while it is off, see FAULTS */
         uint8_t times;   /* it was given up, see TIMES_MAX */
-        uint8_t idle;    /* while it is on: faults of others that want its place, since its own last miss */
-        uint8_t seldom;  /* and samples, one after the other, since which it has missed seldom */
+        uint8_t idle;    /* while it is on: faults of others that want its place, since its own last miss; */
+        uint8_t seldom;  /* samples, one after the other, with few misses since the one before; */
         uint16_t misses; /* since the last sample */
         bool on;         /* it looks */
         bool device;     /* it has found one's memory */
@@ -75,16 +75,19 @@ static bool host_has_shrx(void)
 
 /* --- who is one --- */
 
+/* Where instruction number insn of the block is; 0: in its second page, which nobody asks for. */
+static gpa_t phys_of(const struct tblock *b, unsigned insn)
+{
+    gla_t first = b->cs_base + b->eip, at = first + (uint32_t)b->insn_off[insn];
+    return (first ^ at) & PAGE_MASK ? 0 : b->phys + (gpa_t)(int64_t)b->insn_off[insn];
+}
+
 void tr_site_fault(struct bt *bt, const void *pc)
 {
     const struct tblock *b = tcache_block_at(pc);
-    if (!b || !host_has_shrx())
+    gpa_t phys = b ? phys_of(b, tblock_row(b, pc)->insn) : 0;
+    if (!phys || !host_has_shrx())
         return;
-    unsigned insn = tblock_row(b, pc)->insn;
-    gla_t first = b->cs_base + b->eip, at = first + (uint32_t)b->insn_off[insn];
-    if ((first ^ at) & PAGE_MASK)
-        return; /* in the block's second page */
-    gpa_t phys = b->phys + (gpa_t)(int64_t)b->insn_off[insn];
     struct site *s = &sites.site[site_number(phys)];
     if (s->phys != phys) {
         if (s->on || s->due) { /* taken */
@@ -164,9 +167,9 @@ void tr_site_sample(struct bt *bt, const void *pc)
     if (!b || !*on_in(b->phys))
         return;
     for (unsigned i = 0; i < b->insn_count; i++) {
-        gpa_t phys = b->phys + (gpa_t)(int64_t)b->insn_off[i];
+        gpa_t phys = phys_of(b, i);
         struct site *s = &sites.site[site_number(phys)];
-        if (s->on && s->phys == phys)
+        if (phys && s->on && s->phys == phys)
             sample(bt, s);
     }
 }
