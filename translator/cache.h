@@ -23,6 +23,8 @@ uint64_t tcache_size(void);
 unsigned tcache_block_count(void); /* at some moment: any thread */
 uint32_t tcache_flushes(void);     /* how often all of it was dropped */
 uint32_t tcache_reuses(void);      /* how often some of its blocks' memory became that of others, or free */
+/* Drops a part of the blocks, those made first; false: there are none but the latest. */
+bool tcache_drop_oldest(void);
 /* To be called now and then with a clock in milliseconds: pages that were mixed for a while get another chance. */
 void tcache_cool(uint64_t ms);
 unsigned tcache_mixed_pages(void); /* how many pages became "mixed" so far */

@@ -22,8 +22,10 @@
 
 /* Code can be run at any address, in any mode: budgets for all tables together. Where one is used up, all tables are
  * given back, those without entries first; the others' come again with the next look-ups. */
-#define UNITS_MAX   (48 * MiB / UNIT_BYTES)
-#define LEAVES_MAX  4096 /* 16 MiB */
+#define UNITS_MAX   (80 * MiB / UNIT_BYTES) /* as many as the blocks of a full code cache of default size take */
+#define UNITS_OWN   (24 * MiB / UNIT_BYTES) /* of tables' own: then one serves again */
+#define UNITS_ROOM  (UNITS_MAX / 8)         /* are to be free again, or there is nothing else to do soon */
+#define LEAVES_MAX  4096                    /* 16 MiB */
 #define PAGES_MAX   65536
 #define DEPENDS_MAX 65536
 
@@ -109,7 +111,7 @@ static unsigned units_used(void)
 
 bool jtable_should_share(void)
 {
-    return units_used() - tables.shared_count >= UNITS_MAX / 2; /* the others no table can give back */
+    return units_used() - tables.shared_count >= UNITS_OWN; /* the others no table can give back */
 }
 
 static uint32_t *unit_at(uint32_t number)
@@ -333,12 +335,17 @@ static gboolean page_is_unused(gpointer key, gpointer value, gpointer opaque)
     return TRUE;
 }
 
+bool jtable_is_roomy(void)
+{
+    return units_used() + UNITS_ROOM <= UNITS_MAX && tables.opened <= LEAVES_MAX / 2;
+}
+
 void jtable_make_room(void)
 {
     for (struct jtable *t = tables.all; t; t = t->next)
         if (!t->filled)
             release(t);
-    if (units_used() < UNITS_MAX / 2 && tables.opened < LEAVES_MAX / 2)
+    if (jtable_is_roomy())
         return;
     jtable_release_all();
     g_hash_table_foreach_remove(tables.pages, page_is_unused, NULL);

@@ -37,9 +37,11 @@ bool jtable_know(struct jtable *table, gla_t gla, struct jpage *page);
 /* How far around a table emitted code may read, bytes: zero there. */
 #define JTABLE_MARGIN (1 * MiB)
 /* The tables together have reached their budget of memory: time for jtable_make_room, which gives back that of tables
- * without entries, or forgets all entries. If that does not help it is time for a tcache_flush. */
+ * without entries, or forgets all entries. Where it is not roomy then, what is left is that of blocks: time to forget
+ * some of those (tcache_drop_oldest). */
 bool jtable_crowded(void);
 void jtable_make_room(void);
+bool jtable_is_roomy(void);
 void jtable_release_all(void);
 /* Forgets the entries of linear page gla, and those of pages that depend on it. */
 void jtable_drop_page(struct jtable *table, gla_t gla);

@@ -519,6 +519,18 @@ static void region_drop(struct region *r)
     region_empty(r);
 }
 
+bool tcache_drop_oldest(void)
+{
+    for (unsigned k = 1; k < tc.region_count; k++) {
+        struct region *r = &tc.region[(tc.now_filling + k) % tc.region_count];
+        if (r->block_count) {
+            region_drop(r);
+            return true;
+        }
+    }
+    return false;
+}
+
 void tcache_make_room(size_t bytes)
 {
     if (starts_are_used_up())

@@ -20,6 +20,8 @@ struct tentry *find_entry(struct bt *bt)
 {
     if (unlikely(jtable_crowded())) {
         jtable_make_room();
+        while (!jtable_is_roomy() && tcache_drop_oldest())
+            jtable_make_room();
         if (jtable_crowded())
             tcache_flush();
     }

@@ -81,7 +81,7 @@ static void test_budget(void)
     g_assert_false(jtable_should_share());
     jtable_clear(t);
     g_assert_false(jtable_crowded());
-    for (unsigned n = 0; n < 1500; n++)
+    for (unsigned n = 0; n < 3500; n++)
         for (unsigned k = 0; k < 16 && !jtable_crowded(); k++)
             set(t, 0x40000000 + n * PAGE_SIZE + k * 256, NULL, 1);
     g_assert_true(jtable_crowded());
