@@ -69,13 +69,30 @@ static uint8_t page_exception(gpa_t gpa)
     return flags & MEM_PAGE_MMIO ? MEM_PAGE_MMIO : flags & (MEM_PAGE_GUARDED | MEM_PAGE_ROM) ? MEM_PAGE_ROM : 0;
 }
 
+/* The supervisor's large pages have all that programs' code is in, some pages of it in each: what lies between two that
+ * are to be read-only is made so as well, which one call does and one mapping takes. Who writes there gets that page
+ * back (fill_large), which few do: around code there is code, and what else is in files. */
+#define GAP_MOST (16 * PAGE_SIZE)
+
+/* Where the pages end that are treated as the one at off is, which wants it. */
+static uint64_t exception_end(enum view view, gpa_t gpa, uint64_t off, uint64_t len, uint8_t want)
+{
+    uint64_t end = off + PAGE_SIZE, gap = view == VIEW_SUPERVISOR && want == MEM_PAGE_ROM ? GAP_MOST : 0;
+    for (uint64_t at = end; want && at < len && at - end <= gap; at += PAGE_SIZE) {
+        uint8_t here = page_exception(gpa + at);
+        if (here && here != want)
+            break;
+        if (here)
+            end = at + PAGE_SIZE;
+    }
+    return end;
+}
+
 void space_fix_large(struct space *s, enum view view, gla_t gla, gpa_t gpa, uint64_t len)
 {
     for (uint64_t off = 0; off < len;) {
         uint8_t want = page_exception(gpa + off);
-        uint64_t end = off + PAGE_SIZE;
-        while (want && end < len && page_exception(gpa + end) == want)
-            end += PAGE_SIZE;
+        uint64_t end = exception_end(view, gpa, off, len, want);
         if (want == MEM_PAGE_MMIO)
             view_unmap(s, view, gla + (gla_t)off, end - off);
         else if (want)
