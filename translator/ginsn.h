@@ -88,6 +88,12 @@ struct ginsn {
     bool mem_write;
 };
 
+/* DIV or IDIV? */
+static inline bool ginsn_divides(const struct ginsn *g)
+{
+    return g->map == 0 && (g->opcode == 0xf6 || g->opcode == 0xf7) && g->reg >= 6;
+}
+
 /* What the guest CPU has; instructions outside it are left to the interpreter, which knows best. */
 #define GISA_FPU     0x001u
 #define GISA_CMOV    0x002u

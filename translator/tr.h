@@ -217,10 +217,10 @@ unsigned tr_site_of(const struct tr *t, uint32_t eip);
 /* If instruction g is a site: looks whether its operand *m of tr_mem may be accessed, leaving if not. Uses R8, R9, R11;
  * *m is another operand afterwards. Changes no flags. */
 void tr_site_look(struct tr *t, const struct ginsn *g, unsigned size, bool write, struct hmem *m);
-/* The same for the linear address in guest register reg, of a string; rep: of ECX elements; bulk: see SITE_BULK. */
 /* The same for a DIV or IDIV that is a site: looks whether it is one by zero, or its quotient (a DIV's) has no room.
  * *op: what is to be emitted. Uses R9, R10, R11. */
 void tr_site_look_divisor(struct tr *t, const struct ginsn *g, const struct hop *op);
+/* The same for the linear address in guest register reg, of a string; rep: of ECX elements; bulk: see SITE_BULK. */
 void tr_site_look_at(struct tr *t, uint8_t reg, bool write, bool rep, bool bulk);
 
 /* Behind the code of instruction g, if tr_site_look was called for it. tr_touch.c. */

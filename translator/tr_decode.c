@@ -455,7 +455,7 @@ static uint32_t flags_live_at(struct tr *t, uint32_t eip)
 /* A G_GENERIC that may raise something: by its operand, an x87 or SSE error, DIV and IDIV. */
 static bool may_fault(const struct ginsn *g)
 {
-    return g->is_mem || g->fpu || (g->map == 0 && (g->opcode == 0xf6 || g->opcode == 0xf7) && g->reg >= 6);
+    return g->is_mem || g->fpu || ginsn_divides(g);
 }
 
 void tr_analyse(struct tr *t)

@@ -338,7 +338,7 @@ static void load_divisor(struct emit *e, const struct hop *op)
 void tr_site_look_divisor(struct tr *t, const struct ginsn *g, const struct hop *op)
 {
     struct emit *e = &t->e;
-    if (!t->site || g->map != 0 || (g->opcode | 1) != 0xf7 || g->reg < 6)
+    if (!t->site || !ginsn_divides(g))
         return;
     if (g->rm_kind == GO_GPR8 && g->rm >= 4)
         return; /* AH to BH cannot be named beside R9 */

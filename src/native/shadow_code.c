@@ -175,17 +175,21 @@ void code_forget_slots(struct bt *bt, const struct jtable *table)
     bt->cs_slots_used = false;
 }
 
+static struct mode_slot *slot_of(struct bt *bt, uint32_t mode)
+{
+    return &bt->slot[mode * bt->slot_hash >> MODE_SLOT_SHIFT];
+}
+
 /* Two modes in one slot would leave translated code at every change from one to the other. Then another hash is tried:
  * few modes are in use at a time, so most put each into a slot of its own. */
 static void slot_set(struct bt *bt, const struct mode_slot *slot)
 {
-    struct mode_slot *at = &bt->slot[bt->mode * bt->slot_hash >> MODE_SLOT_SHIFT];
-    if (at->mode != GATES_NONE && at->mode != slot->mode) {
-        bt->slot_hash = bt->slot_hash * MODE_SLOT_HASH;
+    uint32_t there = slot_of(bt, slot->mode)->mode;
+    if (there != GATES_NONE && there != slot->mode) {
+        bt->slot_hash *= MODE_SLOT_HASH;
         slots_clear(bt);
-        at = &bt->slot[bt->mode * bt->slot_hash >> MODE_SLOT_SHIFT];
     }
-    *at = *slot;
+    *slot_of(bt, slot->mode) = *slot;
 }
 
 static struct jtable *table_of(struct user_table *tables, unsigned count, unsigned *next, struct bt *bt)
